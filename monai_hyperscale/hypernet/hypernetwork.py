@@ -1,0 +1,144 @@
+"""A primary network whose weights a generator makes from the context of each call (SSHN section 3)."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any, Optional
+
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.errors import PhiError
+from monai_hyperscale.hypernet.generated import generated_weights, restore_parameters, take_parameters
+from monai_hyperscale.hypernet.generators import MLPGenerator, WeightGenerator
+from monai_hyperscale.hypernet.selection import Selector, select_parameters
+
+__all__ = ["HyperNetwork"]
+
+
+class HyperNetwork(nn.Module):
+    """Generates weights of ``primary`` from φ at every call, and folds to a plain network.
+
+    ``primary`` is taken over: its selected parameters leave it and become the generator's starting point θ₀. What is
+    not selected (normalisation, say) is learned as usual. If ``primary.forward`` takes ``phi``, it receives it; if
+    ``primary`` has ``fold``, folding goes through it, as φ-networks need.
+
+    Args:
+        primary: any network.
+        generator: default: :class:`MLPGenerator` with hidden widths (10, 16).
+        select: which parameters are generated, see :func:`select_parameters`; convolutions by default.
+        contexts: how many numbers φ is for the generator: 1, or one per level. A single φ stands for all of them.
+        default_phi: φ of calls that name none, as tools that know only ``network(x)`` make; by default they raise.
+
+    Raises:
+        ValueError: if ``select`` matches nothing or a shared parameter.
+
+    Example:
+        >>> import torch
+        >>> from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+        >>> from monai_hyperscale.networks import ScaleSpaceUNet
+        >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(hidden=(10, 16)))
+        >>> x = torch.rand(1, 1, 31, 17)
+        >>> plain = net.fold(phi=0.3)
+        >>> torch.allclose(net(x, phi=0.3), plain(x), atol=1e-5)
+        True
+    """
+
+    def __init__(
+        self,
+        primary: nn.Module,
+        generator: Optional[WeightGenerator] = None,
+        select: Selector = "convolutions",
+        contexts: int = 1,
+        default_phi: Any = None,
+    ) -> None:
+        super().__init__()
+        names = select_parameters(primary, select)
+        self.contexts = contexts
+        self.default_phi = default_phi
+        self.generator = MLPGenerator() if generator is None else generator
+        self._scope, values = take_parameters(primary, names)
+        self.generator.bind(values, contexts)
+        self.primary = primary
+        self._takes_phi = "phi" in inspect.signature(primary.forward).parameters
+
+    @property
+    def generated(self) -> tuple[str, ...]:
+        """Names of the generated parameters, as the primary network knows them."""
+        return tuple(self._scope.shapes)
+
+    def context(self, phi: Any) -> torch.Tensor:
+        """Return φ as the generator's input (contexts,), on the generator's device.
+
+        Raises:
+            PhiError: if φ is not made of finite numbers, or their number is neither 1 nor ``contexts``.
+        """
+        try:
+            context = torch.as_tensor(phi, dtype=torch.float32).reshape(-1)
+        except (RuntimeError, TypeError, ValueError):
+            raise PhiError(f"phi must be a number or a sequence of numbers, got {phi!r}.") from None
+        if not context.isfinite().all():
+            raise PhiError(f"phi must be finite, got {phi!r}.")
+        if context.numel() == 1:
+            context = context.expand(self.contexts)
+        elif context.numel() != self.contexts:
+            raise PhiError(
+                f"this hypernetwork was built for contexts={self.contexts}, got {context.numel()} factors: "
+                f"give one, or {self.contexts}."
+            )
+        # Nested in another hypernetwork, the generator may have no parameter of its own.
+        reference = next(self.generator.parameters(), context)
+        return context.to(reference)
+
+    def generate(self, phi: Any) -> dict[str, torch.Tensor]:
+        """Return the generated weights for φ, by the primary network's parameter names.
+
+        They are computed in float32 even under autocast: half precision loses the differences between nearby φ.
+        """
+        context = self.context(phi)
+        with torch.autocast(context.device.type, enabled=False):
+            return self.generator(context)
+
+    def forward(self, *args: Any, phi: Any = None, **kwargs: Any) -> Any:
+        """Run the primary network with the weights for ``phi``.
+
+        Args:
+            args: what the primary network takes, commonly images (B, C, *sizes). A second positional argument that
+                is not a batch (a number, a sequence, a tensor of at most one dimension) is φ.
+            phi: the context: one number, or one per level; ``default_phi`` if not given.
+            kwargs: passed on to the primary network.
+
+        Raises:
+            PhiError: if ``phi`` is missing or not valid.
+        """
+        if phi is None and len(args) > 1 and not (isinstance(args[-1], torch.Tensor) and args[-1].dim() > 1):
+            args, phi = args[:-1], args[-1]
+        if phi is None:
+            phi = self.default_phi
+        if phi is None:
+            raise PhiError("call the hypernetwork with phi=..., or fold(phi) it first.")
+        if self._takes_phi:
+            kwargs["phi"] = phi
+        with generated_weights(self._scope, self.generate(self._checked(phi))):
+            return self.primary(*args, **kwargs)
+
+    def fold(self, phi: Any) -> nn.Module:
+        """Return a plain copy of the primary network with the weights for ``phi``, in evaluation mode.
+
+        It shares nothing with the hypernetwork: it may be trained on, scripted, exported or saved by itself.
+
+        Raises:
+            PhiError: if ``phi`` is not valid.
+        """
+        with torch.no_grad():
+            weights = self.generate(self._checked(phi))
+        plain, scope = copy.deepcopy((self.primary, self._scope))
+        restore_parameters(plain, scope, weights)
+        if hasattr(plain, "fold"):
+            plain = plain.fold(phi)
+        return plain.eval()
+
+    def _checked(self, phi: Any) -> Any:
+        # The primary network knows what it accepts; the error then comes before any weight is generated.
+        return self.primary.factors(phi) if hasattr(self.primary, "factors") else phi

@@ -1,0 +1,70 @@
+"""Which parameters of the primary network are generated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Union
+
+import torch.nn as nn
+from torch.nn.modules.conv import _ConvNd
+
+__all__ = ["Selector", "select_parameters"]
+
+#: ``"convolutions"``, ``"all"``, name patterns such as ``["encoder.*"]``, or a function of (module, parameter name).
+Selector = Union[str, Sequence[str], Callable[[nn.Module, str], bool]]
+
+
+def select_parameters(network: nn.Module, select: Selector = "convolutions") -> list[str]:
+    """Return the names of the parameters of ``network`` that are to be generated, in the network's order.
+
+    Args:
+        network: the primary network.
+        select: ``"convolutions"`` (default: weights and biases of every convolution, as in the papers), ``"all"``,
+            a pattern or several over full parameter names (``fnmatch``), or a function that takes the owning module
+            and the full name.
+
+    Raises:
+        ValueError: if nothing is selected, a selected parameter is shared between modules, or its module keeps it in
+            a second place as well, as recurrent layers do.
+
+    Example:
+        >>> select_parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)))
+        ['0.weight', '0.bias']
+    """
+    chosen: list[str] = []
+    for prefix, module in network.named_modules():
+        for name, _ in module.named_parameters(prefix, recurse=False):
+            if _wanted(module, name, select):
+                _refuse_second_reference(module, name)
+                chosen.append(name)
+    if not chosen:
+        raise ValueError(f"select={select!r} matches no parameter of {type(network).__name__}.")
+    by_identity: dict[int, str] = {}
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    for name in parameters:
+        first = by_identity.setdefault(id(parameters[name]), name)
+        if first != name and (name in chosen or first in chosen):
+            raise ValueError(f"{name} and {first} are one shared parameter, which cannot be generated; untie them.")
+    return chosen
+
+
+def _refuse_second_reference(module: nn.Module, name: str) -> None:
+    # Such a module would go on computing with the old values, whatever is generated.
+    parameter = module._parameters[name.rpartition(".")[2]]
+    for key, value in vars(module).items():
+        if value is parameter or (isinstance(value, (list, tuple)) and any(item is parameter for item in value)):
+            raise ValueError(
+                f"{name} cannot be generated: {type(module).__name__} also keeps it in {key}; select other parameters."
+            )
+
+
+def _wanted(module: nn.Module, name: str, select: Selector) -> bool:
+    if callable(select):
+        return bool(select(module, name))
+    if select == "convolutions":
+        return isinstance(module, _ConvNd)
+    if select == "all":
+        return True
+    patterns = [select] if isinstance(select, str) else select
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

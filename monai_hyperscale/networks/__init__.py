@@ -1,0 +1,5 @@
+"""φ-networks: ordinary networks whose internal resizing goes by a continuous factor."""
+
+from monai_hyperscale.networks.nets import ScaleSpaceNetwork, ScaleSpaceUNet
+
+__all__ = ["ScaleSpaceNetwork", "ScaleSpaceUNet"]

@@ -1,0 +1,107 @@
+"""The rescaling factor φ: what counts as one, and how it reaches the resize layers of a network.
+
+A network's ``forward`` enters :func:`rescaling_factor`; the resize layers inside read it with :func:`current_factor`.
+The value lives in a context variable, so nested third-party modules need no new arguments and two threads with two
+factors do not meet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Real
+from typing import Union
+
+import numpy as np
+import torch
+
+from monai_hyperscale.errors import PhiError
+
+__all__ = ["Phi", "as_factors", "check_factor", "current_factor", "rescaling_factor"]
+
+#: One rescaling factor for every level, or one per level.
+Phi = Union[float, Sequence[float], torch.Tensor]
+
+_FACTORS: ContextVar[tuple[float, ...] | None] = ContextVar("monai_hyperscale_factors", default=None)
+
+
+def check_factor(phi: object) -> float:
+    """Return one rescaling factor as a float.
+
+    Args:
+        phi: a number in [0, 1]; a zero-dimensional tensor or NumPy scalar counts as a number, a string does not.
+
+    Raises:
+        PhiError: if ``phi`` is not a number, is NaN, or lies outside [0, 1].
+
+    Example:
+        >>> check_factor(0.3)
+        0.3
+    """
+    if isinstance(phi, (torch.Tensor, np.ndarray)) and math.prod(phi.shape) == 1:
+        phi = phi.item()
+    if isinstance(phi, bool) or not isinstance(phi, Real):
+        raise PhiError(f"phi must be a number between 0 and 1, got {phi!r} ({type(phi).__name__}).")
+    value = float(phi)
+    if math.isnan(value) or not 0.0 <= value <= 1.0:
+        raise PhiError(f"phi must be a number between 0 and 1, got {value!r}; 0.5 is ordinary halving.")
+    return value
+
+
+def as_factors(phi: object) -> tuple[float, ...]:
+    """Return φ as a tuple of checked factors: of length one for a single factor, else one per level.
+
+    Raises:
+        PhiError: if a factor is not a number in [0, 1], or the sequence is empty.
+
+    Example:
+        >>> as_factors(0.5), as_factors([0.5, 0.25])
+        ((0.5,), (0.5, 0.25))
+    """
+    if isinstance(phi, (torch.Tensor, np.ndarray)) and phi.ndim > 0:
+        phi = phi.tolist()
+    if isinstance(phi, Sequence) and not isinstance(phi, (str, bytes)):
+        if not phi:
+            raise PhiError("phi must be one factor or one per level, got an empty sequence.")
+        return tuple(check_factor(value) for value in phi)
+    return (check_factor(phi),)
+
+
+@contextmanager
+def rescaling_factor(phi: Phi) -> Iterator[tuple[float, ...]]:
+    """Set the rescaling factor that the resize layers called inside the block use.
+
+    Example:
+        >>> with rescaling_factor(0.25):
+        ...     current_factor(level=0)
+        0.25
+    """
+    factors = as_factors(phi)
+    token = _FACTORS.set(factors)
+    try:
+        yield factors
+    finally:
+        _FACTORS.reset(token)
+
+
+def current_factor(level: int) -> float:
+    """Return the factor of one level of the network that is running.
+
+    Args:
+        level: index of the down-sampling step, 0 the first.
+
+    Raises:
+        PhiError: if no factor is set, or fewer factors than levels were given.
+    """
+    factors = _FACTORS.get()
+    if factors is None:
+        raise PhiError("no rescaling factor is set: call the network with phi=..., or fold it for one phi first.")
+    if len(factors) == 1:
+        return factors[0]
+    if level >= len(factors):
+        raise PhiError(
+            f"the network has a level {level}, but phi names {len(factors)} factors: give one, or one per level."
+        )
+    return factors[level]

@@ -1,0 +1,74 @@
+"""Normalisation that holds down to one voxel, as φ = 0 produces."""
+
+from __future__ import annotations
+
+from typing import Optional, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from monai.networks.layers.factories import split_args
+
+__all__ = ["GuardedGroupNorm", "normalization"]
+
+
+class GuardedGroupNorm(nn.GroupNorm):
+    """Group normalisation that passes a group of a single value through instead of raising.
+
+    With one group per channel this is instance normalisation. A single value has no variance: torch refuses it,
+    and the formula would return zero whatever the input. Here the scale and shift are applied to the value itself.
+
+    Example:
+        >>> import torch
+        >>> GuardedGroupNorm(4, 4)(torch.ones(1, 4, 1, 1)).flatten().tolist()
+        [1.0, 1.0, 1.0, 1.0]
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, C, *sizes)."""
+        voxels = 1
+        for n in input.shape[2:]:
+            voxels *= n
+        if voxels * self.num_channels // self.num_groups == 1:
+            if self.weight is None or self.bias is None:
+                return input
+            shape = [1, -1] + [1] * (input.dim() - 2)
+            return input * self.weight.view(shape) + self.bias.view(shape)
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def normalization(norm: Optional[Union[str, tuple]], channels: int) -> nn.Module:
+    """Return the normalisation layer of a φ-network.
+
+    Args:
+        norm: ``"group"`` (groups of four channels, or as ``("group", {"num_groups": 2})`` says), ``"instance"``, or
+            ``None`` as in the paper, which names none. ``eps`` and ``affine`` may be given in the dictionary.
+        channels: number of channels.
+
+    Raises:
+        ValueError: for any other name. Running batch statistics mixed over φ ruin inference (SAN, Table 3), so
+            ``"batch"`` is refused.
+
+    Example:
+        >>> normalization("group", 32).num_groups
+        8
+    """
+    if norm is None:
+        return nn.Identity()
+    name, options = split_args(norm)
+    options = dict(options)
+    kind = str(name).lower()
+    if kind == "group":
+        groups = options.pop("num_groups", max(g for g in range(1, max(1, channels // 4) + 1) if channels % g == 0))
+    elif kind == "instance":
+        groups = channels
+    elif kind == "batch":
+        raise ValueError(
+            "batch normalisation keeps running statistics, which mix over phi and are wrong for each of them; "
+            "use norm='group', norm='instance' or norm=None."
+        )
+    else:
+        raise ValueError(f"norm must be 'group', 'instance' or None, got {name!r}.")
+    if groups < 1 or channels % groups:
+        raise ValueError(f"num_groups must divide the {channels} channels of every stage, got {groups}.")
+    return GuardedGroupNorm(groups, channels, **options)

@@ -1,0 +1,165 @@
+"""Resizing of feature maps by a continuous factor (SSHN, sections 3 and A.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Optional, overload
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from monai_hyperscale.networks.layers.factor import check_factor, current_factor
+
+__all__ = ["ROUNDINGS", "VariableResize", "interpolation_mode", "rescaled_size", "resize_like"]
+
+ROUNDINGS = ("nearest", "ceil", "floor")
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@overload
+def rescaled_size(size: int, phi: float, rounding: str = "nearest") -> int: ...
+
+
+@overload
+def rescaled_size(size: Sequence[int], phi: float, rounding: str = "nearest") -> tuple[int, ...]: ...
+
+
+def rescaled_size(size, phi, rounding="nearest"):
+    """Return the number of voxels that an axis, or each of several, has after down-sampling by φ, at least 1.
+
+    ``nearest`` (default) is ``floor(φ·n + 0.5)`` as in SSHN A.1; ``ceil`` is the formula of SSHN section 3; ``floor``
+    is that of the authors' earlier library. Halves round up, unlike Python's ``round``.
+
+    Args:
+        size: voxels along one axis, or a sequence of them; each at least 1.
+        phi: rescaling factor in [0, 1]. 0 gives one voxel, 1 the identity.
+        rounding: ``nearest``, ``ceil`` or ``floor``.
+
+    Raises:
+        PhiError: if ``phi`` is not a number in [0, 1].
+        ValueError: if a size is below 1, or ``rounding`` is unknown.
+
+    Example:
+        >>> rescaled_size(25, 0.5), rescaled_size((48, 33, 17), 0.25)
+        (13, (12, 8, 4))
+    """
+    factor = check_factor(phi)
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
+    single = isinstance(size, Integral)
+    sizes = [size] if single else list(size)
+    if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        raise ValueError(f"every axis needs a whole number of voxels, at least one, to be rescaled; got {size!r}.")
+    scaled = _scaled_sizes([int(n) for n in sizes], factor, rounding)
+    return scaled[0] if single else tuple(scaled)
+
+
+def _scaled_sizes(sizes: list[int], factor: float, rounding: str) -> list[int]:
+    # Kept to what TorchScript compiles: folded networks are scripted with it. The slack absorbs the last bit of
+    # products such as 0.55 * 100 = 55.00000000000001, and of a φ that was a float32 once (0.7 is 0.699999988 there);
+    # either would otherwise move a size by one voxel.
+    result: list[int] = []
+    for n in sizes:
+        exact = factor * n
+        slack = 5e-8 * n
+        if rounding == "ceil":
+            scaled = int(math.ceil(exact - slack))
+        elif rounding == "floor":
+            scaled = int(math.floor(exact + slack))
+        else:
+            scaled = int(math.floor(exact + 0.5 + slack))
+        result.append(max(1, scaled))
+    return result
+
+
+def interpolation_mode(mode: str, spatial_dims: int) -> str:
+    """Return torch's name for ``linear`` or ``nearest`` interpolation over ``spatial_dims`` axes.
+
+    Raises:
+        ValueError: if ``mode`` is neither, or ``spatial_dims`` is not 1, 2 or 3.
+    """
+    if spatial_dims not in _LINEAR:
+        raise ValueError(f"spatial_dims must be 1, 2 or 3, got {spatial_dims!r}.")
+    if mode == "linear":
+        return _LINEAR[spatial_dims]
+    if mode == "nearest":
+        # nearest-exact takes voxel centres, as linear does; torch's "nearest" is shifted by half a voxel.
+        return "nearest-exact"
+    raise ValueError(f"mode must be 'linear' or 'nearest', got {mode!r}.")
+
+
+def _interpolate(x: torch.Tensor, size: list[int], mode: str) -> torch.Tensor:
+    if list(x.shape[2:]) == size:
+        return x
+    if mode == "nearest-exact":
+        return F.interpolate(x, size=size, mode=mode)
+    return F.interpolate(x, size=size, mode=mode, align_corners=False)
+
+
+def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Tensor:
+    """Resize ``x`` to the spatial size of ``reference``.
+
+    Up-sampling goes to the skip connection's size, never by 1/φ, so every input size comes back exactly (SSHN A.1).
+
+    Args:
+        x: features (B, C, *sizes).
+        reference: features (B, C', *target sizes).
+        mode: torch's name of the interpolation, see :func:`interpolation_mode`.
+    """
+    return _interpolate(x, list(reference.shape[2:]), mode)
+
+
+class VariableResize(nn.Module):
+    """Down-sample feature maps by the factor φ in force when it is called.
+
+    The factor comes from :func:`rescaling_factor`, or from :meth:`fix` once the network is folded.
+
+    Args:
+        spatial_dims: 1, 2 or 3.
+        level: which of the factors applies where φ names one per level; 0 is the first down-sampling.
+        mode: ``linear`` or ``nearest``.
+        rounding: how ``φ·n`` becomes a whole number, see :func:`rescaled_size`.
+
+    Raises:
+        ValueError: if an argument is not one of those named.
+
+    Example:
+        >>> import torch
+        >>> from monai_hyperscale.networks.layers import VariableResize, rescaling_factor
+        >>> with rescaling_factor(0.25):
+        ...     VariableResize(spatial_dims=2)(torch.zeros(1, 8, 31, 32)).shape
+        torch.Size([1, 8, 8, 8])
+    """
+
+    def __init__(self, spatial_dims: int, level: int = 0, mode: str = "linear", rounding: str = "nearest") -> None:
+        super().__init__()
+        if rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
+        self.mode = interpolation_mode(mode, spatial_dims)
+        self.level = level
+        self.rounding = rounding
+        self.factor: Optional[float] = None
+
+    def fix(self, phi: float | None) -> None:
+        """Use the factor ``phi`` whatever the context says; ``None`` goes back to the context."""
+        self.factor = None if phi is None else check_factor(phi)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, *sizes) to (B, C, *rescaled sizes)."""
+        factor = self.factor
+        if factor is None:
+            factor = self._context_factor()
+        return _interpolate(x, _scaled_sizes(list(x.shape[2:]), factor, self.rounding), self.mode)
+
+    @torch.jit.unused
+    def _context_factor(self) -> float:
+        return current_factor(self.level)
+
+    def extra_repr(self) -> str:
+        """Show the settings in ``print(network)``."""
+        factor = "from context" if self.factor is None else f"{self.factor:g}"
+        return f"phi={factor}, level={self.level}, mode={self.mode}, rounding={self.rounding}"
