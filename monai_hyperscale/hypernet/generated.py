@@ -6,7 +6,7 @@ threads with two contexts never meet, and a read outside a forward pass raises r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -27,7 +27,7 @@ class Scope:
 
 
 _WEIGHTS: ContextVar[Mapping[Scope, Mapping[str, torch.Tensor]] | None] = ContextVar("weights", default=None)
-_CLASSES: dict[tuple[type, tuple[str, ...]], type] = {}
+_CLASSES: dict[tuple[type[nn.Module], tuple[str, ...]], type[nn.Module]] = {}
 
 
 @contextmanager
@@ -85,18 +85,18 @@ def _set_generated(module: nn.Module, generated: dict[str, tuple[Scope, str]]) -
         module.__class__ = _generated_class(base, tuple(generated))
 
 
-def _generated_class(base: type, attributes: tuple[str, ...]) -> type:
+def _generated_class(base: type[nn.Module], attributes: tuple[str, ...]) -> type[nn.Module]:
     key = (base, attributes)
     if key not in _CLASSES:
         members: dict[str, Any] = {name: _generated_property(name) for name in attributes}
-        members["extra_repr"] = _extra_repr
+        members["extra_repr"] = _generated_extra_repr(base)
         members["__reduce_ex__"] = lambda self, _protocol: (_rebuild, key, self.__dict__)
         members["__module__"] = base.__module__
         _CLASSES[key] = type(base.__name__, (base,), members)
     return _CLASSES[key]
 
 
-def _rebuild(base: type, attributes: tuple[str, ...]) -> nn.Module:
+def _rebuild(base: type[nn.Module], attributes: tuple[str, ...]) -> nn.Module:
     cls = _generated_class(base, attributes)
     return cls.__new__(cls)
 
@@ -115,10 +115,13 @@ def _generated_property(attribute: str) -> property:
     return property(read)
 
 
-def _extra_repr(self: nn.Module) -> str:
-    # Layers look at their own weights to print themselves; shapes are enough for that.
-    with ExitStack() as stack:
-        for scope, _ in _generated(self).values():
-            blank = {name: torch.empty(shape, device="meta") for name, shape in scope.shapes.items()}
-            stack.enter_context(generated_weights(scope, blank))
-        return f"{super(type(self), self).extra_repr()}, generated"
+def _generated_extra_repr(base: type[nn.Module]) -> Callable[[nn.Module], str]:
+    def extra_repr(self: nn.Module) -> str:
+        # Layers look at their own weights to print themselves; shapes are enough for that.
+        with ExitStack() as stack:
+            for scope, _ in _generated(self).values():
+                blank = {name: torch.empty(shape, device="meta") for name, shape in scope.shapes.items()}
+                stack.enter_context(generated_weights(scope, blank))
+            return ", ".join(filter(None, (base.extra_repr(self), "generated")))
+
+    return extra_repr

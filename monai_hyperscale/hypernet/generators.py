@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Union
+from typing import Literal, Union
 
 import torch
 import torch.nn as nn
@@ -45,10 +45,12 @@ class MLPGenerator(WeightGenerator):
         hidden: widths of the hidden layers; the last is k.
         encoding: ``complement`` ([φ, 1−φ], as in the paper), ``cosine`` (constant norm), or a module.
         init: ``residual`` (default): b = θ₀, the primary network's own initialisation, and small heads, so that the
-            first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, each tensor's
-            head a layer of its own (SSHN A.1); ``paper_fan_out`` the same with fan-out scaling (Amortized, section 4).
-            Without normalisation in the primary network the paper's signal explodes or vanishes.
-        head_scale: residual form only: the standard deviation of H·e at initialisation, relative to θ₀'s per tensor.
+            first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, which is
+            fan-in where nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says
+            (section 4), with each tensor's head a layer of its own (SSHN A.1). Without normalisation in the primary
+            network the signal explodes with the one and vanishes with the other.
+        head_scale: residual form only: the spread of H·e at initialisation relative to that of θ₀, per tensor and for
+            an e of unit mean square (after Kaiming layers it comes out at about half that).
 
     Raises:
         ValueError: for an unknown encoding or init, or a width below 1.
@@ -89,7 +91,7 @@ class MLPGenerator(WeightGenerator):
         layers = []
         for following in self.hidden:
             layer = nn.Linear(width, following)
-            mode = "fan_out" if self.init == "paper_fan_out" else "fan_in"
+            mode: Literal["fan_in", "fan_out"] = "fan_out" if self.init == "paper_fan_out" else "fan_in"
             nn.init.kaiming_normal_(layer.weight, a=0.01, mode=mode, nonlinearity="leaky_relu")
             nn.init.zeros_(layer.bias)
             layers.append(layer)
@@ -125,7 +127,8 @@ class MLPGenerator(WeightGenerator):
             raise ValueError("the generator has not been bound to a primary network; wrap both in a HyperNetwork.")
         flat = torch.addmv(self.base, self.heads, self.embed(context))
         sizes = [shape.numel() for shape in self.shapes.values()]
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), flat.split(sizes))}
+        parts = zip(self.shapes.items(), flat.split(sizes), strict=True)
+        return {name: part.view(shape) for (name, shape), part in parts}
 
     def extra_repr(self) -> str:
         """Show the settings in ``print(network)``."""

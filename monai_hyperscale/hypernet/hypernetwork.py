@@ -21,8 +21,8 @@ class HyperNetwork(nn.Module):
     """Generates weights of ``primary`` from φ at every call, and folds to a plain network.
 
     ``primary`` is taken over: its selected parameters leave it and become the generator's starting point θ₀. What is
-    not selected (normalisation, say) is learned as usual. If ``primary.forward`` takes ``phi``, it receives it; if
-    ``primary`` has ``fold``, folding goes through it, as φ-networks need.
+    not selected (normalisation, say) is learned as usual. If ``primary.forward`` takes ``phi``, it receives it, and
+    folding goes through its ``fold``, as φ-networks need.
 
     Args:
         primary: any network.
@@ -133,12 +133,15 @@ class HyperNetwork(nn.Module):
         """
         with torch.no_grad():
             weights = self.generate(self._checked(phi))
+        plain: Any
         plain, scope = copy.deepcopy((self.primary, self._scope))
         restore_parameters(plain, scope, weights)
-        if hasattr(plain, "fold"):
+        if self._takes_phi and hasattr(plain, "fold"):
             plain = plain.fold(phi)
         return plain.eval()
 
     def _checked(self, phi: Any) -> Any:
-        # The primary network knows what it accepts; the error then comes before any weight is generated.
-        return self.primary.factors(phi) if hasattr(self.primary, "factors") else phi
+        # The primary network knows what it accepts; the error then comes before any weight is generated. A network
+        # that takes no phi may have attributes of these names, which then mean something else.
+        primary: Any = self.primary
+        return primary.factors(phi) if self._takes_phi and hasattr(primary, "factors") else phi

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Optional, overload
+from typing import Any, Optional, overload
 
 import torch
 import torch.nn as nn
@@ -28,7 +28,7 @@ def rescaled_size(size: int, phi: float, rounding: str = "nearest") -> int: ...
 def rescaled_size(size: Sequence[int], phi: float, rounding: str = "nearest") -> tuple[int, ...]: ...
 
 
-def rescaled_size(size, phi, rounding="nearest"):
+def rescaled_size(size: int | Sequence[int], phi: float, rounding: str = "nearest") -> int | tuple[int, ...]:
     """Return the number of voxels that an axis, or each of several, has after down-sampling by φ, at least 1.
 
     ``nearest`` (default) is ``floor(φ·n + 0.5)`` as in SSHN A.1; ``ceil`` is the formula of SSHN section 3; ``floor``
@@ -41,7 +41,7 @@ def rescaled_size(size, phi, rounding="nearest"):
 
     Raises:
         PhiError: if ``phi`` is not a number in [0, 1].
-        ValueError: if a size is below 1, or ``rounding`` is unknown.
+        ValueError: if a size is not a whole number of at least 1, or ``rounding`` is unknown.
 
     Example:
         >>> rescaled_size(25, 0.5), rescaled_size((48, 33, 17), 0.25)
@@ -50,12 +50,12 @@ def rescaled_size(size, phi, rounding="nearest"):
     factor = check_factor(phi)
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
-    single = isinstance(size, Integral)
-    sizes = [size] if single else list(size)
-    if not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+    given: Any = size
+    sizes = [given] if isinstance(given, Integral) else list(given)
+    if not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
         raise ValueError(f"every axis needs a whole number of voxels, at least one, to be rescaled; got {size!r}.")
     scaled = _scaled_sizes([int(n) for n in sizes], factor, rounding)
-    return scaled[0] if single else tuple(scaled)
+    return scaled[0] if isinstance(given, Integral) else tuple(scaled)
 
 
 def _scaled_sizes(sizes: list[int], factor: float, rounding: str) -> list[int]:

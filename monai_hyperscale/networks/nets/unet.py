@@ -41,7 +41,7 @@ class _UNetBody(nn.Module):
             channels = width
         for level in range(len(features) - 1):
             self.down.append(VariableResize(spatial_dims, level, mode, rounding))
-        for width, skip in zip(decoder_features, reversed(features[:-1])):
+        for width, skip in zip(decoder_features, reversed(features[:-1]), strict=True):
             self.decoder.append(ConvolutionStage(spatial_dims, channels + skip, width, **options))
             channels = width
         self.final = Conv[Conv.CONV, spatial_dims](channels, out_channels, kernel_size=1)
@@ -116,10 +116,10 @@ class ScaleSpaceUNet(ScaleSpaceNetwork):
             raise ValueError(f"features needs at least two stages of at least one channel, got {tuple(features)}.")
         if decoder_features is None:
             decoder_features = tuple(reversed(features[:-1]))
-        if len(decoder_features) != len(features) - 1:
+        if len(decoder_features) != len(features) - 1 or min(decoder_features) < 1:
             raise ValueError(
-                f"decoder_features must name {len(features) - 1} stages, one fewer than features, "
-                f"got {len(decoder_features)}."
+                f"decoder_features must name {len(features) - 1} stages of at least one channel, one stage fewer than "
+                f"features, got {tuple(decoder_features)}."
             )
         if convolutions < 1 or kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(
@@ -133,9 +133,7 @@ class ScaleSpaceUNet(ScaleSpaceNetwork):
             "dropout": dropout,
         }
         super().__init__(
-            _UNetBody(
-                spatial_dims, in_channels, out_channels, features, decoder_features, mode, rounding, options
-            )
+            _UNetBody(spatial_dims, in_channels, out_channels, features, decoder_features, mode, rounding, options)
         )
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels

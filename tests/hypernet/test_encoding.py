@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.hypernet import ComplementEncoding, CosineEncoding, MLPGenerator
+from monai_hyperscale.hypernet.encoding import encoding_layer
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.125, 0.5, 1.0])
+def test_complement(phi: float) -> None:
+    assert ComplementEncoding()(torch.tensor([phi])).tolist() == [phi, 1 - phi]
+
+
+def test_complement_of_several() -> None:
+    encoded = ComplementEncoding()(torch.tensor([0.25, 0.75, 1.0]))
+    assert encoded.tolist() == [0.25, 0.75, 1.0, 0.75, 0.25, 0.0]
+    assert ComplementEncoding().width(3) == 6
+
+
+@pytest.mark.parametrize("frequencies", [1, 2, 5])
+@pytest.mark.parametrize("contexts", [1, 3])
+def test_cosine_has_constant_norm(frequencies: int, contexts: int) -> None:
+    encoding = CosineEncoding(frequencies)
+    for context in torch.rand(50, contexts, dtype=torch.float64):
+        encoded = encoding(context)
+        assert encoded.shape == (encoding.width(contexts),)
+        assert encoded.norm().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_cosine_values() -> None:
+    encoded = CosineEncoding(2)(torch.tensor([0.3, 0.9], dtype=torch.float64)) * 2
+    angles = [math.pi / 2 * f * phi for phi in (0.3, 0.9) for f in (1, 3)]
+    expected = [math.cos(angle) for angle in angles] + [math.sin(angle) for angle in angles]
+    torch.testing.assert_close(encoded, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("encoding", [ComplementEncoding(), CosineEncoding(1), CosineEncoding(4)])
+def test_every_factor_has_its_own_encoding(encoding: nn.Module) -> None:
+    codes = torch.stack([encoding(torch.tensor([i / 20], dtype=torch.float64)) for i in range(21)])
+    distances = torch.cdist(codes, codes) + torch.eye(21)
+    assert distances.min() > 0.02
+
+
+def test_by_name() -> None:
+    assert isinstance(encoding_layer("complement"), ComplementEncoding)
+    assert isinstance(encoding_layer("cosine"), CosineEncoding)
+    module = CosineEncoding(3)
+    assert encoding_layer(module) is module
+
+
+@pytest.mark.parametrize("encoding", ["sine", "", None, 3])
+def test_unknown_name(encoding: Any) -> None:
+    with pytest.raises(ValueError, match="encoding must be"):
+        MLPGenerator(encoding=encoding)
+    with pytest.raises(ValueError, match="frequencies"):
+        CosineEncoding(0)

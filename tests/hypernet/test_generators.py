@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+from scipy.stats import kurtosis, skew
+
+from monai_hyperscale.hypernet import CosineEncoding, HyperNetwork, MLPGenerator, WeightGenerator
+
+SHAPES = {"a.weight": (8, 4, 3, 3), "a.bias": (8,), "b.weight": (16, 8, 3, 3, 3), "b.bias": (16,)}
+
+
+def parameters() -> dict[str, torch.Tensor]:
+    return {name: torch.randn(shape) * (1 + i) for i, (name, shape) in enumerate(SHAPES.items())}
+
+
+def numpy_weights(generator: MLPGenerator, encoded: np.ndarray) -> dict[str, np.ndarray]:
+    """Return b + H·e(φ), computed with NumPy from the generator's state only."""
+    state = {name: value.double().numpy() for name, value in generator.state_dict().items()}
+    e = encoded
+    for index in range(len(generator.hidden)):
+        e = state[f"layers.{index}.weight"] @ e + state[f"layers.{index}.bias"]
+        e = np.where(e > 0, e, 0.01 * e)
+    flat = state["base"] + state["heads"] @ e
+    result, start = {}, 0
+    for name, shape in SHAPES.items():
+        result[name] = flat[start : start + math.prod(shape)].reshape(shape)
+        start += math.prod(shape)
+    assert start == flat.size
+    return result
+
+
+@pytest.mark.parametrize("init", ["residual", "paper", "paper_fan_out"])
+@pytest.mark.parametrize("phi", [0.0, 0.05, 0.3, 1.0])
+def test_values(init: str, phi: float) -> None:
+    generator = MLPGenerator(hidden=(10, 7, 5), init=init)
+    generator.bind(parameters())
+    for layer in generator.layers:
+        nn.init.normal_(layer.bias)  # type: ignore[arg-type]
+    generated = generator(torch.tensor([phi]))
+    expected = numpy_weights(generator, np.array([phi, 1 - phi]))
+    assert list(generated) == list(SHAPES)
+    for name, value in generated.items():
+        np.testing.assert_allclose(value.detach().numpy(), expected[name], atol=1e-5, rtol=1e-5)
+
+
+def test_values_with_cosine_encoding_and_several_contexts() -> None:
+    generator = MLPGenerator(hidden=(6,), encoding=CosineEncoding(2))
+    generator.bind(parameters(), contexts=2)
+    angles = np.array([np.pi / 2 * f * phi for phi in (0.2, 0.7) for f in (1, 3)])
+    encoded = np.concatenate([np.cos(angles), np.sin(angles)]) / 2
+    expected = numpy_weights(generator, encoded)
+    for name, value in generator(torch.tensor([0.2, 0.7])).items():
+        np.testing.assert_allclose(value.detach().numpy(), expected[name], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["complement", "cosine"])
+def test_residual_form_starts_at_the_weights_it_was_bound_to(encoding: str) -> None:
+    start = parameters()
+    generator = MLPGenerator(hidden=(64, 64), encoding=encoding, head_scale=0.1)
+    generator.bind(start)
+    flat = torch.cat([value.flatten() for value in start.values()])
+    torch.testing.assert_close(generator.base.detach(), flat, atol=0, rtol=0)
+    for phi in (0.0, 0.5, 1.0):
+        for name, value in generator(torch.tensor([phi])).items():
+            spread = float(start[name].std(correction=0))
+            change = (value - start[name]).detach()
+            assert 0.02 * spread < change.square().mean().sqrt() < 0.2 * spread, name
+            # H·e has exactly the spread that its definition gives, up to sampling.
+            if value.numel() > 200:
+                e = generator.embed(torch.tensor([phi])).detach()
+                assert change.std().item() == pytest.approx(0.1 * spread * float(e.norm()) / 8, rel=0.15), name
+
+
+def test_residual_form_leaves_constant_tensors_alone() -> None:
+    generator = MLPGenerator()
+    generator.bind({"bias": torch.zeros(5), "scale": torch.ones(5)})
+    generated = generator(torch.tensor([0.4]))
+    assert (generated["bias"] == 0).all() and (generated["scale"] == 1).all()
+    sum(value.square().sum() for value in generated.values()).backward()
+    assert generator.heads.grad is not None and (generator.heads.grad[5:] != 0).all()
+
+
+def test_head_scale_zero_is_one_network_for_all() -> None:
+    start = parameters()
+    generator = MLPGenerator(head_scale=0)
+    generator.bind(start)
+    for name, value in generator(torch.tensor([0.9])).items():
+        torch.testing.assert_close(value.detach(), start[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("init", "fan"), [("paper", "in"), ("paper_fan_out", "out")])
+def test_paper_initialisation(init: str, fan: str) -> None:
+    # SSHN 4.4 and A.1: Kaiming weights, zero biases, linear outputs; a head of its own per tensor.
+    generator = MLPGenerator(hidden=(400, 100), init=init)
+    generator.bind(parameters())
+    assert not generator.base.any()
+    slope = 2 / (1 + 0.01**2)  # Kaiming's gain² for LeakyReLU
+    expected = [(2, 400, slope), (400, 100, slope)]
+    assert [tuple(layer.weight.shape) for layer in generator.layers] == [(n, m) for m, n, _ in expected]  # type: ignore
+    for layer, (inputs, outputs, gain) in zip(generator.layers, expected, strict=True):
+        assert not layer.bias.any()  # type: ignore[operator]
+        check_normal(layer.weight, gain / (inputs if fan == "in" else outputs))  # type: ignore[arg-type]
+    heads = generator.heads.split([math.prod(shape) for shape in SHAPES.values()])
+    for head, shape in zip(heads, SHAPES.values(), strict=True):
+        check_normal(head, 1 / (100 if fan == "in" else math.prod(shape)))
+
+
+def check_normal(weights: torch.Tensor, variance: float) -> None:
+    """Check mean, variance, skewness and kurtosis against a normal distribution, to four standard errors."""
+    values = weights.detach().double().flatten().numpy()
+    n = values.size
+    assert abs(values.mean()) < 4 * math.sqrt(variance / n)
+    assert abs(values.var() / variance - 1) < 4 * math.sqrt(2 / n)
+    assert abs(skew(values)) < 4 * math.sqrt(6 / n)
+    assert abs(kurtosis(values)) < 4 * math.sqrt(24 / n)
+
+
+def test_paper_widths_and_size() -> None:
+    generator = MLPGenerator(hidden=(10, 100), init="paper")
+    generator.bind(parameters())
+    total = sum(math.prod(shape) for shape in SHAPES.values())
+    expected = (2 * 10 + 10) + (10 * 100 + 100) + (100 * total + total)
+    assert sum(p.numel() for p in generator.parameters()) == expected
+
+
+def test_seed_decides() -> None:
+    start = parameters()
+    heads = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        generator = MLPGenerator()
+        generator.bind(start)
+        heads.append(generator.heads.detach())
+    torch.testing.assert_close(heads[0], heads[1], atol=0, rtol=0)
+    assert (heads[0] != heads[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64, torch.float64)],
+)
+def test_type_of_the_primary_network(given: torch.dtype, expected: torch.dtype) -> None:
+    generator = MLPGenerator()
+    generator.bind({"weight": torch.randn(3, 2, dtype=given)})
+    assert {p.dtype for p in generator.parameters()} == {expected}
+    net = HyperNetwork(nn.Linear(3, 2, dtype=torch.float64), select="all")
+    assert net(torch.randn(4, 3, dtype=torch.float64), phi=0.3).dtype == torch.float64
+
+
+def test_device_of_the_primary_network() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 2, 3, device="meta"), MLPGenerator(init="paper"))
+    assert {p.device.type for p in net.parameters()} == {"meta"}
+
+
+def test_gradients() -> None:
+    generator = MLPGenerator(hidden=(4, 3)).double()
+    generator.bind({"weight": torch.randn(2, 3, dtype=torch.float64)})
+    assert torch.autograd.gradcheck(
+        lambda c: generator(c)["weight"], torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": ()}, "hidden"),
+        ({"hidden": (10, 0)}, "hidden"),
+        ({"init": "xavier"}, "residual, paper, paper_fan_out"),
+    ],
+)
+def test_bad_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPGenerator(**options)
+
+
+def test_unbound() -> None:
+    with pytest.raises(ValueError, match="not been bound"):
+        MLPGenerator()(torch.tensor([0.5]))
+    for call in (lambda g: g.bind({}), lambda g: g(torch.tensor([0.5]))):
+        with pytest.raises(NotImplementedError):
+            call(WeightGenerator())
+
+
+def test_prints_its_settings() -> None:
+    generator = MLPGenerator(hidden=(10, 4), init="paper")
+    generator.bind(parameters())
+    assert "hidden=(10, 4), init=paper, tensors=4" in repr(generator)

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from monai_hyperscale.errors import PhiError
+from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, WeightGenerator
+from monai_hyperscale.networks import ScaleSpaceUNet
+from tests.hypernet.examples import TwoInputs, strong
+from tests.networks.network_tests import assert_threads_agree, copy_of
+from tests.networks.references import assert_plain, assert_shares_nothing
+
+
+def test_three_threads_many_rounds() -> None:
+    net = HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), strong()).eval()
+    x = torch.randn(1, 1, 8, 8)
+    assert_threads_agree(lambda phi: net(x, phi=phi), [0.05, 0.5, 1.0], rounds=500)
+
+
+def test_gradients_in_two_threads() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 4, 3), strong())
+    x = torch.randn(1, 1, 8, 8)
+
+    def gradient(phi: float) -> torch.Tensor:
+        with torch.enable_grad():
+            loss = net(x, phi=phi).square().sum()
+            return torch.autograd.grad(loss, net.generator.heads)[0]  # type: ignore[arg-type]
+
+    assert_threads_agree(gradient, [0.1, 0.9], rounds=100)
+
+
+# --- calling
+
+
+@pytest.mark.parametrize(
+    "phi",
+    [0.25, [0.25], (0.25,), torch.tensor(0.25), torch.tensor([0.25]), torch.tensor(0.25, dtype=torch.float64)],
+)
+def test_ways_to_give_phi(phi: Any) -> None:
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4)), strong()).eval()
+    x = torch.randn(1, 1, 9, 9)
+    expected = net(x, phi=0.25)
+    torch.testing.assert_close(net(x, phi=phi), expected, atol=0, rtol=0)
+    torch.testing.assert_close(net(x, phi), expected, atol=0, rtol=0)
+    torch.testing.assert_close(net.fold(phi)(x), expected, atol=1e-5, rtol=0)
+
+
+def test_further_arguments_reach_the_network() -> None:
+    net = HyperNetwork(TwoInputs(), strong())
+    left, right = torch.randn(1, 1, 4, 4), torch.randn(1, 2, 4, 4)
+    expected = net(left, right, phi=0.3)["sum"]
+    torch.testing.assert_close(net(left, right, 0.3)["sum"], expected)
+    torch.testing.assert_close(net(left=left, right=right, phi=0.3)["sum"], expected)
+    other = net(left, right, phi=0.3, scale=0.0)["sum"]
+    torch.testing.assert_close(other, net.fold(0.3)(left, right, 0.0)["sum"])
+    assert (other - expected).abs().max() > 1e-3
+    with pytest.raises(PhiError, match="phi"):
+        net(left, right)
+
+
+def test_phi_is_required() -> None:
+    for primary in (nn.Conv2d(1, 1, 1), ScaleSpaceUNet(2, 1, 2, features=(4, 4))):
+        with pytest.raises(PhiError, match=r"phi=.*fold\(phi\)"):
+            HyperNetwork(primary)(torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("phi", ["0.5", math.nan, math.inf, [0.5, math.nan], {}, object(), [0.5, "0.5"]])
+def test_what_is_no_context(phi: Any) -> None:
+    net = HyperNetwork(nn.Conv2d(1, 1, 1), contexts=2)
+    for call in (lambda: net(torch.zeros(1, 1, 4, 4), phi=phi), lambda: net.fold(phi), lambda: net.generate(phi)):
+        with pytest.raises(PhiError, match="phi must be"):
+            call()
+
+
+def test_any_finite_context_for_a_network_without_phi() -> None:
+    # An input size, say; [0, 1] is the rule of φ-networks, and they check it.
+    net = HyperNetwork(nn.Conv2d(1, 1, 1), strong())
+    assert net(torch.zeros(1, 1, 4, 4), phi=224).isfinite().all()
+
+
+# --- several contexts
+
+
+def test_a_context_per_level() -> None:
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), strong(), contexts=3).eval()
+    x = torch.randn(1, 1, 19, 16)
+    torch.testing.assert_close(net(x, phi=0.4), net(x, phi=[0.4] * 3), atol=0, rtol=0)
+    torch.testing.assert_close(net.context(0.4), torch.full((3,), 0.4))
+    phis = [0.7, 0.4, 0.2]
+    y = net(x, phi=phis)
+    torch.testing.assert_close(net.fold(phis)(x), y, atol=1e-5, rtol=0)
+    torch.testing.assert_close(net(x, phi=torch.tensor(phis)), y, atol=0, rtol=0)
+    for level in range(3):
+        others = list(phis)
+        others[level] += 1e-3  # too little for another size, so what changes is the weights
+        assert (net(x, phi=others) - y).abs().max() > 1e-6
+    assert net.generator.layers[0].in_features == 6  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize(("contexts", "given"), [(1, 3), (3, 2), (3, 4), (3, 0), (2, 3)])
+def test_wrong_number_of_factors(contexts: int, given: int) -> None:
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), contexts=contexts)
+    for call in (lambda phi: net(torch.zeros(1, 1, 4, 4), phi=phi), net.fold):
+        with pytest.raises(PhiError, match="give one|per level"):
+            call([0.5] * given)
+
+
+# --- nesting
+
+
+class Composite(nn.Module):
+    """A network with a hypernetwork inside, at a φ of its own."""
+
+    def __init__(self, select: str) -> None:
+        super().__init__()
+        self.inner = HyperNetwork(nn.Conv2d(1, 2, 3, padding=1), strong(), select=select)
+        self.last = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.inner(x, phi=0.75))
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        ("all", "last.*"),
+        ("all", "inner.generator.*"),
+        ("all", "all"),
+        ("weight", "inner.primary.*"),  # both generate parameters of one layer
+        ("weight", "all"),
+    ],
+)
+def test_nested(inner: str, outer: str) -> None:
+    x = torch.randn(1, 1, 5, 5)
+    network = Composite(inner).eval()
+    expected = network(x)
+    net = HyperNetwork(network, MLPGenerator(head_scale=0), select=outer).eval()
+    torch.testing.assert_close(net(x, phi=0.25), expected, atol=1e-5, rtol=1e-5)
+    assert "generated" in repr(net)
+
+    net = HyperNetwork(Composite(inner), strong(), select=outer).eval()
+    y = net(x, phi=0.25)
+    assert (net(x, phi=0.9) - y).abs().max() > 1e-4
+    plain: Any = net.fold(0.25)
+    torch.testing.assert_close(plain(x), y, atol=1e-5, rtol=1e-5)
+    assert_shares_nothing(plain, net)
+    # The inner hypernetwork is part of the primary network and stays one; it folds by itself.
+    torch.testing.assert_close(plain.last(plain.inner.fold(0.75)(x)), y, atol=1e-5, rtol=1e-5)
+    y.sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    copied = copy_of(net, "deepcopy")
+    torch.testing.assert_close(copied(x, phi=0.25), y, atol=0, rtol=0)
+
+
+def test_hypernetwork_of_a_hypernetwork() -> None:
+    network = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4)), MLPGenerator(hidden=(4,), head_scale=1))
+    net = HyperNetwork(network, MLPGenerator(hidden=(4, 2), head_scale=1), select="all").eval()
+    assert {"generator.heads", "generator.base", "primary.body.encoder.0.norm0.weight"} < set(net.generated)
+    assert not list(net.primary.parameters())
+    x = torch.randn(1, 1, 9, 9)
+    with torch.no_grad():
+        for phi in (0.2, 0.7):
+            plain = net.fold(phi)
+            torch.testing.assert_close(plain(x), net(x, phi=phi), atol=1e-5, rtol=1e-5)
+            assert_plain(plain)
+            assert_shares_nothing(plain, net)
+
+
+# --- training and numbers
+
+
+@pytest.mark.parametrize("init", ["residual", "paper"])
+def test_steps_lower_the_loss(init: str) -> None:
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(init=init))
+    x = torch.randn(2, 1, 17, 16)
+    target = (F.avg_pool2d(x, 5, stride=1, padding=2) > 0).long()[:, 0]
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3, betas=(0.9, 0.99))
+
+    def loss(phi: float) -> torch.Tensor:
+        return F.cross_entropy(net(x, phi=phi), target)
+
+    phis = (0.2, 0.5, 0.8)
+    with torch.no_grad():
+        before = [float(loss(phi)) for phi in phis]
+    for step in range(30):
+        optimizer.zero_grad()
+        loss(phis[step % 3]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        after = [float(loss(phi)) for phi in phis]
+    for first, last in zip(before, after, strict=True):
+        assert last < 0.8 * first, (before, after)
+
+
+def test_autocast_keeps_generated_weights_exact() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 4, 3), strong())
+    expected = net.generate(0.3)
+    seen = []
+    net.primary.register_forward_hook(lambda module, args, output: seen.append((module.weight, output)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for name, value in net.generate(0.3).items():
+            assert value.dtype == torch.float32
+            torch.testing.assert_close(value, expected[name], atol=0, rtol=0)
+        net(torch.randn(1, 1, 5, 5), phi=0.3)
+        plain = net.fold(0.3)
+        assert torch.is_autocast_enabled("cpu")
+    weight, output = seen[0]
+    assert weight.dtype == torch.float32 and output.dtype == torch.bfloat16
+    torch.testing.assert_close(weight, expected["weight"], atol=0, rtol=0)
+    assert {p.dtype for p in plain.parameters()} == {torch.float32}
+    torch.testing.assert_close(plain.weight, nn.Parameter(expected["weight"].detach()), atol=0, rtol=0)
+
+
+def test_fold_can_be_trained_alone() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 2, 3), strong())
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    plain = net.fold(0.5)
+    assert all(p.requires_grad for p in plain.parameters())
+    x = torch.randn(1, 1, 6, 6)
+    before = plain(x)
+    before.square().sum().backward()
+    assert all(p.grad is None for p in net.parameters())
+    torch.optim.SGD(plain.parameters(), lr=0.1).step()
+    assert (plain(x) - before).abs().max() > 1e-3
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, state[name], atol=0, rtol=0)
+
+
+def test_fold_in_inference_mode() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 2, 3), strong())
+    x = torch.randn(1, 1, 6, 6)
+    with torch.inference_mode():
+        torch.testing.assert_close(net.fold(0.5)(x), net(x, phi=0.5), atol=1e-5, rtol=0)
+
+
+def test_buffers_belong_to_the_fold_too() -> None:
+    net = HyperNetwork(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), strong())
+    net(torch.randn(4, 1, 8, 8), phi=0.5)
+    plain: Any = net.fold(0.5)
+    mean = plain[1].running_mean.clone()
+    assert mean.any()
+    net(torch.randn(4, 1, 8, 8) + 3, phi=0.5)
+    torch.testing.assert_close(plain[1].running_mean, mean, atol=0, rtol=0)
+
+
+class Stored(WeightGenerator):
+    """A table of weights for each of ten φ: what a generator must offer, and no more."""
+
+    def bind(self, parameters: Any, contexts: int = 1) -> None:
+        self.names = {name: name.replace(".", "_") for name in parameters}
+        for name, value in parameters.items():
+            self.register_buffer(self.names[name], torch.stack([value * i for i in range(10)]))
+
+    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        index = min(9, int(context[0] * 10))
+        return {name: getattr(self, key)[index] for name, key in self.names.items()}
+
+
+def test_generator_of_ones_own() -> None:
+    conv = nn.Conv2d(1, 2, 3)
+    weight = conv.weight.detach().clone()
+    net = HyperNetwork(conv, Stored())
+    torch.testing.assert_close(net.fold(0.35).weight, nn.Parameter(3 * weight))
+    assert net(torch.randn(1, 1, 5, 5), phi=0.35).shape == (1, 2, 3, 3)
+
+
+def test_no_warnings_in_ordinary_use() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = HyperNetwork(ScaleSpaceUNet(3, 1, 2, features=(4, 4, 4)))
+        net(torch.randn(1, 1, 5, 6, 7), phi=0.4).sum().backward()
+        net.fold(0.4)(torch.randn(1, 1, 5, 6, 7))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.hypernet import HyperNetwork, select_parameters
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Sequential(nn.Conv3d(1, 2, 3), nn.GroupNorm(1, 2)),
+        nn.ConvTranspose2d(2, 2, 2, bias=False),
+        nn.Linear(4, 3),
+    )
+
+
+CONVOLUTIONS = ["0.0.weight", "0.0.bias", "1.weight"]
+ALL = ["0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias", "1.weight", "2.weight", "2.bias"]
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ("convolutions", CONVOLUTIONS),
+        ("all", ALL),
+        ("0.*", ALL[:4]),
+        (["2.weight", "0.*.bias"], ["0.0.bias", "0.1.bias", "2.weight"]),
+        (("[12].weight",), ["1.weight", "2.weight"]),
+        (lambda module, name: isinstance(module, nn.Linear) and name.endswith("bias"), ["2.bias"]),
+    ],
+)
+def test_selectors(select: Any, expected: list[str]) -> None:
+    assert select_parameters(network(), select) == expected
+    net = HyperNetwork(network(), select=select)
+    assert net.generated == tuple(expected)
+    kept = [name for name, _ in net.primary.named_parameters()]
+    assert kept == [name for name in ALL if name not in expected]
+
+
+def test_convolutions_are_the_default() -> None:
+    assert select_parameters(network()) == CONVOLUTIONS
+    assert HyperNetwork(network()).generated == tuple(CONVOLUTIONS)
+
+
+def test_subclasses_of_convolutions_count() -> None:
+    class Own(nn.Conv2d):
+        pass
+
+    assert select_parameters(nn.Sequential(Own(1, 1, 1))) == ["0.weight", "0.bias"]
+
+
+def test_the_network_itself() -> None:
+    assert select_parameters(nn.Conv2d(1, 1, 1)) == ["weight", "bias"]
+
+
+@pytest.mark.parametrize("select", ["encoder.*", [], ["weight"], "CONVOLUTIONS", lambda module, name: False])
+def test_nothing_selected(select: Any) -> None:
+    with pytest.raises(ValueError, match="matches no parameter of Sequential"):
+        select_parameters(network(), select)
+
+
+def test_no_convolution() -> None:
+    with pytest.raises(ValueError, match="'convolutions' matches no parameter of Linear"):
+        HyperNetwork(nn.Linear(2, 2))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 1, 1)
+        self.two = nn.Conv2d(1, 1, 1)
+        self.two.weight = self.one.weight
+        self.three = nn.Conv2d(1, 1, 1)
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(1, 1, 1)
+        self.again = self.one
+        self.three = nn.Conv2d(1, 1, 1)
+
+
+@pytest.mark.parametrize("build", [Tied, Twice])
+@pytest.mark.parametrize("select", ["convolutions", "one.*", "*.weight"])
+def test_shared_parameters_are_refused(build: Any, select: str) -> None:
+    primary = build()
+    names = dict(primary.named_parameters())
+    with pytest.raises(ValueError, match="one shared parameter"):
+        HyperNetwork(primary, select=select)
+    assert names.keys() == dict(primary.named_parameters()).keys()  # nothing was taken from it
+    assert select_parameters(primary, "three.*") == ["three.weight", "three.bias"]
+
+
+def test_shared_through_the_module_that_is_not_selected() -> None:
+    with pytest.raises(ValueError, match="one shared parameter"):
+        select_parameters(Tied(), lambda module, name: name == "two.weight")
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_are_refused(layer: Any) -> None:
+    # They keep a list of their weights, and would go on computing with those.
+    primary = nn.Sequential(nn.Linear(2, 2), layer(2, 3))
+    with pytest.raises(ValueError, match=f"{layer.__name__} also keeps it in _flat_weights"):
+        HyperNetwork(primary, select="all")
+    net = HyperNetwork(primary, select="0.*")
+    output, _ = net(torch.randn(5, 1, 2), phi=0.3)
+    assert output.shape == (5, 1, 3)
