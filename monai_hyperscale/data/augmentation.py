@@ -1,0 +1,160 @@
+"""Random changes of training cases: pose, shape and scanner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from monai.transforms import (
+    AsDiscreted,
+    Compose,
+    EnsureTyped,
+    RandAdjustContrastd,
+    RandAffined,
+    RandBiasFieldd,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandGridDistortiond,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RandSimulateLowResolutiond,
+    Transform,
+)
+
+from monai_hyperscale.data.cropping import RandForegroundCropd
+
+__all__ = ["augmentation"]
+
+
+def augmentation(
+    spatial_dims: int,
+    roi_size: Sequence[int] | int,
+    keys: Sequence[str] = ("image", "label"),
+    *,
+    foreground: float | None = 0.5,
+    soft_labels: int | None = None,
+    flip: Sequence[int] = (),
+    rotate: float = 0.26,
+    scale: float = 0.15,
+    translate: float = 3.0,
+    distortion: float = 0.25,
+    distortion_prob: float = 0.5,
+    noise: float = 0.15,
+    noise_prob: float = 0.2,
+    blur: tuple[float, float] = (0.25, 1.0),
+    blur_prob: float = 0.2,
+    zoom: tuple[float, float] = (0.6, 1.0),
+    zoom_prob: float = 0.1,
+    bias: float = 0.15,
+    bias_prob: float = 0.2,
+    gamma: tuple[float, float] = (0.7, 1.5),
+    gamma_prob: float = 0.3,
+    contrast: float = 0.2,
+    contrast_prob: float = 0.5,
+    brightness: float = 0.2,
+    brightness_prob: float = 0.5,
+) -> Compose:
+    """Return the augmentation of training cases; what comes out has ``roi_size`` whatever came in.
+
+    Amounts suit images of unit spread (:func:`segmentation_preprocessing`). Rotation, zoom, shift, crop and padding are
+    one resampling. Beyond the image its border goes on, in image and label alike. Tensors come out without metadata,
+    labels as int64.
+
+    Args:
+        spatial_dims: 2 or 3.
+        roi_size: voxels per axis of what comes out.
+        keys: image and label key.
+        foreground: images larger than ``roi_size`` (by more than what rotation and zoom need) are cropped at a random
+            place, with this probability around a voxel of a random structure. ``None``: always the centre.
+        soft_labels: number of classes, background included, to resample the label linearly, class by class: the label
+            comes out as shares of the classes, float32 (classes, *sizes). Nearest-neighbour labels are ragged, which
+            costs accuracy where structures are a few voxels thick. ``None``: nearest, class indices.
+        flip: axes to flip at random, 0 first. Off by default: left and right are not alike in most anatomy.
+        rotate: largest angle per axis, in radians.
+        scale: largest relative change of size.
+        translate: largest shift, in voxels.
+        distortion: largest relative displacement of a node of the 4-cell distortion grid.
+        distortion_prob: probability of that distortion, as all other ``…_prob``.
+        noise: largest standard deviation of Gaussian noise.
+        noise_prob: see ``distortion_prob``.
+        blur: range of the standard deviation of a Gaussian blur, in voxels.
+        blur_prob: see ``distortion_prob``.
+        zoom: range of the factor of resolution that is lost and interpolated again.
+        zoom_prob: see ``distortion_prob``.
+        bias: largest coefficient of the polynomial bias field.
+        bias_prob: see ``distortion_prob``.
+        gamma: range of the exponent of a contrast curve that keeps mean and spread.
+        gamma_prob: see ``distortion_prob``.
+        contrast: largest relative change of all intensities.
+        contrast_prob: see ``distortion_prob``.
+        brightness: largest shift of all intensities.
+        brightness_prob: see ``distortion_prob``.
+
+    Raises:
+        ValueError: if ``spatial_dims`` is not 2 or 3, or ``roi_size`` has another number of axes.
+
+    Example:
+        >>> case = {"image": torch.rand(1, 35, 51, 36), "label": torch.zeros(1, 35, 51, 36, dtype=torch.uint8)}
+        >>> out = augmentation(3, (40, 56, 40))(case)
+        >>> tuple(out["image"].shape), out["label"].dtype
+        ((1, 40, 56, 40), torch.int64)
+    """
+    if spatial_dims not in (2, 3):
+        raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
+    size = (roi_size,) * spatial_dims if isinstance(roi_size, int) else tuple(roi_size)
+    if len(size) != spatial_dims or min(size) < 1:
+        raise ValueError(f"roi_size must be {spatial_dims} numbers of at least 1, got {roi_size!r}.")
+    image, label = keys
+    crop: list[Transform] = []
+    if foreground is not None:
+        crop.append(RandForegroundCropd(keys, label, _with_margin(size, rotate, scale, translate), foreground))
+    label_type = torch.int64 if soft_labels is None else torch.float32
+    modes: Any = ("bilinear", "nearest" if soft_labels is None else "bilinear")
+    shares: list[Transform] = [] if soft_labels is None else [AsDiscreted(label, to_onehot=soft_labels)]
+    return Compose(
+        [
+            *crop,
+            *shares,
+            RandAffined(
+                keys,
+                prob=1.0,
+                spatial_size=size,
+                rotate_range=rotate if spatial_dims == 2 else (rotate,) * 3,
+                scale_range=(scale,) * spatial_dims,
+                translate_range=(translate,) * spatial_dims,
+                mode=modes,
+                padding_mode="border",
+            ),
+            RandGridDistortiond(
+                keys, num_cells=4, prob=distortion_prob, distort_limit=distortion, mode=modes, padding_mode="border"
+            ),
+            *(RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in flip),
+            RandGaussianNoised(image, prob=noise_prob, std=noise),
+            RandGaussianSmoothd(image, prob=blur_prob, sigma_x=blur, sigma_y=blur, sigma_z=blur),
+            RandSimulateLowResolutiond(
+                image, prob=zoom_prob, zoom_range=zoom, upsample_mode="trilinear" if spatial_dims == 3 else "bilinear"
+            ),
+            RandBiasFieldd(image, prob=bias_prob, coeff_range=(-bias, bias)),
+            RandAdjustContrastd(image, prob=gamma_prob, gamma=gamma, retain_stats=True),
+            RandScaleIntensityd(image, factors=contrast, prob=contrast_prob),
+            RandShiftIntensityd(image, offsets=brightness, prob=brightness_prob),
+            # int64 is what cross-entropy takes of class indices; RandAffined leaves float32.
+            EnsureTyped(keys, dtype=(torch.float32, label_type), track_meta=False),
+        ]
+    )
+
+
+def _with_margin(size: Sequence[int], rotate: float, scale: float, translate: float) -> tuple[int, ...]:
+    """Return the box that a rotated, zoomed and shifted ``size`` stays within, for the most part.
+
+    The largest angle about every axis at once would need a cube of the diagonal; the angle about one axis is covered,
+    the rest is border padding, as at the edge of an image.
+    """
+    longest = max(size)
+    return tuple(
+        math.ceil((1 + scale) * (n * math.cos(rotate) + min(longest, 2 * n) * math.sin(rotate) / 2) + 2 * translate)
+        for n in size
+    )

@@ -1,0 +1,132 @@
+"""Finding out in seconds, and not after an hour of training, that a data set does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from monai_hyperscale.data.datalist import SegmentationDataset, spread
+from monai_hyperscale.data.headers import FileHeader, label_counts, read_header
+from monai_hyperscale.errors import DatasetError
+
+__all__ = ["check_dataset"]
+
+_LABEL_VOXELS = 100_000_000
+_MIN_CASES = 3
+
+
+def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None:
+    """Stop with one clear sentence if the data set cannot be trained on.
+
+    Looked at are: the number of cases; that every file exists; the headers of up to ``limit`` cases (channels, axes,
+    and that image and label lie on one grid); and the values in as many of their label files as hold 100 million
+    voxels.
+
+    Args:
+        dataset: what :func:`read_dataset` returned.
+        limit: how many cases to open, evenly spread over the list; ``None`` for all.
+
+    Raises:
+        DatasetError: at the first thing that is wrong.
+
+    Example:
+        >>> check_dataset(SegmentationDataset([], ("MRI",), {1: "tumour"}, 3, (0, 1)))
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.DatasetError: the data set has 0 cases; training, validation and test need at least 3.
+    """
+    cases = dataset.cases
+    if len(cases) < _MIN_CASES:
+        raise DatasetError(
+            f"the data set has {len(cases)} cases; training, validation and test need at least {_MIN_CASES}."
+        )
+    files = [path for case in cases for path in (*_images(case), case["label"])]
+    missing = [path for path in files if not Path(path).is_file()]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(files)} files of the data set are missing, {missing[0]} first; "
+            "correct the paths in dataset.json or complete the folder."
+        )
+    count = len(cases) if limit is None else min(limit, len(cases))
+    opened = [cases[index] for index in np.linspace(0, len(cases) - 1, count).round().astype(int)]
+    for case in opened:
+        _check_headers(case, dataset)
+    _check_values([case["label"] for case in opened], dataset)
+
+
+def _images(case: dict) -> list[str]:
+    return [case["image"]] if isinstance(case["image"], str) else list(case["image"])
+
+
+def _check_headers(case: dict, dataset: SegmentationDataset) -> None:
+    paths = _images(case)
+    headers = [read_header(path) for path in paths]
+    label = read_header(case["label"])
+    first = headers[0]
+    if len(first.sizes) != dataset.spatial_dims:
+        raise DatasetError(
+            f"{paths[0]} has {len(first.sizes)} axes, where the data set's first case has {dataset.spatial_dims}; "
+            "keep 2D and 3D images in separate data sets."
+        )
+    channels = sum(header.channels for header in headers)
+    # Grey image files in a colour data set are read as red = green = blue.
+    if channels != len(dataset.channels) and not (
+        first.affine is None and len(paths) == 1 and len(dataset.channels) == 3
+    ):
+        names = ", ".join(dataset.channels)
+        raise DatasetError(
+            f"case {case['name']} has {channels} channels, but the data set has {len(dataset.channels)} ({names}); "
+            "correct the channels in dataset.json, or the case."
+        )
+    if label.channels != 1 and label.affine is not None:
+        raise DatasetError(
+            f"{case['label']} has {label.channels} channels; a label file needs one, with one number per voxel."
+        )
+    for path, header in [*zip(paths, headers, strict=True), (case["label"], label)][1:]:
+        _check_grid(first, header, paths[0], path)
+
+
+def _check_grid(first: FileHeader, other: FileHeader, first_path: str, path: str) -> None:
+    if first.sizes != other.sizes:
+        raise DatasetError(
+            f"{path} has size {_size(other)}, but {first_path} has {_size(first)}; resample one to the other."
+        )
+    if first.affine is None or other.affine is None:
+        return
+    # Volumes are brought to RAS by their own affines, so a label with another affine would end up beside its image.
+    corners = nib.affines.apply_affine(np.linalg.inv(first.affine) @ other.affine, _corners(first.sizes))
+    apart = float(np.abs(corners - _corners(first.sizes)).max())
+    if apart > 0.5:
+        raise DatasetError(
+            f"{path} lies {apart:.1f} voxels off {first_path}, by the affines in their headers; "
+            "resample one to the other, or copy the affine if the voxels do correspond."
+        )
+
+
+def _corners(sizes: Sequence[int]) -> np.ndarray:
+    ends = [(0.0, n - 1.0) for n in (*sizes, 1, 1)[:3]]
+    return np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _size(header: FileHeader) -> str:
+    return "×".join(str(n) for n in header.sizes)
+
+
+def _check_values(paths: Sequence[str], dataset: SegmentationDataset) -> None:
+    found: set[int] = set()
+    for path in spread(paths, _LABEL_VOXELS):
+        values = set(label_counts([path]))
+        unknown = sorted(values - set(dataset.label_values))
+        if unknown:
+            raise DatasetError(
+                f"{path} holds the value {unknown[0]}, which is not one of the data set's label values "
+                f"{list(dataset.label_values)}; declare it in dataset.json, or correct the file."
+            )
+        found |= values
+    if found <= {0}:
+        raise DatasetError(
+            f"the label files hold background (0) only, {paths[0]} first; nothing can be learned from them."
+        )

@@ -1,0 +1,178 @@
+"""One intensity scale for the network, whatever the file holds: MR, CT in Hounsfield units, colour, grey."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import ClipIntensityPercentiles, MapTransform, NormalizeIntensity, ScaleIntensityRange, Transform
+from monai.utils import convert_to_dst_type, convert_to_tensor
+
+from monai_hyperscale.errors import ImageError
+
+__all__ = ["NormalizeChannels", "NormalizeChannelsd", "channel_kind", "intensity_transform"]
+
+_COLOURS = frozenset({"red", "green", "blue", "r", "g", "b", "rgb", "rgb_to_0_1"})
+_CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|$)")
+
+# Fixed ranges go to [-2, 2], so that tissue has about the unit spread that z-scores have and one augmentation fits all.
+_SPAN = (-2.0, 2.0)
+# Single precision squares overflow beyond this; such values are fill values (FLT_MAX), not measurements.
+_LARGEST = 1e18
+
+
+def channel_kind(name: str) -> str:
+    """Return how a channel of this name is scaled: ``ct``, ``colour``, ``grey`` or ``other``.
+
+    Example:
+        >>> [channel_kind(name) for name in ("MRI", "CT", "FLAIR", "green", "grey", "contrast")]
+        ['other', 'ct', 'other', 'colour', 'grey', 'other']
+    """
+    lowered = name.strip().lower()
+    if lowered in _COLOURS:
+        return "colour"
+    if lowered in ("grey", "gray"):
+        return "grey"
+    return "ct" if _CT.search(lowered) else "other"
+
+
+class NormalizeChannels(Transform):
+    """Scale each channel by what it is.
+
+    ========  ==========================================================================================
+    kind      scale
+    ========  ==========================================================================================
+    ct        Hounsfield units clipped to ``window``, which goes linearly to [-2, 2]
+    colour    the range of the file's integers (0 … 255; 0 … 65535 for 16 bit) goes linearly to [-2, 2]
+    grey      zero mean and unit spread over the image, unclipped: bright spots may be all there is to see
+    other     clipped to the image's ``percentiles``, then zero mean and unit spread (MR and all else)
+    ========  ==========================================================================================
+
+    Values that are not finite, or beyond ±1e18 (fill values), become the lowest value that is. Constant images become 0
+    where the scale comes from the image. The kind comes from the channel's name, see :func:`channel_kind`.
+
+    Args:
+        channels: name of each channel.
+        percentiles: of the clip of ``other`` channels, in percent.
+        window: of ``ct`` channels, in Hounsfield units.
+
+    Example:
+        >>> scale = NormalizeChannels(("CT", "MRI"))
+        >>> scale(torch.tensor([[[-1000.0, 50.0, 300.0]], [[0.0, 1.7e6, 0.85e6]]]))
+        tensor([[[-2.0000,  0.0000,  2.0000]],
+        <BLANKLINE>
+                [[-1.2247,  1.2247,  0.0000]]])
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        window: tuple[float, float] = (-200.0, 300.0),
+    ) -> None:
+        if not channels or isinstance(channels, str):
+            raise ValueError(f"channels must be a list of names, got {channels!r}.")
+        self.channels = tuple(channels)
+        self.clip = ClipIntensityPercentiles(*percentiles)
+        self.zscore = NormalizeIntensity()
+        self.window = ScaleIntensityRange(*window, *_SPAN, clip=True)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Map (C, *sizes) to float32 of the same shape.
+
+        Raises:
+            ImageError: if the image has another number of channels.
+        """
+        if len(image) != len(self.channels):
+            name = f"{image.meta.get('filename_or_obj', 'the image')}" if isinstance(image, MetaTensor) else "the image"
+            raise ImageError(
+                f"{name} has {len(image)} channels, but {len(self.channels)} ({', '.join(self.channels)}) are needed."
+            )
+        mode = str(image.meta.get("mode", "")) if isinstance(image, MetaTensor) else ""
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        values = [finite(channel.float()) for channel in plain]
+        largest = _integer_range(max(float(channel.max()) for channel in values), plain.dtype, mode)
+        scaled = [
+            self._scale(channel, channel_kind(name), largest)
+            for channel, name in zip(values, self.channels, strict=True)
+        ]
+        return convert_to_dst_type(torch.stack(scaled), dst=image, dtype=torch.float32)[0]
+
+    def _scale(self, values: torch.Tensor, kind: str, largest: float) -> torch.Tensor:
+        if kind == "ct":
+            scaled = self.window(values)
+        elif kind == "colour":
+            scaled = ScaleIntensityRange(0, largest, *_SPAN)(values)
+        else:
+            # Counting from the lowest value keeps float32 precise where the mean is large against the spread.
+            raised = values - values.min()
+            scaled = self.zscore(raised if kind == "grey" else self.clip(raised))
+        # Plain, since MONAI's transforms take a single channel for an image with one axis less.
+        return convert_to_tensor(scaled, track_meta=False)
+
+
+def finite(values: torch.Tensor) -> torch.Tensor:
+    """Replace NaN, infinities and fill values beyond ±1e18 by the lowest other value; by 0 where there is none."""
+    good = torch.isfinite(values) & (values.abs() < _LARGEST)
+    if good.all():
+        return values
+    lowest = values[good].min() if good.any() else torch.zeros((), dtype=values.dtype)
+    return torch.where(good, values, lowest)
+
+
+def _integer_range(highest: float, dtype: torch.dtype, mode: str) -> float:
+    """Return the largest integer of the file's type: from PIL's mode or the dtype, else from the highest value."""
+    if mode:
+        return 65535.0 if mode.startswith("I") else 255.0
+    if dtype == torch.uint8:
+        return 255.0
+    return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
+
+
+class NormalizeChannelsd(MapTransform):
+    """Dictionary form of :class:`NormalizeChannels`; takes the same arguments after ``keys``.
+
+    Args:
+        keys: image keys.
+        channels: name of each channel.
+        percentiles: of the clip of ``other`` channels, in percent.
+        window: of ``ct`` channels, in Hounsfield units.
+        allow_missing_keys: leave out keys that are not there.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        channels: Sequence[str],
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        window: tuple[float, float] = (-200.0, 300.0),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.normalize = NormalizeChannels(channels, percentiles, window)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with scaled images under ``keys``."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.normalize(result[key])
+        return result
+
+
+def intensity_transform(channels: Sequence[str], keys: KeysCollection = "image") -> NormalizeChannelsd:
+    """Return the transform that scales each channel by what its name says it is.
+
+    Args:
+        channels: name of each channel, such as ``("CT",)``; see :class:`NormalizeChannels`.
+        keys: image keys.
+
+    Example:
+        >>> image = torch.full((3, 2, 2), 255, dtype=torch.uint8)
+        >>> intensity_transform(("red", "green", "blue"))({"image": image})["image"].unique()
+        tensor([2.])
+    """
+    return NormalizeChannelsd(keys, channels)

@@ -1,0 +1,99 @@
+"""The transforms of a training, an evaluation and an inference, put together from the parts beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.transforms import Compose, EnsureTyped, MapLabelValued, SaveImaged, Transform
+
+from monai_hyperscale.data.augmentation import augmentation
+from monai_hyperscale.data.cropping import slice_sampling
+from monai_hyperscale.data.labels import ClassIndexd
+from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
+
+__all__ = ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"]
+
+
+def training_transforms(
+    channels: Sequence[str],
+    spatial_dims: int,
+    roi_size: Sequence[int],
+    spacing: Sequence[float] | None = None,
+    slices: bool = False,
+    label_values: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Compose:
+    """Return the transforms of training samples: the deterministic ones first, flat, so that a cache stops there.
+
+    Args:
+        channels: see :func:`segmentation_preprocessing`, as ``spacing`` and ``label_values``.
+        spatial_dims: of the network.
+        roi_size: size of a sample.
+        spacing: voxel size in mm, or ``None``.
+        slices: whether a sample is an axial slice of a volume.
+        label_values: values of the classes in the label files.
+        options: further arguments of :func:`augmentation`; ``soft_labels`` may be ``True`` here.
+
+    Example:
+        >>> pipeline = training_transforms(("MRI",), 2, (64, 64), slices=True)
+        >>> type(pipeline.transforms[0]).__name__
+        'LoadImaged'
+    """
+    preprocessing = segmentation_preprocessing(
+        channels, spatial_dims, spacing, slices=slices, label_values=label_values
+    )
+    # Nothing is inverted in training, and random transforms are a third faster on tensors without metadata.
+    plain = EnsureTyped(("image", "label"), track_meta=False)
+    sampling = [slice_sampling()] if slices else []
+    options = dict(options or {})
+    if options.get("soft_labels") is True:
+        if label_values is None:
+            raise ValueError("soft_labels=True needs label_values, which tell the number of classes.")
+        options["soft_labels"] = len(label_values)
+    return Compose([preprocessing, plain, *sampling, augmentation(spatial_dims, roi_size, **options)]).flatten()
+
+
+def evaluation_preprocessing(
+    channels: Sequence[str],
+    spatial_dims: int,
+    spacing: Sequence[float] | None = None,
+    slices: bool = False,
+    label_values: Sequence[int] | None = None,
+) -> Compose:
+    """Return the transforms of evaluation cases: the image as the network takes it, the label as the file has it.
+
+    Predictions are brought back to the grid of the file with :func:`inversion` and compared there.
+
+    Args:
+        channels: see :func:`training_transforms`, as all others.
+        spatial_dims: of the network.
+        spacing: voxel size in mm, or ``None``.
+        slices: whether a 2D network sees volumes slice by slice.
+        label_values: values of the classes in the label files.
+    """
+    image = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",), slices=slices)
+    label: list[Transform] = [file_loader(["label"], channels=0)]
+    if label_values is not None:
+        label.append(ClassIndexd("label", label_values))
+    return Compose([image, *label, EnsureTyped("label")]).flatten()
+
+
+def inference_postprocessing(
+    preprocessing: Compose, output_dir: str | Path, label_values: Sequence[int] | None = None
+) -> Compose:
+    """Return the transforms from logits to label files on the grid of the input, named after it.
+
+    Args:
+        preprocessing: what the images went through.
+        output_dir: where the files go: NIfTI for NIfTI, PNG for 2D image files.
+        label_values: value in the files of every class index; ``None`` writes the indices.
+    """
+    values: list[Transform] = []
+    if label_values is not None and list(label_values) != list(range(len(label_values))):
+        values.append(
+            MapLabelValued("pred", orig_labels=list(range(len(label_values))), target_labels=list(label_values))
+        )
+    save = SaveImaged("pred", output_dir=output_dir, output_postfix="", separate_folder=False, print_log=False)
+    return Compose([inversion(preprocessing), *values, save])

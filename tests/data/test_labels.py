@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.data import ClassIndex, ClassIndexd
+from monai_hyperscale.errors import DatasetError
+
+
+def test_values_become_indices():
+    label = torch.tensor([[0.0, 4.0, 17.0, float("nan"), 4.0004]])
+    out = ClassIndex((0, 4, 17))(label)
+    assert out.tolist() == [[0, 1, 2, 0, 1]]
+    assert out.dtype == torch.uint8
+
+
+def test_many_classes_need_more_than_a_byte():
+    out = ClassIndex(range(301))(torch.arange(301)[None])
+    assert out.dtype == torch.int16
+    assert torch.equal(out[0], torch.arange(301, dtype=torch.int16))
+
+
+@pytest.mark.parametrize("value", [-1.0, 3.0, 18.0, 0.5])
+def test_other_values_are_refused_by_name(value):
+    label = MetaTensor(torch.tensor([[0.0, value]]), meta={"filename_or_obj": "case_7.nii.gz"})
+    with pytest.raises(DatasetError, match=r"case_7\.nii\.gz holds") as error:
+        ClassIndex((0, 4, 17))(label)
+    assert f"{value:g}" in str(error.value)
+
+
+def test_metadata_stay_and_input_is_kept():
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    data = {"label": MetaTensor(torch.full((1, 2, 2, 2), 255.0), affine=affine), "name": "a"}
+    out = ClassIndexd("label", (0, 255))(data)
+    assert np.array_equal(out["label"].affine, affine)
+    assert out["label"].unique().tolist() == [1] and out["name"] == "a"
+    assert data["label"].unique().tolist() == [255]
+
+
+@pytest.mark.parametrize("values", [(0,), (0, 2, 1), (0, 0, 1)])
+def test_values_must_ascend(values):
+    with pytest.raises(ValueError, match="ascending"):
+        ClassIndex(values)
