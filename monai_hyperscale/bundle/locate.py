@@ -1,0 +1,73 @@
+"""Where a bundle lies, and the configuration that is running."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, Optional
+
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+import monai_hyperscale
+
+__all__ = ["bundle_root", "default_bundle", "running_config"]
+
+
+def default_bundle(name: str = "sshn_seg") -> Path:
+    """Return the folder of a bundle that comes with this package: of the checkout, else of the installed wheel.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    package = Path(monai_hyperscale.__file__).resolve().parent
+    for folder in (package.parent / "bundles" / name, package / "_bundles" / name):
+        if (folder / "configs").is_dir():
+            return folder
+    raise ValueError(f"no bundle called {name!r} comes with this package; name a bundle's folder.")
+
+
+def bundle_root() -> str:
+    """Return the folder of the bundle whose configuration is being evaluated, as an absolute path.
+
+    A bundle's own ``"bundle_root": "."`` would mean the folder that the user happens to stand in. MONAI tells a
+    configuration nothing of where it was read from, so this looks for the reader among the callers: the workflow,
+    or the ``config_file`` of one of MONAI's commands. A configuration parsed in any other way is taken to be in the
+    current folder, which is MONAI's own convention.
+    """
+    for frame in _callers():
+        workflow = frame.f_locals.get("self")
+        if isinstance(workflow, ConfigWorkflow):
+            return _root_of(Path(workflow.config_root_path))
+        if frame.f_globals.get("__name__") == "monai.bundle.scripts":
+            file = frame.f_locals.get("config_file_")
+            if file:
+                return _root_of(Path(file[0] if isinstance(file, (list, tuple)) else file).parent)
+    return str(Path.cwd())
+
+
+def running_config() -> dict[str, Any]:
+    """Return the configuration that is being evaluated, overrides included, as it was written.
+
+    Raises:
+        ValueError: if no configuration is being evaluated.
+    """
+    for frame in _callers():
+        parser = frame.f_locals.get("self")
+        if isinstance(parser, ConfigParser):
+            return dict(parser.config)
+    raise ValueError("running_config() has a meaning only inside a bundle's configuration.")
+
+
+def _root_of(configs: Path) -> str:
+    folder = configs.resolve()
+    return str(folder.parent if folder.name == "configs" else folder)
+
+
+def _callers() -> list[FrameType]:
+    frames = []
+    frame: Optional[FrameType] = sys._getframe(2)
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames

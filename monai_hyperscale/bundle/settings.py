@@ -1,0 +1,169 @@
+"""What a trained network is: the JSON file that lies beside its weights.
+
+``models/model.pt`` holds tensors only, as MONAI's tools expect; ``models/model.json`` says how to build the network
+they belong to and how its images are prepared. Both are data: nothing in them is evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.networks import ScaleSpaceUNet
+
+__all__ = ["ModelSettings", "build_network", "read_settings", "write_metadata", "write_settings"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A trained segmentation network's architecture, data and range of φ.
+
+    Args:
+        spatial_dims: 2 or 3, of the network.
+        channels: name of every input channel, such as ``("MRI",)``; they choose the intensity preprocessing.
+        labels: name of every class index but the background's, 0.
+        label_values: value of every class index, background included, in the label files it was trained on and
+            writes; ``None`` where they are the indices.
+        spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
+        roi_size: window of sliding-window inference for images too large to go through whole, or ``None``.
+        phi_range: least and greatest φ seen in training.
+        network: arguments of :class:`ScaleSpaceUNet` beyond dimensions and channels.
+        generator: arguments of :class:`MLPGenerator`.
+        slices: whether a 2D network runs over the axial slices of volumes.
+        provenance: how the weights came about, for people.
+    """
+
+    spatial_dims: int
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    label_values: Optional[tuple[int, ...]] = None
+    spacing: Optional[tuple[float, ...]] = None
+    roi_size: Optional[tuple[int, ...]] = None
+    phi_range: tuple[float, float] = (0.0, 0.5)
+    network: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] = field(default_factory=dict)
+    slices: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def file_dims(self) -> int:
+        """Spatial dimensions of the image files: 3 for volumes that a 2D network sees slice by slice."""
+        return 3 if self.slices else self.spatial_dims
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+        return len(self.channels)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the logits: the background and every label up to the greatest value."""
+        return 1 + max(self.labels)
+
+
+def read_settings(path: Union[str, Path]) -> ModelSettings:
+    """Read ``model.json``.
+
+    Raises:
+        CheckpointError: if the file is missing, is not JSON, or does not describe a network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no description of a trained network at {path}: train one, or name a bundle that has it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not a readable JSON file ({error}); restore it or train again.") from error
+    try:
+        return _from_json(content)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not describe a network of this package: {error}.") from error
+
+
+def write_settings(settings: ModelSettings, path: Union[str, Path]) -> None:
+    """Write ``model.json``, whole or not at all."""
+    content = {"format": FORMAT, "task": "segmentation", **asdict(settings)}
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def build_network(settings: ModelSettings, default_phi: Any = None) -> HyperNetwork:
+    """Build the hypernetwork that ``settings`` describe, with fresh weights.
+
+    Raises:
+        CheckpointError: if the arguments do not make a network.
+
+    Example:
+        >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
+        >>> build_network(settings).primary.out_channels
+        2
+    """
+    try:
+        primary = ScaleSpaceUNet(
+            settings.spatial_dims, settings.in_channels, settings.out_channels, **_lists_to_tuples(settings.network)
+        )
+        generator = MLPGenerator(**_lists_to_tuples(settings.generator))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"the settings do not make a network: {error}.") from error
+    return HyperNetwork(primary, generator, default_phi=default_phi)
+
+
+def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Union[str, Path]) -> None:
+    """Write a bundle's ``metadata.json`` for another trained network, in the terms of MONAI's bundle specification.
+
+    Args:
+        settings: the network.
+        template: the ``metadata.json`` to start from.
+        path: where to write, whole or not at all.
+    """
+    content = json.loads(Path(template).read_text(encoding="utf-8"))
+    names = {0: "background", **settings.labels}
+    image = content["network_data_format"]["inputs"]["image"]
+    pred = content["network_data_format"]["outputs"]["pred"]
+    sizes = ["n"] * settings.spatial_dims
+    channels = {str(index): name for index, name in enumerate(settings.channels)}
+    image.update(num_channels=settings.in_channels, spatial_shape=sizes, channel_def=channels)
+    labels = {str(index): names.get(index, "unused") for index in range(settings.out_channels)}
+    pred.update(num_channels=settings.out_channels, spatial_shape=sizes, channel_def=labels)
+    source = settings.provenance.get("data", "a user's data")
+    content.update(
+        description=f"A scale-space hypernetwork trained on {source}.",
+        data_source=source,
+        image_classes=", ".join(settings.channels),
+        label_classes=", ".join(f"{value}: {name}" for value, name in names.items()),
+        pred_classes=f"{settings.out_channels} channels of logits",
+    )
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _from_json(content: Mapping[str, Any]) -> ModelSettings:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"expected a JSON object of format {FORMAT}")
+    if content.get("task") != "segmentation":
+        raise ValueError(f"expected task 'segmentation', got {content.get('task')!r}")
+    known = {item.name for item in fields(ModelSettings)}
+    values = {name: value for name, value in content.items() if name in known}
+    labels = {int(value): str(name) for value, name in values["labels"].items()}
+    if not labels or min(labels) < 1:
+        raise ValueError(f"labels must name values of 1 and more, got {labels}")
+    if values.get("label_values") is not None and len(values["label_values"]) != 1 + max(labels):
+        raise ValueError(f"label_values must name {1 + max(labels)} values, got {values['label_values']}")
+    low, high = (float(value) for value in values["phi_range"])
+    if values["spatial_dims"] not in (2, 3) or not values["channels"] or not 0 <= low <= high <= 1:
+        raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")
+    values["labels"], values["phi_range"] = labels, (low, high)
+    values["channels"] = tuple(str(name) for name in values["channels"])
+    for name in ("spacing", "roi_size", "label_values"):
+        values[name] = None if values.get(name) is None else tuple(values[name])
+    return ModelSettings(**values)
+
+
+def _lists_to_tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -1,0 +1,118 @@
+"""MONAI inferers that carry the rescaling factor φ to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Optional
+
+import torch
+from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
+
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+
+__all__ = ["PRECISIONS", "PhiInferer", "PhiWholeImageInferer", "channels_last"]
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return ``x`` in the channels-last layout, in which convolutions are 1.5 to 2 times faster on a CPU.
+
+    Args:
+        x: images (B, C, H, W) or (B, C, H, W, D); other dimensions are returned as they are.
+    """
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    return x if layout is None else x.contiguous(memory_format=layout)
+
+
+class PhiInferer(SimpleInferer):
+    """Pass whole batches through the network at the factor :attr:`phi`, as training does.
+
+    Args:
+        phi: factor in [0, 1], one or one per level; it may be set anew between calls.
+        precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network. Generated weights and logits stay
+            float32.
+
+    Raises:
+        ValueError: for an unknown precision, or a φ that is not valid.
+    """
+
+    def __init__(self, phi: Phi = 0.5, precision: str = "fp32") -> None:
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        as_factors(phi)
+        self.phi = phi
+        self.precision = precision
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Return the logits (B, labels, *sizes) in float32."""
+        with self._autocast(inputs):
+            logits = super().__call__(channels_last(inputs), network, *args, **{"phi": self.phi, **kwargs})
+        return logits.float()
+
+    def _autocast(self, inputs: torch.Tensor) -> AbstractContextManager:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(inputs.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+
+class PhiWholeImageInferer(PhiInferer):
+    """Pass images through whole where they fit, in windows where they do not, and by slices for a 2D network.
+
+    φ-networks take any size, so an image goes through as it is unless it has more voxels than ``max_voxels``.
+
+    Args:
+        phi: see :class:`PhiInferer`.
+        roi_size: window for larger images; ``None`` for 128 along every axis.
+        spatial_dims: 2 or 3, of the network. A 2D network on volumes (B, C, H, W, D) runs over the slices of the
+            last axis.
+        max_voxels: most voxels of an image that goes through whole.
+        overlap: overlap of neighbouring windows, in [0, 1).
+        sw_batch_size: windows or slices per forward pass.
+        precision: see :class:`PhiInferer`.
+    """
+
+    def __init__(
+        self,
+        phi: Phi = 0.5,
+        roi_size: Optional[tuple[int, ...]] = None,
+        spatial_dims: int = 3,
+        max_voxels: int = 2**24,
+        overlap: float = 0.25,
+        sw_batch_size: int = 1,
+        precision: str = "fp32",
+    ) -> None:
+        super().__init__(phi, precision)
+        self.spatial_dims = spatial_dims
+        self.roi_size = tuple(roi_size) if roi_size is not None else (128,) * spatial_dims
+        self.max_voxels = max_voxels
+        self.overlap = overlap
+        self.sw_batch_size = sw_batch_size
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Return the logits (B, labels, *sizes) in float32."""
+        inferer = self._windows(inputs)
+        if inferer is None:
+            return super().__call__(inputs, network, *args, **kwargs)
+
+        # Bound here, because MONAI's SliceInferer drops further arguments.
+        kwargs = {"phi": self.phi, **kwargs}
+
+        def run(window: torch.Tensor) -> torch.Tensor:
+            return network(channels_last(window), *args, **kwargs).float()
+
+        with self._autocast(inputs):
+            return inferer(inputs, run)
+
+    def _windows(self, inputs: torch.Tensor) -> Optional[Inferer]:
+        sizes = inputs.shape[2:]
+        if self.spatial_dims == 2 and len(sizes) == 3:
+            # SliceInferer takes the slice's own size as its window, so that every slice goes through whole.
+            return SliceInferer(
+                roi_size=tuple(sizes[:2]), spatial_dim=2, sw_batch_size=max(8, self.sw_batch_size), progress=False
+            )
+        if sizes.numel() <= self.max_voxels:
+            return None
+        return SlidingWindowInferer(self.roi_size, self.sw_batch_size, self.overlap, mode="gaussian")

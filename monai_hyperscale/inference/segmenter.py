@@ -1,0 +1,229 @@
+"""A trained network as a function from an image to a label map on the image's own grid."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import torch
+import torch.nn as nn
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImaged
+
+from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings
+from monai_hyperscale.data.transforms import inversion, segmentation_preprocessing
+from monai_hyperscale.errors import CheckpointError, ImageError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.inferers import PhiWholeImageInferer
+from monai_hyperscale.io.weights import load_weights
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+
+__all__ = ["Segmenter", "label_names", "model_folder"]
+
+logger = logging.getLogger(__name__)
+
+# Folded networks that are kept; one is as large as a plain U-Net.
+_KEPT_NETWORKS = 4
+
+
+class Segmenter:
+    """Segments images with folded networks: plain networks for one φ each, made at the first image and kept.
+
+    The weights are those at construction; training the network further changes nothing here. Several threads may
+    call it at once, each with its own φ.
+
+    Args:
+        settings: what the network was trained for.
+        network: with trained weights.
+        device: where the folded networks run.
+        max_voxels: most voxels, on the network's grid, of an image that goes through whole. Larger ones go through in
+            overlapping windows of ``settings.roi_size``.
+        overlap: of neighbouring windows, in [0, 1).
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+
+    Example:
+        >>> from monai_hyperscale.bundle.settings import ModelSettings, build_network
+        >>> settings = ModelSettings(3, ("MRI",), {1: "hippocampus"}, network={"features": (4, 4)})
+        >>> segmenter = Segmenter(settings, build_network(settings))
+        >>> segmenter.segment(MetaTensor(torch.rand(1, 11, 7, 5)), phi=0.3).shape
+        (11, 7, 5)
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        network: HyperNetwork,
+        device: Union[str, torch.device] = "cpu",
+        max_voxels: int = 2**24,
+        overlap: float = 0.25,
+        precision: str = "fp32",
+    ) -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self.max_voxels = max_voxels
+        self.overlap = overlap
+        self.precision = precision
+        self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        self._values = label_values(settings)
+        self._folded: OrderedDict[tuple[float, ...], nn.Module] = OrderedDict()
+        self._lock = threading.Lock()
+        loading = segmentation_preprocessing(
+            settings.channels, settings.spatial_dims, settings.spacing, keys=("image",), slices=settings.slices
+        )
+        self._preprocessing = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
+        self._inversion = inversion(self._preprocessing)
+
+    @classmethod
+    def from_bundle(
+        cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any
+    ) -> Segmenter:
+        """Read a bundle's trained network.
+
+        Args:
+            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
+            device: where to run.
+            options: further arguments of :class:`Segmenter`.
+
+        Raises:
+            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
+        """
+        folder = model_folder(bundle_dir)
+        settings = read_settings(folder / "model.json")
+        weights = load_weights(folder / "model.pt")
+        network = build_network(settings)
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"the weights {folder / 'model.pt'} are not of the network that model.json beside them describes; "
+                "restore both files from the same training."
+            ) from error
+        if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+            raise CheckpointError(f"{folder / 'model.pt'} has weights that are NaN or infinite; train again.")
+        return cls(settings, network, device, **options)
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Name of every value of the label maps, without background."""
+        return label_names(self.settings)
+
+    def fold(self, phi: Phi) -> nn.Module:
+        """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
+
+        Raises:
+            ValueError: if ``phi`` is not valid for the network.
+        """
+        factors = as_factors(phi)
+        with self._lock:
+            if factors not in self._folded:
+                folded = self.network.fold(factors if len(factors) > 1 else factors[0]).requires_grad_(False)
+                layout = torch.channels_last if self.settings.spatial_dims == 2 else torch.channels_last_3d
+                self._folded[factors] = folded.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
+            self._folded.move_to_end(factors)
+            while len(self._folded) > _KEPT_NETWORKS:
+                self._folded.popitem(last=False)
+            return self._folded[factors]
+
+    def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
+        """Segment one image.
+
+        Args:
+            image: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
+            phi: rescaling factor in [0, 1], or one per level.
+
+        Returns:
+            label values of shape sizes, on the image's own grid, in the smallest unsigned type.
+
+        Raises:
+            ImageError: if the image has other channels or dimensions than the network takes.
+            ValueError: if ``phi`` is not valid for the network.
+        """
+        network = self.fold(phi)
+        flat, slice_axis = self._fitted(image)
+        with torch.inference_mode():
+            prepared = self._preprocessing({"image": flat})["image"]
+            logits = self._logits(prepared.as_tensor()[None], network)
+            # The argmax comes first, so that one label map is resampled, not the logits of every label.
+            label = self._inversion({"image": prepared, "pred": logits[0]})["pred"][0].cpu().numpy()
+        if slice_axis:
+            label = label[..., None] if label.ndim < image.ndim - 1 else label[..., 0]
+        return self._values.astype(np.min_scalar_type(int(self._values.max())))[label]
+
+    def _fitted(self, image: MetaTensor) -> tuple[torch.Tensor, bool]:
+        """Return the image with as many axes as the network takes, and whether one was added or removed."""
+        settings, name = self.settings, image.meta.get("filename_or_obj") or "the image"
+        if len(image) != settings.in_channels:
+            raise ImageError(
+                f"{name} has {len(image)} channel{'s' * (len(image) > 1)}, but the network takes "
+                f"{settings.in_channels} ({', '.join(settings.channels)})."
+            )
+        dims, wanted = image.ndim - 1, 3 if settings.spatial_dims == 3 or settings.slices else 2
+        if dims == wanted:
+            return image, False
+        if dims == 3 and image.shape[-1] == 1:
+            return image[..., 0], True
+        if dims == 2 and settings.slices:
+            return image[..., None], True
+        hint = "take a slice, or a network for volumes" if wanted == 2 else "name a volume, or a network for 2D images"
+        raise ImageError(f"{name} is {dims}D, but the network takes {wanted}D images; {hint}.")
+
+    def _logits(self, batch: torch.Tensor, network: nn.Module) -> torch.Tensor:
+        """Return logits (1, labels, *sizes); in windows, then on the CPU, if the memory is too small for more."""
+        for device, max_voxels in ((self.device, self.max_voxels), (self.device, 0), (torch.device("cpu"), 0)):
+            inferer = PhiWholeImageInferer(
+                roi_size=self.settings.roi_size,
+                spatial_dims=self.settings.spatial_dims,
+                max_voxels=max_voxels,
+                overlap=self.overlap,
+                precision=self.precision,
+            )
+            try:
+                return inferer(batch.to(device), _PlainNetwork(network, device))
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                logger.warning("%s has too little memory for this image at once; going on in windows.", device)
+        raise MemoryError("the image does not fit into memory even in windows")
+
+
+class _PlainNetwork:
+    """A folded network where an inferer expects one that takes φ."""
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        on_device = next(network.parameters()).device
+        self.network = network if on_device.type == device.type else copy.deepcopy(network).to(device)
+
+    def __call__(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
+        return self.network(x)
+
+
+def label_values(settings: ModelSettings) -> np.ndarray:
+    """Return the value in label maps of every class index, background first."""
+    return np.asarray(settings.label_values or range(settings.out_channels))
+
+
+def label_names(settings: ModelSettings) -> dict[int, str]:
+    """Return the name of every value in label maps, without background."""
+    values = label_values(settings)
+    return {int(values[index]): name for index, name in settings.labels.items()}
+
+
+def model_folder(bundle_dir: Union[str, Path]) -> Path:
+    """Return the folder of ``model.json`` and ``model.pt``: ``models`` in a bundle, or the folder itself.
+
+    Raises:
+        CheckpointError: if it does not exist.
+    """
+    folder = Path(bundle_dir)
+    if not folder.is_dir():
+        raise CheckpointError(f"bundle {folder} does not exist; name a bundle's folder.")
+    return folder if (folder / "model.json").is_file() else folder / "models"
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,51 @@
+"""Volumes of the labels of a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+__all__ = ["LabelVolume", "label_volumes"]
+
+
+@dataclass(frozen=True)
+class LabelVolume:
+    """How much of an image one label takes.
+
+    Attributes:
+        label: its value.
+        name: its name.
+        voxels: how many voxels have it.
+        volume: in mm³; ``None`` where voxels have no size.
+    """
+
+    label: int
+    name: str
+    voxels: int
+    volume: Optional[float]
+
+
+def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mapping[int, str]) -> list[LabelVolume]:
+    """Measure the labels that have a name, those that are absent included, in ascending order.
+
+    Args:
+        label: whole numbers of at least 0, one per voxel.
+        affine: (4, 4), from voxel indices to millimetres; a voxel takes the absolute value of its determinant. For a
+            2D image that counts one slice of the thickness the affine tells. ``None``: voxels have no size.
+        names: label value to name, without background.
+
+    Example:
+        >>> label_volumes(np.array([[0, 1], [1, 1]]), np.diag([2.0, 2.0, 1.0, 1.0]), {1: "tumour", 2: "oedema"})[0]
+        LabelVolume(label=1, name='tumour', voxels=3, volume=12.0)
+    """
+    voxel = None if affine is None else abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
+    values, counts = np.unique(label, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    result = []
+    for value in sorted(names):
+        voxels = found.get(value, 0)
+        result.append(LabelVolume(value, names[value], voxels, None if voxel is None else voxels * voxel))
+    return result

@@ -1,0 +1,20 @@
+"""Images, label maps and weights on disk: the only place that trusts nothing."""
+
+from monai_hyperscale.io.atomic import replacing, write_text
+from monai_hyperscale.io.images import IMAGE_SUFFIXES, ImageSource, image_source, read_image, split_suffix
+from monai_hyperscale.io.labels import read_label, write_label
+from monai_hyperscale.io.weights import load_weights, save_atomically
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageSource",
+    "image_source",
+    "load_weights",
+    "read_image",
+    "read_label",
+    "replacing",
+    "save_atomically",
+    "split_suffix",
+    "write_label",
+    "write_text",
+]

@@ -1,0 +1,194 @@
+"""Reading of medical images: one channel-first tensor with its affine, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.utils import MetaKeys, SpaceKeys
+
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
+from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, load_nibabel
+from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture
+
+__all__ = ["IMAGE_SUFFIXES", "ImageSource", "check_file", "image_source", "read_image", "split_suffix"]
+
+logger = logging.getLogger(__name__)
+
+#: What :func:`read_image` reads.
+IMAGE_SUFFIXES = NIBABEL_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
+
+_SOURCE = "image_source"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image came from and the grid that a label map of it must have.
+
+    Attributes:
+        path: the file.
+        shape: voxels per axis, (x, y) or (x, y, z), channels and trailing single entries left out.
+        affine: (4, 4) float64, from voxel indices to millimetres, RAS (nibabel's convention); the identity for 2D
+            image files, whose pixels have no size.
+        header: nibabel's header of a NIfTI file, else ``None``.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    affine: np.ndarray
+    header: Optional[Any] = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a 2D image file such as PNG."""
+        return split_suffix(self.path)[1] in PICTURE_SUFFIXES
+
+
+def split_suffix(path: Union[str, Path]) -> tuple[str, str]:
+    """Return a file's name without its image suffix, and that suffix in lower case; ``""`` if it is not known.
+
+    Example:
+        >>> split_suffix("a.b/Scan.1.NII.gz"), split_suffix("notes.txt")
+        (('Scan.1', '.nii.gz'), ('notes.txt', ''))
+    """
+    name = Path(path).name
+    suffix = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name.removesuffix(name[len(name) - len(suffix) :]), suffix
+
+
+def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
+    """Read one image whole, with the file's scaling of intensities applied.
+
+    Trailing axes of one entry are dropped, so (x, y, z, 1) is a volume. Voxels that are not finite get the least
+    finite value, with a warning in the log.
+
+    Args:
+        path: NIfTI (``.nii``, ``.nii.gz``), MGH (``.mgz``, ``.mgh``), MetaImage (``.mha``, ``.mhd``), NRRD, or a 2D
+            image file such as PNG.
+        channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
+            components of every voxel, are channels; with one, such files are refused.
+
+    Returns:
+        float32 tensor (C, *sizes), where sizes are those of the file's grid in array order (x, y, z), (width, height)
+        for 2D image files, with the affine in RAS millimetres and the source, see :func:`image_source`.
+
+    Raises:
+        ImageError: if the file is missing, empty, truncated or damaged, of another kind, a time series or in colour,
+            has no finite voxel, or has an affine that cannot be inverted.
+
+    Example:
+        >>> read_image("scan.nii.gz")
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.ImageError: scan.nii.gz does not exist.
+    """
+    path = Path(path)
+    check_file(path)
+    suffix = split_suffix(path)[1]
+    mode = None
+    affine, header = np.eye(4), None
+    try:
+        if suffix in PICTURE_SUFFIXES:
+            voxels, mode = load_picture(path, channels)
+        else:
+            load = load_nibabel if suffix in NIBABEL_SUFFIXES else load_itk
+            voxels, affine, header = load(path)
+            voxels = _channel_first(voxels, channels, path)
+    except MemoryError as error:
+        raise ImageError(f"{path} does not fit into memory; crop or down-sample it first.") from error
+    _check_affine(affine, voxels.ndim - 1, path)
+    voxels = _finite(voxels, path)
+    source = ImageSource(path, voxels.shape[1:], affine, header)
+    meta = {
+        # The keys that MONAI's LoadImage sets, for transforms that look at them.
+        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(voxels.shape[1:]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        "filename_or_obj": str(path),
+        _SOURCE: source,
+    }
+    if mode is not None:
+        meta["mode"] = mode  # as MONAI's PILReader notes it
+    return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(affine, dtype=torch.float64), meta=meta)
+
+
+def check_file(path: Path) -> None:
+    """Check, without reading it, that a file is there, is not empty and has a name that is known.
+
+    Raises:
+        ImageError: if not.
+    """
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; name an image file.")
+    if not path.exists():
+        raise ImageError(f"{path} does not exist.")
+    if not path.is_file():
+        raise ImageError(f"{path} is not a regular file.")
+    if not split_suffix(path)[1]:
+        raise ImageError(f"{path} is not of a known kind ({', '.join(IMAGE_SUFFIXES)}); convert it first.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
+
+
+def image_source(image: MetaTensor) -> ImageSource:
+    """Return where an image came from: what :func:`read_image` noted, else its own affine and size.
+
+    Args:
+        image: (C, *sizes).
+    """
+    source = image.meta.get(_SOURCE)
+    if isinstance(source, ImageSource):
+        return source
+    affine = np.eye(4)
+    own = np.asarray(image.affine, dtype=np.float64)
+    r = min(len(own) - 1, 3)
+    affine[:r, :r], affine[:r, 3] = own[:r, :r], own[:r, -1]
+    return ImageSource(Path(str(image.meta.get("filename_or_obj", ""))), tuple(image.shape[1:]), affine)
+
+
+def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if 0 in voxels.shape:
+        raise ImageError(f"{path} has no voxels (shape {voxels.shape}); export it again.")
+    if voxels.ndim < 2:
+        raise ImageError(f"{path} has shape {voxels.shape}; an image of 2 or 3 axes is needed.")
+    if voxels.ndim <= 3:
+        return np.ascontiguousarray(voxels[None])
+    if voxels.ndim == 4 and voxels.shape[3] == channels:
+        return np.ascontiguousarray(np.moveaxis(voxels, 3, 0))
+    wanted = "one scalar image" if channels == 1 else f"one image of {channels} channels"
+    raise ImageError(
+        f"{path} is {voxels.ndim}D, of shape {'x'.join(map(str, voxels.shape))}: a time series, colour or vectors; "
+        f"{wanted} is needed, so take it out first."
+    )
+
+
+def _check_affine(affine: np.ndarray, spatial_dims: int, path: Path) -> None:
+    axes = affine[:3, :spatial_dims]
+    lengths = np.linalg.norm(axes, axis=0)
+    # Of unit columns, so that a small voxel does not count as a flat one.
+    if (
+        not np.isfinite(affine).all()
+        or lengths.min() == 0
+        or np.linalg.matrix_rank(axes / lengths, 1e-4) < spatial_dims
+    ):
+        raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
+
+
+def _finite(voxels: np.ndarray, path: Path) -> np.ndarray:
+    finite = np.isfinite(voxels)
+    if finite.all():
+        return voxels
+    if not finite.any():
+        raise ImageError(f"{path} has no finite voxel, only NaN or infinity; export it again.")
+    least = voxels[finite].min()
+    logger.warning("%s has %d voxels that are NaN or infinite; they count as %g.", path, (~finite).sum(), least)
+    return np.where(finite, voxels, least)

@@ -1,0 +1,79 @@
+"""NIfTI and MGH files through nibabel, read to the last byte so that damage shows."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+from typing import Any, Optional
+
+import nibabel as nib
+import numpy as np
+
+from monai_hyperscale.errors import ImageError
+
+__all__ = ["NIBABEL_SUFFIXES", "load_nibabel"]
+
+NIBABEL_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
+
+# zlib and deflate cannot compress by more than this; a header that claims more voxels is not of this file.
+_GREATEST_COMPRESSION = 1032
+
+
+def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
+    """Read a NIfTI or MGH file.
+
+    Returns:
+        float32 voxels in file order with the scaling applied, the affine (4, 4) in float64, and the header if it is
+        that of a NIfTI file.
+
+    Raises:
+        ImageError: if it cannot be read, is damaged, or has voxels that are not single real numbers.
+    """
+    try:
+        with gzip.open(path) if path.name.lower().endswith((".gz", ".mgz")) else open(path, "rb") as file:
+            image = _read(file, path)
+        with np.errstate(over="ignore", invalid="ignore"):
+            voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
+        affine = np.array(image.affine, dtype=np.float64)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # nibabel has no common class; whatever its parser raises, the file is to blame
+        raise ImageError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again.") from error
+    return voxels, affine, None if isinstance(image, nib.MGHImage) else image.header
+
+
+def _read(file: Any, path: Path) -> Any:
+    """Return the image in memory, with the file read to its end: nibabel stops before the checksum of a .gz file."""
+    cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
+    file.seek(0)
+    image = cls.from_stream(file)
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None:
+        names = "".join(dtype.names)
+        raise ImageError(f"{path} has colour voxels ({names}); a grey image is needed, so convert it first.")
+    if dtype.kind not in "buif":
+        raise ImageError(f"{path} has voxels of type {dtype}; real numbers are needed, so convert it first.")
+    needed = image.dataobj.offset + math.prod(int(n) for n in image.shape) * dtype.itemsize
+    if needed > path.stat().st_size * (_GREATEST_COMPRESSION if isinstance(file, gzip.GzipFile) else 1):
+        raise ImageError(f"{path} is truncated: its header tells of {needed} bytes, but the file is too short.")
+    file.seek(0)
+    content = file.read(needed)
+    if len(content) < needed:
+        raise ImageError(f"{path} is truncated: {len(content)} bytes of {needed} are there; copy it again.")
+    while file.read(2**20):
+        pass
+    return cls.from_bytes(content)
+
+
+def _image_class(start: bytes, path: Path) -> Any:
+    if path.suffix.lower() in (".mgz", ".mgh"):
+        return nib.MGHImage
+    for image_class in (nib.Nifti1Image, nib.Nifti2Image):
+        if image_class.header_class.may_contain_header(start):
+            return image_class
+    raise ImageError(f"{path} is no NIfTI file, or its beginning is damaged; copy it again or convert it.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,152 @@
+"""Checkpoints of a training: written whole or not at all, and resumable to the same numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Union
+
+import ignite.distributed as idist
+import torch.nn as nn
+from ignite.engine import Engine, Events
+
+from monai_hyperscale.bundle.settings import ModelSettings, write_settings
+from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.io.weights import load_weights, save_atomically
+from monai_hyperscale.training.validation import PhiValidation
+
+__all__ = ["RunCheckpoint", "best_weights", "fresh_folder"]
+
+LAST = "last.pt"
+WEIGHTS = "model.pt"
+SETTINGS = "model.json"
+
+
+def fresh_folder(folder: Union[str, Path], resume: bool) -> Path:
+    """Make the folder for a run's models; set those of an earlier run aside unless it is resumed.
+
+    Args:
+        folder: where the models go.
+        resume: whether a run found there is to be continued.
+
+    Returns:
+        the folder. An earlier run is in ``<folder>.previous`` then, in place of one already set aside there.
+    """
+    folder = Path(folder)
+    if not resume and (folder / LAST).exists():
+        aside = folder.with_name(folder.name + ".previous")
+        for old in aside.glob("*") if aside.is_dir() else ():
+            old.unlink()
+        aside.mkdir(exist_ok=True)
+        for name in (LAST, WEIGHTS, SETTINGS):
+            if (folder / name).exists():
+                (folder / name).replace(aside / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class RunCheckpoint:
+    """Save the run after every epoch, and the best weights after every validation that found better ones.
+
+    ``last.pt`` holds everything a resume needs; ``model.pt`` the best weights as a plain state dict, with
+    ``model.json`` beside it, which together make a network that ``monai-hyperscale segment`` runs.
+
+    Args:
+        folder: where the files go.
+        network: whose weights are the result, commonly the averaged ones.
+        settings: what goes into ``model.json``.
+        objects: what has ``state_dict`` and ``load_state_dict`` and is part of the run: network, averaged network,
+            optimizer, learning-rate schedule, plateau.
+        resume: whether to continue from ``last.pt`` if it is there.
+        half: whether the best weights are stored as float16, at half the size.
+    """
+
+    def __init__(
+        self,
+        folder: Union[str, Path],
+        network: nn.Module,
+        settings: ModelSettings,
+        objects: Mapping[str, Any],
+        resume: bool = False,
+        half: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.network = network
+        self.settings = settings
+        self.objects = dict(objects)
+        self.resume = resume
+        self.half = half
+        self.best = float("-inf")
+        self.logger = logging.getLogger(__name__)
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the start and at the end of every epoch of ``engine``; attach after all that changes the state."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save, from the first process of a distributed run."""
+        score = engine.state.metrics.get(PhiValidation.key_metric)
+        if score is not None and score > self.best:
+            self.best = score
+            if idist.get_rank() == 0:
+                self._save_best(engine, score)
+        if idist.get_rank() > 0:
+            return
+        content = {name: item.state_dict() for name, item in self.objects.items()}
+        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
+        save_atomically({**content, "progress": progress}, self.folder / LAST)
+
+    def _save_best(self, engine: Engine, score: float) -> None:
+        weights = {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
+        if self.half:
+            weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        provenance = {
+            **self.settings.provenance,
+            "epoch": engine.state.epoch,
+            "iterations": engine.state.iteration,
+            "validation_dice": round(score, 4),
+        }
+        # Weights before their description: a kill between the two leaves a description that still fits them.
+        save_atomically(weights, self.folder / WEIGHTS)
+        write_settings(replace(self.settings, provenance=provenance), self.folder / SETTINGS)
+
+    def _start(self, engine: Engine) -> None:
+        path = self.folder / LAST
+        if not self.resume:
+            return
+        if not path.exists():
+            self.logger.info(f"Nothing to resume at {path}: the training starts from the beginning.")
+            return
+        content = load_weights(path)
+        try:
+            for name, item in self.objects.items():
+                item.load_state_dict(content[name])
+            progress = content["progress"]
+            engine.state.epoch, engine.state.iteration = progress["epoch"], progress["iteration"]
+            self.best = progress["best"]
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{path} is of a run with other settings ({reason}); resume with the same settings, or without resume."
+            ) from error
+        self.logger.info(f"Resumed after epoch {engine.state.epoch} (best Dice so far {self.best:.4f}).")
+
+
+def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
+    """Load the best weights of a run into ``network`` and return it.
+
+    Raises:
+        CheckpointError: if they are missing or of another network.
+    """
+    idist.barrier()  # the first process may still be writing
+    path = Path(folder) / WEIGHTS
+    try:
+        network.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is of another network: {str(error).splitlines()[0]}") from error
+    return network
+
+

@@ -1,0 +1,59 @@
+"""The segmentation loss of SSHN as a schedule (section 4.2): cross-entropy first, then soft Dice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+from monai.losses import DiceCELoss
+from monai.networks import one_hot
+
+__all__ = ["CrossEntropyThenDice"]
+
+
+class CrossEntropyThenDice(nn.Module):
+    """Cross-entropy, joined or replaced by soft Dice from a given epoch on.
+
+    The background takes part in both, so that every voxel has exactly one label; it takes no part in evaluation.
+    Both parts are MONAI's ``DiceCELoss``.
+
+    Args:
+        switch_epoch: first epoch, counted from 1, that has the second pair of weights.
+        before: weights of cross-entropy and soft Dice before.
+        after: weights of cross-entropy and soft Dice from ``switch_epoch`` on. The paper's ``(0, 1)`` drops
+            cross-entropy; keeping it trains more steadily on small data sets.
+        batch: whether Dice sums over the batch before dividing, which labels absent from an image need.
+
+    Example:
+        >>> loss = CrossEntropyThenDice(switch_epoch=2)
+        >>> logits, label = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
+        >>> round(float(loss(logits, label)), 4)
+        1.0986
+    """
+
+    def __init__(
+        self,
+        switch_epoch: int = 1,
+        before: Sequence[float] = (1.0, 0.0),
+        after: Sequence[float] = (1.0, 1.0),
+        batch: bool = True,
+    ) -> None:
+        super().__init__()
+        self.switch_epoch = switch_epoch
+        self.epoch = 1
+        self.parts = nn.ModuleList(
+            DiceCELoss(softmax=True, batch=batch, lambda_ce=ce, lambda_dice=dice)
+            for ce, dice in (before, after)
+        )
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Compare logits with a label; the result is a scalar.
+
+        Args:
+            logits: (B, classes, *sizes).
+            label: class indices (B, 1, *sizes), or shares of the classes (B, classes, *sizes).
+        """
+        if label.shape[1] == 1:
+            label = one_hot(label, logits.shape[1])
+        return self.parts[int(self.epoch >= self.switch_epoch)](logits.float(), label)

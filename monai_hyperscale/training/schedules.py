@@ -1,0 +1,128 @@
+"""Handlers that set what an iteration or an epoch of training is done with."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data.utils import set_rnd
+from monai.engines.utils import IterationEvents
+
+from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.training.losses import CrossEntropyThenDice
+from monai_hyperscale.training.priors import PhiPrior
+
+__all__ = ["EpochSeed", "GradientClipping", "LossSchedule", "PhiSampler", "as_handler"]
+
+
+def as_handler(handler: Any) -> Any:
+    """Return ``handler`` itself.
+
+    MONAI requires every entry of a configuration's handler list to be a component of its own; this is the entry for a
+    handler that other parts of the configuration refer to as well.
+    """
+    return handler
+
+
+class PhiSampler:
+    """Draw one φ per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
+
+    The φ of the iteration is in ``engine.state.phi`` for other handlers.
+
+    Args:
+        prior: the distribution.
+        inferer: the trainer's inferer.
+    """
+
+    def __init__(self, prior: PhiPrior, inferer: PhiInferer) -> None:
+        self.prior = prior
+        self.inferer = inferer
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the start of every iteration of ``engine``."""
+        engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Set the φ of this iteration."""
+        self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]
+
+
+class EpochSeed:
+    """Seed everything at the start of every epoch from the seed and the epoch's number.
+
+    So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a
+    resume, with worker processes or without.
+
+    Args:
+        seed: seed of the run.
+        dataset: the training data set, whose random transforms are seeded too; worker processes are seeded by the
+            data loader.
+        sampler: the training sampler, told the epoch if it is a distributed one.
+    """
+
+    def __init__(self, seed: int, dataset: Optional[Any] = None, sampler: Optional[Any] = None) -> None:
+        self.seed = seed
+        self.dataset = dataset
+        self.sampler = sampler
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the start of every epoch of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Seed this epoch."""
+        # Processes of a distributed run see different cases, so they augment them differently.
+        entropy = [self.seed, engine.state.epoch, idist.get_rank()]
+        epoch_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        torch.manual_seed(epoch_seed)
+        np.random.seed(epoch_seed)
+        if self.dataset is not None:
+            set_rnd(self.dataset, seed=epoch_seed)
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(engine.state.epoch)
+
+
+class LossSchedule:
+    """Tell a scheduled loss which epoch it is.
+
+    Args:
+        loss: the loss.
+    """
+
+    def __init__(self, loss: CrossEntropyThenDice) -> None:
+        self.loss = loss
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the start of every epoch of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Set the epoch."""
+        self.loss.epoch = engine.state.epoch
+
+
+class GradientClipping:
+    """Clip the norm of the gradient before every step of the optimizer.
+
+    Args:
+        network: whose gradient is clipped.
+        max_norm: greatest norm let through.
+    """
+
+    def __init__(self, network: torch.nn.Module, max_norm: float) -> None:
+        self.network = network
+        self.max_norm = max_norm
+
+    def attach(self, engine: Engine) -> None:
+        """Act after every backward pass of ``engine``."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Any) -> None:
+        """Clip."""
+        if engine.scaler is not None:
+            # fp16 gradients are scaled up; the norm is meant of the true ones.
+            engine.scaler.unscale_(engine.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)

@@ -1,0 +1,153 @@
+"""Validation at several φ, and stopping on what it finds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from monai.engines import Evaluator
+
+from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.networks.layers.factor import check_factor
+
+__all__ = ["PhiDice", "PhiValidation", "Plateau", "evaluate_phis"]
+
+
+@dataclass(frozen=True)
+class PhiDice:
+    """Dice of one φ over a data set.
+
+    Args:
+        phi: the rescaling factor.
+        scores: Dice per case and label (cases, labels); NaN where the label is in neither image.
+    """
+
+    phi: float
+    scores: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean over cases and labels, those without a value left out."""
+        return float(np.nanmean(self.scores)) if np.isfinite(self.scores).any() else 0.0
+
+    @property
+    def per_label(self) -> list[float]:
+        """Mean over cases of every label; NaN for one that no case has."""
+        present = np.isfinite(self.scores)
+        total = np.where(present, self.scores, 0.0).sum(axis=0)
+        count = present.sum(axis=0)
+        return [float(t / n) if n else float("nan") for t, n in zip(total, count)]
+
+
+def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[float]) -> list[PhiDice]:
+    """Run an evaluator once per φ.
+
+    Args:
+        evaluator: with a MONAI metric that keeps its details, such as ``MeanDice``, as its key metric.
+        inferer: the evaluator's inferer, whose ``phi`` is set.
+        phis: the factors.
+
+    Returns:
+        the Dice of every φ, in the order given.
+    """
+    results = []
+    before = inferer.phi
+    try:
+        for phi in phis:
+            inferer.phi = check_factor(phi)
+            evaluator.run()
+            details = evaluator.state.metric_details[evaluator.state.key_metric_name]
+            results.append(PhiDice(check_factor(phi), torch.as_tensor(details).cpu().numpy().astype(np.float64)))
+    finally:
+        inferer.phi = before
+    return results
+
+
+class PhiValidation:
+    """Validate a training at several φ, and put the results into the trainer's metrics.
+
+    The metrics are ``val_dice`` (the mean over φ, cases and labels, by which the best weights are chosen) and
+    ``val_dice_phi_0.30`` and so on, which the TensorBoard handler then writes as one scalar each.
+
+    Args:
+        validator: the evaluator.
+        inferer: its inferer.
+        phis: the factors to validate at.
+        interval: epochs between validations; the last epoch is always validated.
+    """
+
+    key_metric = "val_dice"
+
+    def __init__(self, validator: Evaluator, inferer: PhiInferer, phis: Sequence[float], interval: int = 1) -> None:
+        if not phis or interval < 1:
+            raise ValueError(f"expected at least one phi and an interval of at least 1, got {phis} and {interval}.")
+        self.validator = validator
+        self.inferer = inferer
+        self.phis = [check_factor(phi) for phi in phis]
+        self.interval = interval
+        self.logger = logging.getLogger(__name__)
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the end of epochs of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Validate, if it is this epoch's turn."""
+        state = engine.state
+        for name in [name for name in state.metrics if name.startswith(self.key_metric)]:
+            del state.metrics[name]
+        if state.epoch % self.interval and state.epoch != state.max_epochs:
+            return
+        self.validator.state.epoch = state.epoch
+        results = evaluate_phis(self.validator, self.inferer, self.phis)
+        for result in results:
+            state.metrics[f"{self.key_metric}_phi_{result.phi:.2f}"] = result.mean
+        state.metrics[self.key_metric] = float(np.mean([result.mean for result in results]))
+        by_phi = "  ".join(f"{result.phi:g}: {result.mean:.4f}" for result in results)
+        self.logger.info(f"Epoch {state.epoch}: Dice {state.metrics[self.key_metric]:.4f}  by phi  {by_phi}")
+
+
+class Plateau:
+    """Stop the training when the mean validation Dice has not improved for a number of validations.
+
+    ignite's ``EarlyStopping`` with a state that is saved, so that a resumed training stops where an uninterrupted one
+    would.
+
+    Args:
+        patience: validations without improvement before stopping; ``None`` never stops.
+        min_delta: least increase that counts.
+    """
+
+    def __init__(self, patience: Optional[int] = None, min_delta: float = 0.0) -> None:
+        self.patience = patience
+        self.min_delta = min_delta
+        self._stopping: Optional[EarlyStopping] = None
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the end of the epochs of ``engine`` that were validated; attach after :class:`PhiValidation`."""
+        if self.patience is None:
+            return
+        self._stopping = EarlyStopping(
+            self.patience, lambda trainer: trainer.state.metrics[PhiValidation.key_metric], engine, self.min_delta
+        )
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Count, and stop when it is time."""
+        if self._stopping is not None and PhiValidation.key_metric in engine.state.metrics:
+            self._stopping(engine)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the count so far."""
+        return {} if self._stopping is None else dict(self._stopping.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue a count."""
+        if self._stopping is not None and state:
+            self._stopping.load_state_dict(state)

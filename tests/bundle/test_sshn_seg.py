@@ -1,0 +1,245 @@
+"""The segmentation bundle, run as MONAI runs it, on small synthetic anatomy."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, verify_net_in_out
+
+from monai_hyperscale.bundle import build_network, default_bundle, read_settings
+from monai_hyperscale.data import read_dataset
+
+BUNDLE = default_bundle("sshn_seg")
+CONFIGS = BUNDLE / "configs"
+TRAIN = str(CONFIGS / "train.json")
+SMALL = {
+    "max_epochs": 2,
+    "iterations_per_epoch": 2,
+    "val_interval": 1,
+    "val_phi": [0.2, 0.5],
+    "network::features": [4, 4],
+    "batch_size": 2,
+    "num_workers": 0,
+    "device": "cpu",
+    "synthetic": {"cases": 8, "size": 20},
+}
+KINDS = {"volumes": [], "slices": ["slices.json"], "images": ["images.json"]}
+
+
+def workflow(files, workflow_type="train", **overrides):
+    return ConfigWorkflow(
+        config_file=files, workflow_type=workflow_type, logging_file=str(CONFIGS / "logging.conf"), **overrides
+    )
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request, tmp_path_factory):
+    """A training of each kind, finished: its output folder and its workflow."""
+    folder = tmp_path_factory.mktemp(request.param)
+    files = [TRAIN, *(str(CONFIGS / name) for name in KINDS[request.param])]
+    flow = workflow(files, **{**SMALL, "output_dir": str(folder)})
+    flow.initialize()
+    missing = flow.check_properties()
+    flow.run()
+    flow.finalize()
+    return request.param, folder, missing
+
+
+def test_training_ends_with_a_table_and_a_picture(trained):
+    kind, folder, missing = trained
+    assert missing == []
+    rows = json.loads((folder / "dice_per_phi.json").read_text())["rows"]
+    assert [row["phi"] for row in rows] == [0.2, 0.5]
+    assert all(0 <= row["dice"] <= 1 and row["gflops"] > 0 for row in rows)
+    assert rows[0]["gflops"] < rows[1]["gflops"]
+    assert (folder / "dice_per_phi.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "dice_per_phi.csv").read_text().startswith("phi,dice,")
+    assert any(path.name.startswith("events.out.tfevents") for path in folder.iterdir())
+    settings = read_settings(folder / "models" / "model.json")
+    assert settings.spatial_dims == (3 if kind == "volumes" else 2)
+    assert settings.slices == (kind == "slices")
+    assert settings.phi_range == (0.0, 0.5)
+    dataset = read_dataset(folder / "synthetic_data")
+    assert settings.labels == dataset.labels and settings.channels == dataset.channels
+
+
+def test_tensorboard_has_a_scalar_per_phi(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, folder, _ = trained
+    events = EventAccumulator(str(folder)).Reload()
+    assert {"val_dice", "val_dice_phi_0.20", "val_dice_phi_0.50"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("val_dice_phi_0.20")] == [1, 2]
+
+
+def test_inference_writes_labels_on_the_inputs_grid(trained, tmp_path):
+    kind, folder, _ = trained
+    flow = workflow(
+        str(CONFIGS / "inference.json"),
+        "infer",
+        ckpt_dir=str(folder / "models"),
+        dataset_dir=str(folder / "synthetic_data"),
+        output_dir=str(tmp_path),
+        phi=0.3,
+        device="cpu",
+    )
+    flow.initialize()
+    assert flow.check_properties() == []
+    flow.run()
+    settings = read_settings(folder / "models" / "model.json")
+    cases = read_dataset(folder / "synthetic_data").cases
+    assert len(list(tmp_path.glob("*.*"))) == len(cases)
+    if kind == "images":
+        return
+    for case in cases:
+        image, output = nib.load(case["image"]), nib.load(tmp_path / f"{case['name']}.nii.gz")
+        assert output.shape == image.shape
+        np.testing.assert_allclose(output.affine, image.affine, atol=1e-5)
+        assert set(np.unique(output.dataobj)) <= {0, *settings.labels}
+
+
+def test_the_bundle_specification_is_met(trained):
+    kind, folder, _ = trained
+    metadata = folder / "configs" / "metadata.json"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(metadata),
+        config_file=str(CONFIGS / "inference.json"),
+        device="cpu",
+        n=9,
+        ckpt_dir=str(folder / "models"),
+    )
+    shape = json.loads(metadata.read_text())["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    assert len(shape) == (3 if kind == "volumes" else 2)
+
+
+def test_evaluation_repeats_the_report(trained, tmp_path):
+    kind, folder, _ = trained
+    files = [TRAIN, *(str(CONFIGS / name) for name in KINDS[kind]), str(CONFIGS / "evaluate.json")]
+    flow = workflow(
+        files,
+        **{name: value for name, value in SMALL.items() if name != "val_phi"},
+        phi=[0.2, 0.5],
+        ckpt_dir=str(folder / "models"),
+        dataset_dir=str(folder / "synthetic_data"),
+        output_dir=str(tmp_path),
+    )
+    flow.initialize()
+    flow.run()
+    trained_rows = json.loads((folder / "dice_per_phi.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]
+    # The weights in the file are float16, and so were those of the report after training.
+    assert rows == trained_rows
+
+
+def command(*arguments, cwd=None):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "monai.bundle", "run", *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def small_command(folder, *arguments):
+    options = {**SMALL, "max_epochs": 4, "iterations_per_epoch": 3, "num_workers": 1}
+    pairs = [f"--{name.replace('::', '#')}={value}" for name, value in options.items()]
+    return command(f"--config_file={TRAIN}", f"--output_dir={folder}", *pairs, *arguments)
+
+
+def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
+    whole = small_command(tmp_path / "whole")
+    assert whole.communicate(timeout=300)[0] and whole.returncode == 0
+    killed = small_command(tmp_path / "killed")
+    last = tmp_path / "killed" / "models" / "last.pt"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and killed.poll() is None:
+        if last.exists() and torch.load(last, weights_only=True)["progress"]["epoch"] >= 2:
+            break
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    before = torch.load(last, weights_only=True)["progress"]
+    assert 2 <= before["epoch"] < 4, "the training ended before it could be killed"
+    resumed = small_command(tmp_path / "killed", "--resume=True")
+    output = resumed.communicate(timeout=300)[0]
+    assert resumed.returncode == 0, output
+    assert f"Resumed after epoch {before['epoch']}" in output
+    ends = [torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "killed")]
+    assert ends[0]["progress"] == ends[1]["progress"]
+    for part in ("network", "averaged"):
+        for name, value in ends[0][part].items():
+            torch.testing.assert_close(ends[1][part][name], value, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "sentence"),
+    [
+        ("train.json", {"phii": 0.3}, "unknown option --phii; did you mean --phi"),
+        ("train.json", {"phi": 1.3}, "phi: phi must be a number between 0 and 1, got 1.3"),
+        ("train.json", {"phi": "half"}, "phi: phi must be a number between 0 and 1, got 'half'"),
+        ("train.json", {"val_phi": [0.1, 2]}, "val_phi: phi must be a number between 0 and 1, got 2"),
+        ("train.json", {"phi_range": [0.5, 0.1]}, "phi_range must be"),
+        ("train.json", {"dataset_dir": "no/such/folder"}, "dataset_dir must be an existing folder"),
+        ("train.json", {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
+        ("train.json", {"device": "cuda:63"}, "device cuda:63 is not on this machine"),
+        ("train.json", {"device": "gpu"}, "device must be one such as cpu"),
+        ("train.json", {"precision": "fp8"}, "precision must be one of"),
+        ("train.json", {"resume": "maybe"}, "resume must be True or False"),
+        ("inference.json", {"ckpt_dir": "no/such/folder"}, "no description of a trained network"),
+        ("inference.json", {"phi": -0.1}, "phi: phi must be a number between 0 and 1"),
+        ("inference.json", {"dataset_dir": "no/such/folder"}, "dataset_dir must be an existing folder"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(tmp_path, config, overrides, sentence):
+    output = tmp_path / "out"
+    with pytest.raises(SystemExit, match=sentence) as caught:
+        workflow(str(CONFIGS / config), output_dir=str(output), **overrides).initialize()
+    assert "\n" not in str(caught.value)
+    assert not output.exists()
+
+
+def test_a_folder_that_is_no_data_set_ends_in_one_sentence(tmp_path):
+    flow = workflow(TRAIN, output_dir=str(tmp_path / "out"), dataset_dir=str(tmp_path))
+    flow.initialize()
+    with pytest.raises(SystemExit, match="error: .*") as caught:
+        flow.run()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_on_the_command_line_has_no_traceback(tmp_path):
+    process = command(f"--config_file={TRAIN}", f"--output_dir={tmp_path / 'out'}", "--phii=0.3")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 1
+    assert "unknown option --phii" in output and "Traceback" not in output
+
+
+def test_outputs_land_in_the_bundle_wherever_it_is_started_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for config in (TRAIN, os.path.relpath(TRAIN, tmp_path)):
+        flow = workflow(config)
+        flow.parser.parse(reset=True)
+        flow._is_initialized = True  # without `initialize`, which would set the models of an earlier run aside
+        assert flow.bundle_root == str(BUNDLE)
+        flow.add_property("output_dir", required="True", config_id="output_dir")
+        assert flow.output_dir == str(BUNDLE / "output")
+
+
+def test_shipped_weights_are_small_and_fit_their_description():
+    folder = BUNDLE / "models"
+    settings = read_settings(folder / "model.json")
+    assert (folder / "model.pt").stat().st_size <= 10 * 2**20
+    network = build_network(settings)
+    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    assert settings.out_channels == metadata["network_data_format"]["outputs"]["pred"]["num_channels"]

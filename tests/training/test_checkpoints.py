@@ -1,0 +1,117 @@
+import json
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from monai_hyperscale.bundle import ModelSettings, build_network, read_settings
+from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, fresh_folder
+
+SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
+
+
+def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None):
+    """Train nothing for one epoch per score; the weights change by one in every epoch."""
+    network = build_network(settings)
+    with torch.no_grad():
+        network.generator.base.zero_()
+    plateau = Plateau(patience)
+
+    def step(engine, batch):
+        with torch.no_grad():
+            network.generator.base.add_(1.0)
+        engine.state.metrics["val_dice"] = scores[engine.state.epoch - 1]
+
+    engine = Engine(step)
+    plateau.attach(engine)
+    objects = {"network": network, "plateau": plateau}
+    RunCheckpoint(folder, network, settings, objects, resume, half).attach(engine)
+    engine.run([0], max_epochs=len(scores))
+    return engine, network
+
+
+def weight(folder, name="model.pt"):
+    content = torch.load(folder / name, weights_only=True)
+    return float(content.get("network", content)["generator.base"][0])
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_best_and_last_are_kept(tmp_path, half):
+    run(tmp_path, [0.3, 0.7, 0.5], half=half)
+    assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (2.0, 3.0)
+    settings = read_settings(tmp_path / "model.json")
+    assert settings.provenance["validation_dice"] == 0.7 and settings.provenance["epoch"] == 2
+    stored = torch.load(tmp_path / "model.pt", weights_only=True)["generator.heads"]
+    assert stored.dtype == (torch.float16 if half else torch.float32)
+    network = best_weights(build_network(settings), tmp_path)
+    assert network.generator.base.dtype == torch.float32 and float(network.generator.base.detach()[0]) == 2.0
+
+
+def test_resume_continues_progress_and_best(tmp_path):
+    run(tmp_path, [0.3, 0.7])
+    engine, network = run(tmp_path, [0.3, 0.7, 0.5, 0.6], resume=True)
+    assert (engine.state.epoch, engine.state.iteration) == (4, 4)
+    assert float(network.generator.base.detach()[0]) == 4.0
+    assert weight(tmp_path) == 2.0  # 0.7 of the first run is still the best
+    run(tmp_path, [0.3, 0.7, 0.5, 0.6, 0.8], resume=True)
+    assert weight(tmp_path) == 5.0
+
+
+def test_nothing_to_resume_starts_from_the_beginning(tmp_path):
+    engine, _ = run(tmp_path, [0.1], resume=True)
+    assert engine.state.epoch == 1 and weight(tmp_path, "last.pt") == 1.0
+
+
+def test_the_plateau_count_survives_a_resume(tmp_path):
+    engine, _ = run(tmp_path, [0.5, 0.4], patience=2)
+    assert engine.state.epoch == 2
+    engine, _ = run(tmp_path, [0.5, 0.4, 0.4, 0.4, 0.4], resume=True, patience=2)
+    assert engine.state.epoch == 3  # one bad epoch before the resume, the second after it
+
+
+def test_resuming_another_network_is_one_sentence(tmp_path):
+    run(tmp_path, [0.1])
+    other = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 2)}, generator={"hidden": (3, 2)})
+    with pytest.raises(CheckpointError, match="other settings"):
+        run(tmp_path, [0.1, 0.2], resume=True, settings=other)
+
+
+def test_damaged_and_missing_weights_are_refused(tmp_path):
+    network = build_network(SETTINGS)
+    with pytest.raises(CheckpointError, match="no weights"):
+        best_weights(network, tmp_path)
+    run(tmp_path, [0.1])
+    whole = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        best_weights(network, tmp_path)
+    (tmp_path / "last.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="damaged"):
+        run(tmp_path, [0.1, 0.2], resume=True)
+
+
+def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    run(tmp_path, [0.1])
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def die_halfway(content, path):
+        path.write_bytes(before[: len(before) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", die_halfway)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [0.1, 0.2], resume=True)
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.json", "model.pt"]
+
+
+def test_an_earlier_run_is_set_aside(tmp_path):
+    folder = tmp_path / "models"
+    for expected in (1.0, 2.0):
+        run(fresh_folder(folder, resume=False), [0.1] * int(expected))
+        assert weight(folder) == 1.0
+    assert weight(tmp_path / "models.previous") == 1.0
+    assert json.loads((tmp_path / "models.previous" / "model.json").read_text())["task"] == "segmentation"
+    fresh_folder(folder, resume=True)
+    assert (folder / "last.pt").exists()

@@ -1,0 +1,67 @@
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset, DataLoader
+from monai.transforms import Compose, RandGaussianNoise
+
+from monai_hyperscale.inference import PhiInferer
+from monai_hyperscale.training import (
+    CrossEntropyThenDice,
+    EpochSeed,
+    GradientClipping,
+    LossSchedule,
+    PhiSampler,
+    UniformPhi,
+)
+
+
+def epochs_of_data(start, workers):
+    """Batches of epochs start + 1 … 3, as a run that begins after epoch ``start`` sees them."""
+    torch.manual_seed(99 + start)
+    transform = Compose([RandGaussianNoise(prob=1.0)])
+    dataset = CacheDataset([torch.zeros(1, 2) + i for i in range(4)], transform, progress=False)
+    loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=workers)
+    seen = {}
+    engine = Engine(lambda engine, batch: seen.setdefault(engine.state.epoch, []).append(torch.as_tensor(batch)))
+    EpochSeed(5, dataset).attach(engine)
+
+    def begin(engine):
+        engine.state.epoch, engine.state.iteration = start, start * 2
+
+    engine.add_event_handler(Events.STARTED, begin)
+    engine.run(loader, max_epochs=3, epoch_length=2)
+    return {epoch: torch.stack(batches) for epoch, batches in seen.items()}
+
+
+def test_an_epoch_is_the_same_after_a_resume():
+    for workers in (0, 1):
+        whole, resumed = epochs_of_data(0, workers), epochs_of_data(2, workers)
+        assert list(whole) == [1, 2, 3] and list(resumed) == [3]
+        torch.testing.assert_close(whole[3], resumed[3], atol=0, rtol=0)
+        assert not torch.equal(whole[1], whole[2])
+
+
+def test_every_iteration_gets_the_phi_of_the_prior():
+    prior, inferer, seen = UniformPhi(seed=2), PhiInferer(), []
+    engine = Engine(lambda engine, batch: seen.append((inferer.phi, engine.state.phi)))
+    PhiSampler(prior, inferer).attach(engine)
+    engine.run(range(3), max_epochs=2)
+    assert seen == [(prior(i), prior(i)) for i in range(1, 7)]
+
+
+def test_the_loss_is_told_the_epoch():
+    loss, seen = CrossEntropyThenDice(switch_epoch=2), []
+    engine = Engine(lambda engine, batch: seen.append(loss.epoch))
+    LossSchedule(loss).attach(engine)
+    engine.run([0], max_epochs=3)
+    assert seen == [1, 2, 3]
+
+
+def test_gradients_are_clipped_to_the_norm():
+    network = torch.nn.Linear(3, 1)
+    (network(torch.ones(1, 3)) * 100).sum().backward()
+    engine = Engine(lambda engine, batch: None)
+    engine.scaler = None
+    GradientClipping(network, 2.0)(engine)
+    norm = np.sqrt(sum(float((p.grad**2).sum()) for p in network.parameters()))
+    np.testing.assert_allclose(norm, 2.0, rtol=1e-4)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.engines import SupervisedEvaluator
+from monai.handlers import MeanDice, from_engine
+from monai.transforms import AsDiscreted
+
+from monai_hyperscale.inference import PhiInferer
+from monai_hyperscale.training import PhiValidation, evaluate_phis
+from monai_hyperscale.training.validation import PhiDice
+
+
+class Threshold(torch.nn.Module):
+    """Segments what is brighter than φ, so that Dice is known for every φ."""
+
+    def forward(self, x, phi):
+        inside = (x > phi).float()
+        return torch.cat([1 - inside, inside], 1)
+
+
+def evaluator(inferer):
+    image = torch.linspace(0, 0.95, 20).reshape(1, 4, 5)
+    data = [{"image": image, "label": (image > threshold).float()} for threshold in (0.2, 0.6)]
+    loader = torch.utils.data.DataLoader(data, batch_size=1)
+    return SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=loader,
+        network=Threshold(),
+        inferer=inferer,
+        postprocessing=AsDiscreted("pred", argmax=True),
+        key_val_metric={
+            "dice": MeanDice(
+                include_background=False, num_classes=2, output_transform=from_engine(["pred", "label"])
+            )
+        },
+    )
+
+
+def dice(phi, threshold):
+    values = np.linspace(0, 0.95, 20, dtype=np.float32)
+    a, b = values > np.float32(phi), values > np.float32(threshold)
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_dice_of_every_phi_and_case():
+    inferer = PhiInferer(0.9)
+    for result in evaluate_phis(evaluator(inferer), inferer, [0.1, 0.3, 0.7]):
+        expected = [[dice(result.phi, 0.2)], [dice(result.phi, 0.6)]]
+        np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
+        assert result.mean == pytest.approx(np.mean(expected))
+    assert inferer.phi == 0.9
+
+
+def test_labels_that_no_case_has_do_not_count():
+    result = PhiDice(0.5, np.array([[0.5, np.nan], [0.7, np.nan]]))
+    assert result.mean == pytest.approx(0.6)
+    assert result.per_label[0] == pytest.approx(0.6) and np.isnan(result.per_label[1])
+    assert PhiDice(0.5, np.array([[np.nan]])).mean == 0.0
+
+
+def test_validation_fills_the_trainers_metrics():
+    inferer = PhiInferer()
+    seen = []
+    trainer = Engine(lambda engine, batch: seen.append(dict(engine.state.metrics)))
+    PhiValidation(evaluator(inferer), inferer, [0.2, 0.6], interval=2).attach(trainer)
+    trainer.run([0], max_epochs=3)
+    metrics = trainer.state.metrics
+    per_phi = [np.mean([dice(phi, 0.2), dice(phi, 0.6)]) for phi in (0.2, 0.6)]
+    assert metrics["val_dice_phi_0.20"] == pytest.approx(per_phi[0], rel=1e-5)
+    assert metrics["val_dice_phi_0.60"] == pytest.approx(per_phi[1], rel=1e-5)
+    assert metrics["val_dice"] == pytest.approx(np.mean(per_phi), rel=1e-5)
+    assert "val_dice" not in seen[1] and "val_dice" in seen[2]
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="at least one phi"):
+        PhiValidation(evaluator(PhiInferer()), PhiInferer(), [])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        PhiValidation(evaluator(PhiInferer()), PhiInferer(), [1.2])
