@@ -135,6 +135,7 @@ def _picture(
             axes[1].annotate(f"{phi:g}", (cost, result.mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
         axes[1].set(xlabel="GFLOPs of the example image (labels: φ)", ylabel="mean Dice")
     for axis in axes:
+        axis.margins(0.08)
         axis.grid(alpha=0.3)
     if bottom is not None:
         _example_row(bottom, network, inferer, phis, example)
@@ -150,8 +151,9 @@ def _example_row(figure: Any, network: HyperNetwork, inferer: PhiInferer, phis: 
         logits = inferer(image[None].to(next(network.parameters()).device), lambda x, phi, plain=plain: plain(x))
         segmentations[f"φ = {phi:g}"] = logits.argmax(1)[0].cpu().numpy()
     if label.dim() == 3:
-        # The axial slice with the most of the reference in it.
-        plane = int((label > 0).flatten(0, 1).sum(0).argmax())
+        # The axial slice that shows the most of the reference, several labels rather than much of one.
+        seen = [(label == value).flatten(0, 1).sum(0).sqrt() for value in label.unique() if value > 0]
+        plane = int(torch.stack(seen).sum(0).argmax()) if seen else label.shape[-1] // 2
         cut = (slice(None), slice(None), plane)
     else:
         cut = (slice(None), slice(None))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
+import ignite.distributed as idist
 import numpy as np
 from monai.utils import ensure_tuple_rep
 from nibabel.orientations import io_orientation
@@ -93,7 +94,8 @@ def load_training_data(
     title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {file_dims}D anatomy"
     if dataset_dir is None:
         logger.info("No dataset_dir is given: training on synthetic anatomy, random shapes in random contrast.")
-        dataset_dir = write_synthetic_dataset(synthetic_dir, file_dims, seed=seed, **(synthetic or {}))
+        with idist.one_rank_first():
+            dataset_dir = write_synthetic_dataset(synthetic_dir, file_dims, seed=seed, **(synthetic or {}))
     dataset = read_dataset(dataset_dir)
     check_dataset(dataset)
     if dataset.spatial_dims != file_dims:

@@ -97,7 +97,7 @@ def test_finer_spacing_gives_labels_back_exactly(tmp_path, write):
         ("odd_inputs/CT_pitch_oblique.nii.gz", None, 1.0),
         ("odd_inputs/CT_pitch_oblique.nii.gz", (2.0, 2.0, 2.0), 0.95),
         ("odd_inputs/cord_t2_PSR.nii.gz", None, 1.0),
-        ("odd_inputs/anatomical_bigendian.nii", (3.0, 1.5, 2.0), 0.95),
+        ("odd_inputs/anatomical_bigendian.nii", (3.0, 1.5, 2.0), 0.9),
         ("odd_inputs/tiny_4x5x7.nii.gz", (1.0, 1.0, 1.0), 0.9),
         ("odd_inputs/tiny_4x5x7.nii.gz", (9.0, 9.0, 9.0), 0.6),
     ],

@@ -1,0 +1,103 @@
+"""``monai-hyperscale info``: what a trained bundle is."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from monai_hyperscale.cli.exit_codes import DONE
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "show what a trained bundle is"
+DESCRIPTION = "Show the channels, labels, range of phi, size and origin of a trained bundle."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="trained bundle; default: the hippocampus network"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the bundle is and return the exit code."""
+    from monai_hyperscale.bundle.locate import default_bundle
+
+    try:
+        bundle = default_bundle() if args.bundle is None else args.bundle
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    facts = bundle_facts(bundle)
+    print(json.dumps(facts, indent=2) if args.json else _as_text(facts))
+    return DONE
+
+
+def bundle_facts(bundle: Path) -> dict[str, Any]:
+    """Return what is known of a trained bundle, ready for JSON.
+
+    Raises:
+        CheckpointError: if the folder holds no description of a trained network, or one of no network.
+    """
+    from monai_hyperscale.bundle.settings import build_network, read_settings
+    from monai_hyperscale.inference.segmenter import label_names, model_folder
+
+    folder = model_folder(bundle)
+    settings = read_settings(folder / "model.json")
+    network = build_network(settings)
+    weights = folder / "model.pt"
+    return {
+        "bundle": str(bundle),
+        "spatial_dims": settings.spatial_dims,
+        "slices": settings.slices,
+        "channels": list(settings.channels),
+        "labels": {str(value): name for value, name in sorted(label_names(settings).items())},
+        "spacing": None if settings.spacing is None else list(settings.spacing),
+        "roi_size": None if settings.roi_size is None else list(settings.roi_size),
+        "phi_range": list(settings.phi_range),
+        "levels": network.primary.levels,
+        "parameters": {
+            "hypernetwork": sum(parameter.numel() for parameter in network.parameters()),
+            "folded": sum(parameter.numel() for parameter in network.fold(settings.phi_range[1]).parameters()),
+        },
+        "weights": None
+        if not weights.is_file()
+        else {"file": str(weights), "bytes": weights.stat().st_size, "sha256": _sha256(weights)},
+        "provenance": settings.provenance,
+    }
+
+
+def _as_text(facts: dict[str, Any]) -> str:
+    dims, weights, parameters = facts["spatial_dims"], facts["weights"], facts["parameters"]
+    spacing = facts["spacing"]
+    rows = [
+        ("bundle", facts["bundle"]),
+        ("network", f"{dims}D{', over the slices of volumes' if facts['slices'] else ''}, {facts['levels']} levels"),
+        ("channels", ", ".join(facts["channels"])),
+        ("labels", ", ".join(f"{value} {name}" for value, name in facts["labels"].items())),
+        ("spacing", "the image's own" if spacing is None else " x ".join(f"{s:g}" for s in spacing) + " mm"),
+        ("phi", f"trained from {facts['phi_range'][0]:g} to {facts['phi_range'][1]:g}"),
+        ("parameters", f"{parameters['hypernetwork']:,} hypernetwork, {parameters['folded']:,} folded"),
+        ("weights", "none yet: train the bundle" if weights is None else f"{weights['bytes'] / 1e6:.2f} MB"),
+    ]
+    if weights is not None:
+        rows.append(("sha256", weights["sha256"]))
+    rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

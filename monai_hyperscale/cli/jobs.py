@@ -1,0 +1,136 @@
+"""Which file is written for which image, settled and checked before any work."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from monai_hyperscale.io.images import IMAGE_SUFFIXES, split_suffix
+from monai_hyperscale.io.labels import LABEL_SUFFIXES
+from monai_hyperscale.io.pictures import PICTURE_SUFFIXES
+
+__all__ = ["Job", "plan_jobs"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to segment.
+
+    Attributes:
+        image: to read.
+        output: label map to write.
+        preview: picture to write, or ``None``.
+        skip: whether ``output`` is there and stays as it is.
+    """
+
+    image: Path
+    output: Path
+    preview: Optional[Path] = None
+    skip: bool = False
+
+
+def plan_jobs(
+    images: Sequence[Path],
+    output: str,
+    suffix: str = "",
+    preview: bool = False,
+    existing: str = "refuse",
+    other_outputs: Sequence[Path] = (),
+) -> list[Job]:
+    """Settle the output of every image.
+
+    Args:
+        images: image files that exist, or one folder of them. Hidden files and files of other kinds in it are left out.
+        output: a label file for one image; a folder otherwise, or where there is no suffix.
+        suffix: put between an image's name and its file suffix in the output's name.
+        preview: whether pictures are written too.
+        existing: what an output that exists means: ``refuse``, ``overwrite`` or ``skip``.
+        other_outputs: further files that will be written and must be none of the images.
+
+    Raises:
+        ArgumentTypeError: if an output is an image, exists, or is that of two images.
+    """
+    if "/" in suffix or "\\" in suffix:
+        raise ArgumentTypeError(f"--suffix is part of a file name, got {suffix!r}.")
+    folder_given = len(images) == 1 and images[0].is_dir()
+    target = Path(output)
+    if folder_given:
+        images = _folder_images(images[0], suffix if _same_file(images[0], target) else "")
+    for image in images:
+        if image.is_dir():
+            raise ArgumentTypeError(f"{image} is a folder; name image files, or one folder alone.")
+    jobs = []
+    outputs = _outputs(images, target, suffix, folder_given, slash=output.endswith(("/", "\\")))
+    for image, path in zip(images, outputs, strict=True):
+        picture = path.with_name(split_suffix(path)[0] + "_preview.png") if preview else None
+        jobs.append(Job(image, path, picture, skip=existing == "skip" and path.exists()))
+    _check_clashes(jobs, images, other_outputs)
+    if existing == "refuse":
+        there = [path for job in jobs for path in (job.output, job.preview) if path is not None and path.exists()]
+        if there:
+            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+            raise ArgumentTypeError(f"{there[0]}{more} exists already; add --overwrite or --skip-existing.")
+    return jobs
+
+
+def _folder_images(folder: Path, own_suffix: str) -> list[Path]:
+    files = sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".") and split_suffix(path)[1] and path.is_file()
+    )
+    if own_suffix:
+        # Outputs go beside their images: those of an earlier run are no images.
+        files = [path for path in files if not split_suffix(path)[0].endswith(own_suffix)]
+    if not files:
+        raise ArgumentTypeError(f"folder {folder} has no image ({', '.join(IMAGE_SUFFIXES)}).")
+    return files
+
+
+def _outputs(images: Sequence[Path], target: Path, suffix: str, folder_given: bool, slash: bool) -> list[Path]:
+    ending = split_suffix(target)[1]
+    if slash or target.is_dir() or not ending:
+        if target.exists() and not target.is_dir():
+            raise ArgumentTypeError(f"{target} exists and is neither a folder nor a label file (.nii.gz, .nii).")
+        return [target / (split_suffix(image)[0] + suffix + _label_suffix(image)) for image in images]
+    if folder_given or len(images) > 1:
+        raise ArgumentTypeError(f"{target} is one file, for {len(images)} images; name a folder.")
+    known = LABEL_SUFFIXES if _label_suffix(images[0]) != ".png" else (*LABEL_SUFFIXES, ".png")
+    if ending not in known:
+        raise ArgumentTypeError(f"the label map of {images[0].name} must end in {' or '.join(known)}, got {target}.")
+    return [target]
+
+
+def _label_suffix(image: Path) -> str:
+    suffix = split_suffix(image)[1]
+    return ".png" if suffix in PICTURE_SUFFIXES else ".nii" if suffix == ".nii" else ".nii.gz"
+
+
+def _check_clashes(jobs: Sequence[Job], images: Sequence[Path], other_outputs: Sequence[Path]) -> None:
+    inputs = {_identity(image) for image in images}
+    written: dict[Path, Job] = {}
+    for job in jobs:
+        for path in (job.output, job.preview):
+            if path is None:
+                continue
+            if path.exists() and _identity(path) in inputs:
+                raise ArgumentTypeError(f"output {path} is an input image; name another folder, or add --suffix.")
+            earlier = written.setdefault(path.resolve(), job)
+            if earlier is not job:
+                raise ArgumentTypeError(
+                    f"{earlier.image} and {job.image} would both be written to {path}; segment them into two folders."
+                )
+    for path in other_outputs:
+        if path.resolve() in written or (path.exists() and _identity(path) in inputs):
+            raise ArgumentTypeError(f"{path} is an image or the output of one; name another file.")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    # Of the file behind links of both kinds, and whatever the case of its name.
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)

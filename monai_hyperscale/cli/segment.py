@@ -1,0 +1,230 @@
+"""``monai-hyperscale segment``: images in, label maps out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_hyperscale.cli.exit_codes import DONE, FAILED
+from monai_hyperscale.cli.messages import say, unexpected
+
+if TYPE_CHECKING:
+    from monai_hyperscale.cli.jobs import Job
+    from monai_hyperscale.inference.segmenter import Segmenter
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "segment images with a trained network at any phi"
+DESCRIPTION = """\
+Segment images with a trained network at any rescaling factor phi. The label map
+has the grid, affine and orientation of its image.
+
+  monai-hyperscale segment scan.nii.gz -o labels.nii.gz --phi 0.3
+  monai-hyperscale segment scans/ -o labels/ --volumes volumes.json --preview
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="image files (NIfTI, MGZ, MHA, MHD, NRRD; PNG and the like for networks of 2D images), or one folder",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="label file for one image; folder (made if missing) for several, with outputs named after the images",
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
+    parser.add_argument(
+        "--phi",
+        type=_factors,
+        default=(0.5,),
+        metavar="PHI",
+        help="rescaling factor in [0, 1], or one per level with commas between; smaller is faster; default: 0.5",
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="leave images alone whose output exists")
+    parser.add_argument("--suffix", default="", help="put this after the image's name in the output's, such as _seg")
+    parser.add_argument("--volumes", type=Path, metavar="FILE.json", help="write the volume of every label in mm3")
+    parser.add_argument("--preview", action="store_true", help="write a picture NAME_preview.png beside every output")
+    parser.add_argument(
+        "--max-voxels",
+        type=_count,
+        default=2**24,
+        metavar="N",
+        help="images of more voxels go through in overlapping windows, which takes less memory; default: 16777216",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment the images and return the exit code."""
+    # Before the imports, which take seconds: a mistyped path is answered at once.
+    for path in (*args.images, *([] if args.bundle is None else [args.bundle])):
+        if not path.exists():
+            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+    from monai_hyperscale.cli.jobs import plan_jobs
+
+    if args.volumes is not None and args.volumes.suffix.lower() != ".json":
+        raise argparse.ArgumentTypeError(f"--volumes is a file that ends in .json, got {args.volumes}.")
+    jobs = plan_jobs(
+        args.images,
+        args.output,
+        suffix=args.suffix,
+        preview=args.preview,
+        existing="overwrite" if args.overwrite else "skip" if args.skip_existing else "refuse",
+        other_outputs=[] if args.volumes is None else [args.volumes],
+    )
+    if args.volumes is not None and args.volumes.exists() and not (args.overwrite or args.skip_existing):
+        raise argparse.ArgumentTypeError(f"{args.volumes} exists already; add --overwrite or --skip-existing.")
+    segmenter = _segmenter(args)
+    _make_folder(jobs[0].output.parent)
+    if args.volumes is not None:
+        _make_folder(args.volumes.parent)
+
+    measured: list[dict[str, Any]] = []
+    failed = 0
+    for job in _progress(jobs):
+        try:
+            measured.append(_segment(job, segmenter, args))
+        except Exception as error:  # one bad image must not take the others along
+            failed += 1
+            if args.debug:
+                traceback.print_exc()
+            say(f"error: {_reason(job, error, args.debug)}")
+    if args.volumes is not None and measured:
+        _write_volumes(args.volumes, measured)
+    return _conclude(jobs, failed)
+
+
+def _segmenter(args: argparse.Namespace) -> Segmenter:
+    from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.inference.devices import choose_device
+    from monai_hyperscale.inference.segmenter import Segmenter
+
+    try:
+        device = choose_device(args.device)
+        bundle = default_bundle() if args.bundle is None else args.bundle
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels)
+    try:
+        segmenter.fold(args.phi)
+    except ValueError as error:  # another number of factors than the network has levels
+        raise argparse.ArgumentTypeError(str(error)) from error
+    low, high = segmenter.settings.phi_range
+    if not all(low <= factor <= high for factor in args.phi):
+        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {_listed(args.phi)}.")
+    if args.verbose:
+        say(f"bundle {bundle}, device {device}")
+    return segmenter
+
+
+def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[str, Any]:
+    """Do one image; return what is known of it for the volumes file."""
+    from monai_hyperscale.inference.preview import save_preview
+    from monai_hyperscale.inference.volumes import label_volumes
+    from monai_hyperscale.io.images import image_source, read_image
+    from monai_hyperscale.io.labels import read_label, write_label
+
+    # Of an output that was there already nothing tells the phi.
+    phi = None if job.skip else args.phi[0] if len(args.phi) == 1 else list(args.phi)
+    entry: dict[str, Any] = {"image": str(job.image), "output": str(job.output), "phi": phi}
+    if job.skip and args.volumes is None:
+        return entry
+    started = time.perf_counter()
+    image = read_image(job.image, segmenter.settings.in_channels)
+    source = image_source(image)
+    if job.skip:
+        label = read_label(job.output)
+    else:
+        label = segmenter.segment(image, args.phi)
+        if job.preview is not None:
+            title = f"{job.image.name}, phi = {_listed(args.phi)}"
+            save_preview(image, label, job.preview, segmenter.label_names, title)
+        # Last, so that an output that exists is that of an image that is done.
+        write_label(label, job.output, image)
+        if args.verbose:
+            say(f"{job.image} -> {job.output} ({time.perf_counter() - started:.1f} s)")
+    if args.volumes is not None:
+        volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
+        entry["labels"] = [asdict(volume) for volume in volumes]
+    return entry
+
+
+def _reason(job: Job, error: Exception, debug: bool) -> str:
+    from monai_hyperscale.errors import ImageError
+
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{job.image} does not fit into memory; try a smaller --max-voxels."
+    if isinstance(error, OSError):
+        return f"{job.image}: {error}."
+    return f"{job.image}: {unexpected(error, debug)}"
+
+
+def _progress(jobs: list[Job]) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(jobs, unit="image", file=sys.stderr, disable=len(jobs) == 1 and not sys.stderr.isatty())
+
+
+def _write_volumes(path: Path, measured: list[dict[str, Any]]) -> None:
+    from monai_hyperscale.io.atomic import write_text
+
+    write_text(path, json.dumps({"unit": "mm3", "images": measured}, indent=2) + "\n")
+
+
+def _conclude(jobs: list[Job], failed: int) -> int:
+    skipped = sum(job.skip for job in jobs)
+    if len(jobs) > 1 or skipped:
+        done = len(jobs) - failed - skipped
+        parts = [f"{done} of {len(jobs)} images segmented"]
+        parts += [f"{skipped} skipped"] if skipped else []
+        parts += [f"{failed} failed"] if failed else []
+        say(", ".join(parts) + f"; outputs in {jobs[0].output.parent}")
+    elif not failed:
+        say(f"wrote {jobs[0].output}")
+    return FAILED if failed else DONE
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"folder {folder} cannot be made ({error.strerror}).") from error
+
+
+def _listed(factors: tuple[float, ...]) -> str:
+    return ",".join(f"{factor:g}" for factor in factors)
+
+
+def _factors(text: str) -> tuple[float, ...]:
+    """Read ``0.3`` or ``0.5,0.3``; the same rule as ``as_factors``, without importing torch for it."""
+    try:
+        factors = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        factors = ()
+    if not factors or not all(0 <= factor <= 1 for factor in factors):
+        raise argparse.ArgumentTypeError(f"phi must be a number between 0 and 1, or several with commas, got {text!r}.")
+    return factors
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}.")
+    return int(text)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+
+
+def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
+    torch.manual_seed(0)
+    described = ModelSettings(
+        spatial_dims,
+        **{
+            "channels": ("MRI",),
+            "labels": {1: "Anterior", 2: "Posterior"},
+            "network": {"features": (4, 4, 4)},
+            "generator": {"hidden": (6, 4)},
+            "provenance": {"data": "random numbers"},
+            **settings,
+        },
+    )
+    (folder / "models").mkdir(parents=True)
+    network = build_network(described)
+    with torch.no_grad():  # no bias of the logits, so that no label wins everywhere
+        last = network.primary.out_channels
+        network.generator.base[-last:] = 0
+        network.generator.heads[-last:] = 0
+    assert network.generated[-1].endswith("final.bias")
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    write_settings(described, folder / "models" / "model.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trained bundle as a training leaves it, but small and with random weights."""
+    return _write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def write_bundle() -> Callable[..., Path]:
+    """Return the function that writes such a bundle with other settings."""
+    return _write_bundle
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a small oblique scan."""
+
+    def write(name: str = "scan.nii.gz", shape: tuple[int, ...] = (9, 8, 7)) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        affine = np.array([[-1.9, 0.1, 0, 9], [0.1, 2, 0.2, -3], [0, -0.2, 3, 1.5], [0, 0, 0, 1]])
+        voxels = np.random.default_rng(len(name)).integers(0, 900, shape).astype(np.int16)
+        nib.save(nib.Nifti1Image(voxels, affine), path)
+        return path
+
+    return write

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io import read_image, read_label, write_label
+
+OBLIQUE = np.array([[-0.9, 0.2, 0.1, 10.0], [0.3, 1.9, -0.2, -20.0], [0.0, 0.3, 3.0, 5.5], [0, 0, 0, 1]])
+GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "xyzt_units")
+
+
+def scan(
+    path: Path, qform: int = 1, sform: int = 2, shape: tuple[int, ...] = (5, 4, 3), cls: type = nib.Nifti1Image
+) -> Path:
+    image = cls(np.random.default_rng(0).random(shape).astype(np.float32), None)
+    affine = np.diag([-2.0, 1.5, 3.0, 1.0])
+    affine[:3, 3] = (10, -20, 5.5)
+    image.header.set_qform(affine, code=qform)
+    image.header.set_sform(OBLIQUE, code=sform)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = b"Jane Doe"
+    image.header["cal_max"] = 900
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"Jane Doe"))
+    nib.save(cls(image.dataobj, None, image.header), path)
+    return path
+
+
+@pytest.mark.parametrize("cls", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize(("qform", "sform"), [(1, 2), (1, 0), (0, 4), (0, 0)])
+def test_geometry_of_the_header_is_kept_to_the_bit(tmp_path: Path, qform: int, sform: int, cls: type) -> None:
+    image = read_image(scan(tmp_path / "a.nii.gz", qform, sform, cls=cls))
+    write_label(np.ones((5, 4, 3), np.int64), tmp_path / "label.nii.gz", image)
+    before, after = nib.load(tmp_path / "a.nii.gz"), nib.load(tmp_path / "label.nii.gz")
+    assert type(after) is cls
+    assert np.array_equal(before.affine, after.affine)
+    for name in GEOMETRY:
+        assert np.array_equal(before.header[name], after.header[name]), name
+    assert np.array_equal(before.header.get_sform(), after.header.get_sform())
+    assert after.header.get_intent()[0] == "none" and after.header["cal_max"] == 0
+
+
+def test_nothing_of_the_patient_goes_along(tmp_path: Path) -> None:
+    image = read_image(scan(tmp_path / "a.nii"))
+    write_label(np.ones((5, 4, 3), np.uint8), tmp_path / "label.nii", image)
+    assert b"Jane Doe" in (tmp_path / "a.nii").read_bytes()
+    assert b"Jane Doe" not in (tmp_path / "label.nii").read_bytes()
+
+
+@pytest.mark.parametrize(("shape", "sizes"), [((5, 4, 3, 1), (5, 4, 3)), ((5, 4, 1), (5, 4, 1)), ((5, 4), (5, 4))])
+def test_grid_is_that_of_the_image(tmp_path: Path, shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    image = read_image(scan(tmp_path / "a.nii.gz", shape=shape))
+    label = np.random.default_rng(0).integers(0, 3, sizes)
+    write_label(label, tmp_path / "label.nii.gz", image)
+    after = nib.load(tmp_path / "label.nii.gz")
+    assert after.shape == sizes
+    assert np.array_equal(np.asarray(after.dataobj), label)
+    assert np.array_equal(after.affine, nib.load(tmp_path / "a.nii.gz").affine)
+
+
+@pytest.mark.parametrize(("greatest", "dtype"), [(0, "u1"), (255, "u1"), (256, "u2"), (70000, "u4")])
+def test_smallest_type_and_no_scaling(tmp_path: Path, greatest: int, dtype: str) -> None:
+    path = tmp_path / "a.nii"
+    voxels = np.zeros((3, 3, 3), np.int16)
+    voxels[0] = 7
+    image = nib.Nifti1Image(voxels, np.eye(4))
+    image.header.set_slope_inter(0.5, 3)
+    image.to_filename(path)
+    label = np.zeros((3, 3, 3), np.int64)
+    label[1, 2, 0] = greatest
+    write_label(label, tmp_path / "label.nii", read_image(path))
+    written = nib.load(tmp_path / "label.nii")
+    assert written.get_data_dtype() == np.dtype(dtype)
+    assert (written.dataobj.slope, written.dataobj.inter) == (1, 0)
+    assert np.array_equal(written.dataobj.get_unscaled(), label)
+    assert np.array_equal(read_label(tmp_path / "label.nii"), label)
+
+
+def test_other_formats_get_a_nifti_that_itk_puts_in_the_same_place(tmp_path: Path) -> None:
+    reference = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16))
+    reference.SetSpacing((0.5, 2.0, 3.0))
+    reference.SetOrigin((-7.0, 8.0, 9.0))
+    reference.SetDirection((0, 0, 1, 1, 0, 0, 0, 1, 0))
+    sitk.WriteImage(reference, str(tmp_path / "a.mha"))
+    image = read_image(tmp_path / "a.mha")
+    write_label(np.ones((5, 4, 3), bool), tmp_path / "label.nii.gz", image)
+    assert np.allclose(nib.load(tmp_path / "label.nii.gz").affine, image.affine.numpy(), atol=1e-6)
+    written = sitk.ReadImage(str(tmp_path / "label.nii.gz"))
+    for index in ((0, 0, 0), (4, 3, 2)):
+        expected = reference.TransformIndexToPhysicalPoint(index)
+        assert np.allclose(written.TransformIndexToPhysicalPoint(index), expected, atol=1e-5)
+
+
+def test_sheared_affine_is_not_put_into_a_qform(tmp_path: Path) -> None:
+    image = MetaTensor(torch.zeros(1, 2, 2, 2), affine=torch.as_tensor(OBLIQUE))
+    write_label(np.zeros((2, 2, 2), np.uint8), tmp_path / "label.nii.gz", image)
+    written = nib.load(tmp_path / "label.nii.gz")
+    assert int(written.header["qform_code"]) == 0
+    assert np.allclose(written.affine, OBLIQUE, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("label", "error"),
+    [
+        (np.zeros((5, 4, 2), np.uint8), "shape"),
+        (np.zeros((5, 4, 3)), "whole numbers"),
+        (np.full((5, 4, 3), -1), "at least 0"),
+    ],
+)
+def test_what_is_no_label_map_of_the_image(tmp_path: Path, label: np.ndarray, error: str) -> None:
+    image = read_image(scan(tmp_path / "a.nii.gz"))
+    with pytest.raises(ValueError, match=error):
+        write_label(label, tmp_path / "label.nii.gz", image)
+    assert not (tmp_path / "label.nii.gz").exists()
+
+
+@pytest.mark.parametrize("name", ["label.mha", "label.png", "label"])
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
+    image = read_image(scan(tmp_path / "a.nii.gz"))
+    with pytest.raises(ImageError, match="written as .nii.gz or .nii"):
+        write_label(np.zeros((5, 4, 3), np.uint8), tmp_path / name, image)
+
+
+def test_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = read_image(scan(tmp_path / "a.nii.gz"))
+
+    def full(_: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(nib, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        write_label(np.zeros((5, 4, 3), np.uint8), tmp_path / "label.nii.gz", image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]

@@ -1,0 +1,215 @@
+"""Rules that hold for the whole package: public names, import direction, documentation, sizes, wording."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import monai_hyperscale
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "monai_hyperscale"
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_bundles" not in path.parts)
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+PUBLIC_NAMES = ROOT / "tests" / "public_names.txt"
+
+# What each part may import from the package besides itself. Layers -> blocks -> nets; hypernet knows no network;
+# data and io are below bundle and inference; the command line is on top.
+NETWORKS = {"networks", "networks.layers", "networks.blocks", "networks.nets"}
+BELOW_BUNDLE = NETWORKS | {"errors", "hypernet", "io"}
+BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data"}
+BELOW_TRAINING = BELOW_INFERENCE | {"inference"}
+MAY_IMPORT = {
+    "": set(),
+    "errors": set(),
+    "networks.layers": {"errors"},
+    "networks.blocks": {"errors", "networks.layers"},
+    "networks.nets": {"errors", "networks.layers", "networks.blocks"},
+    "networks": NETWORKS | {"errors"},
+    "hypernet": {"errors"},
+    "io": {"errors"},
+    "data": {"errors", "io"},
+    "bundle": BELOW_BUNDLE,
+    "inference": BELOW_INFERENCE,
+    "search": BELOW_BUNDLE,
+    "training": BELOW_TRAINING | {"search"},
+    "cli": BELOW_TRAINING | {"search", "training"},
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    """Return the entry of MAY_IMPORT that a module of the package belongs to."""
+    inner = module.removeprefix("monai_hyperscale").removeprefix(".")
+    if not inner:
+        return ""
+    if inner == "__main__":
+        return "cli"
+    fitting = [part for part in MAY_IMPORT if part and (inner == part or inner.startswith(part + "."))]
+    assert fitting, f"{module} is in no part that MAY_IMPORT names: add it with what it may import"
+    return max(fitting, key=len)
+
+
+def imported_modules(source: str, module: str, is_package: bool) -> Iterator[str]:
+    """Yield the modules of this package that the source imports, wherever the import stands."""
+    known = {name_of(path) for path in SOURCES}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                parents = parents[: len(parents) - node.level + is_package]
+                base = ".".join([*parents, base] if base else parents)
+            # "from monai_hyperscale import io" names a module, "from monai_hyperscale.io import x" a name of one.
+            names = [name if (name := f"{base}.{alias.name}") in known else base for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "monai_hyperscale")
+
+
+def forbidden_imports(source: str, module: str, is_package: bool = False) -> list[str]:
+    part = part_of(module)
+    allowed = MAY_IMPORT[part] | {part, ""}  # "" is the version, which everybody may read
+    found = set(imported_modules(source, module, is_package))
+    return sorted(name for name in found if part_of(name) not in allowed)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    wrong = forbidden_imports(path.read_text(encoding="utf-8"), name_of(path), path.name == "__init__.py")
+    assert not wrong, f"{name_of(path)} must not import {', '.join(wrong)}: see MAY_IMPORT"
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "wrong"),
+    [
+        ("from monai_hyperscale.networks import ScaleSpaceUNet", "hypernet.x", ["monai_hyperscale.networks"]),
+        ("import monai_hyperscale.networks.nets", "networks.layers.x", ["monai_hyperscale.networks.nets"]),
+        ("from ..blocks import ConvolutionStage", "networks.layers.x", ["monai_hyperscale.networks.blocks"]),
+        ("from monai_hyperscale import networks", "io.x", ["monai_hyperscale.networks"]),
+        ("def f():\n    from monai_hyperscale.data import read_dataset", "io.x", ["monai_hyperscale.data"]),
+        ("from monai_hyperscale.networks.layers.resize import VariableResize", "networks.nets.x", []),
+        ("from .resize import VariableResize\nimport torch", "networks.layers.x", []),
+    ],
+)
+def test_import_rule_finds_what_it_should(source: str, module: str, wrong: list[str]) -> None:
+    assert forbidden_imports(source, f"monai_hyperscale.{module}") == wrong
+
+
+def public_names() -> set[str]:
+    found = set()
+    for path in SOURCES:
+        module = name_of(path)
+        if path.name == "__init__.py" or module == "monai_hyperscale.errors":
+            found |= {f"{module}.{name}" for name in getattr(importlib.import_module(module), "__all__", [])}
+    return found
+
+
+def test_public_names_are_kept() -> None:
+    recorded = set(PUBLIC_NAMES.read_text(encoding="utf-8").split())
+    found = public_names()
+    gone, new = sorted(recorded - found), sorted(found - recorded)
+    assert not gone, f"public names removed: {gone}. Deprecate them first, or say so in CHANGELOG.md and the file."
+    assert not new, f"public names not recorded in {PUBLIC_NAMES.name}: {new}. Add them, one per line."
+
+
+def test_public_names_exist() -> None:
+    for entry in sorted(public_names()):
+        module, name = entry.rsplit(".", 1)
+        assert hasattr(importlib.import_module(module), name), f"{module}.__all__ names {name}, which is not there"
+
+
+def test_version_is_the_newest_in_the_changelog() -> None:
+    headings = re.findall(r"^## (\d+\.\d+\.\d+\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == monai_hyperscale.__version__
+    assert f"\nversion: {monai_hyperscale.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 500, f"{path.name} has {lines} lines: split it by topic"
+
+
+def undocumented(source: str) -> list[str]:
+    """Return the public modules, classes, functions and methods of a source that have no docstring."""
+    missing = []
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                if isinstance(child, (ast.If, ast.Try)):
+                    visit(child, prefix)
+                continue
+            if child.name.startswith("_") or any("overload" in ast.unparse(d) for d in child.decorator_list):
+                continue
+            if ast.get_docstring(child) is None:
+                missing.append(prefix + child.name)
+            if isinstance(child, ast.ClassDef):
+                visit(child, f"{prefix}{child.name}.")
+
+    tree = ast.parse(source)
+    if tree.body and ast.get_docstring(tree) is None:
+        missing.append("the module")
+    visit(tree, "")
+    return missing
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_names_are_documented(path: Path) -> None:
+    missing = undocumented(path.read_text(encoding="utf-8"))
+    assert not missing, f"{name_of(path)}: no docstring on {', '.join(missing)}"
+
+
+def test_documentation_rule_finds_what_it_should() -> None:
+    source = '"""Doc."""\nclass A:\n    """Doc."""\n    def f(self): ...\n    def _g(self): ...\ndef h(): ...\n'
+    assert undocumented(source) == ["A.f", "h"]
+
+
+# Built from pieces, so that this file does not match itself.
+MACHINE_FOLDERS = ("home", "root", "work", "Users", "opt", "mnt")
+PACKAGE_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "conda" + ".anaconda")
+FORBIDDEN = re.compile(
+    "|".join(
+        [
+            r"(?<![\w./~-])/(?:" + "|".join(MACHINE_FOLDERS) + r")/\w",
+            r"\b[A-Z]:\\Users",
+            *map(re.escape, PACKAGE_HOSTS),
+            "file:" + "//",
+            r"\bissue #?\d",
+        ]
+    )
+)
+TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yaml", ".yml", ".cff", ".conf", ".sh", ".ipynb", ".cfg"}
+
+
+def text_files() -> list[Path]:
+    named = [path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT]
+    folders = [ROOT / name for name in ("monai_hyperscale", "tests", "bundles", ".ci", "docs", "notebooks")]
+    inside = [path for folder in folders if folder.is_dir() for path in folder.rglob("*")]
+    inside = [path for path in inside if path.is_file() and (path.suffix in TEXT or path.parent.name == ".ci")]
+    return sorted(path for path in named + inside if not {"output", "eval", "__pycache__"} & set(path.parts))
+
+
+@pytest.mark.parametrize("path", text_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_machine_paths_or_package_hosts(path: Path) -> None:
+    found = [match.group() for match in FORBIDDEN.finditer(path.read_text(encoding="utf-8"))]
+    assert not found, f"{path.relative_to(ROOT)} names {found}: a path of one machine, or a package host"
+
+
+@pytest.mark.parametrize(
+    "text", ["x = '/" + "home/me/x'", "https://" + PACKAGE_HOSTS[0] + "/simple", "see issue" + " #7"]
+)
+def test_wording_rule_finds_what_it_should(text: str) -> None:
+    assert FORBIDDEN.search(text)
