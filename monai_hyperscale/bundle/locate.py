@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
@@ -55,7 +55,7 @@ def running_config() -> dict[str, Any]:
     for frame in _callers():
         parser = frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):
-            return dict(parser.config)
+            return dict(cast(dict[str, Any], parser.config))
     raise ValueError("running_config() has a meaning only inside a bundle's configuration.")
 
 

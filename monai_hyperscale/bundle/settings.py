@@ -33,6 +33,7 @@ class ModelSettings:
         label_values: value of every class index, background included, in the label files it was trained on and
             writes; ``None`` where they are the indices.
         spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
+        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
         roi_size: window of sliding-window inference for images too large to go through whole, or ``None``.
         phi_range: least and greatest φ seen in training.
         network: arguments of :class:`ScaleSpaceUNet` beyond dimensions and channels.
@@ -46,6 +47,7 @@ class ModelSettings:
     labels: dict[int, str]
     label_values: Optional[tuple[int, ...]] = None
     spacing: Optional[tuple[float, ...]] = None
+    ct_window: tuple[float, float] = (-200.0, 300.0)
     roi_size: Optional[tuple[int, ...]] = None
     phi_range: tuple[float, float] = (0.0, 0.5)
     network: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +79,9 @@ def read_settings(path: Union[str, Path]) -> ModelSettings:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"no description of a trained network at {path}: train one, or name a bundle that has it.")
+        raise CheckpointError(
+            f"no description of a trained network at {path}: train one, or name a bundle that has it."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -160,6 +164,8 @@ def _from_json(content: Mapping[str, Any]) -> ModelSettings:
         raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")
     values["labels"], values["phi_range"] = labels, (low, high)
     values["channels"] = tuple(str(name) for name in values["channels"])
+    if "ct_window" in values:
+        values["ct_window"] = tuple(float(value) for value in values["ct_window"])
     for name in ("spacing", "roi_size", "label_values"):
         values[name] = None if values.get(name) is None else tuple(values[name])
     return ModelSettings(**values)

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_factors,
         default=(0.5,),
         metavar="PHI",
-        help="rescaling factor in [0, 1], or one per level with commas between; smaller is faster; default: 0.5",
+        help="rescaling factor in [0, 1], smaller is faster; default: 0.5",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     existing = parser.add_mutually_exclusive_group()

@@ -21,6 +21,8 @@ _CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|
 
 # Fixed ranges go to [-2, 2], so that tissue has about the unit spread that z-scores have and one augmentation fits all.
 _SPAN = (-2.0, 2.0)
+#: Hounsfield units of soft tissue with contrast agent; lung and bone need (-1000, 1000) or so.
+CT_WINDOW = (-200.0, 300.0)
 # Single precision squares overflow beyond this; such values are fill values (FLT_MAX), not measurements.
 _LARGEST = 1e18
 
@@ -72,7 +74,7 @@ class NormalizeChannels(Transform):
         self,
         channels: Sequence[str],
         percentiles: tuple[float, float] = (0.5, 99.5),
-        window: tuple[float, float] = (-200.0, 300.0),
+        window: tuple[float, float] = CT_WINDOW,
     ) -> None:
         if not channels or isinstance(channels, str):
             raise ValueError(f"channels must be a list of names, got {channels!r}.")
@@ -149,7 +151,7 @@ class NormalizeChannelsd(MapTransform):
         keys: KeysCollection,
         channels: Sequence[str],
         percentiles: tuple[float, float] = (0.5, 99.5),
-        window: tuple[float, float] = (-200.0, 300.0),
+        window: tuple[float, float] = CT_WINDOW,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -163,16 +165,20 @@ class NormalizeChannelsd(MapTransform):
         return result
 
 
-def intensity_transform(channels: Sequence[str], keys: KeysCollection = "image") -> NormalizeChannelsd:
+def intensity_transform(
+    channels: Sequence[str], keys: KeysCollection = "image", ct_window: Sequence[float] = CT_WINDOW
+) -> NormalizeChannelsd:
     """Return the transform that scales each channel by what its name says it is.
 
     Args:
         channels: name of each channel, such as ``("CT",)``; see :class:`NormalizeChannels`.
         keys: image keys.
+        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
 
     Example:
         >>> image = torch.full((3, 2, 2), 255, dtype=torch.uint8)
         >>> intensity_transform(("red", "green", "blue"))({"image": image})["image"].unique()
         tensor([2.])
     """
-    return NormalizeChannelsd(keys, channels)
+    low, high = ct_window
+    return NormalizeChannelsd(keys, channels, window=(low, high))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.transforms import Compose, EnsureTyped, MapLabelValued, SaveImaged, Transform
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import Compose, EnsureTyped, MapLabelValued, MapTransform, SaveImage, Transform
 
 from monai_hyperscale.data.augmentation import augmentation
 from monai_hyperscale.data.cropping import slice_sampling
+from monai_hyperscale.data.headers import IMAGE_SUFFIXES, file_suffix
+from monai_hyperscale.data.intensity import CT_WINDOW
 from monai_hyperscale.data.labels import ClassIndexd
 from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
 
@@ -23,17 +27,19 @@ def training_transforms(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] | None = None,
+    ct_window: Sequence[float] = CT_WINDOW,
     options: Mapping[str, Any] | None = None,
 ) -> Compose:
     """Return the transforms of training samples: the deterministic ones first, flat, so that a cache stops there.
 
     Args:
-        channels: see :func:`segmentation_preprocessing`, as ``spacing`` and ``label_values``.
+        channels: see :func:`segmentation_preprocessing`, as ``spacing``, ``label_values`` and ``ct_window``.
         spatial_dims: of the network.
         roi_size: size of a sample.
         spacing: voxel size in mm, or ``None``.
         slices: whether a sample is an axial slice of a volume.
         label_values: values of the classes in the label files.
+        ct_window: Hounsfield units that are told apart.
         options: further arguments of :func:`augmentation`; ``soft_labels`` may be ``True`` here.
 
     Example:
@@ -42,7 +48,7 @@ def training_transforms(
         'LoadImaged'
     """
     preprocessing = segmentation_preprocessing(
-        channels, spatial_dims, spacing, slices=slices, label_values=label_values
+        channels, spatial_dims, spacing, slices=slices, label_values=label_values, ct_window=ct_window
     )
     # Nothing is inverted in training, and random transforms are a third faster on tensors without metadata.
     plain = EnsureTyped(("image", "label"), track_meta=False)
@@ -61,6 +67,7 @@ def evaluation_preprocessing(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] | None = None,
+    ct_window: Sequence[float] = CT_WINDOW,
 ) -> Compose:
     """Return the transforms of evaluation cases: the image as the network takes it, the label as the file has it.
 
@@ -72,8 +79,11 @@ def evaluation_preprocessing(
         spacing: voxel size in mm, or ``None``.
         slices: whether a 2D network sees volumes slice by slice.
         label_values: values of the classes in the label files.
+        ct_window: Hounsfield units that are told apart.
     """
-    image = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",), slices=slices)
+    image = segmentation_preprocessing(
+        channels, spatial_dims, spacing, keys=("image",), slices=slices, ct_window=ct_window
+    )
     label: list[Transform] = [file_loader(["label"], channels=0)]
     if label_values is not None:
         label.append(ClassIndexd("label", label_values))
@@ -95,5 +105,27 @@ def inference_postprocessing(
         values.append(
             MapLabelValued("pred", orig_labels=list(range(len(label_values))), target_labels=list(label_values))
         )
-    save = SaveImaged("pred", output_dir=output_dir, output_postfix="", separate_folder=False, print_log=False)
-    return Compose([inversion(preprocessing), *values, save])
+    return Compose([inversion(preprocessing), *values, _SaveLabeld("pred", output_dir)])
+
+
+class _SaveLabeld(MapTransform):
+    """MONAI's ``SaveImage``, as NIfTI or PNG by the kind of the input file, in whole numbers."""
+
+    def __init__(self, keys: KeysCollection, output_dir: str | Path) -> None:
+        super().__init__(keys)
+        common: dict[str, Any] = {
+            "output_dir": output_dir,
+            "output_postfix": "",
+            "separate_folder": False,
+            "resample": False,
+            "print_log": False,
+        }
+        self.volume = SaveImage(output_ext=".nii.gz", output_dtype=np.int16, **common)
+        self.picture = SaveImage(output_ext=".png", output_dtype=np.uint8, **common)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the label maps under ``keys``; return the data as they are."""
+        for key in self.key_iterator(data):
+            picture = file_suffix(str(data[key].meta.get("filename_or_obj", ""))) in IMAGE_SUFFIXES
+            (self.picture if picture else self.volume)(data[key])
+        return dict(data)

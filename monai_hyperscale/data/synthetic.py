@@ -236,13 +236,15 @@ def _write_cases(folder: Path, settings: dict[str, int]) -> None:
 
 
 def _replace_folder(draft: Path, folder: Path, settings: dict[str, int]) -> None:
-    if folder.is_dir():
-        old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        folder.rename(old)
-        shutil.rmtree(old)
+    # Another process, such as another rank, may be faster: its files are the same, and may already be in use.
+    if _is_complete(folder, settings):
+        return
     try:
+        if folder.is_dir():
+            old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+            folder.rename(old)
+            shutil.rmtree(old)
         draft.rename(folder)
     except OSError:
-        # Another process, such as another rank, was faster: its files are the same.
         if not _is_complete(folder, settings):
             raise

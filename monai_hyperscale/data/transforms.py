@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import PathLike
-from monai.data import PILReader
+from monai.data import MetaTensor, PILReader
 from monai.transforms import (
     AsDiscreted,
     Compose,
@@ -16,6 +17,7 @@ from monai.transforms import (
     Invertd,
     InvertibleTransform,
     LoadImaged,
+    MapTransform,
     Orientationd,
     Spacingd,
     Transform,
@@ -24,7 +26,7 @@ from monai.utils import ensure_tuple
 from PIL import Image, UnidentifiedImageError
 
 from monai_hyperscale.data.headers import GREY_MODES, IMAGE_SUFFIXES, file_suffix, single_channel
-from monai_hyperscale.data.intensity import intensity_transform
+from monai_hyperscale.data.intensity import CT_WINDOW, intensity_transform
 from monai_hyperscale.data.labels import ClassIndexd
 from monai_hyperscale.errors import ImageError
 
@@ -99,6 +101,7 @@ def segmentation_preprocessing(
     keys: Sequence[str] = ("image", "label"),
     slices: bool = False,
     label_values: Sequence[int] | None = None,
+    ct_window: Sequence[float] = CT_WINDOW,
 ) -> Compose:
     """Return the deterministic transforms from file names to tensors; :func:`inversion` undoes their geometry.
 
@@ -114,6 +117,7 @@ def segmentation_preprocessing(
         slices: a 2D network on axial slices of volumes, so that the files are 3D.
         label_values: value of each class in the label files, such as ``SegmentationDataset.label_values``: labels
             become class indices (uint8), and values that are no class an error. ``None``: labels stay as they are.
+        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
 
     Raises:
         ValueError: if an argument does not fit the others.
@@ -144,7 +148,7 @@ def segmentation_preprocessing(
     if spacing is not None:
         modes = ("bilinear", *("nearest" for _ in labels))
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
-    transforms.append(intensity_transform(channels, image))
+    transforms.append(intensity_transform(channels, image, ct_window))
     transforms.append(EnsureTyped([image], dtype=torch.float32))
     if labels:
         if label_values is not None:
@@ -171,8 +175,8 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
 
     Args:
         preprocessing: what :func:`segmentation_preprocessing` returned, and the image went through.
-        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int16, with the affine of the
-            input file.
+        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int16, with the metadata of
+            the input file, affine among them.
         image_key: the preprocessed image, whose metadata say what was done to it.
 
     Example:
@@ -184,7 +188,25 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
     """
     transforms: list[Transform] = [AsDiscreted(pred_key, argmax=True)]
     if any(isinstance(transform, InvertibleTransform) for transform in preprocessing.flatten().transforms):
-        # MONAI warns of an inversion that has nothing to invert, as with 2D image files.
         transforms.append(Invertd(pred_key, transform=preprocessing, orig_keys=image_key, nearest_interp=True))
+    else:
+        # 2D image files: MONAI warns of an inversion that has nothing to invert.
+        transforms.append(_CopyMetadatad(pred_key, image_key))
     transforms.append(EnsureTyped(pred_key, dtype=torch.int16))
     return Compose(transforms)
+
+
+class _CopyMetadatad(MapTransform):
+    """Give ``key`` the metadata of ``source``, file name among them, as ``Invertd`` does."""
+
+    def __init__(self, key: str, source: str) -> None:
+        super().__init__(key)
+        self.source = source
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with metadata under the key."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            if isinstance(result[self.source], MetaTensor):
+                result[key] = MetaTensor(torch.as_tensor(result[key]), meta=copy.deepcopy(result[self.source].meta))
+        return result

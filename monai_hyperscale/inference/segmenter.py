@@ -73,7 +73,12 @@ class Segmenter:
         self._folded: OrderedDict[tuple[float, ...], nn.Module] = OrderedDict()
         self._lock = threading.Lock()
         loading = segmentation_preprocessing(
-            settings.channels, settings.spatial_dims, settings.spacing, keys=("image",), slices=settings.slices
+            settings.channels,
+            settings.spatial_dims,
+            settings.spacing,
+            keys=("image",),
+            slices=settings.slices,
+            ct_window=settings.ct_window,
         )
         self._preprocessing = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
         self._inversion = inversion(self._preprocessing)

@@ -27,7 +27,9 @@ def load_weights(path: Union[str, Path]) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path} is damaged or not a weights file ({reason}); restore it or train again.") from error
+        raise CheckpointError(
+            f"{path} is damaged or not a weights file ({reason}); restore it or train again."
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} must hold a dictionary of tensors, got {type(content).__name__}.")
     return content

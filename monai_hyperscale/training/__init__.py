@@ -1,7 +1,12 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
 from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, fresh_folder
-from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training, ends_with_one_sentence
+from monai_hyperscale.training.config_checks import (
+    check_evaluation,
+    check_inference,
+    check_training,
+    ends_with_one_sentence,
+)
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.priors import AroundPhi, ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior
 from monai_hyperscale.training.report import dice_report

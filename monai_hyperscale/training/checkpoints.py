@@ -148,5 +148,3 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
     except RuntimeError as error:
         raise CheckpointError(f"{path} is of another network: {str(error).splitlines()[0]}") from error
     return network
-
-

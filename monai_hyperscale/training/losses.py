@@ -43,8 +43,7 @@ class CrossEntropyThenDice(nn.Module):
         self.switch_epoch = switch_epoch
         self.epoch = 1
         self.parts = nn.ModuleList(
-            DiceCELoss(softmax=True, batch=batch, lambda_ce=ce, lambda_dice=dice)
-            for ce, dice in (before, after)
+            DiceCELoss(softmax=True, batch=batch, lambda_ce=ce, lambda_dice=dice) for ce, dice in (before, after)
         )
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Union
 
 import ignite.distributed as idist
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -37,7 +36,7 @@ def dice_report(
     labels: Mapping[int, str],
     folder: Union[str, Path],
     title: str,
-    example: Any = None,
+    example: Mapping[str, Any],
 ) -> list[PhiDice]:
     """Evaluate a trained network at several φ; print the table, and write it as JSON, CSV and a picture.
 
@@ -49,8 +48,7 @@ def dice_report(
         labels: names of the label values.
         folder: where ``dice_per_phi.json``, ``.csv`` and ``.png`` go.
         title: what was evaluated, for the picture.
-        example: a preprocessed case ``{"image": (C, *sizes), "label": (1, *sizes)}`` for FLOPs and for the picture;
-            ``None`` leaves both out.
+        example: a preprocessed case ``{"image": (C, *sizes), "label": (1, *sizes)}`` for FLOPs and for the picture.
 
     Returns:
         the Dice of every φ.
@@ -65,10 +63,10 @@ def dice_report(
         {
             "phi": result.phi,
             "dice": round(result.mean, 4),
-            **{name: round(dice, 4) for name, dice in zip(names, result.per_label)},
-            **({"gflops": float(f"{cost:.4g}")} if cost is not None else {}),
+            **{name: round(dice, 4) for name, dice in zip(names, result.per_label, strict=True)},
+            "gflops": float(f"{cost:.4g}"),
         }
-        for result, cost in zip(results, flops)
+        for result, cost in zip(results, flops, strict=True)
     ]
     print(f"\n{title}: Dice per phi, {results[0].scores.shape[0]} cases\n{_table(rows)}\n", flush=True)
     content = {"title": title, "cases": results[0].scores.shape[0], "labels": names, "rows": rows}
@@ -88,24 +86,27 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     header = list(rows[0])
     cells = [header] + [[f"{row[name]:g}" if name == "phi" else f"{row[name]:.4g}" for name in header] for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths)) for line in cells)
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
 
-def _gigaflops(network: HyperNetwork, example: Any, inferer: PhiInferer, phi: float) -> float | None:
-    if example is None:
-        return None
-    image = torch.as_tensor(example["image"])[None].to(next(network.parameters()).device)
-    plain = network.fold(phi)
+def _gigaflops(network: HyperNetwork, example: Mapping[str, Any], inferer: PhiInferer, phi: float) -> float:
+    return count_flops(_Folded(network, inferer, phi), _batch(network, example)) / 1e9
 
-    def fixed(x: torch.Tensor, phi: float) -> torch.Tensor:
-        return plain(x)
 
-    class _Whole(torch.nn.Module):
-        # The cost of the whole image, as it is run: in one piece, in windows, or slice by slice.
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return inferer(x, fixed)
+class _Folded(torch.nn.Module):
+    """A folded network as it is run over a whole image: in one piece, in windows, or slice by slice."""
 
-    return count_flops(_Whole(), image) / 1e9
+    def __init__(self, network: HyperNetwork, inferer: PhiInferer, phi: float) -> None:
+        super().__init__()
+        self.plain = network.fold(phi)
+        self.inferer = inferer
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.inferer(image, lambda window, phi: self.plain(window))
+
+
+def _batch(network: HyperNetwork, example: Mapping[str, Any]) -> torch.Tensor:
+    return torch.as_tensor(example["image"])[None].to(next(network.parameters()).device)
 
 
 def _picture(
@@ -113,56 +114,54 @@ def _picture(
     inferer: PhiInferer,
     results: Sequence[PhiDice],
     names: Sequence[str],
-    flops: Sequence[float | None],
+    flops: Sequence[float],
     title: str,
-    example: Any,
+    example: Mapping[str, Any],
 ) -> Figure:
-    figure = Figure(figsize=(12, 7 if example is not None else 4), layout="constrained")
-    top, bottom = (
-        figure.subfigures(2, 1, height_ratios=(1.25, 1)) if example is not None else (figure.subfigures(1, 1), None)
-    )
+    figure = Figure(figsize=(12, 7), layout="constrained")
     figure.suptitle(title)
-    phis = [result.phi for result in results]
-    axes = top.subplots(1, 2 if example is not None else 1, squeeze=False)[0]
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    curves, row = parts
+    by_phi, by_cost = curves.subplots(1, 2)
+    phis, means = [result.phi for result in results], [result.mean for result in results]
     for index, name in enumerate(names):
-        axes[0].plot(phis, [result.per_label[index] for result in results], lw=1, alpha=0.6, label=name)
-    axes[0].plot(phis, [result.mean for result in results], "ko-", lw=2, label="mean")
-    axes[0].set(xlabel="rescaling factor φ", ylabel="Dice")
-    axes[0].legend(fontsize="small")
-    if example is not None:
-        axes[1].plot(flops, [result.mean for result in results], "ko-", lw=2)
-        for phi, cost, result in zip(phis, flops, results):
-            axes[1].annotate(f"{phi:g}", (cost, result.mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
-        axes[1].set(xlabel="GFLOPs of the example image (labels: φ)", ylabel="mean Dice")
-    for axis in axes:
+        by_phi.plot(phis, [result.per_label[index] for result in results], lw=1, alpha=0.6, label=name)
+    by_phi.plot(phis, means, "ko-", lw=2, label="mean")
+    by_phi.set(xlabel="rescaling factor φ", ylabel="Dice")
+    by_phi.legend(fontsize="small")
+    by_cost.plot(flops, means, "ko-", lw=2)
+    for phi, cost, mean in zip(phis, flops, means, strict=True):
+        by_cost.annotate(f"{phi:g}", (cost, mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
+    by_cost.set(xlabel="GFLOPs of the example image (labels: φ)", ylabel="mean Dice")
+    for axis in (by_phi, by_cost):
         axis.margins(0.08)
         axis.grid(alpha=0.3)
-    if bottom is not None:
-        _example_row(bottom, network, inferer, phis, example)
+    _example_row(row, network, inferer, phis, example)
     return figure
 
 
-def _example_row(figure: Any, network: HyperNetwork, inferer: PhiInferer, phis: Sequence[float], example: Any) -> None:
-    image, label = torch.as_tensor(example["image"]), torch.as_tensor(example["label"])[0]
+def _example_row(
+    figure: Any, network: HyperNetwork, inferer: PhiInferer, phis: Sequence[float], example: Mapping[str, Any]
+) -> None:
+    image, label = torch.as_tensor(example["image"]), torch.as_tensor(example["label"])[0].cpu()
     shown = [phis[i] for i in np.unique(np.linspace(0, len(phis) - 1, _SHOWN).round().astype(int))]
-    segmentations = {"reference": label.cpu().numpy()}
-    for phi in shown:
-        plain = network.fold(phi)
-        logits = inferer(image[None].to(next(network.parameters()).device), lambda x, phi, plain=plain: plain(x))
-        segmentations[f"φ = {phi:g}"] = logits.argmax(1)[0].cpu().numpy()
+    segmentations = {"reference": label.numpy()}
+    with torch.no_grad():
+        for phi in shown:
+            logits = _Folded(network, inferer, phi)(_batch(network, example))
+            segmentations[f"φ = {phi:g}"] = logits.argmax(1)[0].cpu().numpy()
+    cut: tuple[Any, ...] = (slice(None), slice(None))
     if label.dim() == 3:
         # The axial slice that shows the most of the reference, several labels rather than much of one.
         seen = [(label == value).flatten(0, 1).sum(0).sqrt() for value in label.unique() if value > 0]
-        plane = int(torch.stack(seen).sum(0).argmax()) if seen else label.shape[-1] // 2
-        cut = (slice(None), slice(None), plane)
-    else:
-        cut = (slice(None), slice(None))
+        cut = (*cut, int(torch.stack(seen).sum(0).argmax()) if seen else label.shape[-1] // 2)
+    # Anterior is up in RAS volumes; the first row is up in image files.
+    origin = "lower" if label.dim() == 3 else "upper"
     background = image.mean(0).cpu().numpy()[cut].T
-    colours = matplotlib.colormaps["tab10"]
-    top = max(1, int(label.max()))
-    for axis, (name, segmentation) in zip(figure.subplots(1, len(segmentations)), segmentations.items()):
-        axis.imshow(background, cmap="gray", origin="lower")
+    top = max(10, int(label.max()))
+    for axis, (name, segmentation) in zip(figure.subplots(1, len(segmentations)), segmentations.items(), strict=True):
+        axis.imshow(background, cmap="gray", origin=origin)
         mask = np.ma.masked_equal(segmentation[cut].T, 0)
-        axis.imshow(mask, cmap=colours, vmin=1, vmax=max(10, top), alpha=0.55, origin="lower", interpolation="nearest")
+        axis.imshow(mask, cmap="tab10", vmin=1, vmax=top, alpha=0.55, origin=origin, interpolation="nearest")
         axis.set_title(name, fontsize=9)
         axis.axis("off")

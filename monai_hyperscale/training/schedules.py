@@ -81,7 +81,7 @@ class EpochSeed:
         np.random.seed(epoch_seed)
         if self.dataset is not None:
             set_rnd(self.dataset, seed=epoch_seed)
-        if hasattr(self.sampler, "set_epoch"):
+        if self.sampler is not None and hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(engine.state.epoch)
 
 

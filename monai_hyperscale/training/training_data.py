@@ -101,7 +101,8 @@ def load_training_data(
     if dataset.spatial_dims != file_dims:
         wanted = "images.json" if dataset.spatial_dims == 2 else "train.json alone, or slices.json"
         raise DatasetError(
-            f"{dataset_dir} holds {dataset.spatial_dims}D images, this configuration expects {file_dims}D: use {wanted}."
+            f"{dataset_dir} holds {dataset.spatial_dims}D images, this configuration expects {file_dims}D: "
+            f"use {wanted}."
         )
     if expected is not None and len(dataset.channels) != expected.in_channels:
         raise DatasetError(
@@ -113,9 +114,11 @@ def load_training_data(
     counts = [len(part) for part in parts]
     logger.info(
         f"{title}: {len(dataset.cases)} cases, channels {', '.join(dataset.channels)}, labels "
-        f"{', '.join(dataset.labels.values())}; {counts[0]} train, {counts[1]} validation, {counts[2]} test; crops of {size}."
+        f"{', '.join(dataset.labels.values())}; {counts[0]} train, {counts[1]} validation, {counts[2]} test; "
+        f"crops of {size}."
     )
-    provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), counts)), "split_seed": seed}
+    parts_of = dict(zip(("train", "validation", "test"), counts, strict=True))
+    provenance = {"data": title, "cases": parts_of, "split_seed": seed}
     return TrainingData(
         *parts,
         channels=dataset.channels,

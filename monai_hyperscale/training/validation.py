@@ -42,7 +42,7 @@ class PhiDice:
         present = np.isfinite(self.scores)
         total = np.where(present, self.scores, 0.0).sum(axis=0)
         count = present.sum(axis=0)
-        return [float(t / n) if n else float("nan") for t, n in zip(total, count)]
+        return [float(t / n) if n else float("nan") for t, n in zip(total, count, strict=True)]
 
 
 def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[float]) -> list[PhiDice]:

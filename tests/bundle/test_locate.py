@@ -21,7 +21,9 @@ def test_an_unknown_bundle_is_refused():
 
 
 def test_the_running_configuration_has_its_overrides():
-    parser = ConfigParser({"imports": ["$import monai_hyperscale"], "a": 1, "b": "$monai_hyperscale.bundle.running_config()"})
+    parser = ConfigParser(
+        {"imports": ["$import monai_hyperscale"], "a": 1, "b": "$monai_hyperscale.bundle.running_config()"}
+    )
     parser["c"] = 3
     assert set(parser.get_parsed_content("b")) == {"imports", "a", "b", "c"}
     with pytest.raises(ValueError, match="only inside"):

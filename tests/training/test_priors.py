@@ -55,9 +55,7 @@ def test_levels_are_independent():
     assert np.abs(np.corrcoef(values.T)[np.triu_indices(3, 1)]).max() < 0.08
 
 
-@pytest.mark.parametrize(
-    ("phi", "kind"), [(None, UniformPhi), (0, FixedPhi), (0.3, FixedPhi), ([0.1, 0.3], ChoicePhi)]
-)
+@pytest.mark.parametrize(("phi", "kind"), [(None, UniformPhi), (0, FixedPhi), (0.3, FixedPhi), ([0.1, 0.3], ChoicePhi)])
 def test_override_chooses_the_prior(phi, kind):
     assert type(phi_prior(phi)) is kind
 

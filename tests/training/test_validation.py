@@ -30,9 +30,7 @@ def evaluator(inferer):
         inferer=inferer,
         postprocessing=AsDiscreted("pred", argmax=True),
         key_val_metric={
-            "dice": MeanDice(
-                include_background=False, num_classes=2, output_transform=from_engine(["pred", "label"])
-            )
+            "dice": MeanDice(include_background=False, num_classes=2, output_transform=from_engine(["pred", "label"]))
         },
     )
 
