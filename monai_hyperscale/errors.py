@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckpointError", "DatasetError", "GeneratedWeightError", "ImageError", "PhiError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DatasetError",
+    "GeneratedWeightError",
+    "HyperscaleError",
+    "ImageError",
+    "PhiError",
+    "TrainingError",
+]
 
 
-class PhiError(ValueError):
+class HyperscaleError(ValueError):
+    """A mistake outside this package, told in one sentence: the base of all that follow but the last."""
+
+
+class PhiError(HyperscaleError):
     """A rescaling factor φ that is not a number in [0, 1], or the wrong number of factors."""
 
 
-class DatasetError(ValueError):
+class ConfigError(HyperscaleError):
+    """An option of a bundle that is unknown, or whose value cannot work."""
+
+
+class DatasetError(HyperscaleError):
     """A data-set folder or list that cannot be used as it is."""
 
 
-class ImageError(ValueError):
+class ImageError(HyperscaleError):
     """An image file that cannot be read, or whose content does not fit the network."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(HyperscaleError):
     """A weights or checkpoint file that is missing, damaged or of another network."""
 
 
-class GeneratedWeightError(RuntimeError):
-    """A generated weight was read outside a forward pass, where it has no value."""
+class TrainingError(HyperscaleError):
+    """A training that cannot go on."""
+
+
+class GeneratedWeightError(RuntimeError, AttributeError):
+    """A generated weight was read outside a forward pass, where it has no value.
+
+    Also an ``AttributeError``, so that ``hasattr`` says what is true: there is no such weight.
+    """
+
+
+def first_line(error: BaseException, otherwise: str = "") -> str:
+    r"""Return the first line of a library's message, without its full stop, to stand inside a sentence.
+
+    Args:
+        error: whose message it is.
+        otherwise: what to return where there is no message; the error's type by default.
+
+    Example:
+        >>> first_line(OSError("No space left.\nSee the manual.")), first_line(EOFError())
+        ('No space left', 'EOFError')
+    """
+    return (str(error).strip().splitlines() or [otherwise or type(error).__name__])[0].rstrip(".")

@@ -22,13 +22,13 @@ RUN_ARGUMENTS |= {"workflow_type", "workflow_name"}
 def blocks(document: Path, languages: tuple[str, ...]) -> list[str]:
     text = document.read_text(encoding="utf-8")
     return [
-        body for lang, body in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if lang in languages
+        body for lang, body in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if lang in languages
     ]
 
 
 def commands(document: Path) -> list[str]:
     """Return the document's shell commands, one by one."""
-    lines = "\n".join(blocks(document, ("bash", "sh", "shell", "console"))).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(document, ("", "bash"))).replace("\\\n", " ").splitlines()
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [part for part in parts if part and not part.startswith("#")]
 
@@ -147,6 +147,12 @@ def test_python_snippets_run(document: Path, code: str, tmp_path: Path, monkeypa
         pytest.importorskip("onnxscript", reason="the export extra is not installed")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, str(document), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_left_to_fill_in(document: Path) -> None:
+    found = re.findall(r"@[A-Z_]+@|\b(?:TODO|TBD|FIXME)\b", document.read_text(encoding="utf-8"))
+    assert not found, f"{document.relative_to(ROOT)} still has {found}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -136,12 +136,16 @@ def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Un
     image.update(num_channels=settings.in_channels, spatial_shape=sizes, channel_def=channels)
     labels = {str(index): names.get(index, "unused") for index in range(settings.out_channels)}
     pred.update(num_channels=settings.out_channels, spatial_shape=sizes, channel_def=labels)
+    files = settings.label_values or tuple(range(settings.out_channels))
+    image["modality"] = ", ".join(settings.channels)
+    content["data_type"] = "nifti" if settings.file_dims == 3 else "2D image files"
+    content["eval_metrics"] = {"mean_dice": settings.provenance.get("validation_dice", 0)}
     source = settings.provenance.get("data", "a user's data")
     content.update(
         description=f"A scale-space hypernetwork trained on {source}.",
         data_source=source,
         image_classes=", ".join(settings.channels),
-        label_classes=", ".join(f"{value}: {name}" for value, name in names.items()),
+        label_classes=", ".join(f"{files[index]}: {name}" for index, name in names.items()),
         pred_classes=f"{settings.out_channels} channels of logits",
     )
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io.channels import ImageFiles, group_channels
 from monai_hyperscale.io.images import IMAGE_SUFFIXES, split_suffix
 from monai_hyperscale.io.labels import LABEL_SUFFIXES
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES
@@ -20,16 +22,21 @@ class Job:
     """One image to segment.
 
     Attributes:
-        image: to read.
+        files: to read, one or one per channel.
         output: label map to write.
         preview: picture to write, or ``None``.
         skip: whether ``output`` is there and stays as it is.
     """
 
-    image: Path
+    files: tuple[Path, ...]
     output: Path
     preview: Optional[Path] = None
     skip: bool = False
+
+    @property
+    def image(self) -> Path:
+        """The file that messages name and whose header the output keeps: the first."""
+        return self.files[0]
 
 
 def plan_jobs(
@@ -39,19 +46,24 @@ def plan_jobs(
     preview: bool = False,
     existing: str = "refuse",
     other_outputs: Sequence[Path] = (),
+    channels: int = 1,
 ) -> list[Job]:
     """Settle the output of every image.
 
     Args:
         images: image files that exist, or one folder of them. Hidden files and files of other kinds in it are left out.
+            Channel files such as ``case_0000.nii.gz`` and ``case_0001.nii.gz`` are put together and their output named
+            after the case, see :func:`monai_hyperscale.io.group_channels`.
         output: a label file for one image; a folder otherwise, or where there is no suffix.
         suffix: put between an image's name and its file suffix in the output's name.
         preview: whether pictures are written too.
         existing: what an output that exists means: ``refuse``, ``overwrite`` or ``skip``.
         other_outputs: further files that will be written and must be none of the images.
+        channels: that the network takes.
 
     Raises:
-        ArgumentTypeError: if an output is an image, exists, or is that of two images.
+        ArgumentTypeError: if an output is an image, exists, or is that of two images, or an image has not all its
+            channel files.
     """
     if "/" in suffix or "\\" in suffix:
         raise ArgumentTypeError(f"--suffix is part of a file name, got {suffix!r}.")
@@ -63,10 +75,11 @@ def plan_jobs(
         if image.is_dir():
             raise ArgumentTypeError(f"{image} is a folder; name image files, or one folder alone.")
     jobs = []
-    outputs = _outputs(images, target, suffix, folder_given, slash=output.endswith(("/", "\\")))
-    for image, path in zip(images, outputs, strict=True):
+    grouped = _grouped(images, channels, folder_given)
+    outputs = _outputs(grouped, target, suffix, folder_given, slash=output.endswith(("/", "\\")))
+    for group, path in zip(grouped, outputs, strict=True):
         picture = path.with_name(split_suffix(path)[0] + "_preview.png") if preview else None
-        jobs.append(Job(image, path, picture, skip=existing == "skip" and path.exists()))
+        jobs.append(Job(group.paths, path, picture, skip=existing == "skip" and path.exists()))
     _check_clashes(jobs, images, other_outputs)
     if existing == "refuse":
         there = [path for job in jobs for path in (job.output, job.preview) if path is not None and path.exists()]
@@ -88,17 +101,29 @@ def _folder_images(folder: Path, own_suffix: str) -> list[Path]:
     return files
 
 
-def _outputs(images: Sequence[Path], target: Path, suffix: str, folder_given: bool, slash: bool) -> list[Path]:
+def _grouped(images: Sequence[Path], channels: int, folder_given: bool) -> list[ImageFiles]:
+    try:
+        grouped = group_channels(images, channels)
+    except ImageError as error:
+        raise ArgumentTypeError(str(error)) from error
+    if folder_given:
+        return grouped
+    # Of a file alone, named by the user, not even a number is cut off.
+    return [ImageFiles(split_suffix(i.paths[0])[0], i.paths) if len(i.paths) == 1 else i for i in grouped]
+
+
+def _outputs(images: Sequence[ImageFiles], target: Path, suffix: str, folder_given: bool, slash: bool) -> list[Path]:
     ending = split_suffix(target)[1]
     if slash or target.is_dir() or not ending:
         if target.exists() and not target.is_dir():
             raise ArgumentTypeError(f"{target} exists and is neither a folder nor a label file (.nii.gz, .nii).")
-        return [target / (split_suffix(image)[0] + suffix + _label_suffix(image)) for image in images]
+        return [target / (image.name + suffix + _label_suffix(image.paths[0])) for image in images]
     if folder_given or len(images) > 1:
         raise ArgumentTypeError(f"{target} is one file, for {len(images)} images; name a folder.")
-    known = LABEL_SUFFIXES if _label_suffix(images[0]) != ".png" else (*LABEL_SUFFIXES, ".png")
+    first = images[0].paths[0]
+    known = LABEL_SUFFIXES if _label_suffix(first) != ".png" else (*LABEL_SUFFIXES, ".png")
     if ending not in known:
-        raise ArgumentTypeError(f"the label map of {images[0].name} must end in {' or '.join(known)}, got {target}.")
+        raise ArgumentTypeError(f"the label map of {first.name} must end in {' or '.join(known)}, got {target}.")
     return [target]
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from monai_hyperscale.errors import first_line
+
 __all__ = ["logged_messages", "say", "unexpected"]
 
 
@@ -21,7 +23,7 @@ def say(message: str) -> None:
 
 def unexpected(error: BaseException, debug: bool) -> str:
     """Return one line for an error that no one foresaw; with ``debug`` its traceback has been shown already."""
-    first = (str(error).strip().splitlines() or ["no message"])[0]
+    first = first_line(error, "no message")
     return f"unexpected {type(error).__name__}: {first}" + ("" if debug else "; run with --debug for the traceback")
 
 

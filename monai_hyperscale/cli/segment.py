@@ -15,6 +15,7 @@ from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say, unexpected
 
 if TYPE_CHECKING:
+    from monai_hyperscale.bundle.settings import ModelSettings
     from monai_hyperscale.cli.jobs import Job
     from monai_hyperscale.inference.segmenter import Segmenter
 
@@ -27,6 +28,9 @@ has the grid, affine and orientation of its image.
 
   monai-hyperscale segment scan.nii.gz -o labels.nii.gz --phi 0.3
   monai-hyperscale segment scans/ -o labels/ --volumes volumes.json --preview
+
+For networks of several channels, case_0000.nii.gz, case_0001.nii.gz, ... are the
+channels of one image, and its label map is named after the case.
 """
 
 
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.volumes is not None and args.volumes.suffix.lower() != ".json":
         raise argparse.ArgumentTypeError(f"--volumes is a file that ends in .json, got {args.volumes}.")
+    bundle, settings = _bundle(args)
     jobs = plan_jobs(
         args.images,
         args.output,
@@ -87,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
         preview=args.preview,
         existing="overwrite" if args.overwrite else "skip" if args.skip_existing else "refuse",
         other_outputs=[] if args.volumes is None else [args.volumes],
+        channels=settings.in_channels,
     )
     if args.volumes is not None and args.volumes.exists() and not (args.overwrite or args.skip_existing):
         raise argparse.ArgumentTypeError(f"{args.volumes} exists already; add --overwrite or --skip-existing.")
-    segmenter = _segmenter(args)
+    segmenter = _segmenter(args, bundle)
     _make_folder(jobs[0].output.parent)
     if args.volumes is not None:
         _make_folder(args.volumes.parent)
@@ -110,14 +116,24 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(jobs, failed)
 
 
-def _segmenter(args: argparse.Namespace) -> Segmenter:
+def _bundle(args: argparse.Namespace) -> tuple[Path, ModelSettings]:
     from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.bundle.settings import read_settings
+    from monai_hyperscale.inference.segmenter import model_folder
+
+    try:
+        bundle = default_bundle() if args.bundle is None else args.bundle
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return bundle, read_settings(model_folder(bundle) / "model.json")
+
+
+def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.inference.segmenter import Segmenter
 
     try:
         device = choose_device(args.device)
-        bundle = default_bundle() if args.bundle is None else args.bundle
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels)
@@ -142,11 +158,12 @@ def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[s
 
     # Of an output that was there already nothing tells the phi.
     phi = None if job.skip else args.phi[0] if len(args.phi) == 1 else list(args.phi)
-    entry: dict[str, Any] = {"image": str(job.image), "output": str(job.output), "phi": phi}
+    files = [str(path) for path in job.files]
+    entry: dict[str, Any] = {"image": files[0] if len(files) == 1 else files, "output": str(job.output), "phi": phi}
     if job.skip and args.volumes is None:
         return entry
     started = time.perf_counter()
-    image = read_image(job.image, segmenter.settings.in_channels)
+    image = read_image(job.files, segmenter.settings.in_channels)
     source = image_source(image)
     if job.skip:
         label = read_label(job.output)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from monai.config import KeysCollection
-from monai.transforms import Compose, EnsureTyped, MapLabelValued, MapTransform, SaveImage, Transform
+from monai.transforms import Compose, EnsureTyped, MapLabelValued, Transform
 
 from monai_hyperscale.data.augmentation import augmentation
 from monai_hyperscale.data.cropping import slice_sampling
-from monai_hyperscale.data.headers import IMAGE_SUFFIXES, file_suffix
 from monai_hyperscale.data.intensity import CT_WINDOW
 from monai_hyperscale.data.labels import ClassIndexd
+from monai_hyperscale.data.saving import SaveLabeld
 from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
 
 __all__ = ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"]
@@ -93,11 +91,11 @@ def evaluation_preprocessing(
 def inference_postprocessing(
     preprocessing: Compose, output_dir: str | Path, label_values: Sequence[int] | None = None
 ) -> Compose:
-    """Return the transforms from logits to label files on the grid of the input, named after it.
+    """Return the transforms from logits to label files on the grid of the input, with its header, named after it.
 
     Args:
         preprocessing: what the images went through.
-        output_dir: where the files go: NIfTI for NIfTI, PNG for 2D image files.
+        output_dir: where the files go: NIfTI for NIfTI, PNG for 2D image files, see :class:`SaveLabeld`.
         label_values: value in the files of every class index; ``None`` writes the indices.
     """
     values: list[Transform] = []
@@ -105,27 +103,4 @@ def inference_postprocessing(
         values.append(
             MapLabelValued("pred", orig_labels=list(range(len(label_values))), target_labels=list(label_values))
         )
-    return Compose([inversion(preprocessing), *values, _SaveLabeld("pred", output_dir)])
-
-
-class _SaveLabeld(MapTransform):
-    """MONAI's ``SaveImage``, as NIfTI or PNG by the kind of the input file, in whole numbers."""
-
-    def __init__(self, keys: KeysCollection, output_dir: str | Path) -> None:
-        super().__init__(keys)
-        common: dict[str, Any] = {
-            "output_dir": output_dir,
-            "output_postfix": "",
-            "separate_folder": False,
-            "resample": False,
-            "print_log": False,
-        }
-        self.volume = SaveImage(output_ext=".nii.gz", output_dtype=np.int16, **common)
-        self.picture = SaveImage(output_ext=".png", output_dtype=np.uint8, **common)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the label maps under ``keys``; return the data as they are."""
-        for key in self.key_iterator(data):
-            picture = file_suffix(str(data[key].meta.get("filename_or_obj", ""))) in IMAGE_SUFFIXES
-            (self.picture if picture else self.volume)(data[key])
-        return dict(data)
+    return Compose([inversion(preprocessing), *values, SaveLabeld("pred", output_dir)])

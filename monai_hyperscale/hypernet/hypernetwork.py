@@ -61,7 +61,11 @@ class HyperNetwork(nn.Module):
         self._scope, values = take_parameters(primary, names)
         self.generator.bind(values, contexts)
         self.primary = primary
-        self._takes_phi = "phi" in inspect.signature(primary.forward).parameters
+        signature = inspect.signature(primary.forward).parameters
+        self._takes_phi = "phi" in signature
+        places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        needed = [parameter for parameter in signature.values() if parameter.default is inspect.Parameter.empty]
+        self._inputs = sum(parameter.kind in places for parameter in needed if parameter.name != "phi")
 
     @property
     def generated(self) -> tuple[str, ...]:
@@ -104,15 +108,16 @@ class HyperNetwork(nn.Module):
         """Run the primary network with the weights for ``phi``.
 
         Args:
-            args: what the primary network takes, commonly images (B, C, *sizes). A second positional argument that
-                is not a batch (a number, a sequence, a tensor of at most one dimension) is φ.
+            args: what the primary network takes, commonly images (B, C, *sizes). One more than it needs is φ, unless
+                it is a batch (a tensor of two dimensions or more).
             phi: the context: one number, or one per level; ``default_phi`` if not given.
             kwargs: passed on to the primary network.
 
         Raises:
             PhiError: if ``phi`` is missing or not valid.
         """
-        if phi is None and len(args) > 1 and not (isinstance(args[-1], torch.Tensor) and args[-1].dim() > 1):
+        is_batch = bool(args) and isinstance(args[-1], torch.Tensor) and args[-1].dim() > 1
+        if phi is None and len(args) == self._inputs + 1 and not is_batch:
             args, phi = args[:-1], args[-1]
         if phi is None:
             phi = self.default_phi

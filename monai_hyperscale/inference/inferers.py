@@ -17,11 +17,16 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
-    """Return ``x`` in the channels-last layout, in which convolutions are 1.5 to 2 times faster on a CPU.
+    """Return ``x`` in the channels-last layout where it is faster.
+
+    It makes convolutions 1.5 to 2 times faster on a CPU, and is what the tensor cores of a GPU work in under
+    autocast; in float32 on a GPU the layout stays as it is.
 
     Args:
         x: images (B, C, H, W) or (B, C, H, W, D); other dimensions are returned as they are.
     """
+    if x.device.type != "cpu" and not torch.is_autocast_enabled(x.device.type):
+        return x
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     return x if layout is None else x.contiguous(memory_format=layout)
 

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Union
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["PARTIAL", "replacing", "write_text"]
+
+#: How the names of unfinished files begin; a kill can leave one behind.
+PARTIAL = ".partial-"
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def replacing(path: Union[str, Path]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix="".join(path.suffixes[-2:]), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -14,10 +15,19 @@ from monai.utils import MetaKeys, SpaceKeys
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
-from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, load_nibabel
-from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture
+from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, NIFTI_SUFFIXES, load_nibabel, load_nifti_header
+from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture, picture_size
 
-__all__ = ["IMAGE_SUFFIXES", "ImageSource", "check_file", "image_source", "read_image", "split_suffix"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageSource",
+    "check_file",
+    "check_same_grid",
+    "image_source",
+    "read_image",
+    "read_source",
+    "split_suffix",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +35,9 @@ logger = logging.getLogger(__name__)
 IMAGE_SUFFIXES = NIBABEL_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
 
 _SOURCE = "image_source"
+
+# Greatest difference of affines of channels that are one image: what rounding in headers makes.
+_SAME_AFFINE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def split_suffix(path: Union[str, Path]) -> tuple[str, str]:
     return name.removesuffix(name[len(name) - len(suffix) :]), suffix
 
 
-def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
+def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int = 1) -> MetaTensor:
     """Read one image whole, with the file's scaling of intensities applied.
 
     Trailing axes of one entry are dropped, so (x, y, z, 1) is a volume. Voxels that are not finite get the least
@@ -70,7 +83,8 @@ def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
 
     Args:
         path: NIfTI (``.nii``, ``.nii.gz``), MGH (``.mgz``, ``.mgh``), MetaImage (``.mha``, ``.mhd``), NRRD, or a 2D
-            image file such as PNG.
+            image file such as PNG. Or several such files of one grid, one per channel, whose first one counts as the
+            source.
         channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
             components of every voxel, are channels; with one, such files are refused.
 
@@ -80,7 +94,8 @@ def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
 
     Raises:
         ImageError: if the file is missing, empty, truncated or damaged, of another kind, a time series or in colour,
-            has no finite voxel, or has an affine that cannot be inverted.
+            has no finite voxel, or has an affine that cannot be inverted; if there are more or fewer files than
+            channels, or their grids differ.
 
     Example:
         >>> read_image("scan.nii.gz")
@@ -88,6 +103,10 @@ def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
         ...
         monai_hyperscale.errors.ImageError: scan.nii.gz does not exist.
     """
+    if not isinstance(path, (str, Path)):
+        if len(path) != 1:
+            return _read_channels([Path(file) for file in path], channels)
+        (path,) = path
     path = Path(path)
     check_file(path)
     suffix = split_suffix(path)[1]
@@ -117,6 +136,36 @@ def read_image(path: Union[str, Path], channels: int = 1) -> MetaTensor:
     if mode is not None:
         meta["mode"] = mode  # as MONAI's PILReader notes it
     return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(affine, dtype=torch.float64), meta=meta)
+
+
+def _read_channels(paths: list[Path], channels: int) -> MetaTensor:
+    """Read one channel of each file, onto the metadata of the first."""
+    if len(paths) != channels:
+        raise ImageError(
+            f"an image of {channels} channel{'s' * (channels > 1)} is needed, got {len(paths)} files "
+            f"({', '.join(map(str, paths))}); name one file per channel."
+        )
+    images = [read_image(path) for path in paths]
+    check_same_grid([image_source(image) for image in images])
+    voxels = torch.cat([image.as_tensor() for image in images])
+    return MetaTensor(voxels, meta=images[0].meta)  # its affine is in there
+
+
+def check_same_grid(sources: Sequence[ImageSource]) -> None:
+    """Check that files that are channels of one image have the same voxels.
+
+    Raises:
+        ImageError: if sizes or affines differ.
+    """
+    first = sources[0]
+    for source in sources[1:]:
+        if source.shape != first.shape:
+            sizes = ["x".join(map(str, s.shape)) for s in (source, first)]
+            raise ImageError(
+                f"{source.path} has {sizes[0]} voxels, but {first.path} {sizes[1]}; resample the channels to one grid."
+            )
+        if not np.allclose(source.affine, first.affine, rtol=0, atol=_SAME_AFFINE):
+            raise ImageError(f"{source.path} has another affine than {first.path}; resample the channels to one grid.")
 
 
 def check_file(path: Path) -> None:
@@ -151,6 +200,25 @@ def image_source(image: MetaTensor) -> ImageSource:
     r = min(len(own) - 1, 3)
     affine[:r, :r], affine[:r, 3] = own[:r, :r], own[:r, -1]
     return ImageSource(Path(str(image.meta.get("filename_or_obj", ""))), tuple(image.shape[1:]), affine)
+
+
+def read_source(path: Union[str, Path]) -> ImageSource:
+    """Return where an image comes from without decoding the voxels of NIfTI and 2D image files.
+
+    The same as :func:`image_source` of :func:`read_image`, but what is damaged beyond its header goes unnoticed.
+
+    Raises:
+        ImageError: if the file is missing, empty, of an unknown kind, or has a damaged header.
+    """
+    path = Path(path)
+    check_file(path)
+    suffix = split_suffix(path)[1]
+    if suffix in PICTURE_SUFFIXES:
+        return ImageSource(path, picture_size(path), np.eye(4))
+    if suffix in NIFTI_SUFFIXES:
+        shape, affine, header = load_nifti_header(path)
+        return ImageSource(path, shape, affine, header)
+    return image_source(read_image(path))
 
 
 def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:

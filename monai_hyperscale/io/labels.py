@@ -33,7 +33,7 @@ def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTenso
         like: the image as :func:`read_image` gave it, or its source.
 
     Raises:
-        ImageError: if ``path`` has another suffix.
+        ImageError: if ``path`` has another suffix, or its format cannot hold the values.
         ValueError: if the label map's shape is not that of the image, or it holds anything but whole numbers ≥ 0.
     """
     path = Path(path)

@@ -10,11 +10,12 @@ from typing import Any, Optional
 import nibabel as nib
 import numpy as np
 
-from monai_hyperscale.errors import ImageError
+from monai_hyperscale.errors import ImageError, first_line
 
-__all__ = ["NIBABEL_SUFFIXES", "load_nibabel"]
+__all__ = ["NIBABEL_SUFFIXES", "NIFTI_SUFFIXES", "load_nibabel", "load_nifti_header"]
 
-NIBABEL_SUFFIXES = (".nii.gz", ".nii", ".mgz", ".mgh")
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+NIBABEL_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 
 # zlib and deflate cannot compress by more than this; a header that claims more voxels is not of this file.
 _GREATEST_COMPRESSION = 1032
@@ -31,7 +32,7 @@ def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
         ImageError: if it cannot be read, is damaged, or has voxels that are not single real numbers.
     """
     try:
-        with gzip.open(path) if path.name.lower().endswith((".gz", ".mgz")) else open(path, "rb") as file:
+        with _opened(path) as file:
             image = _read(file, path)
         with np.errstate(over="ignore", invalid="ignore"):
             voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
@@ -39,8 +40,33 @@ def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # nibabel has no common class; whatever its parser raises, the file is to blame
-        raise ImageError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again.") from error
+        raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
     return voxels, affine, None if isinstance(image, nib.MGHImage) else image.header
+
+
+def load_nifti_header(path: Path) -> tuple[tuple[int, ...], np.ndarray, Any]:
+    """Read the header of a NIfTI file alone.
+
+    Returns:
+        voxels per axis, of the first three axes; the affine (4, 4) in float64; and the header.
+
+    Raises:
+        ImageError: if the header cannot be read or is damaged.
+    """
+    try:
+        with _opened(path) as file:
+            cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
+            file.seek(0)
+            image = cls.from_stream(file)
+            return image.shape[:3], np.array(image.affine, dtype=np.float64), image.header
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # as above
+        raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path) if path.name.lower().endswith((".gz", ".mgz")) else open(path, "rb")
 
 
 def _read(file: Any, path: Path) -> Any:
@@ -73,7 +99,3 @@ def _image_class(start: bytes, path: Path) -> Any:
         if image_class.header_class.may_contain_header(start):
             return image_class
     raise ImageError(f"{path} is no NIfTI file, or its beginning is damaged; copy it again or convert it.")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from monai_hyperscale.errors import ImageError
+from monai_hyperscale.errors import ImageError, first_line
 
-__all__ = ["PICTURE_SUFFIXES", "load_picture", "save_picture"]
+__all__ = ["PICTURE_SUFFIXES", "load_picture", "picture_size", "save_picture"]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 
@@ -44,18 +44,34 @@ def load_picture(path: Path, channels: int) -> tuple[np.ndarray, str]:
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders have no common class either
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ImageError(f"{path} is damaged, or no image that can be read ({reason}).") from error
+        raise _damaged(path, error) from error
     pixels = pixels.astype(np.float32).reshape(*pixels.shape[:2], -1)
     return np.ascontiguousarray(pixels.transpose(2, 1, 0)), mode
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of a 2D image file, from its header.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ImageError:
+    return ImageError(f"{path} is damaged, or no image that can be read ({first_line(error)}).")
 
 
 def save_picture(label: np.ndarray, path: Path) -> None:
     """Write label values (width, height) as a grey PNG of 8 or 16 bit.
 
     Raises:
-        ValueError: if a value takes more than 16 bit.
+        ImageError: if a value takes more than 16 bit.
     """
     if label.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"a PNG holds labels up to 65535, got {label.max()}.")
+        raise ImageError(f"a PNG holds labels up to 65535, got {label.max()}.")
     Image.fromarray(np.ascontiguousarray(label.T)).save(path, format="PNG")

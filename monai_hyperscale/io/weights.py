@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import torch
 
-from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.errors import CheckpointError, first_line
 from monai_hyperscale.io.atomic import replacing
 
 __all__ = ["load_weights", "save_atomically"]
@@ -26,9 +26,8 @@ def load_weights(path: Union[str, Path]) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f"{path} is damaged or not a weights file ({reason}); restore it or train again."
+            f"{path} is damaged or not a weights file ({first_line(error)}); restore it or train again."
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} must hold a dictionary of tensors, got {type(content).__name__}.")

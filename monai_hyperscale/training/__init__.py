@@ -1,22 +1,41 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
-from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, fresh_folder
-from monai_hyperscale.training.config_checks import (
-    check_evaluation,
-    check_inference,
-    check_training,
-    ends_with_one_sentence,
-)
+from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights
+from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
 from monai_hyperscale.training.losses import CrossEntropyThenDice
-from monai_hyperscale.training.priors import AroundPhi, ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+from monai_hyperscale.training.priors import (
+    AroundPhi,
+    ChoicePhi,
+    FixedPhi,
+    PhiPrior,
+    UniformPhi,
+    phi_prior,
+    validation_phis,
+)
 from monai_hyperscale.training.report import dice_report
-from monai_hyperscale.training.schedules import EpochSeed, GradientClipping, LossSchedule, PhiSampler, as_handler
-from monai_hyperscale.training.training_data import TrainingData, images_to_segment, load_training_data, require_images
+from monai_hyperscale.training.schedules import (
+    CosineSchedule,
+    EpochSeed,
+    GradientClipping,
+    LossSchedule,
+    PhiSampler,
+    StopOnDivergence,
+    as_handler,
+)
+from monai_hyperscale.training.training_data import (
+    TrainingData,
+    cached_dataset,
+    images_to_segment,
+    load_training_data,
+    require_images,
+)
 from monai_hyperscale.training.validation import PhiValidation, Plateau, evaluate_phis
 
 __all__ = [
     "AroundPhi",
     "ChoicePhi",
+    "CosineSchedule",
     "CrossEntropyThenDice",
     "EpochSeed",
     "FixedPhi",
@@ -27,19 +46,21 @@ __all__ = [
     "PhiValidation",
     "Plateau",
     "RunCheckpoint",
+    "StopOnDivergence",
     "TrainingData",
     "UniformPhi",
     "as_handler",
     "best_weights",
+    "cached_dataset",
     "check_evaluation",
     "check_inference",
     "check_training",
     "dice_report",
     "ends_with_one_sentence",
     "evaluate_phis",
-    "fresh_folder",
     "images_to_segment",
     "load_training_data",
-    "require_images",
     "phi_prior",
+    "require_images",
+    "validation_phis",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import ignite.distributed as idist
 import torch.nn as nn
@@ -14,37 +17,33 @@ from ignite.engine import Engine, Events
 
 from monai_hyperscale.bundle.settings import ModelSettings, write_settings
 from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.validation import PhiValidation
 
-__all__ = ["RunCheckpoint", "best_weights", "fresh_folder"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
 
 
-def fresh_folder(folder: Union[str, Path], resume: bool) -> Path:
-    """Make the folder for a run's models; set those of an earlier run aside unless it is resumed.
+def set_aside(folder: Path) -> None:
+    """Move the models of an earlier run out of the way, to ``<folder>.previous-1`` and so on, and what a kill left.
 
     Args:
-        folder: where the models go.
-        resume: whether a run found there is to be continued.
-
-    Returns:
-        the folder. An earlier run is in ``<folder>.previous`` then, in place of one already set aside there.
+        folder: of models; may not exist.
     """
-    folder = Path(folder)
-    if not resume and (folder / LAST).exists():
-        aside = folder.with_name(folder.name + ".previous")
-        for old in aside.glob("*") if aside.is_dir() else ():
-            old.unlink()
-        aside.mkdir(exist_ok=True)
-        for name in (LAST, WEIGHTS, SETTINGS):
-            if (folder / name).exists():
-                (folder / name).replace(aside / name)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    for left in folder.glob(f"{PARTIAL}*"):
+        left.unlink()
+    earlier = [folder / name for name in (LAST, WEIGHTS, SETTINGS) if (folder / name).exists()]
+    if earlier:
+        number = next(n for n in itertools.count(1) if not folder.with_name(f"{folder.name}.previous-{n}").exists())
+        aside = folder.with_name(f"{folder.name}.previous-{number}")
+        aside.mkdir()
+        for path in earlier:
+            path.replace(aside / path.name)
+        logging.getLogger(__name__).info(f"The models of an earlier run are in {aside} now.")
 
 
 class RunCheckpoint:
@@ -58,8 +57,10 @@ class RunCheckpoint:
         network: whose weights are the result, commonly the averaged ones.
         settings: what goes into ``model.json``.
         objects: what has ``state_dict`` and ``load_state_dict`` and is part of the run: network, averaged network,
-            optimizer, learning-rate schedule, plateau.
-        resume: whether to continue from ``last.pt`` if it is there.
+            optimizer, learning-rate schedule, plateau. The trainer's gradient scaler is added where it has one.
+        resume: whether to continue from ``last.pt`` if it is there; otherwise an earlier run's files are set aside.
+        fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run: seed, data,
+            prior of φ and so on, by the names of their options.
         half: whether the best weights are stored as float16, at half the size.
     """
 
@@ -71,6 +72,7 @@ class RunCheckpoint:
         objects: Mapping[str, Any],
         resume: bool = False,
         half: bool = False,
+        fingerprint: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.folder = Path(folder)
         self.network = network
@@ -78,6 +80,7 @@ class RunCheckpoint:
         self.objects = dict(objects)
         self.resume = resume
         self.half = half
+        self.fingerprint = {name: json.dumps(value) for name, value in (fingerprint or {}).items()}
         self.best = float("-inf")
         self.logger = logging.getLogger(__name__)
 
@@ -89,15 +92,24 @@ class RunCheckpoint:
     def __call__(self, engine: Engine) -> None:
         """Save, from the first process of a distributed run."""
         score = engine.state.metrics.get(PhiValidation.key_metric)
-        if score is not None and score > self.best:
+        if score is not None and math.isfinite(score) and score > self.best:
             self.best = score
             if idist.get_rank() == 0:
                 self._save_best(engine, score)
         if idist.get_rank() > 0:
             return
-        content = {name: item.state_dict() for name, item in self.objects.items()}
-        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
-        save_atomically({**content, "progress": progress}, self.folder / LAST)
+        content = {name: item.state_dict() for name, item in self._objects(engine).items()}
+        progress = {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "best": self.best,
+            "stopped": engine.should_terminate,
+        }
+        save_atomically({**content, "progress": progress, "fingerprint": self.fingerprint}, self.folder / LAST)
+
+    def _objects(self, engine: Engine) -> dict[str, Any]:
+        scaler = getattr(engine, "scaler", None)
+        return self.objects if scaler is None else {**self.objects, "scaler": scaler}
 
     def _save_best(self, engine: Engine, score: float) -> None:
         weights = {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
@@ -116,23 +128,35 @@ class RunCheckpoint:
     def _start(self, engine: Engine) -> None:
         path = self.folder / LAST
         if not self.resume:
+            if idist.get_rank() == 0:
+                set_aside(self.folder)
             return
         if not path.exists():
             self.logger.info(f"Nothing to resume at {path}: the training starts from the beginning.")
             return
         content = load_weights(path)
+        kept = content.get("fingerprint", {})
+        changed = [name for name, value in self.fingerprint.items() if kept.get(name) != value]
+        if changed:
+            raise CheckpointError(
+                f"{path} is of a run with another {changed[0]} ({kept.get(changed[0])}, not "
+                f"{self.fingerprint[changed[0]]}); resume with the same options, or without --resume."
+            )
         try:
-            for name, item in self.objects.items():
+            for name, item in self._objects(engine).items():
                 item.load_state_dict(content[name])
             progress = content["progress"]
             engine.state.epoch, engine.state.iteration = progress["epoch"], progress["iteration"]
             self.best = progress["best"]
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = " ".join(str(error).split()[:30])
             raise CheckpointError(
-                f"{path} is of a run with other settings ({reason}); resume with the same settings, or without resume."
+                f"{path} is of a run with other settings ({reason}); resume with the same options, or without --resume."
             ) from error
         self.logger.info(f"Resumed after epoch {engine.state.epoch} (best Dice so far {self.best:.4f}).")
+        if progress["stopped"]:
+            self.logger.info("That run had stopped on a plateau, so there is nothing left to train.")
+            engine.terminate()
 
 
 def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Optional, Union
 
 from monai_hyperscale.networks.layers.factor import check_factor
 
-__all__ = ["AroundPhi", "ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior"]
+__all__ = ["AroundPhi", "ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior", "validation_phis"]
 
 
 class PhiPrior:
@@ -153,3 +153,23 @@ def phi_prior(
     if isinstance(phi, Sequence) and not isinstance(phi, str):
         return ChoicePhi(phi, seed=seed)
     return FixedPhi(check_factor(phi), seed=seed)
+
+
+def validation_phis(val_phi: Union[None, float, Sequence[float]], prior: PhiPrior) -> Sequence[float]:
+    """Return the factors of validation and report.
+
+    Args:
+        val_phi: one factor or several, or ``None`` for those that the prior draws: all of a list, or six evenly spread
+            over a range.
+        prior: of the training.
+
+    Example:
+        >>> validation_phis(None, UniformPhi(0.0, 0.5)), validation_phis(None, FixedPhi(0.3))
+        ((0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.3,))
+    """
+    if val_phi is not None:
+        return tuple(val_phi) if isinstance(val_phi, Sequence) else (val_phi,)
+    if isinstance(prior, ChoicePhi):
+        return tuple(sorted(set(prior.values)))
+    low, high = prior.range
+    return (low,) if low == high else tuple(round(low + (high - low) * step / 5, 4) for step in range(6))

@@ -10,12 +10,23 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data.utils import set_rnd
 from monai.engines.utils import IterationEvents
+from monai.optimizers import WarmupCosineSchedule
+from monai.utils import CommonKeys
 
+from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.priors import PhiPrior
 
-__all__ = ["EpochSeed", "GradientClipping", "LossSchedule", "PhiSampler", "as_handler"]
+__all__ = [
+    "CosineSchedule",
+    "EpochSeed",
+    "GradientClipping",
+    "LossSchedule",
+    "PhiSampler",
+    "StopOnDivergence",
+    "as_handler",
+]
 
 
 def as_handler(handler: Any) -> Any:
@@ -48,6 +59,48 @@ class PhiSampler:
     def __call__(self, engine: Engine) -> None:
         """Set the φ of this iteration."""
         self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]
+
+
+class CosineSchedule(WarmupCosineSchedule):
+    """MONAI's learning rate with linear warm-up and cosine decay, of which a checkpoint keeps the position only.
+
+    So a training that is resumed with more epochs follows the longer schedule from there on.
+
+    Args:
+        optimizer: whose learning rate is set.
+        warmup_steps: iterations of the warm-up.
+        t_total: iterations of the whole training.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position."""
+        return {name: getattr(self, name) for name in ("last_epoch", "_step_count", "_last_lr")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self.__dict__.update(state_dict)
+
+
+class StopOnDivergence:
+    """End a training whose loss is no longer a number, before its weights are taken for a result."""
+
+    def attach(self, engine: Engine) -> None:
+        """Act after every iteration of ``engine``."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Look at the loss.
+
+        Raises:
+            TrainingError: if it is NaN or infinite.
+        """
+        output: Any = engine.state.output
+        loss = torch.as_tensor((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS])
+        if not bool(loss.isfinite().all()):
+            raise TrainingError(
+                f"the loss is {float(loss.mean())} at iteration {engine.state.iteration}: the training diverged; "
+                "lower --learning_rate, and go on with --resume True or start anew."
+            )
 
 
 class EpochSeed:

@@ -15,7 +15,7 @@ from monai.bundle import ConfigWorkflow, verify_net_in_out
 from PIL import Image
 
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
-from monai_hyperscale.data import read_dataset
+from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import read_image
 
@@ -69,6 +69,7 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     assert settings.spatial_dims == (3 if kind == "volumes" else 2)
     assert settings.slices == (kind == "slices")
     assert settings.phi_range == (0.0, 0.5)
+    assert len(settings.provenance["test_cases"]) == 2
     dataset = read_dataset(folder / "synthetic_data")
     assert settings.labels == dataset.labels and settings.channels == dataset.channels
 
@@ -146,6 +147,42 @@ def test_evaluation_repeats_the_report(trained, tmp_path):
     assert rows == trained_rows
 
 
+def test_one_phi_is_validated_and_reported_alone(tmp_path):
+    options = {name: value for name, value in SMALL.items() if name != "val_phi"}
+    flow = workflow(TRAIN, **{**options, "max_epochs": 1, "phi": 0.3, "output_dir": str(tmp_path)})
+    flow.initialize()
+    flow.run()
+    assert [row["phi"] for row in json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]] == [0.3]
+    assert read_settings(tmp_path / "models" / "model.json").phi_range == (0.3, 0.3)
+
+
+def test_evaluation_on_other_data_takes_all_its_cases_and_the_same_labels_only(trained, tmp_path, caplog):
+    kind, folder, _ = trained
+    other = write_synthetic_dataset(tmp_path / "other", 2 if kind == "images" else 3, cases=3, size=20, seed=9)
+    files = [TRAIN, *(str(CONFIGS / name) for name in KINDS[kind]), str(CONFIGS / "evaluate.json")]
+    options = {"ckpt_dir": str(folder / "models"), "output_dir": str(tmp_path / "out"), "device": "cpu", "phi": 0.3}
+    flow = workflow(files, dataset_dir=str(other), **options)
+    flow.initialize()
+    flow.run()
+    assert json.loads((tmp_path / "out" / "dice_per_phi.json").read_text())["cases"] == 3
+    fewer = write_synthetic_dataset(tmp_path / "fewer", 2 if kind == "images" else 3, cases=3, size=20, labels=2)
+    flow = workflow(files, dataset_dir=str(fewer), **options)
+    flow.initialize()
+    with pytest.raises(SystemExit, match="was trained for the label values"):
+        flow.run()
+
+
+def test_a_damaged_scan_ends_in_one_sentence(tmp_path):
+    folder = write_synthetic_dataset(tmp_path / "set", 2, cases=6, size=20)
+    for image in (folder / "imagesTr").iterdir():
+        image.write_bytes(image.read_bytes()[:-30])
+    options = {**SMALL, "dataset_dir": str(folder), "output_dir": str(tmp_path / "out")}
+    flow = workflow([TRAIN, str(CONFIGS / "images.json")], **options)
+    flow.initialize()
+    with pytest.raises(SystemExit, match="error: .*png"):
+        flow.run()
+
+
 def command(*arguments, cwd=None):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -197,6 +234,18 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"phi": "half"}, "phi: phi must be a number between 0 and 1, got 'half'"),
         ("train.json", {"val_phi": [0.1, 2]}, "val_phi: phi must be a number between 0 and 1, got 2"),
         ("train.json", {"phi_range": [0.5, 0.1]}, "phi_range must be"),
+        ("train.json", {"phi_range": 0.3}, "phi_range must be"),
+        ("train.json", {"spacing": 2}, "spacing must be 3 numbers"),
+        ("train.json", {"split": [0.8, 0.2, 0]}, "split must be three shares above 0"),
+        ("train.json", {"learning_rate": "abc"}, "learning_rate must be a number"),
+        ("train.json", {"patience": 0}, "patience must be a whole number"),
+        ("train.json", {"slices": True}, "slices=True needs a 2D network"),
+        ("train.json", {"network": {"features": [4]}}, "features needs at least two stages"),
+        ("train.json", {"network::featurs": [4, 4]}, "featurs"),
+        ("train.json", {"augmentation": {"rotat": 1}}, "rotat"),
+        ("train.json", {"train::inferer::phii": 1}, "unknown option --train#inferer#phii"),
+        ("train.json", {"evaluator": 3}, "unknown option --evaluator"),
+        ("train.json", {"output_dir": str(BUNDLE)}, "is a bundle, whose trained weights would be replaced"),
         ("train.json", {"dataset_dir": "no/such/folder"}, "dataset_dir must be an existing folder"),
         ("train.json", {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
         ("train.json", {"device": "cuda:63"}, "device cuda:63 is not on this machine"),
@@ -204,6 +253,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"precision": "fp8"}, "precision must be one of"),
         ("train.json", {"resume": "maybe"}, "resume must be True or False"),
         ("inference.json", {"ckpt_dir": "no/such/folder"}, "no description of a trained network"),
+        ("inference.json", {"max_epochs": 3}, "unknown option --max_epochs"),
         ("inference.json", {"phi": -0.1}, "phi: phi must be a number between 0 and 1"),
         ("inference.json", {"dataset_dir": "no/such/folder"}, "dataset_dir must be an existing folder"),
     ],
@@ -211,7 +261,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
 def test_mistakes_end_in_one_sentence(tmp_path, config, overrides, sentence):
     output = tmp_path / "out"
     with pytest.raises(SystemExit, match=sentence) as caught:
-        workflow(str(CONFIGS / config), output_dir=str(output), **overrides).initialize()
+        workflow(str(CONFIGS / config), **{"output_dir": str(output), **overrides}).initialize()
     assert "\n" not in str(caught.value)
     assert not output.exists()
 

@@ -135,3 +135,23 @@ def test_other_outputs_are_no_images(tmp_path: Path) -> None:
 
 def test_suffix_is_no_path(tmp_path: Path) -> None:
     assert "part of a file name" in refused(touch(tmp_path, "a.nii"), tmp_path / "out", suffix="/../../x")
+
+
+def test_channel_files_are_one_job_named_after_the_case(tmp_path: Path) -> None:
+    images = touch(tmp_path / "in", "a_0000.nii.gz", "a_0001.nii.gz", "b.nii")
+    for given in ([tmp_path / "in"], images):
+        jobs = plan_jobs(given, str(tmp_path / "out"), suffix="_seg", channels=2)
+        assert [job.files for job in jobs] == [tuple(images[:2]), (images[2],)]
+        assert [job.output.name for job in jobs] == ["a_seg.nii.gz", "b_seg.nii"]
+    assert outputs(images[:2], tmp_path / "x.nii.gz", channels=2) == [str(tmp_path / "x.nii.gz")]
+    assert len(outputs([tmp_path / "in"], tmp_path / "out", channels=1)) == 3
+    assert "is an input image" in refused(images[:2], images[1], channels=2, existing="overwrite")
+    assert "a has the channel files 0000, 0001, but the network takes 3" in refused(
+        images, tmp_path / "out", channels=3
+    )
+
+
+def test_one_channel_folders_of_nnunet(tmp_path: Path) -> None:
+    images = touch(tmp_path / "in", "a_0000.nii.gz", "b_0000.nii.gz")
+    assert outputs([tmp_path / "in"], tmp_path) == [f"{tmp_path}/a.nii.gz", f"{tmp_path}/b.nii.gz"]
+    assert outputs(images[:1], tmp_path) == [f"{tmp_path}/a_0000.nii.gz"]  # a file by its own name

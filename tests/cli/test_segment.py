@@ -272,3 +272,22 @@ def test_windows_by_max_voxels(tmp_path: Path, write_bundle: Callable[..., Path]
     expected = segmenter.segment(read_image(image), 0.5)
     assert np.array_equal(np.asarray(nib.load(tmp_path / "windows.nii.gz").dataobj), expected)
     assert not np.array_equal(np.asarray(nib.load(tmp_path / "whole.nii.gz").dataobj), expected)
+
+
+def test_channels_in_files_of_their_own(
+    tmp_path: Path, write_bundle: Callable[..., Path], scan: Scan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_bundle(tmp_path / "b", channels=("FLAIR", "T1w"))
+    paths = [scan("in/a_0000.nii.gz"), scan("in/a_0001.nii.gz")]
+    scan("in/b_0000.nii.gz"), scan("in/b_0001.nii.gz", (9, 8, 6))
+    report = tmp_path / "v.json"
+    command = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--bundle", str(folder)]
+    assert main([*command, "--volumes", str(report), "--preview"]) == 1
+    assert "b_0001.nii.gz has 9x8x6 voxels" in last_error(capsys)
+    assert files(tmp_path / "out") == ["a.nii.gz", "a_preview.png"]
+    expected = Segmenter.from_bundle(folder).segment(read_image(paths, 2), 0.5)
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj), expected)
+    assert json.loads(report.read_text())["images"][0]["image"] == [str(path) for path in paths]
+    (tmp_path / "in" / "b_0001.nii.gz").unlink()
+    assert main([*command, "--overwrite"]) == 2
+    assert "b has the channel files 0000, but the network takes 2 channels" in last_error(capsys)

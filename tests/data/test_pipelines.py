@@ -76,3 +76,62 @@ def test_pictures_are_written_upright_with_their_values(tmp_path, write):
     save({"image": out["image"], "pred": _logits(out["label"], 3)})
     with Image.open(tmp_path / "out" / "a.png") as image:
         assert np.array_equal(np.asarray(image), levels)
+
+
+@pytest.mark.parametrize(("greatest", "bits"), [(300, "I;16"), (255, "L")])
+def test_pictures_hold_values_above_a_byte(tmp_path, write, greatest, bits):
+    levels = np.array([[0, 7, 0], [1, 1, 0]], np.uint8)
+    path = str(write(tmp_path / "in" / "a_0000.png", levels))
+    transforms = evaluation_preprocessing(("grey",), 2)
+    out = transforms({"image": path, "label": path})
+    pred = _logits((out["label"] > 0).long(), 2)
+    save = inference_postprocessing(transforms, tmp_path / "out", label_values=(0, greatest))
+    save({"image": out["image"], "pred": pred, "name": "a"})
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert image.mode == bits
+        assert np.array_equal(np.asarray(image), np.where(levels > 0, greatest, 0))
+    save = inference_postprocessing(transforms, tmp_path / "large", label_values=(0, 70000))
+    with pytest.raises(RuntimeError) as caught:
+        save({"image": out["image"], "pred": pred})
+    assert "up to 65535" in str(caught.value.__cause__) and not list((tmp_path / "large").iterdir())
+
+
+def test_volumes_keep_the_header_of_their_image(tmp_path):
+    image = nib.Nifti1Image(np.zeros((6, 7, 5), np.int16), None)
+    image.header.set_qform(LPS, code=1)
+    image.header.set_sform(LPS @ np.diag([1, 1, 1.01, 1]), code=4)
+    image.header.set_xyzt_units("micron", "msec")
+    image.header.set_zooms((2.0, 1.0, 1.5))
+    image.header["cal_max"] = 400
+    path = tmp_path / "scan_0000.nii"
+    nib.save(image, path)
+    transforms = evaluation_preprocessing(("MRI",), 3)
+    out = transforms({"image": str(path), "label": str(path)})
+    pred = _logits(np.ones((1, 6, 7, 5)), 2)
+    save = inference_postprocessing(transforms, tmp_path / "out", label_values=(0, 40000))
+    result = save({"image": out["image"], "pred": pred})
+    assert set(result) == {"image", "pred"}
+    before, after = nib.load(path), nib.load(tmp_path / "out" / "scan_0000.nii.gz")
+    for name in ("pixdim", "qform_code", "sform_code", "quatern_b", "qoffset_x", "srow_x", "srow_z", "xyzt_units"):
+        assert np.array_equal(before.header[name], after.header[name]), name
+    assert after.get_data_dtype() == np.uint16 and after.header["cal_max"] == 0
+    assert (np.asarray(after.dataobj) == 40000).all()
+
+
+def test_a_failed_write_leaves_what_was_there(case, tmp_path, monkeypatch):
+    transforms = evaluation_preprocessing(("MRI",), 3)
+    out = transforms(case)
+    data = {"image": out["image"], "pred": _logits(np.ones((1, 6, 7, 5)), 2)}
+    save = inference_postprocessing(transforms, tmp_path / "out")
+    save(data)
+    before = (tmp_path / "out" / "scan.nii.gz").read_bytes()
+
+    def full(_, path):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(nib, "save", full)
+    with pytest.raises(RuntimeError):
+        save(data)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan.nii.gz"]
+    assert (tmp_path / "out" / "scan.nii.gz").read_bytes() == before

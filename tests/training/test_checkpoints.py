@@ -1,17 +1,16 @@
-import json
-
 import pytest
 import torch
 from ignite.engine import Engine
 
 from monai_hyperscale.bundle import ModelSettings, build_network, read_settings
 from monai_hyperscale.errors import CheckpointError
-from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, fresh_folder
+from monai_hyperscale.io.atomic import PARTIAL
+from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights
 
 SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
 
-def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None):
+def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None, fingerprint=None):
     """Train nothing for one epoch per score; the weights change by one in every epoch."""
     network = build_network(settings)
     with torch.no_grad():
@@ -26,7 +25,7 @@ def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=No
     engine = Engine(step)
     plateau.attach(engine)
     objects = {"network": network, "plateau": plateau}
-    RunCheckpoint(folder, network, settings, objects, resume, half).attach(engine)
+    RunCheckpoint(folder, network, settings, objects, resume, half, fingerprint).attach(engine)
     engine.run([0], max_epochs=len(scores))
     return engine, network
 
@@ -106,12 +105,40 @@ def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "model.json", "model.pt"]
 
 
-def test_an_earlier_run_is_set_aside(tmp_path):
+def test_an_earlier_run_is_set_aside_and_leftovers_are_removed(tmp_path):
     folder = tmp_path / "models"
-    for expected in (1.0, 2.0):
-        run(fresh_folder(folder, resume=False), [0.1] * int(expected))
-        assert weight(folder) == 1.0
-    assert weight(tmp_path / "models.previous") == 1.0
-    assert json.loads((tmp_path / "models.previous" / "model.json").read_text())["task"] == "segmentation"
-    fresh_folder(folder, resume=True)
-    assert (folder / "last.pt").exists()
+    run(folder, [0.1, 0.2])
+    (folder / f"{PARTIAL}abc.pt").write_bytes(b"left by a kill")
+    run(folder, [0.1])
+    run(folder, [0.1])
+    assert weight(folder) == 1.0
+    assert [weight(tmp_path / f"models.previous-{n}") for n in (1, 2)] == [2.0, 1.0]
+    assert sorted(path.name for path in folder.iterdir()) == ["last.pt", "model.json", "model.pt"]
+
+
+def test_weights_without_a_checkpoint_are_set_aside_too(tmp_path):
+    folder = tmp_path / "models"
+    run(folder, [0.1, 0.2])
+    (folder / "last.pt").unlink()
+    run(folder, [0.1])
+    assert weight(tmp_path / "models.previous-1") == 2.0
+
+
+def test_a_run_that_stopped_on_a_plateau_stays_stopped(tmp_path):
+    engine, _ = run(tmp_path, [0.5, 0.4, 0.3, 0.2, 0.1], patience=2)
+    assert engine.state.epoch == 3
+    before = weight(tmp_path, "last.pt")
+    engine, _ = run(tmp_path, [0.5, 0.4, 0.3, 0.2, 0.1], resume=True, patience=2)
+    assert engine.state.epoch == 3 and weight(tmp_path, "last.pt") == before
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    run(tmp_path, [0.2, float("nan"), float("inf")])
+    assert weight(tmp_path) == 1.0
+
+
+def test_a_resume_with_other_options_is_refused(tmp_path):
+    run(tmp_path, [0.1], fingerprint={"seed": 0, "phi_range": [0, 0.5]})
+    run(tmp_path, [0.1, 0.2], resume=True, fingerprint={"seed": 0, "phi_range": [0, 0.5]})
+    with pytest.raises(CheckpointError, match=r"another phi_range \(\[0, 0.5\], not \[0, 1\]\)"):
+        run(tmp_path, [0.1, 0.2, 0.3], resume=True, fingerprint={"seed": 0, "phi_range": [0, 1]})

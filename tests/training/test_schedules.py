@@ -1,16 +1,20 @@
 import numpy as np
+import pytest
 import torch
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset, DataLoader
 from monai.transforms import Compose, RandGaussianNoise
 
+from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.training import (
+    CosineSchedule,
     CrossEntropyThenDice,
     EpochSeed,
     GradientClipping,
     LossSchedule,
     PhiSampler,
+    StopOnDivergence,
     UniformPhi,
 )
 
@@ -65,3 +69,42 @@ def test_gradients_are_clipped_to_the_norm():
     GradientClipping(network, 2.0)(engine)
     norm = np.sqrt(sum(float((p.grad**2).sum()) for p in network.parameters()))
     np.testing.assert_allclose(norm, 2.0, rtol=1e-4)
+
+
+def learning_rates(epochs, resume_at=None, first_total=8):
+    """Learning rate of every step, with a resume of a schedule of ``first_total`` steps on the way."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+
+    def make(total):
+        optimizer = torch.optim.SGD([weight], lr=1.0)
+        return optimizer, CosineSchedule(optimizer, warmup_steps=2, t_total=total)
+
+    optimizer, schedule = make(first_total if resume_at else epochs)
+    rates = []
+    for step in range(epochs):
+        if step == resume_at:
+            state = schedule.state_dict()
+            optimizer, schedule = make(epochs)
+            schedule.load_state_dict(state)
+        weight.grad = torch.zeros(1)
+        optimizer.step()
+        schedule.step()
+        rates.append(schedule.get_last_lr()[0])
+    return rates
+
+
+def test_a_resumed_schedule_goes_on_along_the_new_length():
+    whole = learning_rates(20)
+    assert learning_rates(20, resume_at=5, first_total=20) == pytest.approx(whole)
+    assert learning_rates(20, resume_at=5, first_total=8)[5:] == pytest.approx(whole[5:])
+    assert max(whole) == pytest.approx(1.0) and whole[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    def step(engine, batch):
+        return {"loss": torch.tensor(float("nan") if engine.state.iteration == 3 else 1.0)}
+
+    engine = Engine(step)
+    StopOnDivergence().attach(engine)
+    with pytest.raises(TrainingError, match="nan at iteration 3"):
+        engine.run([0] * 5)

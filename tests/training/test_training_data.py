@@ -76,3 +76,40 @@ def test_images_to_segment(tmp_path):
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(plain / "a.png")
     (plain / "notes.json").write_text(json.dumps({}))
     assert images_to_segment(plain) == [{"image": str(plain / "a.png"), "name": "a"}]
+
+
+def save_zeros(folder, *names, size=(4, 4, 4)):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        if name.endswith((".png", ".jpg")):
+            Image.fromarray(np.zeros(size[:2], np.uint8)).save(folder / name)
+        else:
+            nib.save(nib.Nifti1Image(np.zeros(size, np.float32), np.eye(4)), folder / name)
+    return folder
+
+
+def test_channel_files_of_a_case_are_segmented_together(tmp_path):
+    names = ("a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz")
+    folder = save_zeros(tmp_path, *names)
+    expected = {name: [str(folder / f"{name}_000{n}.nii.gz") for n in (0, 1)] for name in "ab"}
+    assert {item["name"]: item["image"] for item in images_to_segment(folder, 2)} == expected
+    assert [item["name"] for item in images_to_segment(folder)] == [name[:6] for name in names]
+    save_zeros(folder, "b_0001.nii.gz", size=(4, 4, 5))
+    with pytest.raises(SystemExit, match=r"b_0001.nii.gz has 4x4x5 voxels, but .*b_0000.nii.gz 4x4x4"):
+        images_to_segment(folder, 2)
+    (folder / "b_0001.nii.gz").unlink()
+    with pytest.raises(SystemExit, match=r"b has the channel files 0000, but the network takes 2 channels"):
+        images_to_segment(folder, 2)
+
+
+def test_channel_number_is_no_part_of_the_name_in_a_folder_of_one_channel(tmp_path):
+    folder = save_zeros(tmp_path, "a_0000.nii.gz", "b_0000.nii.gz")
+    assert images_to_segment(folder)[0] == {"image": str(folder / "a_0000.nii.gz"), "name": "a"}
+
+
+@pytest.mark.parametrize("names", [("a.nii", "a.nii.gz"), ("a.png", "a.jpg"), ("a_0000.nii", "a_0000.nii.gz")])
+def test_two_images_of_one_name_are_refused(tmp_path, names):
+    with pytest.raises(
+        SystemExit, match=r"error: .*a(_0000)?\.\S+ and .* would both be written as a; rename or move one"
+    ):
+        images_to_segment(save_zeros(tmp_path, *names))
