@@ -1,6 +1,6 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
-from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights
+from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, warm_start
 from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -63,4 +63,5 @@ __all__ = [
     "phi_prior",
     "require_images",
     "validation_phis",
+    "warm_start",
 ]

@@ -19,9 +19,10 @@ from monai_hyperscale.bundle.settings import ModelSettings, write_settings
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import PhiValidation
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "warm_start"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
@@ -172,3 +173,17 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
     except RuntimeError as error:
         raise CheckpointError(f"{path} is of another network: {str(error).splitlines()[0]}") from error
     return network
+
+
+@ends_with_one_sentence
+def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Module:
+    """Return ``network`` with the weights of an earlier training to start from, if a folder is named.
+
+    Args:
+        network: of the same settings.
+        folder: of that training's models, or ``None``.
+
+    Raises:
+        SystemExit: with one sentence, if there are no weights, or they are of another network.
+    """
+    return network if folder is None else best_weights(network, folder)

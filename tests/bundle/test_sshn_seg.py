@@ -6,18 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow, verify_net_in_out
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from PIL import Image
 
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import read_image
+from monai_hyperscale.training import best_weights
 
 BUNDLE = default_bundle("sshn_seg")
 CONFIGS = BUNDLE / "configs"
@@ -145,6 +147,60 @@ def test_evaluation_repeats_the_report(trained, tmp_path):
     rows = json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]
     # The weights in the file are float16, and so were those of the report after training.
     assert rows == trained_rows
+
+
+def test_monais_export_commands_work(trained, tmp_path):
+    kind, folder, _ = trained
+    sizes = [9, 11, 7] if kind == "volumes" else [9, 11]
+    options = {
+        "net_id": "network_def",
+        "ckpt_file": str(folder / "models" / "model.pt"),
+        "meta_file": str(folder / "configs" / "metadata.json"),
+        "config_file": str(CONFIGS / "inference.json"),
+        "ckpt_dir": str(folder / "models"),
+        "device": "cpu",
+        "phi": 0.3,
+    }
+    settings = read_settings(folder / "models" / "model.json")
+    shape = [1, settings.in_channels, *sizes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing tells that sizes are fixed
+        ckpt_export(filepath=str(tmp_path / "model.ts"), use_trace=True, input_shape=shape, **options)
+        exported = torch.jit.load(tmp_path / "model.ts")
+    image = torch.rand(shape)
+    network = best_weights(build_network(settings), folder / "models")
+    with torch.no_grad():
+        torch.testing.assert_close(exported(image), network(image, 0.3), atol=1e-4, rtol=0)
+
+
+def test_the_shipped_recipe_runs(tmp_path):
+    small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
+    files = [TRAIN, str(CONFIGS / "hippocampus.json")]
+    options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20], "precision": "fp32"}
+    flow = workflow(files, output_dir=str(tmp_path), **options)
+    flow.initialize()
+    flow.run()
+    trained_keys = torch.load(tmp_path / "models" / "model.pt", weights_only=True).keys()
+    assert trained_keys == torch.load(BUNDLE / "models" / "model.pt", weights_only=True).keys()
+
+
+def test_two_processes_train_one_network(tmp_path):
+    options = {**SMALL, "iterations_per_epoch": 4}
+    pairs = [f"--{name.replace('::', '#')}={value}" for name, value in options.items()]
+    files = f"['{TRAIN}','{CONFIGS / 'multi_gpu_train.json'}']"
+    process = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
+        + ["run", f"--config_file={files}", f"--output_dir={tmp_path}", *pairs],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    # Each process does its share of an epoch's iterations.
+    assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["progress"]["iteration"] == 2 * 2
+    assert [row["phi"] for row in json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]] == [0.2, 0.5]
 
 
 def test_one_phi_is_validated_and_reported_alone(tmp_path):
@@ -292,6 +348,21 @@ def test_outputs_land_in_the_bundle_wherever_it_is_started_from(tmp_path, monkey
         assert flow.output_dir == str(BUNDLE / "output")
 
 
+@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.89), (0.3, 0.885), (0.2, 0.875)])
+def test_shipped_weights_segment_unseen_scans(shared_data, phi, least):
+    dataset = read_dataset(shared_data / "Task04_Hippocampus")
+    segmenter = Segmenter.from_bundle(BUNDLE)
+    unseen = segmenter.settings.provenance["test_cases"]
+    assert len(unseen) == 40
+    scores = []
+    for case in (case for case in dataset.cases if case["name"] in unseen):
+        label = np.asarray(nib.load(case["label"]).dataobj)
+        found = segmenter.segment(read_image(case["image"]), phi)
+        scores += [2 * ((found == n) & (label == n)).sum() / ((found == n).sum() + (label == n).sum()) for n in (1, 2)]
+    assert len(scores) == 80
+    assert np.mean(scores) >= least
+
+
 def test_shipped_weights_are_small_and_fit_their_description():
     folder = BUNDLE / "models"
     settings = read_settings(folder / "model.json")
@@ -300,3 +371,10 @@ def test_shipped_weights_are_small_and_fit_their_description():
     network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert settings.out_channels == metadata["network_data_format"]["outputs"]["pred"]["num_channels"]
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+        device="cpu",
+        n=9,
+    )

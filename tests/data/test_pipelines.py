@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -127,7 +129,7 @@ def test_a_failed_write_leaves_what_was_there(case, tmp_path, monkeypatch):
     before = (tmp_path / "out" / "scan.nii.gz").read_bytes()
 
     def full(_, path):
-        path.write_bytes(b"half")
+        Path(path).write_bytes(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(nib, "save", full)

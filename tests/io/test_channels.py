@@ -99,7 +99,7 @@ def test_source_is_that_of_the_image(tmp_path: Path, name: str, size: tuple[int,
     if name == "a.png":
         Image.fromarray(np.zeros(size[:2], np.uint8)).save(path)
     elif name == "a.mgz":
-        nib.save(nib.MGHImage(np.ones(size, np.float32), AFFINE), path)
+        nib.save(nib.MGHImage(np.ones(size[:3], np.float32), AFFINE), path)
     else:
         save(path, size)
     source, expected = read_source(path), image_source(read_image(path))
