@@ -29,7 +29,8 @@ __all__ = ["check_evaluation", "check_inference", "check_training"]
 
 # What `monai.bundle run` and its relatives take themselves, and may leave in the configuration.
 _RESERVED = {"_meta_", "run_id", "init_id", "final_id", "args_file", "workflow_name", "workflow_type"}
-_RESERVED |= set(cast(dict[str, Any], DEFAULT_MLFLOW_SETTINGS["configs"]))
+_TRACKING = cast(dict[str, dict[str, Any]], DEFAULT_MLFLOW_SETTINGS)
+_RESERVED |= set(_TRACKING["configs"]) - set(_TRACKING["handlers_id"])
 # Entries whose content is arguments, checked by building with them.
 _ARGUMENTS = ("network", "generator", "augmentation", "synthetic")
 _WHOLE = ("max_epochs", "batch_size", "val_interval")
