@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+
 import pytest
 import torch
 from ignite.engine import Engine
@@ -142,3 +146,22 @@ def test_a_resume_with_other_options_is_refused(tmp_path):
     run(tmp_path, [0.1, 0.2], resume=True, fingerprint={"seed": 0, "phi_range": [0, 0.5]})
     with pytest.raises(CheckpointError, match=r"another phi_range \(\[0, 0.5\], not \[0, 1\]\)"):
         run(tmp_path, [0.1, 0.2, 0.3], resume=True, fingerprint={"seed": 0, "phi_range": [0, 1]})
+
+
+def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path):
+    run(tmp_path, [0.1])
+    before = (tmp_path / "last.pt").read_bytes()
+    program = (
+        "import os, signal, sys, torch\n"
+        "from monai_hyperscale.io import save_atomically\n"
+        "def die_halfway(content, path):\n"
+        "    path.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "torch.save = die_halfway\n"
+        "save_atomically({}, sys.argv[1])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "last.pt")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "last.pt").read_bytes() == before
+    engine, _ = run(tmp_path, [0.1, 0.2], resume=True)
+    assert engine.state.epoch == 2
