@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn as nn
 
-__all__ = ["ComplementEncoding", "CosineEncoding", "encoding_layer"]
+__all__ = ["ComplementEncoding", "CosineEncoding", "IdentityEncoding", "encoding_layer"]
 
 
 class ComplementEncoding(nn.Module):
@@ -57,16 +57,41 @@ class CosineEncoding(nn.Module):
         return torch.cat([angles.cos(), angles.sin()]) / math.sqrt(angles.numel())
 
 
+class IdentityEncoding(nn.Module):
+    """Encode a context c as ``scale``·c, as SAN does with an input size S: ε = 0.1·S/32 (SAN section 3.1).
+
+    Args:
+        scale: the factor.
+
+    Example:
+        >>> IdentityEncoding(scale=0.1 / 32)(torch.tensor([224.0]))
+        tensor([0.7000])
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def width(self, contexts: int) -> int:
+        """Return the length of the encoding of ``contexts`` numbers."""
+        return contexts
+
+    def forward(self, context: torch.Tensor) -> torch.Tensor:
+        """Map (K,) to (K,)."""
+        return context * self.scale
+
+
+_ENCODINGS = {"complement": ComplementEncoding, "cosine": CosineEncoding, "identity": IdentityEncoding}
+
+
 def encoding_layer(encoding: str | nn.Module) -> nn.Module:
-    """Return the encoding called ``complement`` or ``cosine``, or the module given.
+    """Return the encoding called ``complement``, ``cosine`` or ``identity``, or the module given.
 
     Raises:
         ValueError: for any other name.
     """
     if isinstance(encoding, nn.Module):
         return encoding
-    if encoding == "complement":
-        return ComplementEncoding()
-    if encoding == "cosine":
-        return CosineEncoding()
-    raise ValueError(f"encoding must be 'complement', 'cosine' or a module, got {encoding!r}.")
+    if encoding in _ENCODINGS:
+        return _ENCODINGS[encoding]()
+    raise ValueError(f"encoding must be 'complement', 'cosine', 'identity' or a module, got {encoding!r}.")

@@ -54,10 +54,11 @@ class HyperNetwork(nn.Module):
         default_phi: Any = None,
     ) -> None:
         super().__init__()
-        names = select_parameters(primary, select)
+        generator = MLPGenerator() if generator is None else generator
+        names = generator.prepare(primary, select_parameters(primary, select))
         self.contexts = contexts
         self.default_phi = default_phi
-        self.generator = MLPGenerator() if generator is None else generator
+        self.generator = generator
         self._scope, values = take_parameters(primary, names)
         self.generator.bind(values, contexts)
         self.primary = primary
@@ -85,15 +86,24 @@ class HyperNetwork(nn.Module):
         if not context.isfinite().all():
             raise PhiError(f"phi must be finite, got {phi!r}.")
         if context.numel() == 1:
-            context = context.expand(self.contexts)
+            context = self._every_level(context)
         elif context.numel() != self.contexts:
+            wanted = "one phi for all levels" if self.contexts == 1 else f"one phi or {self.contexts}, one per level"
             raise PhiError(
-                f"this hypernetwork was built for contexts={self.contexts}, got {context.numel()} factors: "
-                f"give one, or {self.contexts}."
+                f"this hypernetwork was built with contexts={self.contexts}: give {wanted}; "
+                f"got {context.numel()} factors."
             )
         # Nested in another hypernetwork, the generator may have no parameter of its own.
         reference = next(self.generator.parameters(), context)
         return context.to(reference)
+
+    def _every_level(self, context: torch.Tensor) -> torch.Tensor:
+        # One φ stands for the factors that the primary network takes it for, which is not always φ for every level.
+        primary: Any = self.primary
+        named = self._takes_phi and hasattr(primary, "per_level") and primary.levels == self.contexts
+        if self.contexts > 1 and named:
+            return context.new_tensor(primary.per_level(context.item()))
+        return context.expand(self.contexts)
 
     def generate(self, phi: Any) -> dict[str, torch.Tensor]:
         """Return the generated weights for φ, by the primary network's parameter names.

@@ -7,11 +7,18 @@ from fnmatch import fnmatchcase
 from typing import Union
 
 import torch.nn as nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-__all__ = ["Selector", "select_parameters"]
+__all__ = ["NORMS", "Selector", "select_parameters"]
 
-#: ``"convolutions"``, ``"all"``, name patterns such as ``["encoder.*"]``, or a function of (module, parameter name).
+#: Normalisation layers: batch and instance norm, group norm, layer norm. Their parameters are the scale and shift.
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+_KINDS: dict[str, tuple[type[nn.Module], ...]] = {"convolutions": (_ConvNd,), "norms": NORMS}
+
+#: ``"convolutions"``, ``"norms"``, ``"convolutions+norms"``, ``"all"``, name patterns such as ``["encoder.*"]``, or a
+#: function of (module, parameter name).
 Selector = Union[str, Sequence[str], Callable[[nn.Module, str], bool]]
 
 
@@ -20,9 +27,10 @@ def select_parameters(network: nn.Module, select: Selector = "convolutions") -> 
 
     Args:
         network: the primary network.
-        select: ``"convolutions"`` (default: weights and biases of every convolution, as in the papers), ``"all"``,
-            a pattern or several over full parameter names (``fnmatch``), or a function that takes the owning module
-            and the full name.
+        select: ``"convolutions"`` (default: weights and biases of every convolution, as in the papers), ``"norms"``
+            (the affine parameters of every normalisation layer), ``"convolutions+norms"``, ``"all"``, a pattern or
+            several over full parameter names (``fnmatch``), or a function that takes the owning module and the full
+            name.
 
     Raises:
         ValueError: if nothing is selected, a selected parameter is shared between modules, or its module keeps it in
@@ -62,9 +70,10 @@ def _refuse_second_reference(module: nn.Module, name: str) -> None:
 def _wanted(module: nn.Module, name: str, select: Selector) -> bool:
     if callable(select):
         return bool(select(module, name))
-    if select == "convolutions":
-        return isinstance(module, _ConvNd)
     if select == "all":
         return True
+    kinds = select.split("+") if isinstance(select, str) else []
+    if kinds and all(kind in _KINDS for kind in kinds):
+        return any(isinstance(module, _KINDS[kind]) for kind in kinds)
     patterns = [select] if isinstance(select, str) else select
     return any(fnmatchcase(name, pattern) for pattern in patterns)

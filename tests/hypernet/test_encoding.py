@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn as nn
 
-from monai_hyperscale.hypernet import ComplementEncoding, CosineEncoding, MLPGenerator
+from monai_hyperscale.hypernet import ComplementEncoding, CosineEncoding, IdentityEncoding, MLPGenerator
 from monai_hyperscale.hypernet.encoding import encoding_layer
 
 
@@ -20,6 +20,14 @@ def test_complement_of_several() -> None:
     encoded = ComplementEncoding()(torch.tensor([0.25, 0.75, 1.0]))
     assert encoded.tolist() == [0.25, 0.75, 1.0, 0.75, 0.25, 0.0]
     assert ComplementEncoding().width(3) == 6
+
+
+def test_identity() -> None:
+    assert IdentityEncoding()(torch.tensor([0.25, 0.75])).tolist() == [0.25, 0.75]
+    assert IdentityEncoding().width(3) == 3
+    # SAN: ε = 0.1·S/32.
+    encoded = IdentityEncoding(scale=0.1 / 32)(torch.tensor([96.0, 224.0]))
+    torch.testing.assert_close(encoded, torch.tensor([0.3, 0.7]))
 
 
 @pytest.mark.parametrize("frequencies", [1, 2, 5])
@@ -39,7 +47,7 @@ def test_cosine_values() -> None:
     torch.testing.assert_close(encoded, torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("encoding", [ComplementEncoding(), CosineEncoding(1), CosineEncoding(4)])
+@pytest.mark.parametrize("encoding", [ComplementEncoding(), IdentityEncoding(), CosineEncoding(1), CosineEncoding(4)])
 def test_every_factor_has_its_own_encoding(encoding: nn.Module) -> None:
     codes = torch.stack([encoding(torch.tensor([i / 20], dtype=torch.float64)) for i in range(21)])
     distances = torch.cdist(codes, codes) + torch.eye(21)
@@ -49,6 +57,7 @@ def test_every_factor_has_its_own_encoding(encoding: nn.Module) -> None:
 def test_by_name() -> None:
     assert isinstance(encoding_layer("complement"), ComplementEncoding)
     assert isinstance(encoding_layer("cosine"), CosineEncoding)
+    assert isinstance(encoding_layer("identity"), IdentityEncoding)
     module = CosineEncoding(3)
     assert encoding_layer(module) is module
 

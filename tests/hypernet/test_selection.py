@@ -25,6 +25,9 @@ ALL = ["0.0.weight", "0.0.bias", "0.1.weight", "0.1.bias", "1.weight", "2.weight
     ("select", "expected"),
     [
         ("convolutions", CONVOLUTIONS),
+        ("norms", ["0.1.weight", "0.1.bias"]),
+        ("convolutions+norms", ALL[:5]),
+        ("norms+convolutions", ALL[:5]),
         ("all", ALL),
         ("0.*", ALL[:4]),
         (["2.weight", "0.*.bias"], ["0.0.bias", "0.1.bias", "2.weight"]),
@@ -38,6 +41,16 @@ def test_selectors(select: Any, expected: list[str]) -> None:
     assert net.generated == tuple(expected)
     kept = [name for name, _ in net.primary.named_parameters()]
     assert kept == [name for name in ALL if name not in expected]
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm2d(2), nn.InstanceNorm3d(2, affine=True), nn.GroupNorm(1, 2), nn.LayerNorm(2)]
+)
+def test_what_counts_as_normalisation(layer: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), layer, nn.PReLU(), nn.Linear(2, 2))
+    assert select_parameters(network, "norms") == ["1.weight", "1.bias"]
+    with pytest.raises(ValueError, match="'norms' matches no parameter"):
+        select_parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.InstanceNorm2d(2)), "norms")
 
 
 def test_convolutions_are_the_default() -> None:
@@ -56,7 +69,9 @@ def test_the_network_itself() -> None:
     assert select_parameters(nn.Conv2d(1, 1, 1)) == ["weight", "bias"]
 
 
-@pytest.mark.parametrize("select", ["encoder.*", [], ["weight"], "CONVOLUTIONS", lambda module, name: False])
+@pytest.mark.parametrize(
+    "select", ["encoder.*", [], ["weight"], "CONVOLUTIONS", "convolutions+", "norms+x", lambda module, name: False]
+)
 def test_nothing_selected(select: Any) -> None:
     with pytest.raises(ValueError, match="matches no parameter of Sequential"):
         select_parameters(network(), select)

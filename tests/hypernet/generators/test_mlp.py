@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from scipy.stats import kurtosis, skew
 
-from monai_hyperscale.hypernet import CosineEncoding, HyperNetwork, MLPGenerator, WeightGenerator
+from monai_hyperscale.hypernet import CosineEncoding, HyperNetwork, MLPGenerator
 
 SHAPES = {"a.weight": (8, 4, 3, 3), "a.bias": (8,), "b.weight": (16, 8, 3, 3, 3), "b.bias": (16,)}
 
@@ -170,6 +171,7 @@ def test_gradients() -> None:
     [
         ({"hidden": ()}, "hidden"),
         ({"hidden": (10, 0)}, "hidden"),
+        ({"hidden": (10, 1), "normalize": True}, "two units or more"),
         ({"init": "xavier"}, "residual, paper, paper_fan_out"),
     ],
 )
@@ -178,15 +180,54 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
         MLPGenerator(**options)
 
 
-def test_unbound() -> None:
-    with pytest.raises(ValueError, match="not been bound"):
-        MLPGenerator()(torch.tensor([0.5]))
-    for call in (lambda g: g.bind({}), lambda g: g(torch.tensor([0.5]))):
-        with pytest.raises(NotImplementedError):
-            call(WeightGenerator())
-
-
 def test_prints_its_settings() -> None:
     generator = MLPGenerator(hidden=(10, 4), init="paper")
     generator.bind(parameters())
     assert "hidden=(10, 4), init=paper, tensors=4" in repr(generator)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.3, 1.0])
+def test_normalised_embedding(phi: float) -> None:
+    generator = MLPGenerator(hidden=(10, 32), normalize=True)
+    generator.bind(parameters())
+    e = generator.embed(torch.tensor([phi]))
+    torch.testing.assert_close(e.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(e.square().mean(), torch.tensor(1.0), atol=1e-2, rtol=0)
+
+
+def test_activation() -> None:
+    generator = MLPGenerator(hidden=(6, 5), activation=["leakyrelu", {"negative_slope": 0.3}])
+    generator.bind(parameters())
+    first, second = generator.layers
+    e = F.leaky_relu(second(F.leaky_relu(first(torch.tensor([0.2, 0.8])), 0.3)), 0.3)
+    torch.testing.assert_close(generator.embed(torch.tensor([0.2])), e)
+    assert set(generator.state_dict()) == {f"layers.{i}.{n}" for i in (0, 1) for n in ("weight", "bias")} | {
+        "heads",
+        "base",
+    }
+
+
+def test_gains() -> None:
+    start = parameters()
+    torch.manual_seed(0)
+    plain = MLPGenerator(head_scale=1.0)
+    plain.bind(start)
+    torch.manual_seed(0)
+    generator = MLPGenerator(head_scale=1.0, gains=True)
+    generator.bind(start)
+    context = torch.tensor([0.3])
+    for name, value in generator(context).items():
+        torch.testing.assert_close(value, plain(context)[name], atol=1e-5, rtol=1e-5)
+    gains = torch.tensor([0.0, 1.0, 2.0, -0.5])
+    with torch.no_grad():
+        generator.gains.copy_(gains)
+    for gain, (name, value) in zip(gains, generator(context).items(), strict=True):
+        torch.testing.assert_close(
+            value, start[name] + gain * (plain(context)[name] - start[name]), atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", ["step", "LeakyRelu!", 3])
+def test_unknown_activation(name: Any) -> None:
+    with pytest.raises(ValueError, match="activation must be"):
+        MLPGenerator(activation=name)

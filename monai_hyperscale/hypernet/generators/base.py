@@ -1,0 +1,127 @@
+"""What all weight generators share: θ₀ as one flat vector, the heads as one matrix, and the cut into tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn as nn
+
+__all__ = ["HeadsGenerator", "WeightGenerator"]
+
+
+class WeightGenerator(nn.Module):
+    """What a :class:`HyperNetwork` asks of a generator: be told the parameters once, then map contexts to weights."""
+
+    def prepare(self, network: nn.Module, names: Sequence[str]) -> list[str]:
+        """Look at the primary network before its parameters leave it.
+
+        Args:
+            network: the primary network; a generator may add parameters to it, as a missing bias.
+            names: the selected parameters.
+
+        Returns:
+            the parameters to generate, ``names`` and what was added.
+        """
+        return list(names)
+
+    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+        """Allocate what is needed to generate these tensors.
+
+        Args:
+            parameters: names and initial values of the tensors to generate; they are the residual form's θ₀.
+            contexts: how many numbers a context has: 1, or one per level.
+        """
+        raise NotImplementedError
+
+    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map a context (contexts,) to the bound tensors, by name."""
+        raise NotImplementedError
+
+
+class FlatGenerator(WeightGenerator):
+    """Keeps θ₀ of all tensors as one vector ``base`` (P,), and cuts such a vector into the tensors."""
+
+    base: nn.Parameter
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: dict[str, torch.Size] = {}
+        self.contexts = 1
+
+    def _remember(self, parameters: Mapping[str, torch.Tensor], contexts: int) -> list[torch.Tensor]:
+        # Never below float32: half precision loses the differences between nearby φ.
+        self.shapes = {name: value.shape for name, value in parameters.items()}
+        self.contexts = contexts
+        return [value.detach().to(torch.promote_types(value.dtype, torch.float32)) for value in parameters.values()]
+
+    def _cut(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        # One flat vector (P,) as the tensors by name: views of it.
+        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+
+    def _check_bound(self) -> None:
+        if not self.shapes:
+            raise ValueError("the generator has not been bound to a primary network; wrap both in a HyperNetwork.")
+
+    def extra_repr(self) -> str:
+        """Return the number of tensors, for printing."""
+        return f"tensors={len(self.shapes)}"
+
+
+class HeadsGenerator(FlatGenerator):
+    """θ = θ₀ + H·e(context), with the heads H [P, k] of all tensors in one matrix and θ₀ as learned as H is.
+
+    A subclass says what e is: :meth:`build` and :meth:`embed`.
+
+    Args:
+        head_scale: the spread of H·e at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
+            starts as one network for every context. A constant tensor, as a bias of zeros, starts with no change.
+    """
+
+    heads: nn.Parameter
+
+    def __init__(self, head_scale: float = 0.1) -> None:
+        super().__init__()
+        self.head_scale = head_scale
+
+    def build(self, contexts: int) -> tuple[int, float]:
+        """Allocate what :meth:`embed` needs.
+
+        Returns:
+            the length k of e, and the ‖e‖² that ``head_scale`` reckons with.
+        """
+        raise NotImplementedError
+
+    def embed(self, context: torch.Tensor) -> torch.Tensor:
+        """Map a context (contexts,) to e (k,)."""
+        raise NotImplementedError
+
+    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+        """Allocate the heads for these tensors and initialise them; see :class:`WeightGenerator`."""
+        values = self._remember(parameters, contexts)
+        width, energy = self.build(contexts)
+        # Filled in place: a copy of the heads of a large 3D network would be gigabytes.
+        heads = torch.empty(sum(value.numel() for value in values), width)
+        for part, value in zip(heads.split([value.numel() for value in values]), values, strict=True):
+            part.normal_().mul_(self._head_std(value, width, energy))
+        self.heads = nn.Parameter(heads)
+        self.base = nn.Parameter(self._start(torch.cat([value.flatten() for value in values])))
+        # Drawn on the CPU, so that a seed gives the same weights on every device.
+        self.to(self.base)
+
+    def _head_std(self, value: torch.Tensor, width: int, energy: float) -> float:
+        return self.head_scale * float(value.std(correction=0)) / math.sqrt(energy)
+
+    def _start(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map a context (contexts,) to the weights, views of one flat vector."""
+        self._check_bound()
+        return self._cut(torch.addmv(self.base, self.heads, self.embed(context)))
+
+    def extra_repr(self) -> str:
+        """Return the settings, for printing."""
+        return f"head_scale={self.head_scale:g}, tensors={len(self.shapes)}"

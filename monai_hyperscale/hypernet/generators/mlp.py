@@ -1,0 +1,139 @@
+"""A perceptron from the context to every weight (SSHN sections 3 and A.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, Optional, Union
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from monai.networks.layers.utils import get_act_layer
+
+from monai_hyperscale.hypernet.encoding import encoding_layer
+from monai_hyperscale.hypernet.generators.base import HeadsGenerator
+
+__all__ = ["INITS", "MLPGenerator"]
+
+INITS = ("residual", "paper", "paper_fan_out")
+
+
+class MLPGenerator(HeadsGenerator):
+    """A multilayer perceptron whose linear last layer gives every weight of the primary network.
+
+    The heads of all tensors are one matrix H [P, k]: θ(φ) = b + H·e(φ), with e the last hidden layer. The size of
+    the generator is about (k + 1) × P, so a narrow last layer (``hidden=(10, 16)``) makes it small; the paper's is
+    ``hidden=(10, 100)``.
+
+    Args:
+        hidden: widths of the hidden layers; the last is k.
+        encoding: ``complement`` ([φ, 1−φ], as in the paper), ``cosine`` (constant norm), ``identity`` or a module.
+        init: ``residual`` (default): b = θ₀, the primary network's own initialisation, and small heads, so that the
+            first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, which is
+            fan-in where nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says
+            (section 4), with each tensor's head a layer of its own (SSHN A.1). Without normalisation in the primary
+            network the signal explodes with the one and vanishes with the other.
+        head_scale: residual form only: the spread of H·e at initialisation relative to that of θ₀, per tensor and for
+            an e of unit mean square (after Kaiming layers it comes out at about half that).
+        activation: of the hidden layers, a name of MONAI's or (name, options); the papers' is LeakyReLU.
+        normalize: bring e to mean 0 and mean square 1 (layer norm without weights), so that the change H·e is as
+            large at every φ. Needs a last layer of two units or more.
+        gains: a learned factor on H·e per tensor, 1 at the start: how much each tensor depends on φ becomes one
+            number that the optimiser moves at once.
+        reference: φ at which the weights stay θ₀, however the rest is trained: θ(φ) = θ₀ + H·(e(φ) − e(reference)). A
+            network that was trained for that φ alone keeps what it does there. ``None`` for none.
+
+    Raises:
+        ValueError: for an unknown encoding, init or activation, or a width that is too small.
+
+    Example:
+        >>> generator = MLPGenerator(hidden=(10, 16))
+        >>> generator.bind({"weight": torch.randn(8, 1, 3, 3)})
+        >>> generator(torch.tensor([0.3]))["weight"].shape
+        torch.Size([8, 1, 3, 3])
+    """
+
+    gains: nn.Parameter
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (10, 16),
+        encoding: Union[str, nn.Module] = "complement",
+        init: str = "residual",
+        head_scale: float = 0.1,
+        activation: Union[str, Sequence[Any]] = "leakyrelu",
+        normalize: bool = False,
+        gains: bool = False,
+        reference: Optional[float] = None,
+    ) -> None:
+        super().__init__(head_scale)
+        if not hidden or min(hidden) < 1:
+            raise ValueError(f"hidden needs at least one width of at least 1, got {tuple(hidden)}.")
+        if normalize and hidden[-1] < 2:
+            raise ValueError(f"normalize needs a last hidden layer of two units or more, got {tuple(hidden)}.")
+        if init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}.")
+        self.hidden = tuple(hidden)
+        self.encoding = encoding_layer(encoding)
+        self.init = init
+        try:
+            self.activation = get_act_layer(activation if isinstance(activation, str) else tuple(activation))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"activation must be a name of MONAI's activations, got {activation!r}: {error}."
+            ) from None
+        self.normalize = normalize
+        self.with_gains = gains
+        if reference is not None and init != "residual":
+            raise ValueError(f"reference needs init='residual', got {init!r}.")
+        self.reference = reference
+
+    def build(self, contexts: int) -> tuple[int, float]:
+        """Allocate the hidden layers; return k, twice: after Kaiming e has about unit mean square."""
+        width = self.encoding.width(contexts)  # type: ignore[operator]
+        layers = []
+        for following in self.hidden:
+            layer = nn.Linear(width, following)
+            mode: Literal["fan_in", "fan_out"] = "fan_out" if self.init == "paper_fan_out" else "fan_in"
+            nn.init.kaiming_normal_(layer.weight, a=0.01, mode=mode, nonlinearity="leaky_relu")
+            nn.init.zeros_(layer.bias)
+            layers.append(layer)
+            width = following
+        self.layers = nn.ModuleList(layers)
+        if self.with_gains:
+            self.gains = nn.Parameter(torch.ones(len(self.shapes)))
+        return width, float(width)
+
+    def _head_std(self, value: torch.Tensor, width: int, energy: float) -> float:
+        if self.init == "residual":
+            return super()._head_std(value, width, energy)
+        gain = nn.init.calculate_gain("linear")
+        return gain / math.sqrt(value.numel() if self.init == "paper_fan_out" else width)
+
+    def _start(self, values: torch.Tensor) -> torch.Tensor:
+        return values if self.init == "residual" else torch.zeros_like(values)
+
+    def embed(self, context: torch.Tensor) -> torch.Tensor:
+        """Map a context (contexts,) to the last hidden layer e (k,), less that of the reference."""
+        e = self._hidden(context)
+        return e if self.reference is None else e - self._hidden(torch.full_like(context, self.reference))
+
+    def _hidden(self, context: torch.Tensor) -> torch.Tensor:
+        e = self.encoding(context)
+        for layer in self.layers:
+            e = self.activation(layer(e))
+        return F.layer_norm(e, e.shape) if self.normalize else e
+
+    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map a context (contexts,) to the weights, views of one flat vector unless there are gains."""
+        if not self.with_gains:
+            return super().forward(context)
+        self._check_bound()
+        changes = self._cut(self.heads @ self.embed(context))
+        starts = self._cut(self.base)
+        return {name: torch.addcmul(starts[name], changes[name], self.gains[i]) for i, name in enumerate(self.shapes)}
+
+    def extra_repr(self) -> str:
+        """Return the settings, for printing."""
+        return f"hidden={self.hidden}, init={self.init}, tensors={len(self.shapes)}"

@@ -1,0 +1,101 @@
+"""A penalty on the weights that a generator makes (HyperResNet section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.errors import TrainingError
+from monai_hyperscale.hypernet.generators import WeightGenerator
+
+__all__ = ["GeneratedWeightPenalty"]
+
+
+class GeneratedWeightPenalty(nn.Module):
+    """A loss with a penalty on the generated weights θ(φ) added: what weight decay is for a plain network.
+
+    The generators of the network are watched, so that the penalty sees the very weights of the forward pass before
+    it, and nothing is generated twice. Without gradients it is the loss alone.
+
+    Args:
+        loss: any loss, called as this one is.
+        network: the hypernetwork, or a network with hypernetworks inside.
+        weight: factor of the penalty; the paper's is 6.25e-5. At 0 nothing is watched.
+        squared: penalise ‖θ‖² as weight decay does. The paper writes "the 2-norm"; its comparison with weight decay,
+            and the size of the factor, speak for the square. ``False`` takes the norm itself.
+
+    Raises:
+        ValueError: if the network has no weight generator, or ``weight`` is negative.
+
+    Example:
+        >>> from monai_hyperscale.hypernet import ConstantGenerator, HyperNetwork
+        >>> net = HyperNetwork(nn.Conv2d(1, 1, 1), ConstantGenerator())
+        >>> loss = GeneratedWeightPenalty(nn.MSELoss(), net, weight=1.0)
+        >>> x = torch.zeros(1, 1, 2, 2)
+        >>> y = net(x, phi=0.5)
+        >>> norm = sum(w.square().sum() for w in net.generate(0.5).values())
+        >>> torch.allclose(loss(y, y), norm)
+        True
+    """
+
+    def __init__(
+        self, loss: Callable[..., torch.Tensor], network: nn.Module, weight: float = 6.25e-5, squared: bool = True
+    ) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"weight must be 0 or more, got {weight}.")
+        generators = [module for module in network.modules() if isinstance(module, WeightGenerator)]
+        if not generators:
+            raise ValueError(f"{type(network).__name__} has no weight generator; use the loss alone.")
+        self.loss = loss
+        self.weight = weight
+        self.squared = squared
+        self._records = [_Record() for _ in generators] if weight else []
+        for generator, record in zip(generators, self._records, strict=False):
+            generator.register_forward_hook(record)
+
+    def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the loss of these arguments plus the penalty on the weights of the last forward pass.
+
+        Raises:
+            TrainingError: if there was no forward pass with gradients since the last call.
+        """
+        value = self.loss(*args, **kwargs)
+        if not self._records or not torch.is_grad_enabled():
+            return value
+        weights = [weight for record in self._records for weight in record.take().values()]
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(weight) for weight in weights]))
+        return value + self.weight * (norm.square() if self.squared else norm)
+
+    def extra_repr(self) -> str:
+        """Return the settings, for printing."""
+        return f"weight={self.weight:g}, squared={self.squared}"
+
+
+class _Record:
+    """Holds what a generator made last, until it is taken. A copy, as of an averaged network, starts empty."""
+
+    def __init__(self) -> None:
+        self.weights: Optional[Mapping[str, torch.Tensor]] = None
+
+    def __call__(self, generator: nn.Module, args: Any, weights: Mapping[str, torch.Tensor]) -> None:
+        if torch.is_grad_enabled():
+            self.weights = weights
+
+    def take(self) -> Mapping[str, torch.Tensor]:
+        weights, self.weights = self.weights, None
+        if weights is None:
+            raise TrainingError(
+                "the penalty found no weights generated since its last call; call the network that it watches, with "
+                "gradients, before each call of the loss."
+            )
+        return weights
+
+    def __deepcopy__(self, memo: dict) -> _Record:
+        return _Record()
+
+    def __reduce__(self) -> tuple[type[_Record], tuple[()]]:
+        return _Record, ()

@@ -1,0 +1,271 @@
+"""What holds for every generator behind the one interface."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.hypernet import (
+    GENERATORS,
+    FiLMGenerator,
+    HeadsGenerator,
+    HyperNetwork,
+    WeightGenerator,
+    build_generator,
+)
+from monai_hyperscale.networks import ScaleSpaceUNet
+from tests.networks.references import assert_plain, assert_shares_nothing
+
+PHIS = (0.0, 0.1, 0.37, 0.5, 1.0)
+SIZES: dict[int, list[tuple[int, ...]]] = {2: [(1, 1), (13, 8)], 3: [(1, 1, 1), (7, 5, 6)]}
+
+#: One way to build each generator, so that its weights depend on φ from the start.
+BUILD: dict[str, Callable[[], WeightGenerator]] = {
+    "mlp": lambda: build_generator("mlp", hidden=(10, 8), head_scale=1.0),
+    "mlp with everything": lambda: build_generator(
+        "mlp", hidden=[6, 4], encoding="cosine", activation="gelu", normalize=True, gains=True, head_scale=1.0
+    ),
+    "linear": lambda: build_generator("linear", head_scale=1.0),
+    "spline": lambda: build_generator("spline", head_scale=1.0),
+    "cubic spline": lambda: build_generator("spline", anchors=(0.0, 0.3, 0.6, 1.0), basis="cubic", head_scale=1.0),
+    "film": lambda: build_generator("film", head_scale=0.5),
+    "constant": lambda: build_generator("constant"),
+}
+
+every_generator = pytest.mark.parametrize("name", BUILD)
+both_dimensions = pytest.mark.parametrize("spatial_dims", [2, 3])
+
+
+def hypernetwork(name: str, spatial_dims: int = 2, contexts: int = 1, select: str = "convolutions") -> HyperNetwork:
+    network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4))
+    return HyperNetwork(network, BUILD[name](), select=select, contexts=contexts).eval()
+
+
+def shared_values() -> dict[str, torch.Tensor]:
+    return {"a.weight": torch.randn(6, 4, 3, 3), "a.bias": torch.randn(6), "b.weight": torch.randn(5, 2, 3, 3, 3)} | {
+        "b.bias": torch.randn(5)
+    }
+
+
+def test_every_name_is_covered() -> None:
+    assert {type(build()) for build in BUILD.values()} == set(GENERATORS.values())
+
+
+@every_generator
+@both_dimensions
+@pytest.mark.parametrize("select", ["norms", "convolutions+norms"])
+def test_hypernetwork_equals_fold(name: str, spatial_dims: int, select: str) -> None:
+    net = hypernetwork(name, spatial_dims, select=select)
+    for phi in PHIS:
+        plain = net.fold(phi)
+        assert_plain(plain)
+        assert_shares_nothing(plain, net)
+        for sizes in SIZES[spatial_dims]:
+            x = torch.randn(2, 1, *sizes)
+            with torch.no_grad():
+                torch.testing.assert_close(plain(x), net(x, phi=phi), atol=1e-5, rtol=0)
+                torch.testing.assert_close(net(x[:1], phi=phi), net(x, phi=phi)[:1], atol=1e-5, rtol=1e-5)
+
+
+@every_generator
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_gradient_reaches_everything(name: str, contexts: int) -> None:
+    # Anchors far from 0, where maps of one voxel leave most of a kernel without gradient; they cover the φ below.
+    generator = (
+        build_generator("spline", anchors=(0.3, 0.5, 1.0), head_scale=1.0) if name == "spline" else BUILD[name]()
+    )
+    network = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4))
+    net = HyperNetwork(network, generator, select="convolutions+norms", contexts=contexts).train()
+    if isinstance(generator, HeadsGenerator):
+        nn.init.normal_(generator.heads, std=0.1)  # those of constant tensors start at 0, where a gain has no gradient
+    for phi in (0.4, 0.8):
+        y = net(torch.randn(1, 1, 24, 24), phi=[phi] * contexts)
+        (y * torch.randn_like(y)).sum().backward()
+    for parameter, value in net.named_parameters():
+        assert value.grad is not None and value.grad.isfinite().all(), parameter
+        assert (value.grad != 0).float().mean() > 0.9, parameter
+
+
+@every_generator
+def test_weights_are_generated_once(name: str) -> None:
+    net = hypernetwork(name)
+    calls: list[int] = []
+    net.generator.register_forward_hook(lambda *_: calls.append(1))
+    net(torch.randn(2, 1, 16, 16), phi=0.3).sum().backward()
+    assert len(calls) == 1
+    net.fold(0.3)(torch.randn(2, 1, 16, 16))
+    assert len(calls) == 2
+
+
+@every_generator
+def test_every_level_has_a_say(name: str) -> None:
+    generator = BUILD[name]()
+    generator.bind(shared_values(), contexts=3)
+    context = torch.tensor([0.2, 0.3, 0.4])
+    at = generator(context)
+    for level in range(3):
+        moved = context.clone()
+        moved[level] += 0.05
+        changed = [not torch.equal(value, at[key]) for key, value in generator(moved).items()]
+        assert not any(changed) if name == "constant" else all(changed)
+
+
+@every_generator
+def test_shapes_order_and_dtype(name: str) -> None:
+    for given, expected in [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ]:
+        start = {key: value.to(given) for key, value in shared_values().items()}
+        generator = BUILD[name]()
+        generator.bind(start)
+        assert {parameter.dtype for parameter in generator.parameters()} == {expected}
+        generated = generator(torch.tensor([0.3], dtype=expected))
+        assert {key: value.shape for key, value in generated.items()} == {k: v.shape for k, v in start.items()}
+        assert list(generated) == list(start)
+        assert {value.dtype for value in generated.values()} == {expected}
+
+
+@every_generator
+def test_weights_are_float32_under_autocast(name: str) -> None:
+    net = hypernetwork(name)
+    x = torch.randn(2, 1, 16, 16)
+    seen: list[dict[str, torch.Tensor]] = []
+    net.generator.register_forward_hook(lambda _module, _args, weights: seen.append(weights))
+    with torch.no_grad():
+        y = net(x, phi=0.37)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z = net(x, phi=0.37)
+    for key, value in seen[0].items():
+        torch.testing.assert_close(seen[1][key], value, atol=0, rtol=0)
+    torch.testing.assert_close(z.float(), y, atol=0.1, rtol=0.1)
+
+
+@every_generator
+def test_starts_at_the_weights_it_was_bound_to(name: str) -> None:
+    generator: Any = BUILD[name]()
+    if isinstance(generator, HeadsGenerator):
+        generator.head_scale = 0.0
+    start = shared_values()
+    generator.bind(start)
+    for phi in PHIS:
+        for key, value in generator(torch.tensor([phi])).items():
+            torch.testing.assert_close(value.detach(), start[key], atol=0, rtol=0)
+    # Its own copy: what happens to the network's tensors afterwards changes nothing.
+    kept = {key: value.clone() for key, value in start.items()}
+    for value in start.values():
+        value.zero_()
+    for key, value in generator(torch.tensor([0.4])).items():
+        torch.testing.assert_close(value.detach(), kept[key], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILD if name not in ("film", "constant")])
+def test_spread_of_the_change(name: str) -> None:
+    # Relative to the tensor's own spread, whatever that is.
+    start = {"small": torch.randn(40, 30) * 0.01, "large": torch.randn(40, 30) * 10}
+    generator: Any = BUILD[name]()
+    generator.head_scale = 0.1
+    generator.bind(start, contexts=2)
+    for key, value in generator(torch.tensor([1.0, 1.0])).items():
+        change = (value - start[key]).detach()
+        assert 0.02 < float(change.std() / start[key].std()) < 0.25, key
+
+
+@every_generator
+def test_copies_and_files(name: str, tmp_path: Any) -> None:
+    net = hypernetwork(name)
+    x = torch.randn(1, 1, 9, 9)
+    with torch.no_grad():
+        expected = net(x, phi=0.37)
+        torch.testing.assert_close(copy.deepcopy(net)(x, phi=0.37), expected, atol=0, rtol=0)
+        torch.testing.assert_close(pickle.loads(pickle.dumps(net))(x, phi=0.37), expected, atol=0, rtol=0)
+        torch.save(net.state_dict(), tmp_path / "weights.pt")
+        other = hypernetwork(name)
+        assert (other(x, phi=0.37) - expected).abs().max() > 1e-4
+        other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        torch.testing.assert_close(other(x, phi=0.37), expected, atol=0, rtol=0)
+
+
+@every_generator
+def test_seed_decides(name: str) -> None:
+    start = shared_values()
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        generator = BUILD[name]()
+        generator.bind(start)
+        states.append(torch.cat([parameter.flatten() for parameter in generator.parameters()]))
+    torch.testing.assert_close(states[0], states[1], atol=0, rtol=0)
+    assert torch.equal(states[0], states[2]) == (name == "constant")
+
+
+@every_generator
+def test_gradients_are_right(name: str) -> None:
+    generator = BUILD[name]()
+    generator.bind({key: value.double() for key, value in shared_values().items()}, contexts=2)
+    context = torch.tensor([0.13, 0.42], dtype=torch.float64, requires_grad=name != "constant")
+    names, values = zip(*generator.named_parameters(), strict=True)
+
+    def flat(context: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+        state = dict(zip(names, given, strict=True))
+        generated = torch.func.functional_call(generator, state, (context,))
+        return torch.cat([value.flatten() for value in generated.values()])
+
+    assert torch.autograd.gradcheck(flat, (context, *values), fast_mode=True)
+
+
+@every_generator
+def test_unbound(name: str) -> None:
+    with pytest.raises(ValueError, match="not been bound"):
+        BUILD[name]()(torch.tensor([0.5]))
+
+
+@every_generator
+def test_prints_what_it_is(name: str) -> None:
+    net = hypernetwork(name)
+    assert f"tensors={len(net.generated)}" in repr(net.generator)
+
+
+def test_the_interface_itself() -> None:
+    for call in (lambda g: g.bind({}), lambda g: g(torch.tensor([0.5]))):
+        with pytest.raises(NotImplementedError):
+            call(WeightGenerator())
+    for call in (lambda g: g.build(1), lambda g: g.embed(torch.tensor([0.5]))):
+        with pytest.raises(NotImplementedError):
+            call(HeadsGenerator())
+    assert WeightGenerator().prepare(nn.Linear(1, 1), ("weight",)) == ["weight"]
+
+
+def test_a_generator_of_ones_own() -> None:
+    class Steps(WeightGenerator):
+        """Two networks, one below φ = 0.3 and one above: the interface and nothing else."""
+
+        def bind(self, parameters: Any, contexts: int = 1) -> None:
+            self.names = list(parameters)
+            self.values = nn.ParameterList(torch.stack([v, v + 1]) for v in parameters.values())
+
+        def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {n: v[int(context[0] > 0.3)] for n, v in zip(self.names, self.values, strict=True)}
+
+    network = nn.Conv2d(1, 1, 1, bias=False)
+    start = float(network.weight.detach())
+    net = HyperNetwork(network, Steps())
+    x = torch.ones(1, 1, 1, 1)
+    assert net(x, phi=0.1).item() == pytest.approx(start)
+    assert net.fold(0.4)(x).item() == pytest.approx(start + 1)
+
+
+def test_film_is_the_only_one_that_adds_parameters() -> None:
+    for name in BUILD:
+        network = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Conv2d(2, 1, 1))
+        generator = BUILD[name]()
+        added = ["0.bias"] if isinstance(generator, FiLMGenerator) else []
+        assert sorted(HyperNetwork(network, generator).generated) == sorted(["0.weight", "1.weight", "1.bias", *added])

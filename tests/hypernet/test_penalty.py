@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+import torch.nn as nn
+from monai.engines import SupervisedTrainer
+from monai.losses import DiceLoss
+
+from monai_hyperscale.errors import TrainingError
+from monai_hyperscale.hypernet import GENERATORS, GeneratedWeightPenalty, HyperNetwork, build_generator
+from tests.hypernet.examples import strong
+
+X = torch.randn(2, 1, 8, 8)
+LABEL = torch.zeros(2, 1, 6, 6)
+
+
+def hypernetwork() -> HyperNetwork:
+    return HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 1, 1)), strong())
+
+
+def squares(net: HyperNetwork, phi: float) -> torch.Tensor:
+    return torch.cat([weight.flatten() for weight in net.generate(phi).values()]).square().sum()
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("squared", [True, False])
+def test_value_and_gradient(name: str, squared: bool) -> None:
+    net = HyperNetwork(nn.Conv2d(1, 1, 3), build_generator(name))
+    expected = squares(net, 0.2) if squared else squares(net, 0.2).sqrt()
+    wanted = torch.autograd.grad(0.5 * expected, net.generator.base)[0]  # type: ignore[arg-type]
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=0.5, squared=squared)
+    value = loss(net(X, phi=0.2), LABEL)
+    torch.testing.assert_close(value, 0.5 * expected)
+    value.backward()
+    torch.testing.assert_close(net.generator.base.grad, wanted)
+
+
+def test_is_added_to_the_loss() -> None:
+    net = hypernetwork()
+    inner = DiceLoss(sigmoid=True)
+    loss = GeneratedWeightPenalty(inner, net)
+    y = net(X, phi=0.4)
+    torch.testing.assert_close(loss(y, LABEL), inner(y, LABEL) + 6.25e-5 * squares(net, 0.4))
+    assert "weight=6.25e-05" in repr(loss)
+
+
+def test_nothing_is_generated_twice() -> None:
+    net = hypernetwork()
+    calls: list[int] = []
+    net.generator.register_forward_hook(lambda *_: calls.append(1))
+    loss = GeneratedWeightPenalty(nn.MSELoss(), net)
+    loss(net(X, phi=0.4), LABEL).backward()
+    assert len(calls) == 1
+
+
+def test_sees_the_pass_before_it() -> None:
+    net = hypernetwork()
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    for phi in (0.1, 0.9):
+        y = net(X, phi=phi)
+        net.fold(0.5)
+        with torch.no_grad():
+            net(X, phi=0.3)
+        torch.testing.assert_close(loss(y, LABEL), squares(net, phi))
+        loss._records[0].weights = None  # squares() above was a pass too
+
+
+def test_copies_have_records_of_their_own() -> None:
+    # As the averaged network that validates during training is one.
+    net = hypernetwork()
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    y = net(X, phi=0.1)
+    for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        copied(X, phi=0.9)
+    expected = torch.cat([w.flatten() for w in copy.deepcopy(net).generate(0.1).values()]).square().sum()
+    torch.testing.assert_close(loss(y, LABEL), expected)
+
+
+def test_stale_weights_are_refused() -> None:
+    net = hypernetwork()
+    loss = GeneratedWeightPenalty(nn.MSELoss(), net)
+    y = net(X, phi=0.3)
+    loss(y, LABEL)
+    with pytest.raises(TrainingError, match="before each call of the loss"):
+        loss(y, LABEL)
+    with torch.no_grad():
+        y = net(X, phi=0.3)
+    with pytest.raises(TrainingError, match="with gradients"):
+        loss(y, LABEL)
+
+
+def test_the_loss_alone() -> None:
+    net = hypernetwork()
+    y = net(X, phi=0.3)
+    expected = nn.functional.mse_loss(y, LABEL)
+    none = GeneratedWeightPenalty(nn.MSELoss(), net, weight=0)
+    torch.testing.assert_close(none(y, LABEL), expected, atol=0, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(GeneratedWeightPenalty(nn.MSELoss(), net)(y, LABEL), expected, atol=0, rtol=0)
+
+
+def test_all_hypernetworks_inside() -> None:
+    nets = nn.Sequential(HyperNetwork(nn.Conv2d(1, 2, 3), strong(), default_phi=0.3), nn.ReLU())
+    nets.append(HyperNetwork(nn.Conv2d(2, 1, 1), strong(), default_phi=0.7))
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), nets, weight=1.0)
+    value = loss(nets(X), LABEL)
+    torch.testing.assert_close(value, squares(nets[0], 0.3) + squares(nets[2], 0.7))  # type: ignore[arg-type]
+
+
+def test_shrinks_the_weights() -> None:
+    net = hypernetwork()
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.02)
+    values = []
+    for phi in (0.3, 0.3, 0.3, 0.3):
+        optimizer.zero_grad()
+        value = loss(net(X, phi=phi), LABEL)
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert values == sorted(values, reverse=True) and values[-1] < 0.9 * values[0]
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(ValueError, match="Conv2d has no weight generator"):
+        GeneratedWeightPenalty(nn.MSELoss(), nn.Conv2d(1, 1, 1))
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="0 or more"):
+            GeneratedWeightPenalty(nn.MSELoss(), hypernetwork(), weight=weight)
+
+
+def test_in_a_trainer_of_monai() -> None:
+    net = HyperNetwork(nn.Conv2d(1, 1, 3), strong(), default_phi=0.3)
+    expected = squares(net, 0.3)
+    loss = GeneratedWeightPenalty(nn.MSELoss(), net, weight=1e6)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[{"image": X, "label": LABEL}],
+        network=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=1e-9),
+        loss_function=loss,
+    )
+    trainer.run()
+    assert float(trainer.state.output[0]["loss"]) == pytest.approx(1e6 * float(expected.detach()), rel=1e-4)
