@@ -1,5 +1,22 @@
 """φ-networks: ordinary networks whose internal resizing goes by a continuous factor."""
 
-from monai_hyperscale.networks.nets import ScaleSpaceNetwork, ScaleSpaceUNet
+from monai_hyperscale.networks.nets import (
+    ScaleSpaceFPN,
+    ScaleSpaceNetwork,
+    ScaleSpacePSPNet,
+    ScaleSpaceResidualUNet,
+    ScaleSpaceSEUNet,
+    ScaleSpaceUNet,
+)
+from monai_hyperscale.networks.rescalable import RescalableNetwork, rescalable
 
-__all__ = ["ScaleSpaceNetwork", "ScaleSpaceUNet"]
+__all__ = [
+    "RescalableNetwork",
+    "ScaleSpaceFPN",
+    "ScaleSpaceNetwork",
+    "ScaleSpacePSPNet",
+    "ScaleSpaceResidualUNet",
+    "ScaleSpaceSEUNet",
+    "ScaleSpaceUNet",
+    "rescalable",
+]

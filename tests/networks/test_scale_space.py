@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.networks import ScaleSpaceNetwork
-from monai_hyperscale.networks.layers import VariableResize, current_factor, rescaling_factor
+from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+from monai_hyperscale.networks import ScaleSpaceNetwork, ScaleSpaceUNet
+from monai_hyperscale.networks.layers import (
+    VariableResize,
+    as_factors,
+    current_factor,
+    rescaled_size,
+    rescaling_factor,
+    resize_maps,
+)
+from monai_hyperscale.search import count_flops
 
 
 class Nested(nn.Module):
@@ -78,3 +90,128 @@ def test_outer_factor_comes_back() -> None:
             with pytest.raises(PhiError, match="level 2"):
                 current_factor(2)
         assert current_factor(3) == 0.5
+
+
+class Sees(nn.Module):
+    """Notes the sizes at which it is called, and returns what ``output`` makes of its maps."""
+
+    def __init__(self, output: Any = None) -> None:
+        super().__init__()
+        self.resize = VariableResize(2, level=0)
+        self.again = VariableResize(2, level=1)
+        self.sizes: list[tuple[int, ...]] = []
+        self.output = output
+
+    def forward(self, x: torch.Tensor) -> Any:
+        maps = self.resize(x)
+        self.sizes = [tuple(value.shape[2:]) for value in (x, maps, self.again(maps))]
+        return maps if self.output is None else self.output(maps)
+
+
+@pytest.mark.parametrize(
+    ("phi", "factors"),
+    [
+        (0.0, (0.0, 0.0, 0.0)),
+        (0.1, (0.2, 0.1, 0.1)),
+        (0.37, (0.74, 0.37, 0.37)),
+        (0.5, (1.0, 0.5, 0.5)),
+        (0.8, (1.0, 0.8, 0.8)),
+        (1.0, (1.0, 1.0, 1.0)),
+        ([0.3, 0.2, 0.9], (0.3, 0.2, 0.9)),
+        ([0.25], (0.5, 0.25, 0.25)),
+    ],
+)
+def test_input_factor(phi: Any, factors: tuple[float, ...]) -> None:
+    body = Sees()
+    network = ScaleSpaceNetwork(body, rescale_input=True)
+    assert network.levels == 3 and network.rescale_input
+    assert network.per_level(phi) == factors
+    assert network.factors(phi) == as_factors(phi)  # one stays one, as the generator's context
+    x = torch.randn(2, 1, 40, 23)
+    assert network(x, phi=phi).shape == x.shape
+    expected = [(40, 23)]
+    for factor in factors:
+        expected.append(rescaled_size(expected[-1], factor))
+    assert body.sizes == expected[1:]
+    plain: Any = network.fold(phi)
+    torch.testing.assert_close(plain(x), network(x, phi=phi), atol=0, rtol=0)
+    assert plain.body.sizes == expected[1:]
+
+
+def test_factors_without_one_for_the_input() -> None:
+    network = ScaleSpaceNetwork(Sees())
+    assert network.levels == 2 and not network.rescale_input
+    assert network.per_level(0.1) == (0.1, 0.1) and network.per_level([0.1, 0.2]) == (0.1, 0.2)
+    for count in (3, 4):
+        with pytest.raises(PhiError, match="2, one per level"):
+            network.factors([0.5] * count)
+    with pytest.raises(PhiError, match="3, one per level"):
+        ScaleSpaceNetwork(Sees(), rescale_input=True).per_level([0.5, 0.5])
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_rescaled_input_is_resizing_around_the_network(spatial_dims: int, mode: str) -> None:
+    options: dict[str, Any] = {"features": (4, 4, 4), "mode": mode}
+    rescaling = ScaleSpaceUNet(spatial_dims, 2, 3, rescale_input=True, **options).eval()
+    network = ScaleSpaceUNet(spatial_dims, 2, 3, **options).eval()
+    network.load_state_dict(rescaling.state_dict())  # the same keys
+    torch_mode: dict[str, Any] = {"mode": "nearest-exact"}
+    if mode == "linear":
+        torch_mode = {"mode": "bilinear" if spatial_dims == 2 else "trilinear", "align_corners": False}
+    x = torch.randn((2, 2, 23, 18, 11)[: 2 + spatial_dims])
+    with torch.no_grad():
+        for first, others in ((0.3, [0.4, 0.6]), (0.0, [0.2, 0.2]), (0.61, [0.5, 0.5])):
+            small = F.interpolate(x, size=rescaled_size(x.shape[2:], first), **torch_mode)
+            expected = F.interpolate(network(small, phi=others), size=x.shape[2:], **torch_mode)
+            torch.testing.assert_close(rescaling(x, phi=[first, *others]), expected, atol=1e-6, rtol=0)
+        for phi in (0.5, 0.8, 1.0):  # the whole image
+            torch.testing.assert_close(rescaling(x, phi=phi), network(x, phi=phi), atol=0, rtol=0)
+
+
+def test_rescaled_input_moves_the_cost() -> None:
+    x = torch.zeros(1, 1, 96, 96)
+    ratios = []
+    for rescale_input in (False, True):
+        network = ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8, 8, 8), rescale_input=rescale_input)
+        ratios.append(count_flops(network.fold(0.1), x) / count_flops(network.fold(0.5), x))
+    assert ratios[0] > 0.6  # the first level dominates, whatever φ is
+    assert ratios[1] == pytest.approx(ratios[0] * (19 / 96) ** 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("output", "shapes"),
+    [
+        (lambda maps: [maps, maps[..., :1, :1]], [(2, 3, 13, 8)] * 2),  # deep supervision
+        (lambda maps: torch.stack([maps, maps + 1, maps], dim=1), [(2, 3, 3, 13, 8)]),  # as DynUNet stacks it
+        (lambda maps: maps.mean(dim=(2, 3)), [(2, 3)]),  # class scores
+    ],
+)
+def test_outputs_of_every_kind_come_back_to_the_image(output: Any, shapes: list[tuple[int, ...]]) -> None:
+    x = torch.randn(2, 3, 13, 8)
+    network = ScaleSpaceNetwork(Sees(output), rescale_input=True)
+    for y in (network(x, phi=0.2), network.fold(0.2)(x)):
+        assert [tuple(maps.shape) for maps in ([y] if isinstance(y, torch.Tensor) else y)] == shapes
+
+
+def test_stacked_maps_are_resized_each_by_itself() -> None:
+    maps = torch.randn(2, 4, 3, 5, 6)
+    image = torch.zeros(2, 1, 11, 9)
+    y = resize_maps(maps, image, "bilinear")
+    for index in range(4):
+        torch.testing.assert_close(y[:, index], resize_maps(maps[:, index], image, "bilinear"), atol=1e-6, rtol=0)
+
+
+def test_rescaled_input_and_a_hypernetwork() -> None:
+    network = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4), rescale_input=True)
+    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0)).eval()
+    x = torch.randn(1, 1, 23, 18)
+    with torch.no_grad():
+        assert net.context(net.primary.factors(0.2)).tolist() == pytest.approx([0.2])
+        y = net(x, phi=0.2)
+        torch.testing.assert_close(net.fold(0.2)(x), y, atol=1e-6, rtol=0)
+        # The same weights with the same factors, named one by one.
+        weights = net.fold(0.2).state_dict()
+        plain: Any = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4), rescale_input=True).eval()
+        plain.load_state_dict({name: value for name, value in weights.items()})
+        torch.testing.assert_close(plain(x, phi=[0.4, 0.2, 0.2]), y, atol=1e-5, rtol=0)

@@ -19,11 +19,17 @@ class TestScaleSpaceUNet(PhiNetworkTests):
         return ScaleSpaceUNet(spatial_dims, self.in_channels, 3, features=(8, 8, 8, 8, 8))
 
 
+class TestRescaledInput(PhiNetworkTests):
+    def network(self, spatial_dims: int) -> nn.Module:
+        return ScaleSpaceUNet(spatial_dims, self.in_channels, 3, features=(8, 8, 8), rescale_input=True)
+
+
 class TestWithoutNormalization(PhiNetworkTests):
     """As in the paper; with nearest resizing, three convolutions and another rounding besides."""
 
     # The smallest map still has more than one voxel, so that every tap of a kernel sees the image.
     gradient_size = {2: (24, 24), 3: (12, 12, 12)}
+    exporters = ("torch.export",)  # torch's exporter for TorchScript knows no nearest-exact interpolation
 
     def network(self, spatial_dims: int) -> nn.Module:
         return ScaleSpaceUNet(
@@ -37,15 +43,6 @@ class TestWithoutNormalization(PhiNetworkTests):
             mode="nearest",
             rounding="ceil",
         )
-
-    @both_dimensions
-    @pytest.mark.parametrize("exporter", ["torch.export", "torchscript"])
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-    @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-    def test_onnx(self, spatial_dims: int, exporter: str, tmp_path: Any) -> None:
-        if exporter == "torchscript":
-            pytest.skip("the TorchScript exporter of torch knows no nearest-exact interpolation")
-        super().test_onnx(spatial_dims, exporter, tmp_path)
 
 
 class HalvingUNet(nn.Module):

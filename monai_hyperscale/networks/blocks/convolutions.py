@@ -1,17 +1,17 @@
-"""The convolution stage of the SSHN U-Net."""
+"""The convolution stage of the SSHN U-Net, and how its convolutions start."""
 
 from __future__ import annotations
 
 from typing import Optional, Union
 
-import torch
 import torch.nn as nn
 from monai.networks.layers.factories import Conv
 from monai.networks.layers.utils import get_act_layer, get_dropout_layer
+from torch.nn.modules.conv import _ConvNd
 
 from monai_hyperscale.networks.layers.norm import normalization
 
-__all__ = ["ConvolutionStage"]
+__all__ = ["ConvolutionStage", "initialize"]
 
 
 class ConvolutionStage(nn.Sequential):
@@ -48,7 +48,7 @@ class ConvolutionStage(nn.Sequential):
         for index in range(convolutions):
             channels = in_channels if index == 0 else out_channels
             conv = Conv[Conv.CONV, spatial_dims](channels, out_channels, kernel_size, padding=kernel_size // 2)
-            _initialize(conv)
+            initialize(conv)
             self.add_module(f"conv{index}", conv)
             if norm is not None:
                 self.add_module(f"norm{index}", normalization(norm, out_channels))
@@ -57,9 +57,19 @@ class ConvolutionStage(nn.Sequential):
                 self.add_module(f"dropout{index}", get_dropout_layer(dropout, dropout_dim=spatial_dims))
 
 
-def _initialize(conv: nn.Module) -> None:
-    # Kaiming as the paper says; torch's own default shrinks the signal when there is no normalisation.
-    weight, bias = conv.weight, conv.bias
-    assert isinstance(weight, torch.Tensor) and isinstance(bias, torch.Tensor)
-    nn.init.kaiming_normal_(weight, a=0.01, nonlinearity="leaky_relu")
-    nn.init.zeros_(bias)
+def initialize(module: nn.Module) -> None:
+    """Initialise the convolutions of ``module`` as the paper says: Kaiming, zero biases (SSHN section 3).
+
+    Torch's own default shrinks the signal where there is no normalisation.
+
+    Example:
+        >>> conv = nn.Conv2d(1, 8, 3)
+        >>> initialize(conv)
+        >>> conv.bias.abs().max().item()
+        0.0
+    """
+    for conv in module.modules():
+        if isinstance(conv, _ConvNd):
+            nn.init.kaiming_normal_(conv.weight, a=0.01, nonlinearity="leaky_relu")
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)

@@ -1,8 +1,8 @@
 """Layers that depend on the rescaling factor φ."""
 
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor, current_factor, rescaling_factor
-from monai_hyperscale.networks.layers.norm import normalization
-from monai_hyperscale.networks.layers.resize import VariableResize, rescaled_size, resize_like
+from monai_hyperscale.networks.layers.norm import normalization, normalization_name
+from monai_hyperscale.networks.layers.resize import VariableResize, rescaled_size, resize_like, resize_maps
 
 __all__ = [
     "Phi",
@@ -11,7 +11,9 @@ __all__ = [
     "check_factor",
     "current_factor",
     "normalization",
+    "normalization_name",
     "rescaled_size",
     "rescaling_factor",
     "resize_like",
+    "resize_maps",
 ]

@@ -7,9 +7,10 @@ from typing import Optional, Union
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from monai.networks.layers.factories import split_args
+from monai.networks.layers.factories import Norm, split_args
+from monai.networks.layers.utils import get_norm_layer
 
-__all__ = ["GuardedGroupNorm", "normalization"]
+__all__ = ["GuardedGroupNorm", "normalization", "normalization_name"]
 
 
 class GuardedGroupNorm(nn.GroupNorm):
@@ -37,24 +38,30 @@ class GuardedGroupNorm(nn.GroupNorm):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
 
-def normalization(norm: Optional[Union[str, tuple]], channels: int) -> nn.Module:
-    """Return the normalisation layer of a φ-network.
+@Norm.factory_function("guarded_group")
+def _guarded_group(dim: int) -> type[GuardedGroupNorm]:
+    # So that MONAI's blocks, which take norms by name, can have it; the class is the same for every dimension.
+    return GuardedGroupNorm
+
+
+def normalization_name(norm: Optional[Union[str, tuple]], channels: int) -> Optional[tuple[str, dict]]:
+    """Return the normalisation of a φ-network as MONAI's blocks take it: ``(name, options)``.
 
     Args:
-        norm: ``"group"`` (groups of four channels, or as ``("group", {"num_groups": 2})`` says), ``"instance"``, or
-            ``None`` as in the paper, which names none. ``eps`` and ``affine`` may be given in the dictionary.
+        norm: see :func:`normalization`.
         channels: number of channels.
 
     Raises:
-        ValueError: for any other name. Running batch statistics mixed over φ ruin inference (SAN, Table 3), so
-            ``"batch"`` is refused.
+        ValueError: see :func:`normalization`.
 
     Example:
-        >>> normalization("group", 32).num_groups
-        8
+        >>> from monai.networks.blocks import Convolution
+        >>> norm = Convolution(2, 1, 8, norm=normalization_name("group", 8)).adn.N
+        >>> type(norm).__name__, norm.num_groups
+        ('GuardedGroupNorm', 2)
     """
     if norm is None:
-        return nn.Identity()
+        return None
     name, options = split_args(norm)
     options = dict(options)
     kind = str(name).lower()
@@ -71,4 +78,24 @@ def normalization(norm: Optional[Union[str, tuple]], channels: int) -> nn.Module
         raise ValueError(f"norm must be 'group', 'instance' or None, got {name!r}.")
     if groups < 1 or channels % groups:
         raise ValueError(f"num_groups must divide the {channels} channels of every stage, got {groups}.")
-    return GuardedGroupNorm(groups, channels, **options)
+    return "guarded_group", {"num_groups": groups, **options}
+
+
+def normalization(norm: Optional[Union[str, tuple]], channels: int) -> nn.Module:
+    """Return the normalisation layer of a φ-network.
+
+    Args:
+        norm: ``"group"`` (groups of four channels, or as ``("group", {"num_groups": 2})`` says), ``"instance"``, or
+            ``None`` as in the paper, which names none. ``eps`` and ``affine`` may be given in the dictionary.
+        channels: number of channels.
+
+    Raises:
+        ValueError: for any other name. Running batch statistics mixed over φ ruin inference (SAN, Table 3), so
+            ``"batch"`` is refused.
+
+    Example:
+        >>> normalization("group", 32).num_groups
+        8
+    """
+    named = normalization_name(norm, channels)
+    return nn.Identity() if named is None else get_norm_layer(named, channels=channels)

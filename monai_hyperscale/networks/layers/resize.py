@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from monai_hyperscale.networks.layers.factor import check_factor, current_factor
 
-__all__ = ["ROUNDINGS", "VariableResize", "interpolation_mode", "rescaled_size", "resize_like"]
+__all__ = ["ROUNDINGS", "VariableResize", "interpolation_mode", "rescaled_size", "resize_like", "resize_maps"]
 
 ROUNDINGS = ("nearest", "ceil", "floor")
 
@@ -113,6 +113,28 @@ def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Te
     return _interpolate(x, list(reference.shape[2:]), mode)
 
 
+def resize_maps(maps: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:
+    """Resize a network's output to the spatial size of its input image.
+
+    Args:
+        maps: (B, C, *sizes), or (B, K, C, *sizes) as deep supervision stacks them. What has no spatial axes, such as
+            class scores (B, C), is returned as it is.
+        image: the image (B, C', *target sizes).
+        mode: torch's name of the interpolation, see :func:`interpolation_mode`.
+
+    Example:
+        >>> resize_maps(torch.zeros(2, 4, 3, 5, 5), torch.zeros(2, 1, 11, 7), "bilinear").shape
+        torch.Size([2, 4, 3, 11, 7])
+    """
+    size = list(image.shape[2:])
+    leading = maps.dim() - len(size)
+    if leading < 2:
+        return maps
+    if leading == 2:
+        return _interpolate(maps, size, mode)
+    return _interpolate(maps.flatten(1, leading - 1), size, mode).reshape(list(maps.shape[:leading]) + size)
+
+
 class VariableResize(nn.Module):
     """Down-sample feature maps by the factor φ in force when it is called.
 
@@ -139,6 +161,7 @@ class VariableResize(nn.Module):
         super().__init__()
         if rounding not in ROUNDINGS:
             raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
+        self.spatial_dims = spatial_dims
         self.mode = interpolation_mode(mode, spatial_dims)
         self.level = level
         self.rounding = rounding

@@ -1,36 +1,95 @@
-"""The base of every φ-network: enters the factor, and folds to a plain network."""
+"""The base of every φ-network: enters the factors, rescales the input on request, and folds to a plain network."""
 
 from __future__ import annotations
 
 import copy
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn as nn
 
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, rescaling_factor
-from monai_hyperscale.networks.layers.resize import VariableResize
+from monai_hyperscale.networks.layers.resize import VariableResize, resize_maps
 
-__all__ = ["ScaleSpaceNetwork"]
+__all__ = ["RescaledInput", "ScaleSpaceNetwork"]
+
+
+class RescaledInput(nn.Module):
+    """A network that sees the image at another size, with its logits resized to the size of the image.
+
+    What :meth:`ScaleSpaceNetwork.fold` returns where the input has a factor of its own. Logits may be one map, a list
+    of maps, or maps stacked along axis 1; what has no spatial axes (class scores) is left as it is.
+
+    Args:
+        resize: the layer that resizes the image.
+        body: the network.
+
+    Example:
+        >>> import torch
+        >>> from monai_hyperscale.networks.layers import VariableResize
+        >>> resize = VariableResize(spatial_dims=2)
+        >>> resize.fix(0.5)
+        >>> RescaledInput(resize, nn.Conv2d(1, 3, 1))(torch.zeros(1, 1, 31, 17)).shape
+        torch.Size([1, 3, 31, 17])
+    """
+
+    def __init__(self, resize: VariableResize, body: nn.Module) -> None:
+        super().__init__()
+        self.resize = resize
+        self.body = body
+
+    # No annotations: TorchScript then finds out by itself whether the body returns one map or a list of them.
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        """Map images (B, C, *sizes) to what the body returns, at the size of the images."""
+        y = self.body(self.resize(x))
+        if isinstance(y, torch.Tensor):
+            return resize_maps(y, x, self.resize.mode)
+        return [resize_maps(maps, x, self.resize.mode) for maps in y]
 
 
 class ScaleSpaceNetwork(nn.Module):
     """A network f_φ whose :class:`VariableResize` layers take their factor from ``forward``'s ``phi``.
 
+    φ may name one factor per level (SSHN C.2). ``rescale_input`` adds a level 0 in front of them: the image itself is
+    rescaled before the first stage, and the logits are resized to the image's size at the end. This moves the cost of
+    the first stage, which dominates that of a uniform network, and costs detail. Displacement fields in voxels would
+    have to be rescaled in value too: not for registration.
+
     Args:
         body: the network; its resize layers are found wherever they are nested.
+        rescale_input: whether the input has a factor of its own. φ = (φ_input, φ_0, …) then, and ``levels`` is one
+            more. One φ alone gives the input min(1, 2φ): all of it at ordinary halving and above, less below.
 
     Raises:
         ValueError: if ``body`` has no resize layer, so that φ would do nothing.
+
+    Example:
+        >>> import torch
+        >>> from monai_hyperscale.networks.layers import VariableResize
+        >>> net = ScaleSpaceNetwork(nn.Sequential(VariableResize(2), VariableResize(2, level=1)), rescale_input=True)
+        >>> net.levels, net.per_level(0.25)
+        (3, (0.5, 0.25, 0.25))
     """
 
-    def __init__(self, body: nn.Module) -> None:
+    def __init__(self, body: nn.Module, rescale_input: bool = False) -> None:
         super().__init__()
-        self.body = body
-        self.levels = 1 + max((layer.level for layer in self._resizes(body)), default=-1)
-        if self.levels == 0:
+        resizes = self._resizes(body)
+        if not resizes:
             raise ValueError(f"{type(body).__name__} has no VariableResize layer, so phi would have no effect.")
+        self.body = body
+        self.input_resize: Optional[VariableResize] = None
+        if rescale_input:
+            # As the network's first level is resized. It has no weights, so the state dict is the same either way.
+            first = resizes[0]
+            mode = "nearest" if "nearest" in first.mode else "linear"
+            self.input_resize = VariableResize(first.spatial_dims, 0, mode, first.rounding)
+        self.levels = 1 + max(layer.level for layer in resizes) + self.rescale_input
+
+    @property
+    def rescale_input(self) -> bool:
+        """Whether level 0 is the input itself."""
+        return self.input_resize is not None
 
     @staticmethod
     def _resizes(module: nn.Module) -> list[VariableResize]:
@@ -47,7 +106,21 @@ class ScaleSpaceNetwork(nn.Module):
             raise PhiError(f"phi must be one factor or {self.levels}, one per level; got {len(factors)}.")
         return factors
 
-    def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
+    def per_level(self, phi: Phi) -> tuple[float, ...]:
+        """Return the factor of each of the network's ``levels``, which one φ alone stands for.
+
+        Raises:
+            PhiError: if φ is not valid.
+        """
+        factors = self.factors(phi)
+        if len(factors) == self.levels:
+            return factors
+        (factor,) = factors
+        if self.rescale_input:
+            return (min(1.0, 2 * factor), *[factor] * (self.levels - 1))
+        return (factor,) * self.levels
+
+    def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> Any:
         """Run the network at ``phi``.
 
         Args:
@@ -59,8 +132,15 @@ class ScaleSpaceNetwork(nn.Module):
         """
         if phi is None:
             raise PhiError("call the network with phi=..., or fold(phi) it first.")
-        with rescaling_factor(self.factors(phi)):
-            return self.body(x)
+        factors = self.per_level(phi)
+        if self.input_resize is None:
+            with rescaling_factor(factors):
+                return self.body(x)
+        with rescaling_factor(factors[:1]):
+            small = self.input_resize(x)
+        with rescaling_factor(factors[1:]):
+            y = self.body(small)
+        return _at_size_of(y, x, self.input_resize.mode)
 
     def fold(self, phi: Phi) -> nn.Module:
         """Return a plain copy of the network that always runs at ``phi``, ready for TorchScript and ONNX.
@@ -68,8 +148,18 @@ class ScaleSpaceNetwork(nn.Module):
         Raises:
             PhiError: if ``phi`` is not valid.
         """
-        factors = self.factors(phi)
+        factors = self.per_level(phi)
         plain = copy.deepcopy(self.body)
         for layer in self._resizes(plain):
-            layer.fix(factors[layer.level] if len(factors) > 1 else factors[0])
-        return plain
+            layer.fix(factors[layer.level + self.rescale_input])
+        if self.input_resize is None:
+            return plain
+        resize = copy.deepcopy(self.input_resize)
+        resize.fix(factors[0])
+        return RescaledInput(resize, plain)
+
+
+def _at_size_of(y: Any, x: torch.Tensor, mode: str) -> Any:
+    if isinstance(y, torch.Tensor):
+        return resize_maps(y, x, mode)
+    return [resize_maps(maps, x, mode) for maps in y]

@@ -3,66 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Optional, Union
 
-import torch
-import torch.nn as nn
-from monai.networks.layers.factories import Conv
-
 from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
-from monai_hyperscale.networks.layers.resize import VariableResize, interpolation_mode, resize_like
-from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
+from monai_hyperscale.networks.nets.encoder_decoder import EncoderDecoder, check_stages
 
 __all__ = ["ScaleSpaceUNet"]
 
 
-class _UNetBody(nn.Module):
-    """Encoder, decoder and final convolution; the factor is known to the resize layers only."""
-
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        features: Sequence[int],
-        decoder_features: Sequence[int],
-        mode: str,
-        rounding: str,
-        options: dict,
-    ) -> None:
-        super().__init__()
-        self.mode = interpolation_mode(mode, spatial_dims)
-        self.encoder = nn.ModuleList()
-        self.down = nn.ModuleList()
-        self.decoder = nn.ModuleList()
-        channels = in_channels
-        for width in features:
-            self.encoder.append(ConvolutionStage(spatial_dims, channels, width, **options))
-            channels = width
-        for level in range(len(features) - 1):
-            self.down.append(VariableResize(spatial_dims, level, mode, rounding))
-        for width, skip in zip(decoder_features, reversed(features[:-1]), strict=True):
-            self.decoder.append(ConvolutionStage(spatial_dims, channels + skip, width, **options))
-            channels = width
-        self.final = Conv[Conv.CONV, spatial_dims](channels, out_channels, kernel_size=1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # An inner loop finds the resize layer of a stage, because TorchScript indexes no module list by a variable.
-        skips: list[torch.Tensor] = []
-        for index, stage in enumerate(self.encoder):
-            if index > 0:
-                skips.append(x)
-                for level, down in enumerate(self.down):
-                    if level == index - 1:
-                        x = down(x)
-            x = stage(x)
-        for stage in self.decoder:
-            skip = skips.pop()
-            x = stage(torch.cat([resize_like(x, skip, self.mode), skip], dim=1))
-        return self.final(x)
-
-
-class ScaleSpaceUNet(ScaleSpaceNetwork):
+class ScaleSpaceUNet(EncoderDecoder):
     """SSHN's primary network: a U-Net that down-samples by φ at every level and takes any input size.
 
     Up-sampling goes to the size of the skip connection, so sizes need not divide by anything and nothing is padded.
@@ -83,6 +33,8 @@ class ScaleSpaceUNet(ScaleSpaceNetwork):
         dropout: probability, or MONAI's ``(name, options)``.
         mode: ``linear`` or ``nearest`` resizing.
         rounding: rounding of ``φ·n``: ``nearest``, ``ceil`` or ``floor``.
+        rescale_input: whether the image itself is rescaled first, by a factor of its own: see
+            :class:`ScaleSpaceNetwork`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -109,32 +61,26 @@ class ScaleSpaceUNet(ScaleSpaceNetwork):
         dropout: Optional[Union[float, str, tuple]] = None,
         mode: str = "linear",
         rounding: str = "nearest",
+        rescale_input: bool = False,
     ) -> None:
-        if spatial_dims not in (1, 2, 3):
-            raise ValueError(f"spatial_dims must be 1, 2 or 3, got {spatial_dims!r}.")
-        if len(features) < 2 or min(features) < 1:
-            raise ValueError(f"features needs at least two stages of at least one channel, got {tuple(features)}.")
-        if decoder_features is None:
-            decoder_features = tuple(reversed(features[:-1]))
-        if len(decoder_features) != len(features) - 1 or min(decoder_features) < 1:
-            raise ValueError(
-                f"decoder_features must name {len(features) - 1} stages of at least one channel, one stage fewer than "
-                f"features, got {tuple(decoder_features)}."
-            )
-        if convolutions < 1 or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"convolutions must be at least 1 and kernel_size odd, got {convolutions} and {kernel_size}."
-            )
-        options = {
-            "convolutions": convolutions,
-            "kernel_size": kernel_size,
-            "norm": norm,
-            "act": act,
-            "dropout": dropout,
-        }
-        super().__init__(
-            _UNetBody(spatial_dims, in_channels, out_channels, features, decoder_features, mode, rounding, options)
+        check_stages(spatial_dims, features, convolutions, kernel_size)
+        stage = partial(
+            ConvolutionStage,
+            spatial_dims,
+            convolutions=convolutions,
+            kernel_size=kernel_size,
+            norm=norm,
+            act=act,
+            dropout=dropout,
         )
-        self.spatial_dims = spatial_dims
-        self.in_channels = in_channels
-        self.out_channels = out_channels
+        super().__init__(
+            spatial_dims,
+            in_channels,
+            out_channels,
+            features,
+            decoder_features,
+            mode,
+            rounding,
+            rescale_input,
+            encoder_stage=stage,
+        )

@@ -1,0 +1,76 @@
+"""Residual and squeeze-and-excitation stages against their formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from monai_hyperscale.networks.blocks import ConvolutionStage, PyramidPoolingStage, ResidualStage, SqueezeExciteStage
+from tests.networks.network_tests import both_dimensions
+
+STAGES: list[Any] = [ConvolutionStage, ResidualStage, SqueezeExciteStage, PyramidPoolingStage]
+
+
+@both_dimensions
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("convolutions", [1, 3])
+def test_stages_keep_the_size_down_to_one_voxel(stage: Any, spatial_dims: int, convolutions: int) -> None:
+    for norm in ("group", "instance", None):
+        block = stage(spatial_dims, 3, 8, convolutions=convolutions, norm=norm).train()
+        for sizes in ((1, 1, 1), (7, 1, 5)):
+            y = block(torch.randn((1, 3, *sizes)[: 2 + spatial_dims]))
+            assert y.shape == (1, 8, *sizes)[: 2 + spatial_dims]
+            y.square().sum().backward()
+            assert y.isfinite().all() and all(p.grad.isfinite().all() for p in block.parameters())
+
+
+@both_dimensions
+@pytest.mark.parametrize("in_channels", [3, 8])
+@pytest.mark.parametrize("norm", ["group", None])
+def test_residual_stage(spatial_dims: int, in_channels: int, norm: Any) -> None:
+    block = ResidualStage(spatial_dims, in_channels, 8, norm=norm)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    state = block.state_dict()
+    conv = F.conv2d if spatial_dims == 2 else F.conv3d
+    x = torch.randn((2, in_channels, 5, 7, 3)[: 2 + spatial_dims])
+    y = x
+    for unit in ("conv.unit0", "conv.unit1"):
+        y = conv(y, state[f"{unit}.conv.weight"], state[f"{unit}.conv.bias"], padding=1)
+        if norm == "group":
+            y = F.group_norm(y, 2, state[f"{unit}.adn.N.weight"], state[f"{unit}.adn.N.bias"])
+        y = F.leaky_relu(y, 0.01)
+    shortcut = x if in_channels == 8 else conv(x, state["residual.weight"], state["residual.bias"])
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), y + shortcut, atol=1e-5, rtol=1e-5)
+
+
+@both_dimensions
+def test_squeeze_excite_stage(spatial_dims: int) -> None:
+    block = SqueezeExciteStage(spatial_dims, 3, 8, act="relu", reduction=4)
+    plain = ConvolutionStage(spatial_dims, 3, 8, act="relu")
+    missing = plain.load_state_dict(block.state_dict(), strict=False)
+    assert not missing.missing_keys
+    layers = [(layer.weight, layer.bias) for layer in block.modules() if isinstance(layer, nn.Linear)]
+    assert [tuple(weight.shape) for weight, _ in layers] == [(2, 8), (8, 2)]
+    x = torch.randn((2, 3, 5, 7, 3)[: 2 + spatial_dims])
+    with torch.no_grad():
+        maps = plain(x)
+        means = maps.flatten(2).mean(dim=2)
+        gates = torch.sigmoid(F.linear(F.relu(F.linear(means, *layers[0])), *layers[1]))
+        expected = maps * gates.reshape(2, 8, *[1] * spatial_dims)
+        assert gates.std() > 1e-3
+        torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_convolutions_start_as_the_paper_says(stage: Any) -> None:
+    convolutions = [module for module in stage(2, 8, 64).modules() if isinstance(module, nn.Conv2d)]
+    for conv in convolutions:
+        assert conv.bias is not None and conv.bias.abs().max() == 0
+        fan_in = conv.weight[0].numel()
+        assert conv.weight.square().mean().item() * fan_in == pytest.approx(2, rel=0.3)

@@ -1,0 +1,156 @@
+"""The architectures of SSHN C.1: what they have in common, and the U-Nets' order of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+from monai_hyperscale.networks import (
+    ScaleSpaceFPN,
+    ScaleSpacePSPNet,
+    ScaleSpaceResidualUNet,
+    ScaleSpaceSEUNet,
+    ScaleSpaceUNet,
+)
+from tests.networks.network_tests import PhiNetworkTests, both_dimensions
+
+U_NETS: list[Any] = [ScaleSpaceUNet, ScaleSpaceResidualUNet, ScaleSpaceSEUNet, ScaleSpacePSPNet]
+ARCHITECTURES: list[Any] = [*U_NETS, ScaleSpaceFPN]
+
+
+class TestResidualUNet(PhiNetworkTests):
+    gradient_size = {2: (24, 24), 3: (12, 12, 12)}
+
+    def network(self, spatial_dims: int) -> nn.Module:
+        return ScaleSpaceResidualUNet(spatial_dims, self.in_channels, 3, features=(4, 6, 8))
+
+
+class TestSEUNet(PhiNetworkTests):
+    gradient_size = {2: (24, 24), 3: (12, 12, 12)}
+
+    def network(self, spatial_dims: int) -> nn.Module:
+        return ScaleSpaceSEUNet(spatial_dims, self.in_channels, 3, features=(4, 6, 8))
+
+
+class TestPSPNet(PhiNetworkTests):
+    gradient_size = {2: (24, 24), 3: (12, 12, 12)}
+    exporters = ("torch.export",)  # the one for TorchScript wants bins that divide the size
+
+    def network(self, spatial_dims: int) -> nn.Module:
+        return ScaleSpacePSPNet(spatial_dims, self.in_channels, 3, features=(4, 6, 8), bins=(1, 3))
+
+
+def halving(body: Any, x: torch.Tensor) -> torch.Tensor:
+    """Run the stages of a U-Net with average pooling and doubling, as U-Nets do."""
+    pool: Any = F.avg_pool2d if x.dim() == 4 else F.avg_pool3d
+    mode = "bilinear" if x.dim() == 4 else "trilinear"
+    skips = []
+    for stage in body.encoder[:-1]:
+        skips.append(stage(x))
+        x = pool(skips[-1], 2)
+    x = body.encoder[-1](x)
+    for stage, skip in zip(body.decoder, reversed(skips), strict=True):
+        x = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
+        x = stage(torch.cat([x, skip], dim=1))
+    return body.final(x)
+
+
+@both_dimensions
+@pytest.mark.parametrize("architecture", U_NETS)
+def test_half_is_ordinary_halving(architecture: Any, spatial_dims: int) -> None:
+    network = architecture(spatial_dims, 1, 3, features=(8, 4, 8), decoder_features=(6, 4)).eval()
+    x = torch.randn((2, 1, 16, 8, 24)[: 2 + spatial_dims])
+    with torch.no_grad():
+        torch.testing.assert_close(network(x, phi=0.5), halving(network.body, x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm": "instance", "act": "relu"},
+        {"norm": ("group", {"num_groups": 1}), "act": ("elu", {"alpha": 0.5}), "kernel_size": 5, "convolutions": 1},
+        {"norm": None, "mode": "nearest", "rounding": "floor", "convolutions": 3, "rescale_input": True},
+    ],
+    ids=str,
+)
+def test_options(architecture: Any, options: dict) -> None:
+    network = architecture(2, 1, 2, features=(4, 8), **options).train()
+    for phi in (0, 0.3):
+        for sizes in ((1, 1), (5, 7)):
+            y = network(torch.randn(1, 1, *sizes), phi=phi)
+            y.sum().backward()
+            assert y.isfinite().all() and y.shape == (1, 2, *sizes)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_dropout_is_active_in_training_only(architecture: Any) -> None:
+    network = architecture(2, 1, 2, features=(8, 8), dropout=0.5)
+    x = torch.randn(1, 1, 9, 9)
+    with torch.no_grad():
+        assert (network(x, phi=0.5) - network(x, phi=0.5)).abs().max() > 1e-3
+        network.eval()
+        torch.testing.assert_close(network(x, phi=0.5), network(x, phi=0.5), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_one_dimension(architecture: Any) -> None:
+    assert architecture(1, 1, 2, features=(4, 4))(torch.randn(2, 1, 13), phi=0.3).shape == (2, 2, 13)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_defaults(architecture: Any) -> None:
+    network = architecture(2, 3, 4)
+    assert network.levels == 4 and not network.rescale_input
+    assert (network.spatial_dims, network.in_channels, network.out_channels) == (2, 3, 4)
+    assert architecture(2, 3, 4, features=(4, 4), rescale_input=True).levels == 2
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"spatial_dims": 4}, "spatial_dims"),
+        ({"features": (8,)}, "features"),
+        ({"features": (8, 0)}, "features"),
+        ({"decoder_features": 0}, "decoder_features"),
+        ({"convolutions": 0}, "convolutions"),
+        ({"kernel_size": 2}, "kernel_size"),
+        ({"mode": "cubic"}, "mode"),
+        ({"rounding": "up"}, "rounding"),
+        ({"norm": "batch"}, "batch"),
+        ({"norm": "layer"}, "norm"),
+        ({"features": (6, 6), "norm": ("group", {"num_groups": 4})}, "num_groups"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(architecture: Any, options: dict, message: str) -> None:
+    arguments: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": (8, 8), **options}
+    if "decoder_features" in options and architecture is not ScaleSpaceFPN:
+        arguments["decoder_features"] = (options["decoder_features"],)
+    with pytest.raises(ValueError, match=message):
+        architecture(**arguments)
+
+
+def test_bad_arguments_of_their_own() -> None:
+    with pytest.raises(ValueError, match="reduction"):
+        ScaleSpaceSEUNet(2, 1, 2, features=(8, 4), reduction=5)
+    with pytest.raises(ValueError, match="bins"):
+        ScaleSpacePSPNet(2, 1, 2, features=(8, 4), bins=(1, 0))
+    with pytest.raises(ValueError, match="decoder_features must be one number"):
+        ScaleSpaceFPN(2, 1, 2, features=(8, 4), decoder_features=(8,))  # type: ignore[arg-type]
+
+
+def test_squeeze_and_excitation_is_generated_on_request() -> None:
+    network = ScaleSpaceSEUNet(2, 1, 2, features=(4, 4))
+    select = ["*.weight", "*.bias"]
+    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0), select=select).eval()
+    assert any("squeeze_excite.fc" in name for name in net.generated)
+    x = torch.randn(2, 1, 9, 7)
+    with torch.no_grad():
+        torch.testing.assert_close(net.fold(0.3)(x), net(x, phi=0.3), atol=1e-5, rtol=0)
