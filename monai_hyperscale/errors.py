@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "ConversionError",
     "DatasetError",
     "GeneratedWeightError",
     "HyperscaleError",
@@ -24,6 +25,10 @@ class PhiError(HyperscaleError):
 
 class ConfigError(HyperscaleError):
     """An option of a bundle that is unknown, or whose value cannot work."""
+
+
+class ConversionError(HyperscaleError):
+    """A network that cannot be made to go by φ: the sentence names the module and the reason."""
 
 
 class DatasetError(HyperscaleError):

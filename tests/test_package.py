@@ -20,7 +20,7 @@ PUBLIC_NAMES = ROOT / "tests" / "public_names.txt"
 
 # What each part may import from the package besides itself. Layers -> blocks -> nets; hypernet knows no network;
 # data and io are below bundle and inference; the command line is on top.
-NETWORKS = {"networks", "networks.layers", "networks.blocks", "networks.nets"}
+NETWORKS = {"networks", "networks.layers", "networks.blocks", "networks.nets", "networks.conversion"}
 BELOW_BUNDLE = NETWORKS | {"errors", "hypernet", "io"}
 BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data"}
 BELOW_TRAINING = BELOW_INFERENCE | {"inference"}
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "networks.layers": {"errors"},
     "networks.blocks": {"errors", "networks.layers"},
     "networks.nets": {"errors", "networks.layers", "networks.blocks"},
+    "networks.conversion": {"errors", "io", "networks.layers", "networks.blocks", "networks.nets"},
     "networks": NETWORKS | {"errors"},
     "hypernet": {"errors"},
     "io": {"errors"},

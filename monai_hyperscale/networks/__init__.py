@@ -1,5 +1,6 @@
 """φ-networks: ordinary networks whose internal resizing goes by a continuous factor."""
 
+from monai_hyperscale.networks.conversion import RescalableNetwork, rescalable
 from monai_hyperscale.networks.nets import (
     ScaleSpaceFPN,
     ScaleSpaceNetwork,
@@ -8,7 +9,6 @@ from monai_hyperscale.networks.nets import (
     ScaleSpaceSEUNet,
     ScaleSpaceUNet,
 )
-from monai_hyperscale.networks.rescalable import RescalableNetwork, rescalable
 
 __all__ = [
     "RescalableNetwork",

@@ -1,0 +1,48 @@
+"""MONAI's networks as φ-networks: the conversion, and one file of converters per family of networks.
+
+The core is :mod:`conversion` (the walk and its register), :mod:`layers` (what takes a strided layer's place),
+:mod:`norms`, :mod:`report` and :mod:`network`; every other file registers the converters of one family.
+"""
+
+# Imported for the converters that they register.
+from monai_hyperscale.networks.conversion import (
+    attention_unet,
+    basic_unet,
+    dynunet,
+    efficientnet,
+    flexible_unet,
+    residual,
+    resnet,
+    segresnet,
+    unet,
+    vnet,
+    voxelmorph,
+)
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, keeps
+from monai_hyperscale.networks.conversion.network import RescalableNetwork, rescalable
+from monai_hyperscale.networks.conversion.report import ConversionReport, Replacement, TensorReport
+
+__all__ = [
+    "Conversion",
+    "ConversionReport",
+    "Replacement",
+    "RescalableNetwork",
+    "TensorReport",
+    "converts",
+    "keeps",
+    "rescalable",
+]
+
+FAMILIES = (
+    attention_unet,
+    basic_unet,
+    dynunet,
+    efficientnet,
+    flexible_unet,
+    residual,
+    resnet,
+    segresnet,
+    unet,
+    vnet,
+    voxelmorph,
+)

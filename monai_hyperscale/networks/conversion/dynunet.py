@@ -1,0 +1,111 @@
+"""Converters of MONAI's ``DynUNet``, the U-Net that nnU-Net plans."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetResBlock, UnetUpBlock
+from monai.networks.nets import DynUNet
+
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
+from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.layers.resize import resize_like
+
+__all__ = ["MergingUpBlock", "StagedDynUNet"]
+
+keeps(UnetBasicBlock, UnetResBlock, UnetOutBlock)
+
+
+class MergingUpBlock(nn.Module):
+    """MONAI's ``UnetUpBlock`` with the up-sampling going to the size of the skip connection.
+
+    Args:
+        transp_conv: of (x, reference).
+        conv_block: after the concatenation.
+    """
+
+    def __init__(self, transp_conv: nn.Module, conv_block: nn.Module) -> None:
+        super().__init__()
+        self.transp_conv = transp_conv
+        self.conv_block = conv_block
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Merge features (B, C, *sizes) into those of the encoder (B, C', *skip sizes)."""
+        return self.conv_block(torch.cat([self.transp_conv(x, skip), skip], dim=1))
+
+
+class StagedDynUNet(nn.Module):
+    """The stages of a ``DynUNet``, run in a loop.
+
+    MONAI nests them in skip layers that write the outputs of the supervision heads into a list they share. Here
+    ``forward`` holds them, so two threads do not meet; in evaluation, where nobody sees them, they are not computed.
+
+    Args:
+        network: whose stages, converted, are taken over under their names.
+    """
+
+    def __init__(self, network: DynUNet) -> None:
+        super().__init__()
+        self.input_block = network.input_block
+        self.downsamples = network.downsamples
+        self.bottleneck = network.bottleneck
+        self.upsamples = network.upsamples
+        self.output_block = network.output_block
+        self.deep_supervision_heads = network.deep_supervision_heads if network.deep_supervision else nn.ModuleList()
+        self.training = network.training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, *sizes) to logits (B, classes, *sizes).
+
+        With deep supervision, in training: (B, 1 + heads, classes, *sizes), the logits first, then those of the
+        supervision heads from fine to coarse, each resized to the size of the logits by nearest neighbours.
+        """
+        x = self.input_block(x)
+        skips = [x]
+        for down in self.downsamples:
+            x = down(x)
+            skips.append(x)
+        x = self.bottleneck(x)
+        coarse: list[torch.Tensor] = []
+        for index, up in enumerate(self.upsamples):
+            x = up(x, skips.pop())
+            if self.training:
+                # An inner loop finds the head of a stage, because TorchScript indexes no module list by a variable.
+                for depth, head in enumerate(self.deep_supervision_heads):
+                    if depth == len(self.upsamples) - 2 - index:
+                        coarse.append(head(x))
+        logits = self.output_block(x)
+        if len(coarse) == 0:
+            return logits
+        maps = [logits]
+        while len(coarse) > 0:
+            maps.append(resize_like(coarse.pop(), logits, "nearest-exact"))
+        return torch.stack(maps, dim=1)
+
+
+@converts(UnetUpBlock)
+def convert_up_block(module: UnetUpBlock, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Convert the transposed convolution, and the block after it."""
+    transp_conv = conversion.transposed(module.transp_conv, join(name, "transp_conv"))
+    return MergingUpBlock(transp_conv, conversion.convert(module.conv_block, join(name, "conv_block"), level))
+
+
+@converts(DynUNet)
+def convert_dynunet(module: DynUNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Give every stage whose strides are not all 1 a level, and drop the second names that skip layers give."""
+    for tensor in module.state_dict():
+        if tensor.startswith("skip_layers."):
+            conversion.report.tensors.unused[join(name, tensor)] = "a second name of a tensor that is there already"
+    del module.skip_layers
+    start = level
+    level = convert_stages(conversion, module, name, ["input_block"], level)
+    if level > start:
+        conversion.note("The output is of the size that the first stage leaves, as the original's is.")
+    level = convert_stages(
+        conversion, module.downsamples, join(name, "downsamples"), map(str, range(len(module.downsamples))), level
+    )
+    convert_stages(conversion, module, name, ["bottleneck"], level)
+    for child in ("upsamples", "output_block", "deep_supervision_heads"):
+        if hasattr(module, child):
+            conversion.convert_child(module, name, child, 0)
+    return StagedDynUNet(module)

@@ -1,0 +1,72 @@
+"""Converters of MONAI's ``ResNet``: the classifier, and the encoder that returns the features of every stage."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck, ResNetFeatures
+
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join
+from monai_hyperscale.networks.conversion.stages import convert_stages
+
+__all__ = ["PaddedShortcut"]
+
+
+class PaddedShortcut(nn.Module):
+    """MONAI's shortcut of type A: the strided map, with channels of zeros for those that it lacks.
+
+    Args:
+        pool: takes every s-th voxel.
+        channels: of the result.
+
+    Example:
+        >>> PaddedShortcut(nn.Identity(), channels=5)(torch.ones(1, 2, 3, 3)).sum(dim=(2, 3)).tolist()
+        [[9.0, 9.0, 0.0, 0.0, 0.0]]
+    """
+
+    def __init__(self, pool: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.pool = pool
+        self.channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, *sizes) to (B, channels, *rescaled sizes)."""
+        x = self.pool(x)
+        return F.pad(x, [0, 0] * (x.dim() - 2) + [0, self.channels - x.shape[1]])
+
+
+@converts(ResNetBlock, ResNetBottleneck)
+def convert_block(module: ResNetBlock | ResNetBottleneck, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Convert the children, and the shortcut of type A, which is no module but a function bound to the network."""
+    shortcut = module.downsample
+    if isinstance(shortcut, partial):
+        dims, stride = shortcut.keywords["spatial_dims"], shortcut.keywords["stride"]
+        where = join(name, "downsample")
+        pool: nn.Module = nn.Identity()
+        if stride > 1:
+            pool = conversion.convert((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[dims - 1](1, stride), where, level)
+            conversion.note("Gradients pass through the shortcuts of type A, where MONAI detaches them.")
+        del module.downsample
+        module.downsample = PaddedShortcut(pool, shortcut.keywords["planes"])
+    for child in [child for child, _ in module.named_children()]:
+        if not isinstance(module._modules[child], PaddedShortcut):
+            conversion.convert_child(module, name, child, level)
+    return module
+
+
+@converts(ResNet, ResNetFeatures)
+def convert_resnet(module: ResNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Make the first convolution, the pooling and ``layer2`` … ``layer4`` the levels, as far as they have strides."""
+    if not name and isinstance(module, ResNetFeatures):
+        conversion.returns_features = True
+    if module.no_max_pool:
+        # MONAI builds it all the same, and leaves it out.
+        module.maxpool = nn.Identity()  # type: ignore[assignment]
+    convert_stages(conversion, module, name, ["conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"], level)
+    for child in ("bn1", "act", "avgpool", "fc"):
+        if getattr(module, child) is not None:
+            conversion.convert_child(module, name, child, level)
+    return module

@@ -1,0 +1,94 @@
+"""Converters of MONAI's ``SegResNet``."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import torch
+import torch.nn as nn
+from monai.networks.blocks.segresnet_block import ResBlock
+from monai.networks.nets import SegResNet, SegResNetVAE
+
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
+from monai_hyperscale.networks.conversion.stages import convert_stages
+
+__all__ = ["ConvolvedUpSample", "MergingSegResNet"]
+
+keeps(ResBlock)
+
+
+class ConvolvedUpSample(nn.Module):
+    """A convolution, then an up-sampling to the size of a reference, under the names ``0`` and ``1``.
+
+    Args:
+        conv: of x.
+        upsample: of (x, reference).
+    """
+
+    def __init__(self, conv: nn.Module, upsample: nn.Module) -> None:
+        super().__init__()
+        self.add_module("0", conv)
+        self.add_module("1", upsample)
+
+    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
+        return getattr(self, "1")(getattr(self, "0")(x), reference)
+
+
+class MergingSegResNet(nn.Module):
+    """A ``SegResNet`` that up-samples to the sizes of its skip connections.
+
+    Args:
+        network: whose parts, converted, are taken over under their names.
+    """
+
+    def __init__(self, network: SegResNet) -> None:
+        super().__init__()
+        self.convInit = network.convInit
+        self.down_layers = network.down_layers
+        self.up_layers = network.up_layers
+        self.up_samples = network.up_samples
+        self.conv_final = network.conv_final if network.use_conv_final else nn.Identity()
+        self.dropout = network.dropout if network.dropout_prob is not None else nn.Identity()
+        self.training = network.training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, *sizes) to logits (B, classes, *sizes)."""
+        x = self.dropout(self.convInit(x))
+        skips: list[torch.Tensor] = []
+        for down in self.down_layers:
+            x = down(x)
+            skips.append(x)
+        x = skips.pop()
+        for up, layer in zip(self.up_samples, self.up_layers):  # noqa: B905 (TorchScript knows no strict)
+            skip = skips.pop()
+            x = layer(up(x, skip) + skip)
+        return self.conv_final(x)
+
+
+@converts(SegResNet)
+def convert_segresnet(module: SegResNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Make the strided convolutions the levels."""
+    down_layers = join(name, "down_layers")
+    for child in ("convInit", "up_layers", "conv_final", "dropout"):
+        if hasattr(module, child):
+            conversion.convert_child(module, name, child, level)
+    convert_stages(conversion, module.down_layers, down_layers, map(str, range(len(module.down_layers))), level)
+    for index, (conv, upsample) in enumerate(module.up_samples):
+        where = join(name, f"up_samples.{index}")
+        module.up_samples[index] = ConvolvedUpSample(
+            conversion.convert(conv, join(where, "0"), level), conversion.upsample(upsample, join(where, "1"))
+        )
+    if not module.use_conv_final:
+        for tensor in module.conv_final.state_dict():
+            unused = join(name, f"conv_final.{tensor}")
+            conversion.report.tensors.unused[unused] = "the network is built with use_conv_final=False"
+    return MergingSegResNet(module)
+
+
+@converts(SegResNetVAE)
+def refuse_segresnet_vae(module: SegResNetVAE, name: str, level: int, conversion: Conversion) -> NoReturn:
+    """Say why the variational branch cannot go by φ."""
+    raise conversion.error(
+        name, module, "its variational branch is built for images of one size; convert a SegResNet, which has none"
+    )

@@ -1,0 +1,63 @@
+"""Converter of MONAI's ``VNet``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn as nn
+from monai.networks.nets import VNet
+from monai.networks.nets.vnet import DownTransition, InputTransition, LUConv, OutputTransition, UpTransition
+
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, keeps
+from monai_hyperscale.networks.layers.resize import resize_like
+
+__all__ = ["MergingUpTransition"]
+
+keeps(InputTransition, LUConv, DownTransition, OutputTransition)
+
+_DOWN = ("down_tr32", "down_tr64", "down_tr128", "down_tr256")
+
+
+class MergingUpTransition(nn.Module):
+    """MONAI's ``UpTransition`` with the up-sampling going to the skip connection's size.
+
+    Args:
+        module: whose parts it takes over.
+        mode: torch's name of the interpolation.
+    """
+
+    def __init__(self, module: Any, mode: str) -> None:
+        super().__init__()
+        self.up_conv = module.up_conv
+        self.bn1 = module.bn1
+        self.dropout = nn.Identity() if module.dropout is None else module.dropout
+        self.dropout2 = module.dropout2
+        self.act_function1 = module.act_function1
+        self.act_function2 = module.act_function2
+        self.ops = module.ops
+        self.mode = mode
+
+    def forward(self, x: torch.Tensor, skipx: torch.Tensor) -> torch.Tensor:
+        """Merge features (B, C, *sizes) into those of the encoder (B, C', *skip sizes)."""
+        up = resize_like(self.up_conv(self.dropout(x)), skipx, self.mode)
+        merged = torch.cat([self.act_function1(self.bn1(up)), self.dropout2(skipx)], dim=1)
+        return self.act_function2(self.ops(merged) + merged)
+
+
+@converts(UpTransition)
+def convert_up_transition(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Convert everything but the transposed convolution, which the resize follows."""
+    conversion.claim(module.up_conv)
+    conversion.children(module, name, level)
+    conversion.replaced(name, module, "the same, with a resize to the skip connection's size after up_conv")
+    return MergingUpTransition(module, conversion.resize_mode)
+
+
+@converts(VNet)
+def convert_vnet(module: VNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+    """Make the four down-transitions the levels."""
+    for child, _ in list(module.named_children()):
+        depth = _DOWN.index(child) if child in _DOWN else 0
+        conversion.convert_child(module, name, child, level + depth)
+    return module

@@ -1,0 +1,107 @@
+"""The tests that every converted network passes, beside those of every φ-network: it is its original at φ = 0.5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn as nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from monai_hyperscale.errors import ConversionError
+from monai_hyperscale.networks.conversion import RescalableNetwork, rescalable
+from monai_hyperscale.search import count_flops
+from tests.networks.network_tests import ODD, PhiNetworkTests, assert_same
+
+
+class ConversionTests(PhiNetworkTests):
+    """What holds for every network made by ``rescalable``; a subclass implements :meth:`original`."""
+
+    #: Passed on to ``rescalable``.
+    norm = "refuse"
+    #: Sizes that the strides of the network divide.
+    divided: dict[int, tuple[int, ...]] = {2: (64, 32), 3: (64, 32, 32)}
+    #: Cost at φ = 0.5 over that of the original.
+    cost = 1.0
+
+    def original(self, spatial_dims: int) -> nn.Module:
+        """Return a small network of MONAI's with ``in_channels`` input channels and no dropout."""
+        raise NotImplementedError
+
+    def network(self, spatial_dims: int) -> RescalableNetwork:
+        return rescalable(self.original(spatial_dims), norm=self.norm)
+
+    def disturbed(self, spatial_dims: int) -> nn.Module:
+        """Return the original with random values in all its parameters, norms and biases included."""
+        network = self.original(spatial_dims).eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return network
+
+    def test_is_the_original_at_a_half(self, spatial_dims: int) -> None:
+        original = self.disturbed(spatial_dims)
+        before = {name: value.clone() for name, value in original.state_dict().items()}
+        network = rescalable(original, norm=self.norm)
+        x = self.images(self.divided[spatial_dims], batch=2)
+        with torch.no_grad():
+            expected = original(x) if self.norm == "refuse" else normed(original, self.norm)(x)
+            assert_same(network(x, phi=0.5), expected, 1e-4)
+        # It was copied, not changed.
+        assert all(torch.equal(value, before[name]) for name, value in original.state_dict().items())
+
+    def test_costs_what_the_original_costs(self, spatial_dims: int) -> None:
+        original, network = self.original(spatial_dims).eval(), self.network(spatial_dims)
+        x = self.images(self.divided[spatial_dims])
+        cost = count_flops(network.fold(0.5), x) / count_flops(original, x)
+        assert abs(cost - self.cost) < 0.01 and abs(cost - 1) <= 0.25
+        assert count_flops(network.fold(0.2), x) < count_flops(network.fold(0.5), x)
+
+    def test_input_factor(self, spatial_dims: int) -> None:
+        original = self.original(spatial_dims)
+        network = rescalable(original, norm=self.norm, rescale_input=True).eval()
+        plain = rescalable(original, norm=self.norm).eval()
+        assert network.levels == plain.levels + 1
+        x = self.images(ODD[spatial_dims])
+        with torch.no_grad():
+            assert_same(network(x, phi=(1.0, *[0.3] * plain.levels)), plain(x, phi=0.3), 1e-5)
+            self.check_output(x, network(x, phi=0.3))
+
+    def test_weights_carry_over(self, spatial_dims: int) -> None:
+        trained, network = self.disturbed(spatial_dims), self.network(spatial_dims)
+        state, body = trained.state_dict(), network.body.state_dict()
+        assert set(body) <= set(state)
+        report = network.load_weights_from(state)
+        assert not report.fresh
+        assert {*report.reused, *report.adapted} == set(body)
+        # Nothing of the source is passed over in silence.
+        assert set(state) == {*body, *report.unused}
+        loaded: Any = network.body.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in loaded.items())
+
+
+def normed(network: nn.Module, kind: str) -> nn.Module:
+    """Return the network with torch's own group or instance normalisation in place of batch normalisation, in place."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, _BatchNorm):
+                channels = child.num_features
+                groups = channels if kind == "instance" else max(1, channels // 4)
+                norm = nn.GroupNorm(groups, channels, eps=child.eps)
+                norm.load_state_dict({"weight": child.weight, "bias": child.bias})
+                setattr(module, name, norm)
+    return network
+
+
+def instance_normed(network: nn.Module) -> nn.Module:
+    """Return the network with torch's instance normalisation in place of batch normalisation, in place."""
+    return normed(network, "instance")
+
+
+def assert_refused(network: nn.Module, match: str, **options: Any) -> None:
+    """Check that a network is refused with one sentence that names the module and the reason."""
+    with pytest.raises(ConversionError, match=match) as raised:
+        rescalable(network, **options)
+    text = str(raised.value)
+    assert text.startswith(type(network).__name__) and "\n" not in text and text.endswith(".")
