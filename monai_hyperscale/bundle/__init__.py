@@ -1,13 +1,19 @@
-"""Bundles: where they lie, and what their trained network is."""
+"""Bundles: where they lie, what their trained network is, and the methods it was trained by."""
 
+from monai_hyperscale.bundle.architectures import ARCHITECTURES, build_primary
 from monai_hyperscale.bundle.locate import bundle_root, default_bundle, running_config
+from monai_hyperscale.bundle.methods import METHODS, method_generator
 from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings, write_metadata, write_settings
 
 __all__ = [
+    "ARCHITECTURES",
+    "METHODS",
     "ModelSettings",
     "build_network",
+    "build_primary",
     "bundle_root",
     "default_bundle",
+    "method_generator",
     "read_settings",
     "running_config",
     "write_metadata",

@@ -7,15 +7,18 @@ they belong to and how its images are prepared. Both are data: nothing in them i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from monai_hyperscale.errors import CheckpointError
-from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+import torch.nn as nn
+
+from monai_hyperscale.bundle.architectures import build_primary
+from monai_hyperscale.bundle.methods import METHODS
+from monai_hyperscale.errors import CheckpointError, first_line
+from monai_hyperscale.hypernet import HyperNetwork, build_generator, select_parameters
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.networks import ScaleSpaceUNet
 
 __all__ = ["ModelSettings", "build_network", "read_settings", "write_metadata", "write_settings"]
 
@@ -36,10 +39,16 @@ class ModelSettings:
         ct_window: least and greatest Hounsfield units that are told apart in CT channels.
         roi_size: window of sliding-window inference for images too large to go through whole, or ``None``.
         phi_range: least and greatest φ seen in training.
-        network: arguments of :class:`ScaleSpaceUNet` beyond dimensions and channels.
-        generator: arguments of :class:`MLPGenerator`.
+        network: ``name`` of the primary network, ``ScaleSpaceUNet`` by default, and its arguments beyond dimensions
+            and channels; see :func:`build_primary`.
+        generator: ``name`` of the generator, ``mlp`` by default, and its arguments; see :func:`build_generator`.
         slices: whether a 2D network runs over the axial slices of volumes.
         provenance: how the weights came about, for people.
+        method: what it was trained as: ``sshn``, or one of the baselines ``fixed``, ``stochastic`` and ``film``.
+        select: which parameters are generated, see :func:`select_parameters`. ``None``: convolutions; with the
+            generator ``film`` the norms' scales and shifts where the network has them.
+        per_level: whether φ is one factor per level, rather than one for all.
+        rescale_input: whether the input itself has a factor, which is then the first level's.
     """
 
     spatial_dims: int
@@ -54,6 +63,10 @@ class ModelSettings:
     generator: dict[str, Any] = field(default_factory=dict)
     slices: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
+    method: str = "sshn"
+    select: Optional[Union[str, tuple[str, ...]]] = None
+    per_level: bool = False
+    rescale_input: bool = False
 
     @property
     def file_dims(self) -> int:
@@ -69,6 +82,21 @@ class ModelSettings:
     def out_channels(self) -> int:
         """Channels of the logits: the background and every label up to the greatest value."""
         return 1 + max(self.labels)
+
+    def trained_for(self, factors: Sequence[float]) -> bool:
+        """Return whether φ, one factor or one per level, lies in the range seen in training.
+
+        Example:
+            >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, per_level=True, rescale_input=True)
+            >>> settings.trained_for((0.6,)), settings.trained_for((1.0, 0.5, 0.3))
+            (False, True)
+        """
+        low, high = self.phi_range
+        if self.rescale_input and len(factors) > 1:
+            if not 2 * low <= factors[0] <= 2 * high:
+                return False
+            factors = factors[1:]
+        return all(low <= factor <= high for factor in factors)
 
 
 def read_settings(path: Union[str, Path]) -> ModelSettings:
@@ -98,25 +126,56 @@ def write_settings(settings: ModelSettings, path: Union[str, Path]) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def build_network(settings: ModelSettings, default_phi: Any = None) -> HyperNetwork:
+def build_network(
+    settings: ModelSettings, default_phi: Any = None, weights: Optional[Union[str, Path]] = None
+) -> HyperNetwork:
     """Build the hypernetwork that ``settings`` describe, with fresh weights.
 
+    Args:
+        settings: of the network.
+        default_phi: see :class:`HyperNetwork`.
+        weights: file of a MONAI network's weights to start from, see :func:`build_primary`.
+
     Raises:
-        CheckpointError: if the arguments do not make a network.
+        CheckpointError: if the arguments do not make a network, or ``weights`` are not of it.
 
     Example:
         >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
         >>> build_network(settings).primary.out_channels
         2
+        >>> levels = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4, 4)}, per_level=True)
+        >>> build_network(levels).contexts
+        2
     """
     try:
-        primary = ScaleSpaceUNet(
-            settings.spatial_dims, settings.in_channels, settings.out_channels, **_lists_to_tuples(settings.network)
+        primary = build_primary(
+            settings.spatial_dims,
+            settings.in_channels,
+            settings.out_channels,
+            _lists_to_tuples(settings.network),
+            settings.rescale_input,
+            weights,
         )
-        generator = MLPGenerator(**_lists_to_tuples(settings.generator))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the settings do not make a network: {error}.") from error
-    return HyperNetwork(primary, generator, default_phi=default_phi)
+        generator = build_generator(**{"name": "mlp", **_lists_to_tuples(settings.generator)})
+        contexts = primary.levels if settings.per_level else 1
+        return HyperNetwork(primary, generator, _selection(settings, primary), contexts, default_phi)
+    except CheckpointError:
+        raise
+    # Whatever a network of another library makes of arguments that it cannot work with.
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the settings do not make a network: {first_line(error)}.") from error
+
+
+def _selection(settings: ModelSettings, primary: nn.Module) -> Union[str, tuple[str, ...]]:
+    if settings.select is not None:
+        return settings.select
+    if settings.generator.get("name") != "film":
+        return "convolutions"
+    try:
+        select_parameters(primary, "norms")
+    except ValueError:  # none of them has a scale and a shift
+        return "convolutions"
+    return "norms"
 
 
 def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Union[str, Path]) -> None:
@@ -170,6 +229,13 @@ def _from_json(content: Mapping[str, Any]) -> ModelSettings:
     values["channels"] = tuple(str(name) for name in values["channels"])
     if "ct_window" in values:
         values["ct_window"] = tuple(float(value) for value in values["ct_window"])
+    if values.get("method", "sshn") not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {values['method']!r}")
+    for name in ("per_level", "rescale_input"):
+        if values.get(name, False) not in (True, False):
+            raise ValueError(f"{name} must be true or false, got {values[name]!r}")
+    if isinstance(values.get("select"), list):
+        values["select"] = tuple(values["select"])
     for name in ("spacing", "roi_size", "label_values"):
         values[name] = None if values.get(name) is None else tuple(values[name])
     return ModelSettings(**values)

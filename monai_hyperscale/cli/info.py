@@ -52,6 +52,11 @@ def bundle_facts(bundle: Path) -> dict[str, Any]:
     weights = folder / "model.pt"
     return {
         "bundle": str(bundle),
+        "network": settings.network.get("name", "ScaleSpaceUNet"),
+        "method": settings.method,
+        "generator": settings.generator.get("name", "mlp"),
+        "per_level": settings.per_level,
+        "rescale_input": settings.rescale_input,
         "spatial_dims": settings.spatial_dims,
         "slices": settings.slices,
         "channels": list(settings.channels),
@@ -74,9 +79,11 @@ def bundle_facts(bundle: Path) -> dict[str, Any]:
 def _as_text(facts: dict[str, Any]) -> str:
     dims, weights, parameters = facts["spatial_dims"], facts["weights"], facts["parameters"]
     spacing = facts["spacing"]
+    slices = ", over the slices of volumes" if facts["slices"] else ""
     rows = [
         ("bundle", facts["bundle"]),
-        ("network", f"{dims}D{', over the slices of volumes' if facts['slices'] else ''}, {facts['levels']} levels"),
+        ("network", f"{dims}D{slices}, {facts['network']}, {facts['levels']} levels"),
+        ("method", f"{facts['method']}, {_conditioning(facts)}"),
         ("channels", ", ".join(facts["channels"])),
         ("labels", ", ".join(f"{value} {name}" for value, name in facts["labels"].items())),
         ("spacing", "the image's own" if spacing is None else " x ".join(f"{s:g}" for s in spacing) + " mm"),
@@ -89,6 +96,11 @@ def _as_text(facts: dict[str, Any]) -> str:
     rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items()]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _conditioning(facts: dict[str, Any]) -> str:
+    phi = "one phi per level" if facts["per_level"] else "one phi"
+    return f"generator {facts['generator']}, {phi}" + facts["rescale_input"] * ", the first level is the input"
 
 
 def _plain(value: Any) -> str:

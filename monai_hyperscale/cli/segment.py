@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_factors,
         default=(0.5,),
         metavar="PHI",
-        help="rescaling factor in [0, 1], smaller is faster; default: 0.5",
+        help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
+        "0.5,0.4,0.3; default: 0.5",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     existing = parser.add_mutually_exclusive_group()
@@ -142,7 +143,7 @@ def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
     except ValueError as error:  # another number of factors than the network has levels
         raise argparse.ArgumentTypeError(str(error)) from error
     low, high = segmenter.settings.phi_range
-    if not all(low <= factor <= high for factor in args.phi):
+    if not segmenter.settings.trained_for(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {_listed(args.phi)}.")
     if args.verbose:
         say(f"bundle {bundle}, device {device}")

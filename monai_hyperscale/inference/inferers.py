@@ -52,9 +52,11 @@ class PhiInferer(SimpleInferer):
         self.precision = precision
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
-        """Return the logits (B, labels, *sizes) in float32."""
+        """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
         with self._autocast(inputs):
             logits = super().__call__(channels_last(inputs), network, *args, **{"phi": self.phi, **kwargs})
+        if isinstance(logits, (list, tuple)):
+            return [output.float() for output in logits]
         return logits.float()
 
     def _autocast(self, inputs: torch.Tensor) -> AbstractContextManager:

@@ -1,6 +1,6 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
-from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, warm_start
+from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, starting_network, warm_start
 from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -62,6 +62,7 @@ __all__ = [
     "load_training_data",
     "phi_prior",
     "require_images",
+    "starting_network",
     "validation_phis",
     "warm_start",
 ]

@@ -15,18 +15,22 @@ import ignite.distributed as idist
 import torch.nn as nn
 from ignite.engine import Engine, Events
 
-from monai_hyperscale.bundle.settings import ModelSettings, write_settings
+from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
 from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import PhiValidation
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "warm_start"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "warm_start"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
+
+# Options that runs of earlier versions did not have, and what they were then.
+_SINCE = {"method": '"sshn"', "per_level": "false", "rescale_input": "false", "weight_penalty": "0.0"}
 
 
 def set_aside(folder: Path) -> None:
@@ -136,7 +140,7 @@ class RunCheckpoint:
             self.logger.info(f"Nothing to resume at {path}: the training starts from the beginning.")
             return
         content = load_weights(path)
-        kept = content.get("fingerprint", {})
+        kept = {**_SINCE, **content.get("fingerprint", {})}
         changed = [name for name, value in self.fingerprint.items() if kept.get(name) != value]
         if changed:
             raise CheckpointError(
@@ -187,3 +191,29 @@ def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Mod
         SystemExit: with one sentence, if there are no weights, or they are of another network.
     """
     return network if folder is None else best_weights(network, folder)
+
+
+@ends_with_one_sentence
+def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
+    """Return the network that a training starts from.
+
+    Args:
+        settings: what to build.
+        source: ``None`` for fresh weights; the folder of an earlier training's models; or, for a network of MONAI's,
+            the file of its weights, of which those are taken over that fit by name and shape.
+
+    Raises:
+        SystemExit: with one sentence, if the weights are missing, or of another network.
+
+    Example:
+        >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
+        >>> starting_network(settings).primary.levels
+        1
+    """
+    if source is None or not Path(source).is_file():
+        network = build_network(settings)
+        warm_start(network, source)
+        return network
+    network = build_network(settings, weights=source)
+    logging.getLogger(__name__).info(str(network.primary.report.tensors))  # type: ignore[union-attr]
+    return network

@@ -17,12 +17,14 @@ import torch
 from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from monai_hyperscale.bundle.locate import bundle_root, running_config
+from monai_hyperscale.bundle.methods import METHODS, method_generator
 from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
-from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
+from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, PhiError
+from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PRECISIONS
 from monai_hyperscale.io.weights import load_weights
-from monai_hyperscale.networks.layers.factor import check_factor
+from monai_hyperscale.networks.layers.factor import as_factors, check_factor
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["check_evaluation", "check_inference", "check_training"]
@@ -32,9 +34,9 @@ _RESERVED = {"_meta_", "run_id", "init_id", "final_id", "args_file", "workflow_n
 _TRACKING = cast(dict[str, dict[str, Any]], DEFAULT_MLFLOW_SETTINGS)
 _RESERVED |= set(_TRACKING["configs"]) - set(_TRACKING["handlers_id"])
 # Entries whose content is arguments, checked by building with them.
-_ARGUMENTS = ("network", "generator", "augmentation", "synthetic")
+_ARGUMENTS = ("network", "generator", "film", "augmentation", "synthetic")
 _WHOLE = ("max_epochs", "batch_size", "val_interval")
-_NUMBERS = {"learning_rate": (0.0, 10.0), "ema_momentum": (0.0, 1.0), "phi_exponent": (0.0, 100.0)}
+_NUMBERS = {"learning_rate": (0.0, 10.0), "ema_momentum": (0.0, 0.999), "phi_exponent": (0.0, 100.0)}
 
 
 @ends_with_one_sentence
@@ -48,8 +50,6 @@ def check_training() -> None:
     config = running_config()
     _check_keys(config, lambda name: name != "inference.json")
     _check_device(config.get("device"))
-    for name in ("phi", "val_phi"):
-        _check_phis(name, config.get(name))
     _check_pair("phi_range", config.get("phi_range"))
     _check_phis("phi_range", config.get("phi_range"))
     for name in _WHOLE:
@@ -65,12 +65,18 @@ def check_training() -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
             raise ConfigError(f"{name} must be a number above {low:g} and up to {high:g}, got {value!r}.")
-    for name in ("resume", "slices", "half_weights"):
+    value = config.get("weight_penalty")
+    if _given(value) and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 10):
+        raise ConfigError(f"weight_penalty must be a number from 0 to 10, got {value!r}.")
+    for name in ("resume", "slices", "half_weights", "per_level", "rescale_input"):
         if _given(config.get(name)) and config.get(name) not in (True, False):
             raise ConfigError(f"{name} must be True or False, got {config.get(name)!r}.")
     _check_split(config.get("split"))
     _check_precision(config.get("precision"), config.get("device"))
-    _check_arguments(config)
+    network = _check_arguments(config)
+    if network is not None and _given(config.get("method")):
+        _check_trained_phi(config.get("phi"), config["method"], network)
+        _check_phis("val_phi", config.get("val_phi"), network)
     _check_folder(config.get("dataset_dir"))
     _check_output(config.get("output_dir"))
 
@@ -86,7 +92,7 @@ def check_evaluation() -> None:
     config = running_config()
     if config.get("dataset_dir") is None:
         raise DatasetError("an evaluation needs a data set with labels; name its folder with --dataset_dir.")
-    _check_checkpoint(config.get("ckpt_dir"))
+    _check_phis("phi", config.get("phi"), _check_checkpoint(config.get("ckpt_dir")))
 
 
 @ends_with_one_sentence
@@ -102,11 +108,12 @@ def check_inference() -> None:
     _check_device(config.get("device"))
     if config.get("phi") is None:
         raise ConfigError("phi must be a number between 0 and 1, got None.")
-    _check_phis("phi", config.get("phi"))
     _check_precision(config.get("precision"), config.get("device"))
     _check_folder(config.get("dataset_dir"))
     _check_output(config.get("output_dir"))
-    _check_checkpoint(config.get("ckpt_dir"))
+    network = _check_checkpoint(config.get("ckpt_dir"))
+    if _given(config.get("phi")):
+        _check_phi("phi", config["phi"], network)
 
 
 def _given(value: Any) -> bool:
@@ -150,17 +157,45 @@ def _compare(config: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -
             _compare(value, known[name], f"{prefix}{name}#")
 
 
-def _check_phis(name: str, value: Any) -> None:
+def _check_phis(name: str, value: Any, network: Optional[HyperNetwork] = None) -> None:
+    """Check one φ or a list of them; each may be one factor per level if the network takes as many."""
     if value is None or not _given(value):
         return
     values = value if isinstance(value, (list, tuple)) else [value]
     if not values:
         raise ConfigError(f"{name} must name at least one factor, got an empty list.")
     for item in values:
-        try:
-            check_factor(item)
-        except ValueError as error:
-            raise ConfigError(f"{name}: {error}") from None
+        _check_phi(name, item, network)
+
+
+def _check_phi(name: str, value: Any, network: Optional[HyperNetwork]) -> None:
+    """Check one φ, a factor or one per level."""
+    try:
+        if network is None or not isinstance(value, (list, tuple)):
+            check_factor(value)
+            return
+        factors = as_factors(value)
+        if network.contexts == 1 and len(factors) > 1:
+            raise PhiError(
+                f"the network was built for one phi for all levels, got {len(factors)} factors; give one, or train "
+                "with --per_level True."
+            )
+        network.primary.factors(factors)  # type: ignore[operator]
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _check_trained_phi(value: Any, method: str, network: HyperNetwork) -> None:
+    """Check the φ to train for: one factor or a list to draw from; for ``fixed`` one, or one per level."""
+    if method != "fixed":
+        _check_phis("phi", value, network)
+    elif isinstance(value, (list, tuple)) and network.contexts == 1:
+        raise ConfigError(
+            f"phi: method fixed trains one network for one phi, got {value!r}; name one, or one per level with "
+            "--per_level True."
+        )
+    elif value is not None and _given(value):
+        _check_phi("phi", value, network)
 
 
 def _check_pair(name: str, value: Any) -> None:
@@ -184,10 +219,11 @@ def _check_split(value: Any) -> None:
         raise ConfigError(f"split must be three shares above 0, of training, validation and test cases; got {value!r}.")
 
 
-def _check_arguments(config: Mapping[str, Any]) -> None:
+def _check_arguments(config: Mapping[str, Any]) -> Optional[HyperNetwork]:
+    """Check what a training is made of; return its network, unless an evaluation reads that from a file."""
     spatial_dims = config.get("spatial_dims")
-    if not _given(spatial_dims):
-        return
+    if not _given(spatial_dims) or not _given(config.get("method")):
+        return None
     if spatial_dims not in (2, 3):
         raise ConfigError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
     if config.get("slices") and spatial_dims != 2:
@@ -204,14 +240,29 @@ def _check_arguments(config: Mapping[str, Any]) -> None:
     for name in _ARGUMENTS:
         if not isinstance(config.get(name), dict):
             raise ConfigError(f"{name} must be a dictionary of arguments, got {config.get(name)!r}.")
-    settings = ModelSettings(spatial_dims, ("x",), {1: "x"}, network=config["network"], generator=config["generator"])
-    build_network(settings)
+    if config.get("method") not in METHODS:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {config.get('method')!r}.")
+    select = config.get("select")
+    if select is not None and not isinstance(select, (str, list, tuple)):
+        raise ConfigError(f"select must be a text or a list of name patterns, got {select!r}.")
+    settings = ModelSettings(
+        spatial_dims,
+        ("x",),
+        {1: "x"},
+        network=config["network"],
+        generator=method_generator(config["method"], config["generator"], config["film"]),
+        select=tuple(select) if isinstance(select, list) else select,
+        per_level=config["per_level"],
+        rescale_input=config["rescale_input"],
+    )
+    network = build_network(settings)
     options = {name: value for name, value in config["augmentation"].items() if name != "soft_labels"}
     try:
         augmentation(spatial_dims, (8,) * spatial_dims, **options)
         inspect.signature(write_synthetic_dataset).bind("folder", spatial_dims, **config["synthetic"])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"augmentation or synthetic: {error}.") from None
+    return network
 
 
 def _check_device(device: Any) -> None:
@@ -255,7 +306,8 @@ def _check_output(folder: Optional[Any]) -> None:
         raise ConfigError(f"output_dir {folder} is a bundle, whose trained weights would be replaced; name another.")
 
 
-def _check_checkpoint(folder: Any) -> None:
+def _check_checkpoint(folder: Any) -> HyperNetwork:
+    """Check a folder of trained weights and return their network."""
     if not isinstance(folder, str):
         raise ConfigError(f"ckpt_dir must be a folder with model.pt and model.json, got {folder!r}.")
     path = Path(folder) if _given(folder) else Path(bundle_root(), "models")
@@ -263,9 +315,11 @@ def _check_checkpoint(folder: Any) -> None:
     if not (path / "model.pt").is_file():
         raise CheckpointError(f"no trained weights at {path / 'model.pt'}: train the bundle, or set --ckpt_dir.")
     weights = load_weights(path / "model.pt")
+    network = build_network(settings)
     try:
-        build_network(settings).load_state_dict(weights)
+        network.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError):
         raise CheckpointError(
             f"{path / 'model.pt'} is not of the network that model.json beside it describes; restore both."
         ) from None
+    return network

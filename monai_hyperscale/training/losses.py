@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Union
 
 import torch
 import torch.nn as nn
-from monai.losses import DiceCELoss
+from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.networks import one_hot
 
 __all__ = ["CrossEntropyThenDice"]
@@ -16,7 +17,8 @@ class CrossEntropyThenDice(nn.Module):
     """Cross-entropy, joined or replaced by soft Dice from a given epoch on.
 
     The background takes part in both, so that every voxel has exactly one label; it takes no part in evaluation.
-    Both parts are MONAI's ``DiceCELoss``.
+    Both parts are MONAI's ``DiceCELoss``. Networks with deep supervision return several logits in training, the finest
+    first; they count 1, 1/2, 1/4 and so on, as in nnU-Net, divided by the sum of these.
 
     Args:
         switch_epoch: first epoch, counted from 1, that has the second pair of weights.
@@ -46,13 +48,22 @@ class CrossEntropyThenDice(nn.Module):
             DiceCELoss(softmax=True, batch=batch, lambda_ce=ce, lambda_dice=dice) for ce, dice in (before, after)
         )
 
-    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: Union[torch.Tensor, Sequence[torch.Tensor]], label: torch.Tensor) -> torch.Tensor:
         """Compare logits with a label; the result is a scalar.
 
         Args:
-            logits: (B, classes, *sizes).
+            logits: (B, classes, *sizes); with deep supervision a list of such tensors, or one tensor
+                (B, outputs, classes, *sizes).
             label: class indices (B, 1, *sizes), or shares of the classes (B, classes, *sizes).
         """
+        if isinstance(logits, torch.Tensor):
+            outputs = list(logits.unbind(1)) if logits.dim() > label.dim() else [logits]
+        else:
+            outputs = list(logits)
         if label.shape[1] == 1:
-            label = one_hot(label, logits.shape[1])
-        return self.parts[int(self.epoch >= self.switch_epoch)](logits.float(), label)
+            label = one_hot(label, outputs[0].shape[1])
+        loss: Any = self.parts[int(self.epoch >= self.switch_epoch)]
+        if len(outputs) == 1:
+            return loss(outputs[0].float(), label)
+        supervised = DeepSupervisionLoss(loss)
+        return supervised(outputs, label) / sum(supervised.get_weights(len(outputs)))

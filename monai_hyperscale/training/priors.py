@@ -10,7 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Optional, Union
 
-from monai_hyperscale.networks.layers.factor import check_factor
+from monai_hyperscale.bundle.methods import FIXED_PHI
+from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
 
 __all__ = ["AroundPhi", "ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior", "validation_phis"]
 
@@ -22,17 +23,20 @@ class PhiPrior:
         levels: ``None`` for one factor for the whole network, or how many independent factors, one per level
             (SSHN C.2).
         seed: seed of the sequence.
+        rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
+            halving it keeps its full resolution.
     """
 
-    def __init__(self, levels: Optional[int] = None, seed: int = 0) -> None:
+    def __init__(self, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
         if levels is not None and levels < 1:
             raise ValueError(f"levels must be None or at least 1, got {levels}.")
         self.levels = levels
         self.seed = seed
+        self.rescale_input = rescale_input
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest φ that can be drawn."""
+        """Least and greatest φ that can be drawn; of a rescaled input, before its doubling."""
         raise NotImplementedError
 
     def quantile(self, u: float) -> float:
@@ -41,10 +45,16 @@ class PhiPrior:
 
     def __call__(self, iteration: int) -> Union[float, tuple[float, ...]]:
         """Return the φ of an iteration, counted from 1: a number, or one per level."""
-        generator = random.Random(f"phi {self.seed} {iteration}")
+        generator = self._generator(iteration)
         if self.levels is None:
             return self.quantile(generator.random())
-        return tuple(self.quantile(generator.random()) for _ in range(self.levels))
+        factors = [self.quantile(generator.random()) for _ in range(self.levels)]
+        if self.rescale_input:
+            factors[0] = min(1.0, 2 * factors[0])
+        return tuple(factors)
+
+    def _generator(self, iteration: int) -> random.Random:
+        return random.Random(f"phi {self.seed} {iteration}")
 
 
 class UniformPhi(PhiPrior):
@@ -57,6 +67,7 @@ class UniformPhi(PhiPrior):
             function is ``((φ − low) / (high − low)) ** exponent``.
         levels: see :class:`PhiPrior`.
         seed: see :class:`PhiPrior`.
+        rescale_input: see :class:`PhiPrior`.
 
     Raises:
         ValueError: if the range is empty or not within [0, 1].
@@ -68,9 +79,15 @@ class UniformPhi(PhiPrior):
     """
 
     def __init__(
-        self, low: float = 0.0, high: float = 0.5, exponent: float = 1.0, levels: Optional[int] = None, seed: int = 0
+        self,
+        low: float = 0.0,
+        high: float = 0.5,
+        exponent: float = 1.0,
+        levels: Optional[int] = None,
+        seed: int = 0,
+        rescale_input: bool = False,
     ) -> None:
-        super().__init__(levels, seed)
+        super().__init__(levels, seed, rescale_input)
         self.low, self.high = check_factor(low), check_factor(high)
         if self.low > self.high or exponent <= 0:
             raise ValueError(f"expected low <= high and exponent > 0, got {low}, {high}, {exponent}.")
@@ -94,48 +111,112 @@ class AroundPhi(UniformPhi):
         (0.45, 0.55)
     """
 
-    def __init__(self, center: float, radius: float, levels: Optional[int] = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        center: float,
+        radius: float,
+        levels: Optional[int] = None,
+        seed: int = 0,
+        rescale_input: bool = False,
+    ) -> None:
         if radius < 0:
             raise ValueError(f"radius must not be negative, got {radius}.")
         center = check_factor(center)
-        super().__init__(max(0.0, center - radius), min(1.0, center + radius), levels=levels, seed=seed)
+        low, high = max(0.0, center - radius), min(1.0, center + radius)
+        super().__init__(low, high, levels=levels, seed=seed, rescale_input=rescale_input)
 
 
 class ChoicePhi(PhiPrior):
     """One of a list of factors, each as likely as the next.
 
+    Args:
+        values: factors, of which every level draws its own; or, where one of them is a sequence with a factor for every
+            level, all that is drawn.
+        levels: see :class:`PhiPrior`.
+        seed: see :class:`PhiPrior`.
+        rescale_input: see :class:`PhiPrior`; sequences name the input's factor as it is.
+
+    Raises:
+        ValueError: if there is no factor, or one is not within [0, 1].
+
     Example:
         >>> {ChoicePhi([0.1, 0.5])(iteration) for iteration in range(20)} == {0.1, 0.5}
         True
+        >>> ChoicePhi([[0.5, 0.4, 0.3]])(1)
+        (0.5, 0.4, 0.3)
     """
 
-    def __init__(self, values: Sequence[float], levels: Optional[int] = None, seed: int = 0) -> None:
-        super().__init__(levels, seed)
+    def __init__(
+        self, values: Sequence[Phi], levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False
+    ) -> None:
+        super().__init__(levels, seed, rescale_input)
         if not values:
             raise ValueError("values must name at least one factor, got none.")
-        self.values = tuple(check_factor(value) for value in values)
+        self.values = tuple(one_or_per_level(value) for value in values)
+        self._together = any(isinstance(value, tuple) for value in self.values)
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest φ that can be drawn."""
-        return min(self.values), max(self.values)
+        """Least and greatest φ that can be drawn; of a rescaled input, before its doubling."""
+        factors: list[float] = []
+        for value in self.values:
+            if isinstance(value, tuple):
+                factors += value[1:] if self.rescale_input else value
+            else:
+                factors.append(value)
+        return min(factors), max(factors)
 
     def quantile(self, u: float) -> float:
         """Map a uniform number in [0, 1) to a factor."""
+        value = self._choice(u)
+        if isinstance(value, tuple):
+            raise ValueError(f"a level has no factor of its own where all are drawn together, as {value} is.")
+        return value
+
+    def __call__(self, iteration: int) -> Union[float, tuple[float, ...]]:
+        """Return the φ of an iteration, counted from 1: a number, or one per level."""
+        if self._together:
+            return self._choice(self._generator(iteration).random())
+        return super().__call__(iteration)
+
+    def _choice(self, u: float) -> Union[float, tuple[float, ...]]:
         return self.values[int(u * len(self.values))]
 
 
 class FixedPhi(ChoicePhi):
-    """Always the same φ: an ordinary network."""
+    """Always the same φ, one or one per level: an ordinary network.
 
-    def __init__(self, value: float, levels: Optional[int] = None, seed: int = 0) -> None:
-        super().__init__([value], levels, seed)
+    Example:
+        >>> FixedPhi(0.3)(1), FixedPhi(0.3, levels=3, rescale_input=True)(1)
+        (0.3, (0.6, 0.3, 0.3))
+    """
+
+    def __init__(self, value: Phi, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
+        super().__init__([value], levels, seed, rescale_input)
+
+
+def one_or_per_level(phi: Phi) -> Union[float, tuple[float, ...]]:
+    """Return φ as one checked number, or as a tuple of them, one per level.
+
+    Example:
+        >>> one_or_per_level(0.5), one_or_per_level([0.5]), one_or_per_level([0.5, 0.4])
+        (0.5, 0.5, (0.5, 0.4))
+    """
+    factors = as_factors(phi)
+    return factors[0] if len(factors) == 1 else factors
 
 
 def phi_prior(
-    phi: Union[None, float, Sequence[float]], low: float = 0.0, high: float = 0.5, exponent: float = 1.0, seed: int = 0
+    phi: Union[None, float, Sequence[Phi]],
+    low: float = 0.0,
+    high: float = 0.5,
+    exponent: float = 1.0,
+    seed: int = 0,
+    method: str = "sshn",
+    levels: Optional[int] = None,
+    rescale_input: bool = False,
 ) -> PhiPrior:
-    """Return the prior that a ``phi`` override means: none given, a number, or a list of numbers.
+    """Return the prior that a ``phi`` override means: none given, a number, or a list.
 
     Args:
         phi: ``None`` for U(low, high), a number to train for that alone, a list to draw from it.
@@ -143,33 +224,44 @@ def phi_prior(
         high: see :class:`UniformPhi`.
         exponent: see :class:`UniformPhi`.
         seed: see :class:`PhiPrior`.
+        method: the bundle's; with ``fixed`` no φ is drawn: ``None`` stands for 0.5, and a list is one factor per level.
+        levels: see :class:`PhiPrior`.
+        rescale_input: see :class:`PhiPrior`.
 
     Example:
         >>> type(phi_prior(None)).__name__, type(phi_prior(0.3)).__name__, type(phi_prior([0.1, 0.3])).__name__
         ('UniformPhi', 'FixedPhi', 'ChoicePhi')
+        >>> phi_prior(None, method="fixed")(1), phi_prior([0.5, 0.4], method="fixed")(1)
+        (0.5, (0.5, 0.4))
     """
+    if method == "fixed":
+        fixed = FIXED_PHI if phi is None else one_or_per_level(phi)  # type: ignore[arg-type]
+        return FixedPhi(fixed, levels, seed, rescale_input)
     if phi is None:
-        return UniformPhi(low, high, exponent, seed=seed)
+        return UniformPhi(low, high, exponent, levels, seed, rescale_input)
     if isinstance(phi, Sequence) and not isinstance(phi, str):
-        return ChoicePhi(phi, seed=seed)
-    return FixedPhi(check_factor(phi), seed=seed)
+        return ChoicePhi(phi, levels, seed, rescale_input)
+    return FixedPhi(check_factor(phi), levels, seed, rescale_input)
 
 
-def validation_phis(val_phi: Union[None, float, Sequence[float]], prior: PhiPrior) -> Sequence[float]:
+def validation_phis(val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior) -> Sequence[Phi]:
     """Return the factors of validation and report.
 
     Args:
-        val_phi: one factor or several, or ``None`` for those that the prior draws: all of a list, or six evenly spread
-            over a range.
+        val_phi: one φ or several, each a number or one number per level; ``None`` for those that the prior draws: all
+            of a list, or six evenly spread over a range.
         prior: of the training.
 
     Example:
         >>> validation_phis(None, UniformPhi(0.0, 0.5)), validation_phis(None, FixedPhi(0.3))
         ((0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.3,))
+        >>> validation_phis([0.5, [0.5, 0.4]], UniformPhi(levels=2))
+        (0.5, (0.5, 0.4))
     """
     if val_phi is not None:
-        return tuple(val_phi) if isinstance(val_phi, Sequence) else (val_phi,)
+        values = val_phi if isinstance(val_phi, Sequence) else (val_phi,)
+        return tuple(one_or_per_level(value) for value in values)
     if isinstance(prior, ChoicePhi):
-        return tuple(sorted(set(prior.values)))
+        return tuple(sorted(set(prior.values), key=as_factors))
     low, high = prior.range
     return (low,) if low == high else tuple(round(low + (high - low) * step / 5, 4) for step in range(6))

@@ -19,6 +19,7 @@ from monai.engines import Evaluator
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
 from monai_hyperscale.io.atomic import replacing, write_text
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
 from monai_hyperscale.training.validation import PhiDice, evaluate_phis
 
@@ -32,11 +33,12 @@ def dice_report(
     network: HyperNetwork,
     evaluator: Evaluator,
     inferer: PhiWholeImageInferer,
-    phis: Sequence[float],
+    phis: Sequence[Phi],
     labels: Mapping[int, str],
     folder: Union[str, Path],
     title: str,
     example: Mapping[str, Any],
+    method: str = "sshn",
 ) -> list[PhiDice]:
     """Evaluate a trained network at several φ; print the table, and write it as JSON, CSV and a picture.
 
@@ -44,11 +46,12 @@ def dice_report(
         network: the hypernetwork, with the weights to report.
         evaluator: over cases that no weight or choice depended on.
         inferer: its inferer.
-        phis: the factors.
+        phis: the factors, each a number or one number per level.
         labels: names of the label values.
         folder: where ``dice_per_phi.json``, ``.csv`` and ``.png`` go.
         title: what was evaluated, for the picture.
         example: a preprocessed case ``{"image": (C, *sizes), "label": (1, *sizes)}`` for FLOPs and for the picture.
+        method: what the network was trained as, for the JSON file and the picture.
 
     Returns:
         the Dice of every φ.
@@ -68,13 +71,16 @@ def dice_report(
         }
         for result, cost in zip(results, flops, strict=True)
     ]
-    print(f"\n{title}: Dice per phi, {results[0].scores.shape[0]} cases\n{_table(rows)}\n", flush=True)
-    content = {"title": title, "cases": results[0].scores.shape[0], "labels": names, "rows": rows}
+    title = title if method == "sshn" else f"{title}, {method}"
+    # Several factors are a list in JSON, and one text elsewhere.
+    plain = [{**row, "phi": _text(result)} for row, result in zip(rows, results, strict=True)]
+    print(f"\n{title}: Dice per phi, {results[0].scores.shape[0]} cases\n{_table(plain)}\n", flush=True)
+    content = {"title": title, "method": method, "cases": results[0].scores.shape[0], "labels": names, "rows": rows}
     write_text(folder / "dice_per_phi.json", json.dumps(content, indent=2) + "\n")
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, rows[0].keys())
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(plain)
     write_text(folder / "dice_per_phi.csv", buffer.getvalue())
     with replacing(folder / "dice_per_phi.png") as temporary:
         _picture(network, inferer, results, names, flops, title, example).savefig(temporary, dpi=120)
@@ -82,21 +88,25 @@ def dice_report(
     return results
 
 
+def _text(result: PhiDice) -> Union[float, str]:
+    return result.name if isinstance(result.phi, tuple) else result.phi
+
+
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     header = list(rows[0])
-    cells = [header] + [[f"{row[name]:g}" if name == "phi" else f"{row[name]:.4g}" for name in header] for row in rows]
+    cells = [header] + [[v if isinstance(v := row[name], str) else f"{v:.4g}" for name in header] for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
 
-def _gigaflops(network: HyperNetwork, example: Mapping[str, Any], inferer: PhiInferer, phi: float) -> float:
+def _gigaflops(network: HyperNetwork, example: Mapping[str, Any], inferer: PhiInferer, phi: Phi) -> float:
     return count_flops(_Folded(network, inferer, phi), _batch(network, example)) / 1e9
 
 
 class _Folded(torch.nn.Module):
     """A folded network as it is run over a whole image: in one piece, in windows, or slice by slice."""
 
-    def __init__(self, network: HyperNetwork, inferer: PhiInferer, phi: float) -> None:
+    def __init__(self, network: HyperNetwork, inferer: PhiInferer, phi: Phi) -> None:
         super().__init__()
         self.plain = network.fold(phi)
         self.inferer = inferer
@@ -123,33 +133,38 @@ def _picture(
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     curves, row = parts
     by_phi, by_cost = curves.subplots(1, 2)
-    phis, means = [result.phi for result in results], [result.mean for result in results]
+    means = [result.mean for result in results]
+    # Factors of several levels have no order: one place for each.
+    several = any(isinstance(result.phi, tuple) for result in results)
+    phis: list[Any] = [result.name if several else result.phi for result in results]
     for index, name in enumerate(names):
         by_phi.plot(phis, [result.per_label[index] for result in results], lw=1, alpha=0.6, label=name)
     by_phi.plot(phis, means, "ko-", lw=2, label="mean")
-    by_phi.set(xlabel="rescaling factor φ", ylabel="Dice")
+    by_phi.set(xlabel="rescaling factor φ" + several * ", per level", ylabel="Dice")
     by_phi.legend(fontsize="small")
     by_cost.plot(flops, means, "ko-", lw=2)
-    for phi, cost, mean in zip(phis, flops, means, strict=True):
-        by_cost.annotate(f"{phi:g}", (cost, mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
+    if several:
+        by_phi.tick_params(axis="x", rotation=30)
+    for result, cost, mean in zip(results, flops, means, strict=True):
+        by_cost.annotate(result.name, (cost, mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
     by_cost.set(xlabel="GFLOPs of the example image (labels: φ)", ylabel="mean Dice")
     for axis in (by_phi, by_cost):
         axis.margins(0.08)
         axis.grid(alpha=0.3)
-    _example_row(row, network, inferer, phis, example)
+    _example_row(row, network, inferer, results, example)
     return figure
 
 
 def _example_row(
-    figure: Any, network: HyperNetwork, inferer: PhiInferer, phis: Sequence[float], example: Mapping[str, Any]
+    figure: Any, network: HyperNetwork, inferer: PhiInferer, results: Sequence[PhiDice], example: Mapping[str, Any]
 ) -> None:
     image, label = torch.as_tensor(example["image"]), torch.as_tensor(example["label"])[0].cpu()
-    shown = [phis[i] for i in np.unique(np.linspace(0, len(phis) - 1, _SHOWN).round().astype(int))]
+    shown = [results[i] for i in np.unique(np.linspace(0, len(results) - 1, _SHOWN).round().astype(int))]
     segmentations = {"reference": label.numpy()}
     with torch.no_grad():
-        for phi in shown:
-            logits = _Folded(network, inferer, phi)(_batch(network, example))
-            segmentations[f"φ = {phi:g}"] = logits.argmax(1)[0].cpu().numpy()
+        for result in shown:
+            logits = _Folded(network, inferer, result.phi)(_batch(network, example))
+            segmentations[f"φ = {result.name}"] = logits.argmax(1)[0].cpu().numpy()
     cut: tuple[Any, ...] = (slice(None), slice(None))
     if label.dim() == 3:
         # The axial slice that shows the most of the reference, several labels rather than much of one.

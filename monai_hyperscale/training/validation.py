@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from ignite.handlers import EarlyStopping
 from monai.engines import Evaluator
 
 from monai_hyperscale.inference.inferers import PhiInferer
-from monai_hyperscale.networks.layers.factor import check_factor
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.training.priors import one_or_per_level
 
 __all__ = ["PhiDice", "PhiValidation", "Plateau", "evaluate_phis"]
 
@@ -24,12 +25,21 @@ class PhiDice:
     """Dice of one φ over a data set.
 
     Args:
-        phi: the rescaling factor.
+        phi: the rescaling factor, one or one per level.
         scores: Dice per case and label (cases, labels); NaN where the label is in neither image.
+
+    Example:
+        >>> PhiDice((0.5, 0.25), np.array([[0.75]])).name
+        '0.5,0.25'
     """
 
-    phi: float
+    phi: Union[float, tuple[float, ...]]
     scores: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """φ as text, as the command line takes it."""
+        return ",".join(f"{factor:g}" for factor in as_factors(self.phi))
 
     @property
     def mean(self) -> float:
@@ -45,13 +55,13 @@ class PhiDice:
         return [float(t / n) if n else float("nan") for t, n in zip(total, count, strict=True)]
 
 
-def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[float]) -> list[PhiDice]:
+def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi]) -> list[PhiDice]:
     """Run an evaluator once per φ.
 
     Args:
         evaluator: with a MONAI metric that keeps its details, such as ``MeanDice``, as its key metric.
         inferer: the evaluator's inferer, whose ``phi`` is set.
-        phis: the factors.
+        phis: the factors, each a number or one number per level.
 
     Returns:
         the Dice of every φ, in the order given.
@@ -59,11 +69,11 @@ def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[floa
     results = []
     before = inferer.phi
     try:
-        for phi in phis:
-            inferer.phi = check_factor(phi)
+        for phi in map(one_or_per_level, phis):
+            inferer.phi = phi
             evaluator.run()
             details = evaluator.state.metric_details[evaluator.state.key_metric_name]
-            results.append(PhiDice(check_factor(phi), torch.as_tensor(details).cpu().numpy().astype(np.float64)))
+            results.append(PhiDice(phi, torch.as_tensor(details).cpu().numpy().astype(np.float64)))
     finally:
         inferer.phi = before
     return results
@@ -73,23 +83,24 @@ class PhiValidation:
     """Validate a training at several φ, and put the results into the trainer's metrics.
 
     The metrics are ``val_dice`` (the mean over φ, cases and labels, by which the best weights are chosen) and
-    ``val_dice_phi_0.30`` and so on, which the TensorBoard handler then writes as one scalar each.
+    ``val_dice_phi_0.30`` and so on (``val_dice_phi_0.50_0.25`` for one factor per level), which the TensorBoard
+    handler then writes as one scalar each.
 
     Args:
         validator: the evaluator.
         inferer: its inferer.
-        phis: the factors to validate at.
+        phis: the factors to validate at, each a number or one number per level.
         interval: epochs between validations; the last epoch is always validated.
     """
 
     key_metric = "val_dice"
 
-    def __init__(self, validator: Evaluator, inferer: PhiInferer, phis: Sequence[float], interval: int = 1) -> None:
+    def __init__(self, validator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi], interval: int = 1) -> None:
         if not phis or interval < 1:
             raise ValueError(f"expected at least one phi and an interval of at least 1, got {phis} and {interval}.")
         self.validator = validator
         self.inferer = inferer
-        self.phis = [check_factor(phi) for phi in phis]
+        self.phis = [one_or_per_level(phi) for phi in phis]
         self.interval = interval
         self.logger = logging.getLogger(__name__)
 
@@ -107,9 +118,10 @@ class PhiValidation:
         self.validator.state.epoch = state.epoch
         results = evaluate_phis(self.validator, self.inferer, self.phis)
         for result in results:
-            state.metrics[f"{self.key_metric}_phi_{result.phi:.2f}"] = result.mean
+            factors = "_".join(f"{factor:.2f}" for factor in as_factors(result.phi))
+            state.metrics[f"{self.key_metric}_phi_{factors}"] = result.mean
         state.metrics[self.key_metric] = float(np.mean([result.mean for result in results]))
-        by_phi = "  ".join(f"{result.phi:g}: {result.mean:.4f}" for result in results)
+        by_phi = "  ".join(f"{result.name}: {result.mean:.4f}" for result in results)
         self.logger.info(f"Epoch {state.epoch}: Dice {state.metrics[self.key_metric]:.4f}  by phi  {by_phi}")
 
 

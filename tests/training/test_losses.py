@@ -34,3 +34,23 @@ def test_half_precision_logits_are_compared_in_float32():
     value = CrossEntropyThenDice()(logits, label)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value, CrossEntropyThenDice()(logits.float(), label))
+
+
+def test_deep_supervision_counts_the_finest_most():
+    loss = CrossEntropyThenDice(switch_epoch=1)
+    label = torch.randint(0, 3, (2, 1, 8, 6)).float()
+    maps = [torch.randn(2, 3, 8, 6), torch.randn(2, 3, 8, 6), torch.randn(2, 3, 8, 6)]
+    expected = sum(weight * loss(logits, label) for weight, logits in zip((4 / 7, 2 / 7, 1 / 7), maps, strict=True))
+    torch.testing.assert_close(loss(maps, label), expected)
+    # As DynUNet returns them, one tensor (B, outputs, classes, *sizes).
+    torch.testing.assert_close(loss(torch.stack(maps, 1), label), expected)
+    torch.testing.assert_close(loss(maps[:1], label), loss(maps[0], label))
+
+
+def test_coarse_logits_are_compared_with_the_label_at_their_size():
+    loss = CrossEntropyThenDice(switch_epoch=9)
+    label = torch.zeros(1, 1, 4, 4)
+    label[:, :, :, 2:] = 1
+    fine, coarse = torch.randn(1, 2, 4, 4), torch.randn(1, 2, 2, 2)
+    expected = (2 * loss(fine, label) + loss(coarse, label[:, :, ::2, ::2])) / 3
+    torch.testing.assert_close(loss([fine, coarse], label), expected)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.training import AroundPhi, ChoicePhi, FixedPhi, UniformPhi, phi_prior
+from monai_hyperscale.training import AroundPhi, ChoicePhi, FixedPhi, UniformPhi, phi_prior, validation_phis
 
 
 def draws(prior, count=4000):
@@ -82,3 +82,44 @@ def test_bad_arguments_are_refused(make):
 def test_a_bad_factor_is_a_phi_error():
     with pytest.raises(PhiError, match="between 0 and 1"):
         UniformPhi(0.0, 1.5)
+
+
+def test_a_rescaled_input_draws_twice_the_factor():
+    plain, rescaled = UniformPhi(0, 1, levels=3), UniformPhi(0, 1, levels=3, rescale_input=True)
+    for iteration in range(1, 50):
+        first, *rest = plain(iteration)
+        assert rescaled(iteration) == (min(1.0, 2 * first), *rest)
+    assert FixedPhi(0.3, levels=3, rescale_input=True)(1) == (0.6, 0.3, 0.3)
+    assert rescaled.range == (0.0, 1.0)
+
+
+def test_settings_of_all_levels_are_drawn_together():
+    choices = [(0.5, 0.4), (0.2, 0.1), 0.3]
+    prior = ChoicePhi(choices, levels=2)
+    drawn = [prior(i) for i in range(1, 600)]
+    assert set(drawn) == set(choices)
+    assert all(abs(drawn.count(choice) / len(drawn) - 1 / 3) < 0.07 for choice in choices)
+    assert prior.range == (0.1, 0.5)
+    assert ChoicePhi([(1.0, 0.4), (0.6, 0.3)], rescale_input=True).range == (0.3, 0.4)
+    with pytest.raises(ValueError, match="drawn together"):
+        prior.quantile(0.1)
+
+
+@pytest.mark.parametrize(("phi", "expected"), [(None, 0.5), (0.3, 0.3), ([0.5, 0.4], (0.5, 0.4))])
+def test_fixed_trains_one_phi(phi, expected):
+    prior = phi_prior(phi, method="fixed")
+    assert {prior(i) for i in range(1, 20)} == {expected}
+    assert validation_phis(None, prior) == (expected,)
+
+
+def test_other_methods_share_the_prior():
+    draws_of = [[phi_prior(None, seed=3, method=m)(i) for i in range(1, 9)] for m in ("sshn", "film", "stochastic")]
+    assert draws_of[0] == draws_of[1] == draws_of[2]
+    assert len(phi_prior(None, levels=4)(1)) == 4
+
+
+def test_validation_takes_one_factor_or_one_per_level():
+    prior = UniformPhi(0, 0.5, levels=2)
+    assert validation_phis([0.1, [0.5, 0.4]], prior) == (0.1, (0.5, 0.4))
+    assert validation_phis(None, prior) == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    assert validation_phis(None, ChoicePhi([0.5, (0.2, 0.1)])) == ((0.2, 0.1), 0.5)

@@ -15,7 +15,7 @@ class Threshold(torch.nn.Module):
     """Segments what is brighter than φ, so that Dice is known for every φ."""
 
     def forward(self, x, phi):
-        inside = (x > phi).float()
+        inside = (x > (phi if isinstance(phi, float) else phi[0])).float()
         return torch.cat([1 - inside, inside], 1)
 
 
@@ -69,6 +69,18 @@ def test_validation_fills_the_trainers_metrics():
     assert metrics["val_dice_phi_0.60"] == pytest.approx(per_phi[1], rel=1e-5)
     assert metrics["val_dice"] == pytest.approx(np.mean(per_phi), rel=1e-5)
     assert "val_dice" not in seen[1] and "val_dice" in seen[2]
+
+
+def test_one_factor_per_level():
+    inferer = PhiInferer()
+    results = evaluate_phis(evaluator(inferer), inferer, [0.5, [0.3, 0.2]])
+    assert [result.phi for result in results] == [0.5, (0.3, 0.2)]
+    assert [result.name for result in results] == ["0.5", "0.3,0.2"]
+    assert results[1].mean == pytest.approx(np.mean([dice(0.3, 0.2), dice(0.3, 0.6)]), rel=1e-5)
+    trainer = Engine(lambda engine, batch: None)
+    PhiValidation(evaluator(inferer), inferer, [(0.3, 0.2)]).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert trainer.state.metrics["val_dice_phi_0.30_0.20"] == trainer.state.metrics["val_dice"]
 
 
 def test_bad_arguments():

@@ -1,0 +1,136 @@
+"""The primary networks that a bundle may name: a fixed list, so that a file of settings never imports anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+import torch.nn as nn
+from monai.networks import nets as monai_nets
+
+from monai_hyperscale.errors import CheckpointError, ConfigError, ConversionError
+from monai_hyperscale.networks import (
+    ScaleSpaceFPN,
+    ScaleSpaceNetwork,
+    ScaleSpacePSPNet,
+    ScaleSpaceResidualUNet,
+    ScaleSpaceSEUNet,
+    ScaleSpaceUNet,
+    rescalable,
+)
+
+__all__ = ["ARCHITECTURES", "build_primary"]
+
+_PHI_NETWORKS: dict[str, Callable[..., ScaleSpaceNetwork]] = {
+    "ScaleSpaceUNet": ScaleSpaceUNet,
+    "ScaleSpaceResidualUNet": ScaleSpaceResidualUNet,
+    "ScaleSpaceSEUNet": ScaleSpaceSEUNet,
+    "ScaleSpaceFPN": ScaleSpaceFPN,
+    "ScaleSpacePSPNet": ScaleSpacePSPNet,
+}
+_CHANNELS = (16, 32, 64, 128)
+
+
+def _strides(options: dict[str, Any]) -> dict[str, Any]:
+    options = {"channels": _CHANNELS, **options}
+    return {"strides": (2,) * (len(options["channels"]) - 1), **options}
+
+
+def _dynunet(options: dict[str, Any]) -> dict[str, Any]:
+    # Halving at every level but the first, as nnU-Net plans.
+    levels = len(options.get("strides", options.get("filters", _CHANNELS)))
+    options = {"kernel_size": (3,) * levels, "strides": (1,) + (2,) * (levels - 1), **options}
+    return {"upsample_kernel_size": tuple(options["strides"][1:]), **options}
+
+
+# What each of MONAI's networks needs beyond dimensions and channels, given what the settings name.
+_MONAI_NETWORKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "AttentionUnet": _strides,
+    "BasicUNet": dict,
+    "BasicUNetPlusPlus": dict,
+    "DynUNet": _dynunet,
+    "FlexibleUNet": lambda options: {"backbone": "efficientnet-b0", **options},
+    "SegResNet": dict,
+    "UNet": _strides,
+    "VNet": dict,
+}
+
+#: Names of all networks, ours first and the default first of all.
+ARCHITECTURES = (*_PHI_NETWORKS, *_MONAI_NETWORKS)
+
+
+def build_primary(
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    network: Mapping[str, Any],
+    rescale_input: bool = False,
+    weights: Optional[Union[str, Path]] = None,
+) -> ScaleSpaceNetwork:
+    """Build the φ-network that settings describe: one of this package, or one of MONAI's made rescalable.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the images.
+        out_channels: channels of the logits.
+        network: its ``name``, by default ``ScaleSpaceUNet``, and its own arguments. For MONAI's networks
+            ``replace_norm`` says what replaces batch norm with running statistics, ``group`` or ``instance``; otherwise
+            such networks are refused.
+        rescale_input: whether the input itself is rescaled first, see :class:`ScaleSpaceNetwork`.
+        weights: file of weights to start from, for MONAI's networks; ``report.tensors`` of the network tells which
+            were taken over.
+
+    Raises:
+        ConfigError: for another name.
+        CheckpointError: if ``weights`` cannot be read or do not fit.
+        ValueError: if the arguments do not make a network.
+        TypeError: for an argument that the network does not have.
+
+    Example:
+        >>> build_primary(2, 1, 3, {"name": "BasicUNet", "features": (4, 4, 8, 8, 8, 4)}).levels
+        4
+    """
+    options = dict(network)
+    name = options.pop("name", ARCHITECTURES[0])
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"the network's name must be one of {', '.join(ARCHITECTURES)}, got {name!r}.")
+    if name in _PHI_NETWORKS:
+        if weights is not None:
+            raise CheckpointError(
+                f"a file of weights such as {weights} starts a network of MONAI's only; for {name} name the folder of "
+                "an earlier training's models."
+            )
+        return _PHI_NETWORKS[name](spatial_dims, in_channels, out_channels, rescale_input=rescale_input, **options)
+    replace_norm = options.pop("replace_norm", "refuse")
+    _refuse(name, options)
+    channels = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
+    original = getattr(monai_nets, name)(**channels, **_MONAI_NETWORKS[name](options))
+    try:
+        primary = rescalable(original, norm=replace_norm, weights=weights, rescale_input=rescale_input)
+    except ConversionError as error:
+        # There, the option is called norm, which here is the network's own.
+        hint = " In a bundle that is the network's option replace_norm." if "norm=" in str(error) else ""
+        raise ConversionError(f"{error}{hint}") from error
+    if name == "BasicUNetPlusPlus":
+        primary.body = _LastOutput(primary.body)
+    return primary
+
+
+class _LastOutput(nn.Module):
+    """The last of the logits that BasicUNetPlusPlus returns, which all of its decoder leads to."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)[-1]
+
+
+def _refuse(name: str, options: Mapping[str, Any]) -> None:
+    if options.get("pretrained"):
+        raise ConfigError("pretrained weights are not downloaded from a bundle; start from weights with warm_start.")
+    if name == "BasicUNetPlusPlus" and options.get("deep_supervision"):
+        raise ConfigError("the bundle trains BasicUNetPlusPlus on its last output; leave deep_supervision out.")

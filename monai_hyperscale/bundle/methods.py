@@ -1,0 +1,46 @@
+"""The methods a bundle trains with: SSHN and the baselines that share all but the conditioning (SSHN section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from monai_hyperscale.errors import ConfigError
+
+__all__ = ["FIXED_PHI", "METHODS", "method_generator"]
+
+METHODS = ("sshn", "fixed", "stochastic", "film")
+
+#: The φ that ``fixed`` trains for unless told otherwise: ordinary halving.
+FIXED_PHI = 0.5
+
+
+def method_generator(
+    method: str, generator: Optional[Mapping[str, Any]] = None, film: Optional[Mapping[str, Any]] = None
+) -> dict[str, Any]:
+    """Return the settings of the generator that a method trains with.
+
+    ``sshn`` generates weights from φ. ``stochastic`` draws φ alike, but its weights do not know of it; ``fixed`` is
+    one ordinary network for one φ. ``film`` scales and shifts channels by φ.
+
+    Args:
+        method: one of ``sshn``, ``fixed``, ``stochastic`` and ``film``.
+        generator: name and arguments of the weight generator of ``sshn``.
+        film: arguments of the generator of ``film``.
+
+    Raises:
+        ConfigError: for another method.
+
+    Example:
+        >>> method_generator("sshn", {"hidden": (10, 8)})
+        {'name': 'mlp', 'hidden': (10, 8)}
+        >>> method_generator("stochastic", {"hidden": (10, 8)})
+        {'name': 'constant'}
+    """
+    if method == "sshn":
+        return {"name": "mlp", **(generator or {})}
+    if method == "film":
+        return {"name": "film", **(film or {})}
+    if method in METHODS:
+        return {"name": "constant"}
+    raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")

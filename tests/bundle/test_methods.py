@@ -1,0 +1,132 @@
+"""SSHN and the baselines: what they share, what they do not, and how a file of settings says so."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from monai_hyperscale.bundle import (
+    METHODS,
+    ModelSettings,
+    build_network,
+    method_generator,
+    read_settings,
+    write_settings,
+)
+from monai_hyperscale.errors import CheckpointError, ConfigError
+from monai_hyperscale.hypernet import select_parameters
+from monai_hyperscale.networks import ScaleSpaceUNet
+
+SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 4, 4)}, generator={"hidden": (6, 3)})
+IMAGE = torch.rand(1, 1, 13, 11, generator=torch.Generator().manual_seed(0))
+
+
+def network_of(method, seed=0, **settings):
+    torch.manual_seed(seed)
+    generator = method_generator(method, {"hidden": (6, 3)}, {"hidden": (5, 2)})
+    return build_network(replace(SETTINGS, method=method, generator=generator, **settings)).eval()
+
+
+def trained_a_little(network):
+    """Give all weights a push, so that nothing that starts at zero stays there."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_some_methods_know_phi(method):
+    network = trained_a_little(network_of(method))
+    weights = [network.generate(phi) for phi in (0.1, 0.5)]
+    same = all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert same == (method in ("fixed", "stochastic"))
+    with torch.no_grad():
+        torch.testing.assert_close(network.fold(0.3)(IMAGE), network(IMAGE, phi=0.3), atol=1e-5, rtol=0)
+
+
+def test_the_baselines_are_the_primary_network_alone():
+    for method in ("fixed", "stochastic"):
+        network = network_of(method)
+        torch.manual_seed(0)
+        plain = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4)).eval()
+        assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in plain.parameters())
+        with torch.no_grad():
+            torch.testing.assert_close(network(IMAGE, phi=0.3), plain(IMAGE, phi=0.3), atol=1e-6, rtol=0)
+
+
+def test_film_modulates_after_norms_where_there_are_any():
+    network = network_of("film")
+    assert network.generator.hidden == (5, 2)
+    primary = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4))
+    assert list(network.generated) == select_parameters(primary, "norms")
+    bare = network_of("film", network={"features": (4, 4, 4), "norm": None})
+    assert list(bare.generated) == select_parameters(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4), norm=None))
+    chosen = network_of("film", select="convolutions")
+    assert list(chosen.generated) == select_parameters(primary)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ConfigError, match="method must be one of sshn, fixed, stochastic, film, got 'san'"):
+        method_generator("san")
+
+
+def test_one_factor_per_level():
+    network = trained_a_little(network_of("sshn", per_level=True))
+    assert network.contexts == network.primary.levels == 2
+    with torch.no_grad():
+        one, per_level, other = (network(IMAGE, phi=phi) for phi in (0.3, (0.3, 0.3), (0.3, 0.4)))
+    assert torch.equal(one, per_level) and not torch.equal(one, other)
+
+
+def test_a_rescaled_input_is_a_level():
+    network = trained_a_little(network_of("sshn", per_level=True, rescale_input=True))
+    assert network.contexts == network.primary.levels == 3
+    with torch.no_grad():
+        # The generator is told the factors that one φ stands for.
+        torch.testing.assert_close(network(IMAGE, phi=0.3), network(IMAGE, phi=(0.6, 0.3, 0.3)), atol=1e-6, rtol=0)
+        assert network(IMAGE, phi=(0.5, 0.4, 0.3)).shape == (1, 2, 13, 11)
+        torch.testing.assert_close(
+            network.fold((0.5, 0.4, 0.3))(IMAGE), network(IMAGE, phi=(0.5, 0.4, 0.3)), atol=1e-5, rtol=0
+        )
+
+
+def test_all_of_it_is_written_and_read(tmp_path):
+    settings = replace(
+        SETTINGS, method="film", generator={"name": "film"}, select=("*norm*",), per_level=True, rescale_input=True
+    )
+    write_settings(settings, tmp_path / "model.json")
+    read = read_settings(tmp_path / "model.json")
+    assert (read.method, read.generator, read.select) == ("film", {"name": "film"}, ("*norm*",))
+    assert read.per_level and read.rescale_input
+
+
+def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
+    write_settings(SETTINGS, tmp_path / "model.json")
+    content = json.loads((tmp_path / "model.json").read_text())
+    for name in ("method", "select", "per_level", "rescale_input"):
+        del content[name]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    read = read_settings(tmp_path / "model.json")
+    assert replace(read, network=SETTINGS.network, generator=SETTINGS.generator) == SETTINGS
+    network = build_network(read)
+    assert network.generated == build_network(SETTINGS).generated and network.contexts == 1
+
+
+@pytest.mark.parametrize("change", [{"method": "san"}, {"per_level": "yes"}, {"rescale_input": 2}])
+def test_bad_content_is_refused(tmp_path, change):
+    write_settings(SETTINGS, tmp_path / "model.json")
+    content = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**content, **change}))
+    with pytest.raises(CheckpointError, match=next(iter(change))):
+        read_settings(tmp_path / "model.json")
+
+
+def test_the_range_of_training_is_per_level():
+    one = replace(SETTINGS, phi_range=(0.1, 0.4))
+    assert one.trained_for((0.1,)) and one.trained_for((0.4, 0.2)) and not one.trained_for((0.4, 0.5))
+    rescaled = replace(one, per_level=True, rescale_input=True)
+    assert rescaled.trained_for((0.8, 0.4, 0.1)) and not rescaled.trained_for((0.1, 0.4, 0.1))
+    assert replace(rescaled, phi_range=(0.0, 1.0)).trained_for((1.0, 1.0, 1.0))

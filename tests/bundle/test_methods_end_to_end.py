@@ -1,0 +1,122 @@
+"""The bundle trained with each method, with other networks and one factor per level; as small as it goes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from PIL import Image
+
+from monai_hyperscale.bundle import build_network, default_bundle, read_settings
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.data import read_dataset, write_synthetic_dataset
+from monai_hyperscale.inference import Segmenter
+from monai_hyperscale.io import read_image
+
+CONFIGS = default_bundle("sshn_seg") / "configs"
+SMALL = {
+    "max_epochs": 1,
+    "iterations_per_epoch": 2,
+    "batch_size": 2,
+    "num_workers": 0,
+    "device": "cpu",
+    "spatial_dims": 2,
+    "network": {"features": [4, 4, 4]},
+    "ema_momentum": 0.9,
+}
+LEVELS = [0.5, 0.4, 0.3]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_synthetic_dataset(tmp_path_factory.mktemp("data"), 2, cases=5, size=16)
+
+
+@pytest.fixture
+def train(dataset, tmp_path):
+    """Return a function that trains, into ``tmp_path``, and gives the settings and the report."""
+
+    def run(**options):
+        report = run_workflow("train.json", dataset_dir=str(dataset), output_dir=str(tmp_path), **SMALL | options)
+        return read_settings(tmp_path / "models" / "model.json"), report
+
+    return run
+
+
+def run_workflow(*names, output_dir, **options):
+    flow = ConfigWorkflow(
+        config_file=[str(CONFIGS / name) for name in names],
+        workflow_type="train",
+        logging_file=str(CONFIGS / "logging.conf"),
+        output_dir=output_dir,
+        **options,
+    )
+    flow.initialize()
+    flow.run()
+    flow.finalize()
+    return json.loads(Path(output_dir, "dice_per_phi.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "phis"),
+    [
+        ("sshn", {"val_phi": [0.2, 0.5], "generator": {"name": "spline"}, "weight_penalty": 1e-4}, [0.2, 0.5]),
+        ("fixed", {}, [0.5]),
+        ("fixed", {"phi": 0.3}, [0.3]),
+        ("stochastic", {"val_phi": [0.2, 0.5]}, [0.2, 0.5]),
+        ("film", {"val_phi": [0.2, 0.5]}, [0.2, 0.5]),
+    ],
+)
+def test_every_method_trains_and_segments(train, tmp_path, dataset, method, options, phis):
+    settings, report = train(method=method, **options)
+    assert (settings.method, report["method"]) == (method, method)
+    assert [row["phi"] for row in report["rows"]] == phis
+    assert settings.phi_range == ((phis[0], phis[0]) if method == "fixed" else (0.0, 0.5))
+    network = build_network(settings)
+    network.load_state_dict(torch.load(tmp_path / "models" / "model.pt", weights_only=True))
+    low, high = network.generate(0.0), network.generate(0.5)
+    assert all(torch.equal(low[name], high[name]) for name in low) == (method in ("fixed", "stochastic"))
+    segmenter = Segmenter.from_bundle(tmp_path)
+    image = read_image(read_dataset(dataset).cases[0]["image"])
+    assert segmenter.segment(image, phis[0]).shape == image.shape[1:]
+
+
+def test_one_factor_per_level_from_training_to_label_maps(train, tmp_path, dataset, capsys):
+    options = {"per_level": True, "rescale_input": True, "val_phi": [0.5, LEVELS]}
+    settings, report = train(**options)
+    assert settings.per_level and settings.rescale_input and settings.phi_range == (0.0, 0.5)
+    assert [row["phi"] for row in report["rows"]] == [0.5, LEVELS]
+    assert report["rows"][1]["gflops"] < report["rows"][0]["gflops"]
+    assert '"0.5,0.4,0.3"' in (tmp_path / "dice_per_phi.csv").read_text()
+
+    again = {"dataset_dir": str(dataset), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "again")}
+    repeated = run_workflow("train.json", "evaluate.json", phi=[LEVELS, 0.5], device="cpu", num_workers=0, **again)
+    assert repeated["rows"] == report["rows"][::-1]
+
+    source = read_dataset(dataset).cases[0]["image"]
+    assert main(["info", str(tmp_path)]) == 0
+    assert "one phi per level, the first level is the input" in capsys.readouterr().out
+    command = ["segment", str(source), "-o", str(tmp_path / "label.png"), "--bundle", str(tmp_path), "--phi"]
+    assert main([*command, "0.5,0.4,0.3"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    expected = Segmenter.from_bundle(tmp_path).segment(read_image(source), LEVELS)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "label.png")).T, expected)
+    assert main([*command, "0.5,0.4", "--overwrite"]) == 2
+    assert main([*command, "0.5,0.9,0.3", "--overwrite"]) == 0
+    assert "not for 0.5,0.9,0.3" in capsys.readouterr().err
+
+
+def test_fixed_takes_one_factor_per_level(train):
+    settings, report = train(method="fixed", per_level=True, phi=[0.5, 0.25])
+    assert settings.phi_range == (0.25, 0.5)
+    assert [row["phi"] for row in report["rows"]] == [[0.5, 0.25]]
+
+
+def test_a_network_of_monais_with_deep_supervision_trains(train, tmp_path):
+    network = {"name": "DynUNet", "filters": [4, 4, 4, 4], "deep_supervision": True, "deep_supr_num": 2}
+    settings, report = train(network=network, val_phi=[0.3])
+    assert settings.network["name"] == "DynUNet"
+    assert len(report["rows"]) == 1
+    assert Segmenter.from_bundle(tmp_path).fold(0.3)(torch.rand(1, 1, 9, 8)).shape[2:] == (9, 8)
