@@ -197,7 +197,9 @@ TEXT = {".py", ".md", ".toml", ".txt", ".json", ".yaml", ".yml", ".cff", ".conf"
 
 def text_files() -> list[Path]:
     named = [path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT]
-    folders = [ROOT / name for name in ("monai_hyperscale", "tests", "bundles", ".ci", "docs", "notebooks")]
+    folders = [
+        ROOT / name for name in ("monai_hyperscale", "tests", "bundles", "benchmarks", ".ci", "docs", "notebooks")
+    ]
     inside = [path for folder in folders if folder.is_dir() for path in folder.rglob("*")]
     inside = [path for path in inside if path.is_file() and (path.suffix in TEXT or path.parent.name == ".ci")]
     return sorted(path for path in named + inside if not {"output", "eval", "__pycache__"} & set(path.parts))

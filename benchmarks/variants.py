@@ -1,0 +1,66 @@
+"""Changes of SSHN that were tried to close the gap between one network and many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.wbc import Recipe
+
+__all__ = ["BEST", "VARIANTS"]
+
+_RANK_16 = {"name": "mlp", "hidden": (10, 16), "head_scale": 1.0}
+_MEASURED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_ON_FIXED = {"name": "mlp", "hidden": (10, 16), "head_scale": 0.0, "reference": 0.5}
+# The best of 1e-3, 3e-3 and 1e-2 for hypernetworks: what depends on φ multiplies the steps that the weights take.
+_RATE = 3e-3
+
+
+def _joint(**changes: Any) -> Recipe:
+    return Recipe(**{"generator": _RANK_16, "learning_rate": _RATE, **changes})
+
+
+def _on_fixed(**changes: Any) -> Recipe:
+    # A Fixed network at φ = 0.5 first; then half as many steps for what differs from it at other φ.
+    given = {"step_factor": 1.5, "fixed_share": 2 / 3, "two_stages": True, "base_rate": 0.0, "head_rate": 0.3}
+    return Recipe(**{"generator": _ON_FIXED, "select": "convolutions+norms", **given, **changes})
+
+
+def _generator(**changes: Any) -> Recipe:
+    return _joint(generator={**_RANK_16, **changes})
+
+
+VARIANTS: dict[str, Recipe] = {
+    "fixed 0.5": Recipe(method="fixed", phi=0.5),
+    "fixed 0.5, rate 3e-3": Recipe(method="fixed", phi=0.5, learning_rate=3e-3),
+    "fixed 0.1": Recipe(method="fixed", phi=0.1),
+    "stochastic": Recipe(method="stochastic"),
+    "stochastic, rate 3e-3": Recipe(method="stochastic", learning_rate=3e-3),
+    "stochastic in 0.45 to 0.5": Recipe(method="stochastic", low=0.45, learning_rate=3e-3),
+    "stochastic in 0.05, 0.1 to 0.5": Recipe(method="stochastic", choices=_MEASURED, learning_rate=3e-3),
+    "stochastic in 0.25 and 0.5": Recipe(method="stochastic", choices=(0.25, 0.5), learning_rate=3e-3),
+    "joint": _joint(),
+    "joint, rate 1e-2": _joint(learning_rate=1e-2),
+    "joint, 1.5 x steps": _joint(step_factor=1.5),
+    "joint in 0.05, 0.1 to 0.5": _joint(choices=_MEASURED),
+    "joint, 4 phi per step": _joint(phis_per_step=4),
+    "joint, norms generated": _joint(select="convolutions+norms"),
+    "joint, prior towards 0.5": _joint(exponent=2.0),
+    "joint, half at 0.5 first": _joint(fixed_share=0.5),
+    "joint, heads x 3": _generator(head_scale=3.0),
+    "joint, dense (10, 100)": _generator(hidden=(10, 100)),
+    "joint, silu (32, 32)": _generator(hidden=(32, 32), activation="swish"),
+    "joint, constant-norm encoding": _generator(encoding="cosine"),
+    "on fixed": _on_fixed(),
+    "on fixed, silu (32, 32)": _on_fixed(generator={**_ON_FIXED, "hidden": (32, 32), "activation": "swish"}),
+    "on fixed, heads at 1e-2": _on_fixed(head_rate=1.0),
+    "on fixed, base learns": _on_fixed(base_rate=0.03),
+    "on fixed, small phi": _on_fixed(exponent=0.6),
+    "on fixed, small phi, base learns": _on_fixed(exponent=0.6, base_rate=0.03),
+    "on fixed at half": _on_fixed(exponent=0.6, base_rate=0.03, fixed_share=0.5),
+    "fixed 0.5, no norm": Recipe(method="fixed", phi=0.5, norm=None, learning_rate=3e-3),
+    "stochastic, no norm": Recipe(method="stochastic", norm=None, learning_rate=3e-3),
+    "joint, no norm": _joint(norm=None),
+    "joint, no norm, the paper's generator": _joint(generator={"hidden": (10, 100), "init": "paper"}, norm=None),
+}
+
+BEST = _on_fixed()

@@ -1,0 +1,92 @@
+"""The commands run, and their tables and files say what was measured. No test looks at how long anything took."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import speed
+from benchmarks.cases import CASES, GENERATORS, count_parameters, hypernetwork, plain_network
+from benchmarks.timing import Spread
+from benchmarks.workloads import OPERATIONS, PLAIN, contestant, program
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+TINY = CASES["tiny"]
+
+
+def test_speed_measures_every_operation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new" / "speed.json"
+    arguments = ["--cases", "tiny", "--rounds", "1", "--device", "cpu", "--json", str(file)]
+    assert speed.main([*arguments, "--generators", *GENERATORS]) == 0
+    written = json.loads(file.read_text(encoding="utf-8"))
+    rows = written["rows"]
+    assert {row["operation"] for row in rows} == set(OPERATIONS)
+    assert {row["network"] for row in rows} == {"plain", "plain again", *GENERATORS}
+    assert all(row["seconds"]["median"] > 0 for row in rows)
+    compared = [row for row in rows if row["ratio"] is not None]
+    assert {row["operation"] for row in compared} == {"training", "fold", "inference"}
+    assert written["machine"]["torch"] == torch.__version__
+    table = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("| tiny") for line in table) == len(rows)
+
+
+def test_memory_measures_each_network_in_its_own_process(tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    command = [sys.executable, "benchmarks/memory.py", "--cases", "tiny", "--generators", "narrow", "--device", "cpu"]
+    subprocess.run([*command, "--threads", "1", "--json", str(file)], cwd=ROOT, check=True, capture_output=True)
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [(row["operation"], row["network"]) for row in rows] == [
+        ("training", "plain"),
+        ("training", "narrow"),
+        ("inference", "plain"),
+        ("inference", "narrow"),
+    ]
+    assert all(row["bytes"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--phi", "2"], ["--threads", "0"], ["--device", "abacus"]])
+def test_bad_options_end_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        speed.main(["--cases", "tiny", *arguments])
+    assert end.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_bars_are_judged_by_the_median() -> None:
+    assert speed._judged(Spread(1.08, 1.0, 1.2), (0.0, 1.1)) == {"bar": [0.0, 1.1], "met": True}
+    assert speed._judged(Spread(1.12, 1.0, 1.2), (0.0, 1.1)) == {"bar": [0.0, 1.1], "met": False}
+    assert speed._judged(None, (0.0, 1.1))["met"] is None
+
+
+@pytest.mark.parametrize("name", [PLAIN, *GENERATORS])
+def test_training_step_changes_the_network(name: str) -> None:
+    network = contestant(TINY, name, CPU)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    step = program("training", network, TINY, 0.25, CPU)
+    for _ in range(3):
+        step()
+    after = list(network.parameters())
+    changed = [not torch.equal(a, b) for a, b in zip(after, before, strict=True)]
+    assert sum(changed) > len(changed) / 2
+
+
+def test_plain_and_hypernetwork_are_the_same_network() -> None:
+    folded = hypernetwork(TINY, "narrow", CPU).fold(0.25)
+    plain = plain_network(TINY, CPU).fold(0.25)
+    assert str(folded) == str(plain.eval())
+    assert [p.shape for p in folded.parameters()] == [p.shape for p in plain.parameters()]
+
+
+def test_cases_are_of_the_sizes_they_are_named_for() -> None:
+    parameters = {name: count_parameters(plain_network(case, torch.device("meta"))) for name, case in CASES.items()}
+    assert 25e6 < parameters["3d-nnunet"] < 35e6
+    assert 1.5e5 < parameters["2d-32"] < 2.5e5  # the paper's 0.2 million
+    bars = {name: set(case.bars) for name, case in CASES.items() if case.bars}
+    judged = {("training", "narrow"), ("inference", "narrow")}
+    assert bars == {"2d-32": judged, "3d-hippocampus": judged}

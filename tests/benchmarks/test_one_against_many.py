@@ -1,0 +1,64 @@
+"""The comparison of methods: what each trains, and what its table says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.one_against_many import table
+from benchmarks.variants import VARIANTS
+from benchmarks.wbc import METHODS, Recipe, _factors, build, dice, train
+
+
+@pytest.fixture
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return eight images whose classes are their intensities."""
+    label = torch.randint(0, 3, (8, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    label = label.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return label.float().expand(-1, 3, -1, -1) - 1, label
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns(method: str, images: tuple[torch.Tensor, torch.Tensor]) -> None:
+    recipe = Recipe(method=method, steps=40, features=(8, 8), generator={} if method == "film" else {"hidden": (4, 4)})
+    scores = dice(train(recipe, images, seed=0, batch_size=4), images, [0.5])
+    untrained = dice(build(recipe), images, [0.5])
+    assert len(scores[0.5]) == 8
+    assert sum(scores[0.5]) / 8 > 0.8 > sum(untrained[0.5]) / 8
+
+
+def test_methods_start_from_the_same_weights() -> None:
+    started = []
+    for method in METHODS:
+        torch.manual_seed(3)
+        generator = {"name": "mlp", "head_scale": 0.0} if method == "sshn" else {}
+        started.append(build(Recipe(method=method, generator=generator)).fold(0.5).state_dict())
+    for other in started[1:]:
+        assert all(torch.equal(started[0][name], other[name]) for name in started[0])
+
+
+def test_factors_of_a_step() -> None:
+    assert {_factors(Recipe(method="fixed", phi=0.2), step, 0)[0] for step in range(1, 9)} == {0.2}
+    drawn = [_factors(Recipe(), step, 0)[0] for step in range(1, 201)]
+    assert 0 <= min(drawn) < 0.05 and 0.45 < max(drawn) <= 0.5
+    assert all(k / 8 <= phi < (k + 1) / 8 for k, phi in enumerate(_factors(Recipe(phis_per_step=4), 5, 0)))
+    late = Recipe(steps=10, fixed_share=0.5)
+    assert [_factors(late, step, 0) == [0.5] for step in range(1, 11)] == [True] * 5 + [False] * 5
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_can_be_built(name: str) -> None:
+    build(VARIANTS[name]).fold(0.3)
+
+
+def test_table_pairs_the_seeds() -> None:
+    results = {
+        "fixed 0.5, seed 0": {"dice": {"0.5": 0.9}, "seed": 0},
+        "fixed 0.5, seed 1": {"dice": {"0.5": 0.8}, "seed": 1},
+        "sshn, seed 0": {"dice": {"0.5": 0.91}, "seed": 0},
+        "sshn, seed 1": {"dice": {"0.5": 0.83}, "seed": 1},
+        "sshn, seed 2": {"dice": {"0.5": 0.0}, "seed": 2},
+    }
+    rows = [line.split() for line in table(results, [0.5]).splitlines()]
+    assert rows[1][:2] == ["fixed", "0.8500"]
+    assert rows[3][-1] == "+2.00" and rows[4][-1] == "1.41"
