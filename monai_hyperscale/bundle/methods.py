@@ -16,7 +16,10 @@ FIXED_PHI = 0.5
 
 
 def method_generator(
-    method: str, generator: Optional[Mapping[str, Any]] = None, film: Optional[Mapping[str, Any]] = None
+    method: str,
+    generator: Optional[Mapping[str, Any]] = None,
+    film: Optional[Mapping[str, Any]] = None,
+    keep_phi: Optional[float] = None,
 ) -> dict[str, Any]:
     """Return the settings of the generator that a method trains with.
 
@@ -27,9 +30,10 @@ def method_generator(
         method: one of ``sshn``, ``fixed``, ``stochastic`` and ``film``.
         generator: name and arguments of the weight generator of ``sshn``.
         film: arguments of the generator of ``film``.
+        keep_phi: φ at which the network that the training starts from is to stay as it is, of ``sshn``.
 
     Raises:
-        ConfigError: for another method.
+        ConfigError: for another method, or ``keep_phi`` where it cannot be.
 
     Example:
         >>> method_generator("sshn", {"hidden": (10, 8)})
@@ -37,6 +41,11 @@ def method_generator(
         >>> method_generator("stochastic", {"hidden": (10, 8)})
         {'name': 'constant'}
     """
+    if keep_phi is not None:
+        if method != "sshn" or (generator or {}).get("name", "mlp") != "mlp":
+            raise ConfigError("keep_phi needs method sshn and the generator mlp; leave it out.")
+        # Heads of zero: every φ starts with the weights that are kept.
+        return {"name": "mlp", **(generator or {}), "reference": keep_phi, "head_scale": 0.0}
     if method == "sshn":
         return {"name": "mlp", **(generator or {})}
     if method == "film":

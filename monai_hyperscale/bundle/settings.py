@@ -127,14 +127,14 @@ def write_settings(settings: ModelSettings, path: Union[str, Path]) -> None:
 
 
 def build_network(
-    settings: ModelSettings, default_phi: Any = None, weights: Optional[Union[str, Path]] = None
+    settings: ModelSettings, default_phi: Any = None, weights: Optional[Union[str, Path, Mapping[str, Any]]] = None
 ) -> HyperNetwork:
     """Build the hypernetwork that ``settings`` describe, with fresh weights.
 
     Args:
         settings: of the network.
         default_phi: see :class:`HyperNetwork`.
-        weights: file of a MONAI network's weights to start from, see :func:`build_primary`.
+        weights: to start from, see :func:`build_primary`.
 
     Raises:
         CheckpointError: if the arguments do not make a network, or ``weights`` are not of it.
@@ -169,13 +169,15 @@ def build_network(
 def _selection(settings: ModelSettings, primary: nn.Module) -> Union[str, tuple[str, ...]]:
     if settings.select is not None:
         return settings.select
-    if settings.generator.get("name") != "film":
+    # Where one φ keeps its weights, the norms' scale and shift may differ from them only by being generated.
+    kept = settings.generator.get("reference") is not None
+    if settings.generator.get("name") != "film" and not kept:
         return "convolutions"
     try:
         select_parameters(primary, "norms")
     except ValueError:  # none of them has a scale and a shift
         return "convolutions"
-    return "norms"
+    return "convolutions+norms" if kept else "norms"
 
 
 def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Union[str, Path]) -> None:

@@ -1,6 +1,12 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
-from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, starting_network, warm_start
+from monai_hyperscale.training.checkpoints import (
+    RunCheckpoint,
+    best_weights,
+    starting_network,
+    trained_parameters,
+    warm_start,
+)
 from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -63,6 +69,7 @@ __all__ = [
     "phi_prior",
     "require_images",
     "starting_network",
+    "trained_parameters",
     "validation_phis",
     "warm_start",
 ]

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import ignite.distributed as idist
+import torch
 import torch.nn as nn
 from ignite.engine import Engine, Events
 
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.atomic import PARTIAL
@@ -23,14 +24,20 @@ from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import PhiValidation
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "warm_start"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "trained_parameters", "warm_start"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
 
 # Options that runs of earlier versions did not have, and what they were then.
-_SINCE = {"method": '"sshn"', "per_level": "false", "rescale_input": "false", "weight_penalty": "0.0"}
+_SINCE = {
+    "method": '"sshn"',
+    "per_level": "false",
+    "rescale_input": "false",
+    "weight_penalty": "0.0",
+    "keep_phi": "null",
+}
 
 
 def set_aside(folder: Path) -> None:
@@ -193,14 +200,47 @@ def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Mod
     return network if folder is None else best_weights(network, folder)
 
 
+def _constant_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str, torch.Tensor]]:
+    """Return the primary network's weights from models that have one set for every φ, if ``settings`` have more."""
+    if settings.generator.get("name") == "constant" or not (folder / SETTINGS).is_file():
+        return None
+    earlier = read_settings(folder / SETTINGS)
+    if earlier.generator.get("name") != "constant":
+        return None
+    network = best_weights(build_network(earlier), folder)
+    assert isinstance(network, HyperNetwork)
+    with torch.no_grad():
+        return {**network.primary.state_dict(), **network.generate(0.5)}
+
+
+def trained_parameters(network: HyperNetwork) -> list[nn.Parameter]:
+    """Return what the optimizer is to train: all parameters, or, of a network that keeps its weights at one φ, only
+    what makes the other φ differ. The rest is frozen.
+
+    Args:
+        network: its generator's ``reference`` says whether there is such a φ.
+    """
+    if getattr(network.generator, "reference", None) is None:
+        return list(network.parameters())
+    chosen = []
+    for name, parameter in network.named_parameters():
+        differs = name.startswith("generator.") and name != "generator.base"
+        parameter.requires_grad_(differs)
+        if differs:
+            chosen.append(parameter)
+    return chosen
+
+
 @ends_with_one_sentence
 def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
 
     Args:
         settings: what to build.
-        source: ``None`` for fresh weights; the folder of an earlier training's models; or, for a network of MONAI's,
-            the file of its weights, of which those are taken over that fit by name and shape.
+        source: ``None`` for fresh weights; the folder of an earlier training's models, of the same settings or with
+            one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ starts;
+            or, for a network of MONAI's, the file of its weights, of which those are taken over that fit by name and
+            shape.
 
     Raises:
         SystemExit: with one sentence, if the weights are missing, or of another network.
@@ -211,6 +251,9 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
         1
     """
     if source is None or not Path(source).is_file():
+        constant = None if source is None else _constant_weights(Path(source), settings)
+        if constant is not None:
+            return build_network(settings, weights=constant)
         network = build_network(settings)
         warm_start(network, source)
         return network

@@ -73,6 +73,8 @@ def check_training() -> None:
             raise ConfigError(f"{name} must be True or False, got {config.get(name)!r}.")
     _check_split(config.get("split"))
     _check_precision(config.get("precision"), config.get("device"))
+    if _given(config.get("keep_phi")) and config.get("keep_phi") is not None:
+        _check_kept(config["keep_phi"], config.get("warm_start"))
     network = _check_arguments(config)
     if network is not None and _given(config.get("method")):
         _check_trained_phi(config.get("phi"), config["method"], network)
@@ -198,6 +200,15 @@ def _check_trained_phi(value: Any, method: str, network: HyperNetwork) -> None:
         _check_phi("phi", value, network)
 
 
+def _check_kept(value: Any, start: Any) -> None:
+    try:
+        check_factor(value)
+    except ValueError as error:
+        raise ConfigError(f"keep_phi: {error}") from None
+    if start is None:
+        raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")
+
+
 def _check_pair(name: str, value: Any) -> None:
     if not _given(value):
         return
@@ -250,7 +261,7 @@ def _check_arguments(config: Mapping[str, Any]) -> Optional[HyperNetwork]:
         ("x",),
         {1: "x"},
         network=config["network"],
-        generator=method_generator(config["method"], config["generator"], config["film"]),
+        generator=method_generator(config["method"], config["generator"], config["film"], config["keep_phi"]),
         select=tuple(select) if isinstance(select, list) else select,
         per_level=config["per_level"],
         rescale_input=config["rescale_input"],

@@ -39,8 +39,9 @@ def train(dataset, tmp_path):
     """Return a function that trains, into ``tmp_path``, and gives the settings and the report."""
 
     def run(**options):
-        report = run_workflow("train.json", dataset_dir=str(dataset), output_dir=str(tmp_path), **SMALL | options)
-        return read_settings(tmp_path / "models" / "model.json"), report
+        options = {"dataset_dir": str(dataset), "output_dir": str(tmp_path), **SMALL, **options}
+        report = run_workflow("train.json", **options)
+        return read_settings(Path(options["output_dir"], "models", "model.json")), report
 
     return run
 
@@ -120,3 +121,35 @@ def test_a_network_of_monais_with_deep_supervision_trains(train, tmp_path):
     assert settings.network["name"] == "DynUNet"
     assert len(report["rows"]) == 1
     assert Segmenter.from_bundle(tmp_path).fold(0.3)(torch.rand(1, 1, 9, 8)).shape[2:] == (9, 8)
+
+
+def test_a_fixed_network_gets_the_dial_and_stays_as_it_is_at_its_phi(train, tmp_path, dataset):
+    first, _ = train(method="fixed", output_dir=str(tmp_path / "first"))
+    second, report = train(warm_start=str(tmp_path / "first" / "models"), keep_phi=0.5, val_phi=[0.2, 0.5])
+    assert first.generator["name"] == "constant" and second.generator["reference"] == 0.5
+    networks = []
+    for settings, folder in ((first, tmp_path / "first"), (second, tmp_path)):
+        network = build_network(settings)
+        network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
+        networks.append(network.eval())
+    image = torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        same, other = ([network(image, phi=phi) for network in networks] for phi in (0.5, 0.2))
+    torch.testing.assert_close(same[0], same[1], atol=0, rtol=0)
+    assert (other[0] - other[1]).abs().max() > 1e-4
+    assert [row["phi"] for row in report["rows"]] == [0.2, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep_phi": 0.5}, "warm_start names"),
+        ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
+        ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
+        ({"keep_phi": 0.5, "warm_start": "models", "generator": {"name": "spline"}}, "the generator mlp"),
+    ],
+)
+def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        train(**options)
+    assert message in f"{end.value}{capsys.readouterr().err}"

@@ -231,3 +231,24 @@ def test_gains() -> None:
 def test_unknown_activation(name: Any) -> None:
     with pytest.raises(ValueError, match="activation must be"):
         MLPGenerator(activation=name)
+
+
+def test_weights_stay_as_they_are_at_the_reference() -> None:
+    torch.manual_seed(0)
+    start = {"weight": torch.randn(4, 3), "bias": torch.zeros(4)}
+    generator = MLPGenerator((5, 4), head_scale=1.0, reference=0.5)
+    generator.bind(start)
+    plain = MLPGenerator((5, 4), head_scale=1.0)
+    plain.bind(start)
+    plain.load_state_dict(generator.state_dict())
+    with torch.no_grad():
+        kept, other = generator(torch.tensor([0.5])), generator(torch.tensor([0.1]))
+        difference = plain(torch.tensor([0.1]))["weight"] - plain(torch.tensor([0.5]))["weight"]
+    assert all(torch.equal(kept[name], start[name]) for name in start)
+    torch.testing.assert_close(other["weight"], start["weight"] + difference)
+    assert difference.abs().max() > 1e-2
+
+
+def test_a_reference_needs_the_residual_form() -> None:
+    with pytest.raises(ValueError, match="reference"):
+        MLPGenerator(init="paper", reference=0.5)
