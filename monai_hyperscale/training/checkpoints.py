@@ -214,8 +214,10 @@ def _constant_weights(folder: Path, settings: ModelSettings) -> Optional[dict[st
 
 
 def trained_parameters(network: HyperNetwork) -> list[nn.Parameter]:
-    """Return what the optimizer is to train: all parameters, or, of a network that keeps its weights at one φ, only
-    what makes the other φ differ. The rest is frozen.
+    """Return what the optimizer is to train.
+
+    That is all parameters, or, of a network that keeps its weights at one φ, only what makes the other φ differ; the
+    rest is then frozen.
 
     Args:
         network: its generator's ``reference`` says whether there is such a φ.
