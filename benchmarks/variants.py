@@ -11,6 +11,7 @@ __all__ = ["BEST", "VARIANTS"]
 _RANK_16 = {"name": "mlp", "hidden": (10, 16), "head_scale": 1.0}
 _MEASURED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _ON_FIXED = {"name": "mlp", "hidden": (10, 16), "head_scale": 0.0, "reference": 0.5}
+_SPLINE = {"name": "spline", "anchors": (0.0, 0.1, 0.25, 0.5), "head_scale": 0.0, "reference": 0.5}
 # The best of 1e-3, 3e-3 and 1e-2 for hypernetworks: what depends on φ multiplies the steps that the weights take.
 _RATE = 3e-3
 
@@ -38,6 +39,8 @@ VARIANTS: dict[str, Recipe] = {
     "stochastic in 0.45 to 0.5": Recipe(method="stochastic", low=0.45, learning_rate=3e-3),
     "stochastic in 0.05, 0.1 to 0.5": Recipe(method="stochastic", choices=_MEASURED, learning_rate=3e-3),
     "stochastic in 0.25 and 0.5": Recipe(method="stochastic", choices=(0.25, 0.5), learning_rate=3e-3),
+    "film": Recipe(method="film"),
+    "film, rate 3e-3": Recipe(method="film", learning_rate=3e-3),
     "joint": _joint(),
     "joint, rate 1e-2": _joint(learning_rate=1e-2),
     "joint, 1.5 x steps": _joint(step_factor=1.5),
@@ -56,6 +59,11 @@ VARIANTS: dict[str, Recipe] = {
     "on fixed, base learns": _on_fixed(base_rate=0.03),
     "on fixed, small phi": _on_fixed(exponent=0.6),
     "on fixed, small phi, base learns": _on_fixed(exponent=0.6, base_rate=0.03),
+    "on fixed, small phi, spline": _on_fixed(generator=_SPLINE, exponent=0.6),
+    "on fixed, smaller phi, spline": _on_fixed(generator=_SPLINE, exponent=0.4),
+    "on fixed, small phi, spline, heads at 1e-2": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=1.0),
+    "on fixed, small phi, (10, 64)": _on_fixed(generator={**_ON_FIXED, "hidden": (10, 64)}, exponent=0.6),
+    "on fixed, smaller phi": _on_fixed(exponent=0.4),
     "on fixed at half": _on_fixed(exponent=0.6, base_rate=0.03, fixed_share=0.5),
     "fixed 0.5, no norm": Recipe(method="fixed", phi=0.5, norm=None, learning_rate=3e-3),
     "stochastic, no norm": Recipe(method="stochastic", norm=None, learning_rate=3e-3),

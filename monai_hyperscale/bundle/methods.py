@@ -42,8 +42,8 @@ def method_generator(
         {'name': 'constant'}
     """
     if keep_phi is not None:
-        if method != "sshn" or (generator or {}).get("name", "mlp") != "mlp":
-            raise ConfigError("keep_phi needs method sshn and the generator mlp; leave it out.")
+        if method != "sshn" or (generator or {}).get("name", "mlp") in ("film", "constant"):
+            raise ConfigError("keep_phi needs method sshn and the generator mlp, linear or spline; leave it out.")
         # Heads of zero: every φ starts with the weights that are kept.
         return {"name": "mlp", **(generator or {}), "reference": keep_phi, "head_scale": 0.0}
     if method == "sshn":

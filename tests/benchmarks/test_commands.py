@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import speed
+from benchmarks import memory, speed
 from benchmarks.cases import CASES, GENERATORS, count_parameters, hypernetwork, plain_network
 from benchmarks.timing import Spread
 from benchmarks.workloads import OPERATIONS, PLAIN, contestant, program
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 TINY = CASES["tiny"]
 
@@ -36,18 +35,27 @@ def test_speed_measures_every_operation(tmp_path: Path, capsys: pytest.CaptureFi
     assert sum(line.startswith("| tiny") for line in table) == len(rows)
 
 
-def test_memory_measures_each_network_in_its_own_process(tmp_path: Path) -> None:
+def test_memory_is_measured_in_a_process_of_its_own() -> None:
+    options = argparse.Namespace(phi=0.25, device="cpu", threads=1)
+    measured = memory._in_own_process("tiny", "narrow", "training", options)
+    assert measured["bytes"] > 0
+    assert measured["parameters"] == count_parameters(hypernetwork(TINY, "narrow", CPU))
+
+
+def test_memory_compares_with_plain_and_reports_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def process(name: str, who: str, operation: str, options: argparse.Namespace) -> dict[str, Any]:
+        if operation == "inference" and who == "dense":
+            return {"bytes": None, "parameters": None, "error": "exit status -9"}
+        return {"bytes": {"plain": 2, "narrow": 3, "dense": 5}[who] * memory.MIB, "parameters": 1}
+
+    monkeypatch.setattr(memory, "_in_own_process", process)
     file = tmp_path / "memory.json"
-    command = [sys.executable, "benchmarks/memory.py", "--cases", "tiny", "--generators", "narrow", "--device", "cpu"]
-    subprocess.run([*command, "--threads", "1", "--json", str(file)], cwd=ROOT, check=True, capture_output=True)
+    assert memory.main(["--cases", "tiny", "--device", "cpu", "--json", str(file)]) == 1
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    assert [(row["operation"], row["network"]) for row in rows] == [
-        ("training", "plain"),
-        ("training", "narrow"),
-        ("inference", "plain"),
-        ("inference", "narrow"),
-    ]
-    assert all(row["bytes"] > 0 for row in rows)
+    assert [row["ratio"] for row in rows] == [None, 1.5, 2.5, None, 1.5, None]
+    assert "exit status -9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--phi", "2"], ["--threads", "0"], ["--device", "abacus"]])

@@ -146,7 +146,7 @@ def test_a_fixed_network_gets_the_dial_and_stays_as_it_is_at_its_phi(train, tmp_
         ({"keep_phi": 0.5}, "warm_start names"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
-        ({"keep_phi": 0.5, "warm_start": "models", "generator": {"name": "spline"}}, "the generator mlp"),
+        ({"keep_phi": 0.5, "warm_start": "models", "generator": {"name": "film"}}, "the generator mlp"),
     ],
 )
 def test_keep_phi_where_it_cannot_be(train, options, message, capsys):

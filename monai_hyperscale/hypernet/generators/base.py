@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Optional
 
 import torch
 import torch.nn as nn
@@ -78,13 +79,16 @@ class HeadsGenerator(FlatGenerator):
     Args:
         head_scale: the spread of H·e at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
             starts as one network for every context. A constant tensor, as a bias of zeros, starts with no change.
+        reference: context at which the weights stay θ₀, however the heads are trained: θ = θ₀ + H·(e − e(reference)). A
+            network that was trained for that φ alone keeps what it does there. ``None`` for none.
     """
 
     heads: nn.Parameter
 
-    def __init__(self, head_scale: float = 0.1) -> None:
+    def __init__(self, head_scale: float = 0.1, reference: Optional[float] = None) -> None:
         super().__init__()
         self.head_scale = head_scale
+        self.reference = reference
 
     def build(self, contexts: int) -> tuple[int, float]:
         """Allocate what :meth:`embed` needs.
@@ -97,6 +101,11 @@ class HeadsGenerator(FlatGenerator):
     def embed(self, context: torch.Tensor) -> torch.Tensor:
         """Map a context (contexts,) to e (k,)."""
         raise NotImplementedError
+
+    def change(self, context: torch.Tensor) -> torch.Tensor:
+        """Map a context (contexts,) to what the heads multiply (k,): e, less that of the reference."""
+        e = self.embed(context)
+        return e if self.reference is None else e - self.embed(torch.full_like(context, self.reference))
 
     def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
         """Allocate the heads for these tensors and initialise them; see :class:`WeightGenerator`."""
@@ -120,7 +129,7 @@ class HeadsGenerator(FlatGenerator):
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map a context (contexts,) to the weights, views of one flat vector."""
         self._check_bound()
-        return self._cut(torch.addmv(self.base, self.heads, self.embed(context)))
+        return self._cut(torch.addmv(self.base, self.heads, self.change(context)))
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Optional, Union
 
 import torch
 import torch.nn as nn
@@ -22,6 +22,7 @@ class LinearGenerator(HeadsGenerator):
         encoding: ``identity`` (default): the context as it is. SAN's ε = 0.1·S/32 of an input size S is
             ``IdentityEncoding(scale=0.1 / 32)``. Or ``complement``, ``cosine``, a module: see :class:`MLPGenerator`.
         head_scale: the spread of H·c at initialisation relative to that of θ₀, per tensor and at c = 1.
+        reference: context at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
     Raises:
         ValueError: for an unknown encoding.
@@ -34,8 +35,10 @@ class LinearGenerator(HeadsGenerator):
         True
     """
 
-    def __init__(self, encoding: Union[str, nn.Module] = "identity", head_scale: float = 0.1) -> None:
-        super().__init__(head_scale)
+    def __init__(
+        self, encoding: Union[str, nn.Module] = "identity", head_scale: float = 0.1, reference: Optional[float] = None
+    ) -> None:
+        super().__init__(head_scale, reference)
         self.encoding = encoding_layer(encoding)
 
     def build(self, contexts: int) -> tuple[int, float]:

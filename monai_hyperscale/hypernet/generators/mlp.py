@@ -41,8 +41,7 @@ class MLPGenerator(HeadsGenerator):
             large at every φ. Needs a last layer of two units or more.
         gains: a learned factor on H·e per tensor, 1 at the start: how much each tensor depends on φ becomes one
             number that the optimiser moves at once.
-        reference: φ at which the weights stay θ₀, however the rest is trained: θ(φ) = θ₀ + H·(e(φ) − e(reference)). A
-            network that was trained for that φ alone keeps what it does there. ``None`` for none.
+        reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
     Raises:
         ValueError: for an unknown encoding, init or activation, or a width that is too small.
@@ -67,7 +66,7 @@ class MLPGenerator(HeadsGenerator):
         gains: bool = False,
         reference: Optional[float] = None,
     ) -> None:
-        super().__init__(head_scale)
+        super().__init__(head_scale, reference)
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden needs at least one width of at least 1, got {tuple(hidden)}.")
         if normalize and hidden[-1] < 2:
@@ -87,7 +86,6 @@ class MLPGenerator(HeadsGenerator):
         self.with_gains = gains
         if reference is not None and init != "residual":
             raise ValueError(f"reference needs init='residual', got {init!r}.")
-        self.reference = reference
 
     def build(self, contexts: int) -> tuple[int, float]:
         """Allocate the hidden layers; return k, twice: after Kaiming e has about unit mean square."""
@@ -115,11 +113,7 @@ class MLPGenerator(HeadsGenerator):
         return values if self.init == "residual" else torch.zeros_like(values)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to the last hidden layer e (k,), less that of the reference."""
-        e = self._hidden(context)
-        return e if self.reference is None else e - self._hidden(torch.full_like(context, self.reference))
-
-    def _hidden(self, context: torch.Tensor) -> torch.Tensor:
+        """Map a context (contexts,) to the last hidden layer e (k,)."""
         e = self.encoding(context)
         for layer in self.layers:
             e = self.activation(layer(e))
@@ -130,7 +124,7 @@ class MLPGenerator(HeadsGenerator):
         if not self.with_gains:
             return super().forward(context)
         self._check_bound()
-        changes = self._cut(self.heads @ self.embed(context))
+        changes = self._cut(self.heads @ self.change(context))
         starts = self._cut(self.base)
         return {name: torch.addcmul(starts[name], changes[name], self.gains[i]) for i, name in enumerate(self.shapes)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ class SplineGenerator(HeadsGenerator):
         anchors: values of φ in increasing order; closer where a small change of φ changes the sizes most.
         basis: ``linear`` or ``cubic``.
         head_scale: the spread of the changes at initialisation relative to that of θ₀, per tensor.
+        reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
     Raises:
         ValueError: for fewer than two anchors, anchors out of order or not finite, or an unknown basis.
@@ -40,9 +42,13 @@ class SplineGenerator(HeadsGenerator):
     coefficients: torch.Tensor
 
     def __init__(
-        self, anchors: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 1.0), basis: str = "linear", head_scale: float = 0.1
+        self,
+        anchors: Sequence[float] = (0.0, 0.1, 0.25, 0.5, 1.0),
+        basis: str = "linear",
+        head_scale: float = 0.1,
+        reference: Optional[float] = None,
     ) -> None:
-        super().__init__(head_scale)
+        super().__init__(head_scale, reference)
         places = np.asarray(list(anchors), dtype=np.float64)
         if places.ndim != 1 or places.size < 2 or not np.isfinite(places).all() or (np.diff(places) <= 0).any():
             raise ValueError(f"anchors must be two or more increasing values of phi, got {list(anchors)}.")
