@@ -62,6 +62,7 @@ VARIANTS: dict[str, Recipe] = {
     "on fixed, small phi, spline": _on_fixed(generator=_SPLINE, exponent=0.6),
     "on fixed, smaller phi, spline": _on_fixed(generator=_SPLINE, exponent=0.4),
     "on fixed, small phi, spline, heads at 1e-2": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=1.0),
+    "on fixed, small phi, spline, heads at 1e-3": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=0.1),
     "on fixed, small phi, (10, 64)": _on_fixed(generator={**_ON_FIXED, "hidden": (10, 64)}, exponent=0.6),
     "on fixed, smaller phi": _on_fixed(exponent=0.4),
     "on fixed at half": _on_fixed(exponent=0.6, base_rate=0.03, fixed_share=0.5),
@@ -71,4 +72,4 @@ VARIANTS: dict[str, Recipe] = {
     "joint, no norm, the paper's generator": _joint(generator={"hidden": (10, 100), "init": "paper"}, norm=None),
 }
 
-BEST = _on_fixed(exponent=0.6)
+BEST = _on_fixed(generator=_SPLINE, exponent=0.6)
