@@ -51,6 +51,7 @@ VARIANTS: dict[str, Recipe] = {
     "joint, half at 0.5 first": _joint(fixed_share=0.5),
     "joint, heads x 3": _generator(head_scale=3.0),
     "joint, dense (10, 100)": _generator(hidden=(10, 100)),
+    "joint, rank 8": _generator(hidden=(10, 8)),
     "joint, silu (32, 32)": _generator(hidden=(32, 32), activation="swish"),
     "joint, constant-norm encoding": _generator(encoding="cosine"),
     "on fixed": _on_fixed(),

@@ -115,8 +115,10 @@ def build_primary(
         primary = rescalable(original, norm=replace_norm, weights=weights, rescale_input=rescale_input)
     except ConversionError as error:
         # There, the option is called norm, which here is the network's own.
-        hint = " In a bundle that is the network's option replace_norm." if "norm=" in str(error) else ""
-        raise ConversionError(f"{error}{hint}") from error
+        told = str(error).replace(
+            "pass norm='group' or norm='instance'", "give the network 'replace_norm': 'group' or 'instance'"
+        )
+        raise ConversionError(told) from error
     if name == "BasicUNetPlusPlus":
         primary.body = _LastOutput(primary.body)
     return primary

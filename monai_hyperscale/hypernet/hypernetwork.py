@@ -89,10 +89,7 @@ class HyperNetwork(nn.Module):
             context = self._every_level(context)
         elif context.numel() != self.contexts:
             wanted = "one phi for all levels" if self.contexts == 1 else f"one phi or {self.contexts}, one per level"
-            raise PhiError(
-                f"this hypernetwork was built with contexts={self.contexts}: give {wanted}; "
-                f"got {context.numel()} factors."
-            )
+            raise PhiError(f"this hypernetwork takes {wanted}, got {context.numel()} factors; give one.")
         # Nested in another hypernetwork, the generator may have no parameter of its own.
         reference = next(self.generator.parameters(), context)
         return context.to(reference)

@@ -17,7 +17,7 @@ import torch.nn as nn
 from ignite.engine import Engine, Events
 
 from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings, write_settings
-from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.errors import CheckpointError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
@@ -56,6 +56,11 @@ def set_aside(folder: Path) -> None:
         for path in earlier:
             path.replace(aside / path.name)
         logging.getLogger(__name__).info(f"The models of an earlier run are in {aside} now.")
+
+
+def _without_foreseen_tracebacks(record: logging.LogRecord) -> bool:
+    # MONAI's StatsHandler logs whatever ends a run with its traceback; what we raise is one sentence, said elsewhere.
+    return record.exc_info is None or not isinstance(record.exc_info[1], HyperscaleError)
 
 
 class RunCheckpoint:
@@ -98,6 +103,7 @@ class RunCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Act at the start and at the end of every epoch of ``engine``; attach after all that changes the state."""
+        engine.logger.addFilter(_without_foreseen_tracebacks)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -161,14 +167,20 @@ class RunCheckpoint:
             engine.state.epoch, engine.state.iteration = progress["epoch"], progress["iteration"]
             self.best = progress["best"]
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split()[:30])
             raise CheckpointError(
-                f"{path} is of a run with other settings ({reason}); resume with the same options, or without --resume."
+                f"{path} is of a run with other settings ({_mismatch(error)}); resume with the same options, or "
+                "without --resume."
             ) from error
         self.logger.info(f"Resumed after epoch {engine.state.epoch} (best Dice so far {self.best:.4f}).")
         if progress["stopped"]:
             self.logger.info("That run had stopped on a plateau, so there is nothing left to train.")
             engine.terminate()
+
+
+def _mismatch(error: Exception) -> str:
+    # torch puts a heading first, and then a line for every tensor.
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)] if lines else type(error).__name__
 
 
 def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
@@ -182,7 +194,9 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
     try:
         network.load_state_dict(load_weights(path))
     except RuntimeError as error:
-        raise CheckpointError(f"{path} is of another network: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(
+            f"{path} is of another network ({_mismatch(error)}); give the options that it was trained with."
+        ) from error
     return network
 
 

@@ -59,7 +59,7 @@ def test_strides_and_kernels_follow_the_number_of_stages():
         ({"name": ["UNet"]}, ConfigError, "name must be one of"),
         ({"name": "FlexibleUNet", "pretrained": True}, ConfigError, "not downloaded"),
         ({"name": "BasicUNetPlusPlus", "deep_supervision": True}, ConfigError, "last output"),
-        ({"name": "VNet"}, ConversionError, "BatchNorm.*option replace_norm"),
+        ({"name": "VNet"}, ConversionError, "BatchNorm.*give the network .replace_norm"),
         ({"name": "BasicUNet", "depth": 3}, TypeError, "depth"),
     ],
 )

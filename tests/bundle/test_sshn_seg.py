@@ -301,7 +301,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"per_level": 1.5}, "per_level must be True or False"),
         ("train.json", {"weight_penalty": -1}, "weight_penalty must be a number from 0"),
         ("train.json", {"network": {"name": "NNUNet"}}, "name must be one of ScaleSpaceUNet, .* got 'NNUNet'"),
-        ("train.json", {"network": {"name": "AttentionUnet"}}, "option replace_norm"),
+        ("train.json", {"network": {"name": "AttentionUnet"}}, "give the network .replace_norm"),
         ("train.json", {"generator": {"name": "gan"}}, "generator must be one of mlp"),
         ("train.json", {"method": "film", "film": {"ranks": 3}}, "'film' has no option 'ranks'"),
         ("train.json", {"select": "transformers"}, "matches no parameter"),

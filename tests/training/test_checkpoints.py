@@ -165,3 +165,10 @@ def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path):
     assert (tmp_path / "last.pt").read_bytes() == before
     engine, _ = run(tmp_path, [0.1, 0.2], resume=True)
     assert engine.state.epoch == 2
+
+
+def test_weights_of_another_network_are_told_apart_in_one_line(tmp_path):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"another network \(size mismatch for weight: .*\[3, 2\]") as raised:
+        best_weights(torch.nn.Linear(4, 3), tmp_path)
+    assert "\n" not in str(raised.value)

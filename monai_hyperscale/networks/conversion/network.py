@@ -103,7 +103,7 @@ def rescalable(
     weights: Weights | None = None,
     mode: str = "linear",
     rounding: str = "nearest",
-    **options: Any,
+    rescale_input: bool = False,
 ) -> RescalableNetwork:
     """Return an equivalent of a MONAI network whose down- and up-sampling go by φ.
 
@@ -120,7 +120,7 @@ def rescalable(
         weights: to start from, see :meth:`RescalableNetwork.load_weights_from`; those of ``network`` by default.
         mode: interpolation in front of strided layers, ``linear`` or ``nearest``.
         rounding: of sizes, see :func:`~monai_hyperscale.networks.layers.rescaled_size`.
-        options: of :class:`~monai_hyperscale.networks.nets.ScaleSpaceNetwork`.
+        rescale_input: see :class:`~monai_hyperscale.networks.nets.ScaleSpaceNetwork`.
 
     Raises:
         ConversionError: if any part of the network cannot be converted; the sentence names the module and the reason.
@@ -138,6 +138,8 @@ def rescalable(
         >>> network(torch.rand(1, 1, 31, 17), phi=0.3).shape
         torch.Size([1, 2, 31, 17])
     """
+    if not isinstance(network, nn.Module):
+        raise ConversionError(f"expected a network, an instance of torch.nn.Module, got {network!r}.")
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}.")
     if rounding not in ROUNDINGS:
@@ -148,7 +150,7 @@ def rescalable(
     body = conversion.run()
     if not any(isinstance(module, VariableResize) for module in body.modules()):
         raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no strided layer.")
-    if conversion.returns_features and options.get("rescale_input"):
+    if conversion.returns_features and rescale_input:
         raise ConversionError(
             f"{type(network).__name__} returns features of several sizes, and rescale_input would bring them all to "
             "that of the image; use it with a network that returns logits."
@@ -157,7 +159,7 @@ def rescalable(
     before = network.state_dict()
     tensors.reused = [name for name in body.state_dict() if name in before and name not in tensors.adapted]
     tensors.fresh = {name: "new" for name in body.state_dict() if name not in before}
-    converted = RescalableNetwork(body, conversion.report, conversion.spatial_dims, **options)
+    converted = RescalableNetwork(body, conversion.report, conversion.spatial_dims, rescale_input=rescale_input)
     converted.train(network.training)
     if weights is not None:
         converted.load_weights_from(weights)

@@ -68,8 +68,8 @@ def convert_norm(module: Any, norm: str, error: Callable[[str], Exception]) -> C
         raise error("it normalises over a fixed size or over channels; build the network with group norm")
     if norm == "refuse":
         raise error(
-            "its statistics are gathered over all phi and are wrong for each of them (SAN, Table 3: 1-3 % accuracy at "
-            "the extremes); replace it with norm='group' or norm='instance', or build the network with either"
+            "its running statistics are gathered over all phi and are wrong for each of them (1 to 3 % accuracy at the "
+            "extremes in Table 3 of Scale-Adaptive Networks); pass norm='group' or norm='instance' to replace it"
         )
     channels = module.num_features
     replacement: Any = normalization(norm, channels)

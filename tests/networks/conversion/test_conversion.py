@@ -61,7 +61,10 @@ def register() -> Any:
         (nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU()), "no strided layer"),
         (nn.ReLU(), "no convolution"),
         (SwinUNETR(in_channels=1, out_channels=2, feature_size=12, spatial_dims=2), r"the network \(SwinUNETR\)"),
-        (BasicUNet(2, features=FEATURES, norm="batch"), r"conv_0\.conv_0\.adn\.N \(BatchNorm2d\): its statistics"),
+        (
+            BasicUNet(2, features=FEATURES, norm="batch"),
+            r"conv_0\.conv_0\.adn\.N \(BatchNorm2d\): its running statistics",
+        ),
         (ScaleSpaceUNet(2, 1, 2, features=(4, 4)), "goes by phi already"),
         (rescalable(BasicUNet(2, features=FEATURES)), "goes by phi already"),
     ],

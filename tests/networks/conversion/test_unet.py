@@ -55,6 +55,6 @@ def test_checkpointing_is_refused() -> None:
 
 def test_batch_norm_is_refused_or_replaced() -> None:
     network = UNet(2, 1, 2, channels=(4, 8), strides=(2,), norm="batch")
-    assert_refused(network, r"adn\.N \(BatchNorm2d\): its statistics are gathered over all phi.*norm='group'")
+    assert_refused(network, r"adn\.N \(BatchNorm2d\): its running statistics are gathered over all phi.*norm='group'")
     for norm in ("group", "instance"):
         assert not [m for m in rescalable(network, norm=norm).modules() if isinstance(m, nn.BatchNorm2d)]
