@@ -4,7 +4,6 @@ from monai_hyperscale.training.checkpoints import (
     RunCheckpoint,
     best_weights,
     starting_network,
-    trained_parameters,
     warm_start,
 )
 from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
@@ -69,7 +68,6 @@ __all__ = [
     "phi_prior",
     "require_images",
     "starting_network",
-    "trained_parameters",
     "validation_phis",
     "warm_start",
 ]

@@ -24,7 +24,7 @@ from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import PhiValidation
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "trained_parameters", "warm_start"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "warm_start"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
@@ -227,29 +227,19 @@ def _constant_weights(folder: Path, settings: ModelSettings) -> Optional[dict[st
         return {**network.primary.state_dict(), **network.generate(0.5)}
 
 
-def trained_parameters(network: HyperNetwork) -> list[nn.Parameter]:
-    """Return what the optimizer is to train.
-
-    That is all parameters, or, of a network that keeps its weights at one φ, only what makes the other φ differ; the
-    rest is then frozen.
-
-    Args:
-        network: its generator's ``reference`` says whether there is such a φ.
-    """
-    if getattr(network.generator, "reference", None) is None:
-        return list(network.parameters())
-    chosen = []
-    for name, parameter in network.named_parameters():
-        differs = name.startswith("generator.") and name != "generator.base"
-        parameter.requires_grad_(differs)
-        if differs:
-            chosen.append(parameter)
-    return chosen
+def _freeze(network: HyperNetwork) -> HyperNetwork:
+    # A network that keeps its weights at one φ: only what makes the other φ differ is trained.
+    if getattr(network.generator, "reference", None) is not None:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith("generator.") and name != "generator.base")
+    return network
 
 
 @ends_with_one_sentence
 def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
+
+    Where the generator has a ``reference``, the weights for that φ are frozen.
 
     Args:
         settings: what to build.
@@ -269,10 +259,10 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
     if source is None or not Path(source).is_file():
         constant = None if source is None else _constant_weights(Path(source), settings)
         if constant is not None:
-            return build_network(settings, weights=constant)
+            return _freeze(build_network(settings, weights=constant))
         network = build_network(settings)
         warm_start(network, source)
-        return network
+        return _freeze(network)
     network = build_network(settings, weights=source)
     logging.getLogger(__name__).info(str(network.primary.report.tensors))  # type: ignore[union-attr]
-    return network
+    return _freeze(network)
