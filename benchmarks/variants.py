@@ -11,6 +11,7 @@ __all__ = ["BEST", "VARIANTS"]
 _RANK_16 = {"name": "mlp", "hidden": (10, 16), "head_scale": 1.0}
 _MEASURED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _ON_FIXED = {"name": "mlp", "hidden": (10, 16), "head_scale": 0.0, "reference": 0.5}
+_SILU = {**_ON_FIXED, "hidden": (32, 32), "activation": "swish"}
 _SPLINE = {"name": "spline", "anchors": (0.0, 0.1, 0.25, 0.5), "head_scale": 0.0, "reference": 0.5}
 # The best of 1e-3, 3e-3 and 1e-2 for hypernetworks: what depends on φ multiplies the steps that the weights take.
 _RATE = 3e-3
@@ -54,10 +55,12 @@ VARIANTS: dict[str, Recipe] = {
     "joint, rank 8": _generator(hidden=(10, 8)),
     "joint, silu (32, 32)": _generator(hidden=(32, 32), activation="swish"),
     "joint, constant-norm encoding": _generator(encoding="cosine"),
-    "on fixed": _on_fixed(),
-    "on fixed, silu (32, 32)": _on_fixed(generator={**_ON_FIXED, "hidden": (32, 32), "activation": "swish"}),
-    "on fixed, heads at 1e-2": _on_fixed(head_rate=1.0),
-    "on fixed, base learns": _on_fixed(base_rate=0.03),
+    "on fixed at 3e-3": _on_fixed(learning_rate=_RATE, head_rate=1.0),
+    "on fixed at 3e-3, silu (32, 32)": _on_fixed(generator=_SILU, learning_rate=_RATE, head_rate=1.0),
+    "on fixed at 3e-3, silu, heads at 1e-2": _on_fixed(generator=_SILU, learning_rate=_RATE, head_rate=3.0),
+    "on fixed at 3e-3, silu, base learns": _on_fixed(
+        generator=_SILU, learning_rate=_RATE, head_rate=1.0, base_rate=0.1
+    ),
     "on fixed, small phi": _on_fixed(exponent=0.6),
     "on fixed, small phi, base learns": _on_fixed(exponent=0.6, base_rate=0.03),
     "on fixed, small phi, spline": _on_fixed(generator=_SPLINE, exponent=0.6),
@@ -66,7 +69,7 @@ VARIANTS: dict[str, Recipe] = {
     "on fixed, small phi, spline, heads at 1e-3": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=0.1),
     "on fixed, small phi, (10, 64)": _on_fixed(generator={**_ON_FIXED, "hidden": (10, 64)}, exponent=0.6),
     "on fixed, smaller phi": _on_fixed(exponent=0.4),
-    "on fixed at half": _on_fixed(exponent=0.6, base_rate=0.03, fixed_share=0.5),
+    "on fixed, half of the steps": _on_fixed(exponent=0.6, base_rate=0.03, fixed_share=0.5),
     "fixed 0.5, no norm": Recipe(method="fixed", phi=0.5, norm=None, learning_rate=3e-3),
     "stochastic, no norm": Recipe(method="stochastic", norm=None, learning_rate=3e-3),
     "joint, no norm": _joint(norm=None),
