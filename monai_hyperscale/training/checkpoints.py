@@ -214,17 +214,22 @@ def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Mod
     return network if folder is None else best_weights(network, folder)
 
 
-def _constant_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str, torch.Tensor]]:
-    """Return the primary network's weights from models that have one set for every φ, if ``settings`` have more."""
-    if settings.generator.get("name") == "constant" or not (folder / SETTINGS).is_file():
+def _earlier_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str, torch.Tensor]]:
+    """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
+
+    One set it is where earlier models have one set for every φ and ``settings`` more, or where one φ is kept: as the earlier
+    network has them for that φ.
+    """
+    if not (folder / SETTINGS).is_file():
         return None
-    earlier = read_settings(folder / SETTINGS)
-    if earlier.generator.get("name") != "constant":
+    earlier, kept = read_settings(folder / SETTINGS), settings.generator.get("reference")
+    grows = earlier.generator.get("name") == "constant" and settings.generator.get("name") != "constant"
+    if not grows and (kept is None or kept == earlier.generator.get("reference")):
         return None
     network = best_weights(build_network(earlier), folder)
     assert isinstance(network, HyperNetwork)
     with torch.no_grad():
-        return {**network.primary.state_dict(), **network.generate(0.5)}
+        return {**network.primary.state_dict(), **network.generate(0.5 if kept is None else kept)}
 
 
 def _freeze(network: HyperNetwork) -> HyperNetwork:
@@ -244,8 +249,8 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
     Args:
         settings: what to build.
         source: ``None`` for fresh weights; the folder of an earlier training's models, of the same settings or with
-            one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ starts;
-            or, for a network of MONAI's, the file of its weights, of which those are taken over that fit by name and
+            one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ starts,
+            as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file of its weights, of which those are taken over that fit by name and
             shape.
 
     Raises:
@@ -257,9 +262,9 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
         1
     """
     if source is None or not Path(source).is_file():
-        constant = None if source is None else _constant_weights(Path(source), settings)
-        if constant is not None:
-            return _freeze(build_network(settings, weights=constant))
+        weights = None if source is None else _earlier_weights(Path(source), settings)
+        if weights is not None:
+            return _freeze(build_network(settings, weights=weights))
         network = build_network(settings)
         warm_start(network, source)
         return _freeze(network)

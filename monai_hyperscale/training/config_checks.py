@@ -74,7 +74,7 @@ def check_training() -> None:
     _check_split(config.get("split"))
     _check_precision(config.get("precision"), config.get("device"))
     if _given(config.get("keep_phi")) and config.get("keep_phi") is not None:
-        _check_kept(config["keep_phi"], config.get("warm_start"))
+        _check_kept(config)
     network = _check_arguments(config)
     if network is not None and _given(config.get("method")):
         _check_trained_phi(config.get("phi"), config["method"], network)
@@ -200,13 +200,16 @@ def _check_trained_phi(value: Any, method: str, network: HyperNetwork) -> None:
         _check_phi("phi", value, network)
 
 
-def _check_kept(value: Any, start: Any) -> None:
+def _check_kept(config: Mapping[str, Any]) -> None:
     try:
-        check_factor(value)
+        check_factor(config["keep_phi"])
     except ValueError as error:
         raise ConfigError(f"keep_phi: {error}") from None
-    if start is None:
+    if config.get("warm_start") is None:
         raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")
+    if config.get("per_level") is True and config.get("rescale_input") is True:
+        # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
+        raise ConfigError("keep_phi goes with per_level or with rescale_input, not with both; leave one of them out.")
 
 
 def _check_pair(name: str, value: Any) -> None:

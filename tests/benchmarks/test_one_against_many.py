@@ -48,7 +48,10 @@ def test_factors_of_a_step() -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_can_be_built(name: str) -> None:
-    build(VARIANTS[name]).fold(0.3)
+    network = build(VARIANTS[name])
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(network.fold(0.3)(x), network(x, phi=0.3), atol=1e-4, rtol=1e-4)
 
 
 def test_table_pairs_the_seeds() -> None:

@@ -123,10 +123,11 @@ def test_a_network_of_monais_with_deep_supervision_trains(train, tmp_path):
     assert Segmenter.from_bundle(tmp_path).fold(0.3)(torch.rand(1, 1, 9, 8)).shape[2:] == (9, 8)
 
 
-def test_a_fixed_network_gets_the_dial_and_stays_as_it_is_at_its_phi(train, tmp_path, dataset):
-    first, _ = train(method="fixed", output_dir=str(tmp_path / "first"))
+@pytest.mark.parametrize("method", ["fixed", "sshn"])
+def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, method):
+    first, _ = train(method=method, output_dir=str(tmp_path / "first"))
     second, report = train(warm_start=str(tmp_path / "first" / "models"), keep_phi=0.5, val_phi=[0.2, 0.5])
-    assert first.generator["name"] == "constant" and second.generator["reference"] == 0.5
+    assert second.generator["reference"] == 0.5
     networks = []
     for settings, folder in ((first, tmp_path / "first"), (second, tmp_path)):
         network = build_network(settings)
@@ -135,7 +136,8 @@ def test_a_fixed_network_gets_the_dial_and_stays_as_it_is_at_its_phi(train, tmp_
     image = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         same, other = ([network(image, phi=phi) for network in networks] for phi in (0.5, 0.2))
-    torch.testing.assert_close(same[0], same[1], atol=0, rtol=0)
+    # Generated weights are rounded to half precision once more in the second network's file.
+    torch.testing.assert_close(same[0], same[1], atol=0 if method == "fixed" else 5e-3, rtol=0)
     assert (other[0] - other[1]).abs().max() > 1e-4
     assert [row["phi"] for row in report["rows"]] == [0.2, 0.5]
 
@@ -144,6 +146,7 @@ def test_a_fixed_network_gets_the_dial_and_stays_as_it_is_at_its_phi(train, tmp_
     ("options", "message"),
     [
         ({"keep_phi": 0.5}, "warm_start names"),
+        ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
         ({"keep_phi": 0.5, "warm_start": "models", "generator": {"name": "film"}}, "the generator mlp"),
