@@ -217,8 +217,8 @@ def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Mod
 def _earlier_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str, torch.Tensor]]:
     """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
 
-    One set it is where earlier models have one set for every φ and ``settings`` more, or where one φ is kept: as the earlier
-    network has them for that φ.
+    They are one set where the earlier models have one for every φ and ``settings`` more, or where one φ is kept: then
+    as the earlier network has them for that φ.
     """
     if not (folder / SETTINGS).is_file():
         return None
@@ -250,8 +250,8 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
         settings: what to build.
         source: ``None`` for fresh weights; the folder of an earlier training's models, of the same settings or with
             one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ starts,
-            as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file of its weights, of which those are taken over that fit by name and
-            shape.
+            as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file of its
+            weights, of which those are taken over that fit by name and shape.
 
     Raises:
         SystemExit: with one sentence, if the weights are missing, or of another network.

@@ -80,7 +80,8 @@ class HeadsGenerator(FlatGenerator):
         head_scale: the spread of H·e at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
             starts as one network for every context. A constant tensor, as a bias of zeros, starts with no change.
         reference: context, the same for every level, at which the weights stay θ₀, however the heads are trained:
-            θ = θ₀ + H·(e − e(reference)). A network that was trained for that φ alone keeps what it does there. ``None`` for none.
+            θ = θ₀ + H·(e − e(reference)). A network that was trained for that φ alone keeps what it does there.
+            ``None`` for none.
     """
 
     heads: nn.Parameter
