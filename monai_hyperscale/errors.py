@@ -11,6 +11,7 @@ __all__ = [
     "HyperscaleError",
     "ImageError",
     "PhiError",
+    "RegistrationError",
     "TrainingError",
 ]
 
@@ -37,6 +38,10 @@ class DatasetError(HyperscaleError):
 
 class ImageError(HyperscaleError):
     """An image file that cannot be read, or whose content does not fit the network."""
+
+
+class RegistrationError(HyperscaleError):
+    """Images, fields or matrices that cannot be registered, or do not fit together."""
 
 
 class CheckpointError(HyperscaleError):

@@ -21,8 +21,8 @@ PUBLIC_NAMES = ROOT / "tests" / "public_names.txt"
 # What each part may import from the package besides itself. Layers -> blocks -> nets; hypernet knows no network;
 # data and io are below bundle and inference; the command line is on top.
 NETWORKS = {"networks", "networks.layers", "networks.blocks", "networks.nets", "networks.conversion"}
-BELOW_BUNDLE = NETWORKS | {"errors", "hypernet", "io"}
-BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data"}
+BELOW_BUNDLE = NETWORKS | {"errors", "hypernet", "io", "registration"}
+BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data", "losses"}
 BELOW_TRAINING = BELOW_INFERENCE | {"inference"}
 MAY_IMPORT = {
     "": set(),
@@ -34,7 +34,9 @@ MAY_IMPORT = {
     "networks": NETWORKS | {"errors"},
     "hypernet": {"errors"},
     "io": {"errors"},
-    "data": {"errors", "io"},
+    "registration": NETWORKS | {"errors"},
+    "losses": {"errors", "registration"},
+    "data": {"errors", "io", "registration"},
     "bundle": BELOW_BUNDLE,
     "inference": BELOW_INFERENCE,
     "search": BELOW_BUNDLE,

@@ -85,7 +85,7 @@ class HyperNetwork(nn.Module):
             raise PhiError(f"phi must be a number or a sequence of numbers, got {phi!r}.") from None
         if not context.isfinite().all():
             raise PhiError(f"phi must be finite, got {phi!r}.")
-        if context.numel() == 1:
+        if context.numel() == 1 or (context.numel() != self.contexts and self._names_every_level()):
             context = self._every_level(context)
         elif context.numel() != self.contexts:
             wanted = "one phi for all levels" if self.contexts == 1 else f"one phi or {self.contexts}, one per level"
@@ -97,10 +97,14 @@ class HyperNetwork(nn.Module):
     def _every_level(self, context: torch.Tensor) -> torch.Tensor:
         # One φ stands for the factors that the primary network takes it for, which is not always φ for every level.
         primary: Any = self.primary
-        named = self._takes_phi and hasattr(primary, "per_level") and primary.levels == self.contexts
-        if self.contexts > 1 and named:
-            return context.new_tensor(primary.per_level(context.item()))
+        if self._names_every_level():
+            phi = context.tolist()
+            return context.new_tensor(primary.per_level(phi[0] if len(phi) == 1 else phi))
         return context.expand(self.contexts)
+
+    def _names_every_level(self) -> bool:
+        primary: Any = self.primary
+        return self.contexts > 1 and self._takes_phi and getattr(primary, "levels", None) == self.contexts
 
     def generate(self, phi: Any) -> dict[str, torch.Tensor]:
         """Return the generated weights for φ, by the primary network's parameter names.

@@ -75,7 +75,9 @@ def split_suffix(path: Union[str, Path]) -> tuple[str, str]:
     return name.removesuffix(name[len(name) - len(suffix) :]), suffix
 
 
-def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int = 1) -> MetaTensor:
+def read_image(
+    path: Union[str, Path, Sequence[Union[str, Path]]], channels: int = 1, only_finite: bool = False
+) -> MetaTensor:
     """Read one image whole, with the file's scaling of intensities applied.
 
     Trailing axes of one entry are dropped, so (x, y, z, 1) is a volume. Voxels that are not finite get the least
@@ -87,6 +89,7 @@ def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int
             source.
         channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
             components of every voxel, are channels; with one, such files are refused.
+        only_finite: refuse voxels that are NaN or infinite, in place of the warning.
 
     Returns:
         float32 tensor (C, *sizes), where sizes are those of the file's grid in array order (x, y, z), (width, height)
@@ -105,7 +108,7 @@ def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int
     """
     if not isinstance(path, (str, Path)):
         if len(path) != 1:
-            return _read_channels([Path(file) for file in path], channels)
+            return _read_channels([Path(file) for file in path], channels, only_finite)
         (path,) = path
     path = Path(path)
     check_file(path)
@@ -122,7 +125,7 @@ def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory; crop or down-sample it first.") from error
     _check_affine(affine, voxels.ndim - 1, path)
-    voxels = _finite(voxels, path)
+    voxels = _finite(voxels, path, only_finite)
     source = ImageSource(path, voxels.shape[1:], affine, header)
     meta = {
         # The keys that MONAI's LoadImage sets, for transforms that look at them.
@@ -138,14 +141,14 @@ def read_image(path: Union[str, Path, Sequence[Union[str, Path]]], channels: int
     return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(affine, dtype=torch.float64), meta=meta)
 
 
-def _read_channels(paths: list[Path], channels: int) -> MetaTensor:
+def _read_channels(paths: list[Path], channels: int, only_finite: bool) -> MetaTensor:
     """Read one channel of each file, onto the metadata of the first."""
     if len(paths) != channels:
         raise ImageError(
             f"an image of {channels} channel{'s' * (channels > 1)} is needed, got {len(paths)} files "
             f"({', '.join(map(str, paths))}); name one file per channel."
         )
-    images = [read_image(path) for path in paths]
+    images = [read_image(path, only_finite=only_finite) for path in paths]
     check_same_grid([image_source(image) for image in images])
     voxels = torch.cat([image.as_tensor() for image in images])
     return MetaTensor(voxels, meta=images[0].meta)  # its affine is in there
@@ -251,12 +254,14 @@ def _check_affine(affine: np.ndarray, spatial_dims: int, path: Path) -> None:
         raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
 
 
-def _finite(voxels: np.ndarray, path: Path) -> np.ndarray:
+def _finite(voxels: np.ndarray, path: Path, only_finite: bool) -> np.ndarray:
     finite = np.isfinite(voxels)
     if finite.all():
         return voxels
     if not finite.any():
         raise ImageError(f"{path} has no finite voxel, only NaN or infinity; export it again.")
+    if only_finite:
+        raise ImageError(f"{path} has {(~finite).sum()} voxels that are NaN or infinite; replace them first.")
     least = voxels[finite].min()
     logger.warning("%s has %d voxels that are NaN or infinite; they count as %g.", path, (~finite).sum(), least)
     return np.where(finite, voxels, least)

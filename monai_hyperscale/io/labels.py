@@ -15,7 +15,7 @@ from monai_hyperscale.io.atomic import replacing
 from monai_hyperscale.io.images import ImageSource, image_source, read_image, split_suffix
 from monai_hyperscale.io.pictures import save_picture
 
-__all__ = ["LABEL_SUFFIXES", "read_label", "write_label"]
+__all__ = ["LABEL_SUFFIXES", "nifti_on", "read_label", "read_label_image", "write_label"]
 
 LABEL_SUFFIXES = (".nii.gz", ".nii")
 
@@ -50,8 +50,7 @@ def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTenso
         if split_suffix(path)[1] == ".png":
             save_picture(label, temporary)
         else:
-            header = source.header
-            nib.save(_new_nifti(label, source.affine) if header is None else _like_nifti(label, header), temporary)
+            nib.save(nifti_on(label, source), temporary)
 
 
 def read_label(path: Union[str, Path]) -> np.ndarray:
@@ -61,6 +60,28 @@ def read_label(path: Union[str, Path]) -> np.ndarray:
         ImageError: if it cannot be read, see :func:`read_image`.
     """
     return np.rint(read_image(path)[0].numpy()).astype(np.int64)
+
+
+def read_label_image(path: Union[str, Path]) -> MetaTensor:
+    """Read a label map with its affine, as :func:`read_image` reads images.
+
+    Raises:
+        ImageError: if it cannot be read, or holds anything but whole numbers of at least 0.
+    """
+    label = read_image(path, only_finite=True)
+    if float(label.min()) < 0 or not bool((label == label.round()).all()):
+        raise ImageError(f"{path} is no label map: it holds more than whole numbers of at least 0.")
+    return label
+
+
+def nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:
+    """Return voxels as a NIfTI image on another image's grid, see :func:`write_label` for what its header keeps.
+
+    Args:
+        voxels: of the grid's shape, or with a channel axis after three axes.
+        source: of the grid.
+    """
+    return _new_nifti(voxels, source.affine) if source.header is None else _like_nifti(voxels, source.header)
 
 
 def _like_nifti(label: np.ndarray, header: Any) -> nib.Nifti1Image:

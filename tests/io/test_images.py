@@ -220,3 +220,14 @@ def test_voxels_that_are_not_finite(tmp_path: Path, caplog: pytest.LogCaptureFix
 )
 def test_split_suffix(name: str, parts: tuple[str, str]) -> None:
     assert split_suffix(name) == parts
+
+
+def test_voxels_that_are_not_finite_are_refused_where_asked(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).random((5, 4, 3)).astype(np.float32)
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "good.nii")
+    assert torch.equal(read_image(tmp_path / "good.nii", only_finite=True)[0], torch.as_tensor(voxels))
+    voxels[1, 2, 0] = np.inf
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "bad.nii")
+    for path in (tmp_path / "bad.nii", [tmp_path / "good.nii", tmp_path / "bad.nii"]):
+        with pytest.raises(ImageError, match="bad.nii has 1 voxels that are NaN or infinite"):
+            read_image(path, channels=1 if isinstance(path, Path) else 2, only_finite=True)

@@ -42,7 +42,11 @@ class WeightGenerator(nn.Module):
 
 
 class FlatGenerator(WeightGenerator):
-    """Keeps θ₀ of all tensors as one vector ``base`` (P,), and cuts such a vector into the tensors."""
+    """Keeps θ₀ of all tensors as one vector ``base`` (P,), and cuts such a vector into the tensors.
+
+    A layer with the attribute ``keep_start = True`` has a start of its own, such as weights near zero in front of a
+    displacement field; its generated weights start as large as those are, whatever the generator's initialisation is.
+    """
 
     base: nn.Parameter
 
@@ -50,6 +54,13 @@ class FlatGenerator(WeightGenerator):
         super().__init__()
         self.shapes: dict[str, torch.Size] = {}
         self.contexts = 1
+        self._keep_start: set[str] = set()
+
+    def prepare(self, network: nn.Module, names: Sequence[str]) -> list[str]:
+        """Note which parameters are to start as they are; see :class:`WeightGenerator`."""
+        owners = {name: network.get_submodule(name.rpartition(".")[0]) for name in names}
+        self._keep_start = {name for name, owner in owners.items() if getattr(owner, "keep_start", False)}
+        return list(names)
 
     def _remember(self, parameters: Mapping[str, torch.Tensor], contexts: int) -> list[torch.Tensor]:
         # Never below float32: half precision loses the differences between nearby φ.
@@ -114,14 +125,15 @@ class HeadsGenerator(FlatGenerator):
         width, energy = self.build(contexts)
         # Filled in place: a copy of the heads of a large 3D network would be gigabytes.
         heads = torch.empty(sum(value.numel() for value in values), width)
-        for part, value in zip(heads.split([value.numel() for value in values]), values, strict=True):
-            part.normal_().mul_(self._head_std(value, width, energy))
+        parts = heads.split([value.numel() for value in values])
+        for name, part, value in zip(self.shapes, parts, values, strict=True):
+            part.normal_().mul_(self._head_std(name, value, width, energy))
         self.heads = nn.Parameter(heads)
         self.base = nn.Parameter(self._start(torch.cat([value.flatten() for value in values])))
         # Drawn on the CPU, so that a seed gives the same weights on every device.
         self.to(self.base)
 
-    def _head_std(self, value: torch.Tensor, width: int, energy: float) -> float:
+    def _head_std(self, name: str, value: torch.Tensor, width: int, energy: float) -> float:
         return self.head_scale * float(value.std(correction=0)) / math.sqrt(energy)
 
     def _start(self, values: torch.Tensor) -> torch.Tensor:

@@ -81,7 +81,9 @@ class FiLMGenerator(MLPGenerator):
             if module.bias is None:
                 module.bias = nn.Parameter(module.weight.detach().new_zeros(_bias_shape(module)))
             self._groups[prefix] = module.groups if isinstance(module, _ConvTransposeNd) else 0
-        return [f"{prefix}{attribute}" for prefix in modules for attribute in ("weight", "bias")]
+        return super().prepare(
+            network, [f"{prefix}{attribute}" for prefix in modules for attribute in ("weight", "bias")]
+        )
 
     def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
         """Allocate the perceptron and a scale and a shift per channel; see :class:`WeightGenerator`."""
@@ -94,7 +96,12 @@ class FiLMGenerator(MLPGenerator):
             _Layer(f"{p}weight", f"{p}bias", parameters[f"{p}bias"].shape[0], self._groups.get(p, 0)) for p in prefixes
         ]
         channels = sum(layer.channels for layer in self._modulated)
-        self.heads = nn.Parameter(torch.randn(2 * channels, width) * (self.head_scale / math.sqrt(energy)))
+        heads = torch.randn(2 * channels, width) * (self.head_scale / math.sqrt(energy))
+        shifts = heads[channels:].split([layer.channels for layer in self._modulated])
+        for layer, shift in zip(self._modulated, shifts, strict=True):
+            if layer.bias in self._keep_start:
+                shift.zero_()  # a scale of weights near zero is near zero, a shift would not be
+        self.heads = nn.Parameter(heads)
         self.base = nn.Parameter(torch.cat([value.flatten() for value in values]))
         self.to(self.base)
 

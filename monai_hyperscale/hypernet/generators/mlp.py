@@ -103,10 +103,13 @@ class MLPGenerator(HeadsGenerator):
             self.gains = nn.Parameter(torch.ones(len(self.shapes)))
         return width, float(width)
 
-    def _head_std(self, value: torch.Tensor, width: int, energy: float) -> float:
+    def _head_std(self, name: str, value: torch.Tensor, width: int, energy: float) -> float:
         if self.init == "residual":
-            return super()._head_std(value, width, energy)
+            return super()._head_std(name, value, width, energy)
         gain = nn.init.calculate_gain("linear")
+        if name in self._keep_start:
+            # As HyperMorph: a layer that starts near zero does so generated, too.
+            return gain * float(value.std(correction=0)) / math.sqrt(width)
         return gain / math.sqrt(value.numel() if self.init == "paper_fan_out" else width)
 
     def _start(self, values: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,278 @@
+"""Displacement fields on disk, in ITK's convention: the border between voxels in memory and millimetres in files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.errors import ImageError, RegistrationError
+from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.images import ImageSource, check_file, split_suffix
+from monai_hyperscale.io.itk import load_itk
+from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nibabel
+
+__all__ = ["FIELD_SUFFIXES", "grid_affine", "read_field", "to_voxels", "to_world", "write_field"]
+
+logger = logging.getLogger(__name__)
+
+#: What :func:`write_field` writes and :func:`read_field` reads.
+FIELD_SUFFIXES = (*NIFTI_SUFFIXES, ".mha", ".nrrd")
+
+_RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# NIfTI's intents: vectors, whose components ITK takes as they are, and displacements, which it takes for RAS.
+_VECTOR, _DISPLACEMENT = 1007, 1006
+
+# Shear, as a cosine between axes, that ITK still takes for rounding.
+_MOST_SHEAR = 2e-4
+
+# Tools mark voxels of which they know no displacement by the greatest float32. They count as this many voxels:
+# outside every image, and still a number to compute with.
+_UNKNOWN, _FAR = 1e30, 1e6
+
+
+def to_world(
+    field: torch.Tensor, affine: Union[np.ndarray, torch.Tensor], prealignment: Optional[np.ndarray] = None
+) -> torch.Tensor:
+    """Turn displacements in voxels into ITK's: millimetres in LPS between physical points.
+
+    Args:
+        field: (D, *sizes), voxels of the fixed image's grid, D = 2 or 3.
+        affine: (4, 4), from voxel indices of the fixed image to millimetres, RAS. Of a 2D grid x and y count.
+        prealignment: (4, 4), from physical points of the fixed image to those of the moving one, RAS, where the field
+            was found for a moving image that had been resampled by it. The result then does both.
+
+    Returns:
+        (D, *sizes), float64: at voxel x, ``prealignment(affine(x + field(x))) - affine(x)``.
+
+    Raises:
+        RegistrationError: if ``field`` is of another shape, the affine cannot be inverted, or a 2D grid does not lie in
+            the plane of x and y.
+
+    Example:
+        >>> field = torch.ones(3, 2, 2, 2)
+        >>> to_world(field, np.diag([2.0, 2.0, 5.0, 1.0]))[:, 0, 0, 0]
+        tensor([-2., -2.,  5.], dtype=torch.float64)
+    """
+    fixed = _lps(affine, _dims(field))
+    total = fixed if prealignment is None else _reduced(_RAS_LPS @ prealignment @ _RAS_LPS, _dims(field)) @ fixed
+    return _affine_part(total - fixed, field) + _linear_part(total, field)
+
+
+def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) -> torch.Tensor:
+    """Turn ITK's displacements into voxels: undoes :func:`to_world`.
+
+    With a pre-alignment in ``vectors``, the result is the one field that does both.
+
+    Args:
+        vectors: (D, *sizes), millimetres in LPS.
+        affine: (4, 4), of the fixed image's grid, RAS.
+
+    Returns:
+        (D, *sizes), float64, voxels of the fixed image's grid.
+
+    Raises:
+        RegistrationError: as :func:`to_world`.
+
+    Example:
+        >>> affine, shift = np.diag([2.0, 2.0, 5.0, 1.0]), np.eye(4)
+        >>> shift[2, 3] = 10  # millimetres upwards
+        >>> to_voxels(to_world(torch.zeros(3, 2, 2, 2), affine, shift), affine)[:, 0, 0, 0]
+        tensor([0., 0., 2.], dtype=torch.float64)
+    """
+    return _linear_part(np.linalg.inv(_lps(affine, _dims(vectors))), vectors)
+
+
+def grid_affine(source: ImageSource) -> np.ndarray:
+    """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it.
+
+    It is the file's own, but for 2D image files: those have none, and ITK takes their pixels for millimetres in LPS.
+    A field for SimpleITK to apply to PNG files is written with this one.
+
+    Example:
+        >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
+        array([-1., -1.,  1.,  1.])
+    """
+    return _RAS_LPS.copy() if source.is_picture else source.affine
+
+
+def write_field(
+    field: torch.Tensor,
+    path: Union[str, Path],
+    affine: Union[np.ndarray, torch.Tensor],
+    prealignment: Optional[np.ndarray] = None,
+) -> None:
+    """Write a displacement field for ITK, SimpleITK and ANTs to resample the moving image with; whole or not at all.
+
+    In SimpleITK: ``sitk.DisplacementFieldTransform(sitk.ReadImage(path, sitk.sitkVectorFloat64))``.
+
+    Args:
+        field: (D, *sizes), voxels of the fixed image's grid.
+        path: where to: ``.nii.gz`` or ``.nii`` (intent "vector"), ``.mha`` or ``.nrrd``.
+        affine: (4, 4), of the fixed image's grid, RAS; see :func:`grid_affine`.
+        prealignment: goes into the file's field, see :func:`to_world`.
+
+    Raises:
+        RegistrationError: if the field is not (D, *sizes) or not finite, or the grid is sheared or a 2D one outside the
+            plane of x and y, which ITK's images cannot be.
+        ImageError: if ``path`` has another suffix or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_field(torch.ones(3, 4, 5, 6), f"{folder}/field.nii.gz", np.diag([2.0, 2.0, 5.0, 1.0]))
+        ...     read_field(f"{folder}/field.nii.gz")[:, 1, 2, 3].as_tensor()
+        tensor([1., 1., 1.])
+    """
+    path = Path(path)
+    _check_suffix(path, "written")
+    dims = _dims(field)
+    matrix = _lps(affine, dims)
+    spacing = np.linalg.norm(matrix[:dims, :dims], axis=0)
+    direction = matrix[:dims, :dims] / spacing
+    shear = np.abs(direction.T @ direction - np.eye(dims)).max()
+    if shear > _MOST_SHEAR:
+        raise RegistrationError(
+            f"the fixed image's axes are not at right angles (cosine {shear:.2g}), which ITK's fields cannot hold; "
+            "resample it to a grid without shear first."
+        )
+    vectors = to_world(field, affine, prealignment).to("cpu", torch.float32)
+    if not bool(torch.isfinite(vectors).all()):
+        raise RegistrationError("the field holds NaN or infinite displacements, which are not written.")
+    # SimpleITK's arrays are (z, y, x), with components last.
+    image = sitk.GetImageFromArray(vectors.permute(*reversed(range(dims + 1))).numpy(), isVector=True)
+    image.SetOrigin(matrix[:dims, dims].tolist())
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    with replacing(path) as temporary:
+        try:
+            sitk.WriteImage(image, os.fspath(temporary), useCompression=True)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].rstrip(".")
+            raise ImageError(f"{path} cannot be written ({reason}).") from error
+
+
+def read_field(path: Union[str, Path]) -> MetaTensor:
+    """Read a displacement field in ITK's convention, as :func:`write_field`, ITK and ANTs write it.
+
+    Vectors of NIfTI's intent "displacement vector" count as RAS, as ITK has it, all others as LPS. Voxels marked by the
+    greatest float32 get a displacement that leads out of every image, with a warning in the log.
+
+    Args:
+        path: ``.nii.gz``, ``.nii``, ``.mha`` or ``.nrrd``.
+
+    Returns:
+        float32 (D, *sizes), voxels of its own grid, with the affine (4, 4) in RAS.
+
+    Raises:
+        ImageError: if the file cannot be read, is damaged, or holds no displacements.
+        RegistrationError: if the grid is a 2D one outside the plane of x and y.
+
+    Example:
+        >>> read_field("field.nii.gz")
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.ImageError: field.nii.gz does not exist.
+    """
+    path = Path(path)
+    check_file(path)
+    suffix = _check_suffix(path, "read")
+    header: Optional[Any] = None
+    try:
+        if suffix in NIFTI_SUFFIXES:
+            voxels, affine, header = load_nibabel(path)
+            voxels = voxels[..., 0, :] if voxels.ndim == 5 and voxels.shape[3] == 1 else voxels
+        else:
+            voxels, affine, header = load_itk(path)
+        intent = _VECTOR if header is None else int(header["intent_code"])
+        if voxels.ndim != 4 or voxels.shape[3] not in (2, 3) or intent not in (_VECTOR, _DISPLACEMENT):
+            found = f"shape {'x'.join(map(str, voxels.shape))}" + ("" if header is None else f", intent {intent}")
+            raise ImageError(
+                f"{path} holds no displacement field in ITK's convention (vectors of 2 or 3 components, in NIfTI with "
+                f"intent 1007): {found}; convert it first."
+            )
+        if voxels.shape[3] == 2 and voxels.shape[2] != 1:
+            raise ImageError(f"{path} has vectors of 2 components in a volume; a 2D field has one slice.")
+        if 0 in voxels.shape:
+            raise ImageError(f"{path} has no voxels; export it again.")
+        field = _from_file(voxels, affine, intent, path)
+    except MemoryError as error:
+        raise ImageError(f"{path} does not fit into memory.") from error
+    return MetaTensor(field, affine=torch.as_tensor(affine), meta={"filename_or_obj": str(path)})
+
+
+def _from_file(voxels: np.ndarray, affine: np.ndarray, intent: int, path: Path) -> torch.Tensor:
+    if not np.isfinite(voxels).all():
+        raise ImageError(f"{path} holds displacements that are NaN or infinite; compute the field again.")
+    unknown = (np.abs(voxels) >= _UNKNOWN).any(axis=-1)
+    if voxels.shape[3] == 2:
+        voxels, unknown = voxels[:, :, 0], unknown[:, :, 0]
+    vectors = torch.from_numpy(np.ascontiguousarray(np.moveaxis(voxels, -1, 0)))
+    if intent == _DISPLACEMENT:
+        vectors[:2] *= -1
+    field = to_voxels(vectors, affine).float()
+    if unknown.any():
+        logger.warning("%s gives no displacement at %d voxels; they count as outside.", path, unknown.sum())
+        field[:, torch.from_numpy(unknown)] = _FAR
+    return field
+
+
+def _check_suffix(path: Path, done: str) -> str:
+    suffix = split_suffix(path)[1]
+    if suffix not in FIELD_SUFFIXES:
+        raise ImageError(f"fields are {done} as {', '.join(FIELD_SUFFIXES)}, got {path.name}.")
+    return suffix
+
+
+def _dims(field: torch.Tensor) -> int:
+    dims = field.dim() - 1
+    if dims not in (2, 3) or field.shape[0] != dims:
+        raise RegistrationError(f"a field is (2, H, W) or (3, H, W, D), without a batch, got {list(field.shape)}.")
+    return dims
+
+
+def _lps(affine: Union[np.ndarray, torch.Tensor], dims: int) -> np.ndarray:
+    """Return the matrix from voxel indices to millimetres in LPS, (D+1, D+1), of an affine in RAS."""
+    matrix = _RAS_LPS @ np.asarray(affine, dtype=np.float64)
+    axes = matrix[:3, :dims]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(matrix).all() or lengths.min() == 0 or np.linalg.matrix_rank(axes / lengths, 1e-4) < dims:
+        raise RegistrationError("the grid's affine cannot be inverted; repair its orientation first.")
+    if dims == 2 and np.abs(axes[2] / lengths).max() > _MOST_SHEAR:
+        raise RegistrationError(
+            "a 2D field must lie in the plane of x and y, but the affine turns it out of this plane; "
+            "register one-slice volumes, or 2D image files such as PNG."
+        )
+    return _reduced(matrix, dims)
+
+
+def _reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
+    kept = [*range(dims), 3]
+    return matrix[np.ix_(kept, kept)]
+
+
+def _linear_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
+    dims = field.dim() - 1
+    linear = torch.as_tensor(matrix[:dims, :dims], dtype=torch.float64, device=field.device)
+    plain = field.as_tensor() if isinstance(field, MetaTensor) else field
+    return torch.tensordot(linear, plain.detach().double(), dims=1)
+
+
+def _affine_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
+    """Return ``matrix(x)`` at every voxel index x of a field's grid."""
+    dims = field.dim() - 1
+    entries = torch.as_tensor(matrix, dtype=torch.float64, device=field.device)
+    result = entries[:dims, dims].reshape([dims] + [1] * dims)
+    for axis, n in enumerate(field.shape[1:]):
+        shape = [dims] + [1] * dims
+        shape[1 + axis] = n
+        ticks = torch.arange(n, dtype=torch.float64, device=field.device)
+        result = result + (entries[:dims, axis, None] * ticks).reshape(shape)
+    return result

@@ -1,0 +1,346 @@
+"""Displacement fields as functions: integrate, compose, invert, resize, Jacobian determinant, affine maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from monai_hyperscale.errors import RegistrationError
+from monai_hyperscale.registration.warping import check_field, pad_to_powers_of_two, sample, voxel_grid, warp
+
+__all__ = [
+    "Residual",
+    "affine_to_field",
+    "compose",
+    "field_to_affine",
+    "folded_share",
+    "integrate",
+    "invert",
+    "jacobian_determinant",
+    "resize_field",
+]
+
+
+# Iterations after which most voxels are done, and Newton's method, seven times as dear, takes over.
+_CHEAP_ITERATIONS = 8
+
+# Voxels from which on the inverse of the field at half the size is worth finding first.
+_COARSE_FROM = 2**15
+
+# A voxel that gains nothing by so small a part of a step is given up.
+_SMALLEST_STEP = 1 / 64
+
+
+class Residual(NamedTuple):
+    """How far from itself a voxel lands by the inverse and then the field, in voxels; the worst of a batch.
+
+    Where a field folds there are several ways back, or none that is found: see :func:`folded_share`.
+
+    Attributes:
+        percentile_95: 95 of 100 voxels come back to within this distance.
+        maximum: the greatest distance.
+    """
+
+    percentile_95: float
+    maximum: float
+
+
+def integrate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
+    """Integrate a stationary velocity field over unit time by scaling and squaring (Arsigny et al. 2006).
+
+    ``integrate(-velocity)`` is the inverse. Half precision is computed in float32. TorchScript compiles it.
+
+    Args:
+        velocity: (B, D, *sizes), voxels per unit of time.
+        steps: squarings, 0 to 32; 0 takes the velocity for the displacement.
+
+    Returns:
+        the displacement field (B, D, *sizes), voxels.
+
+    Raises:
+        RegistrationError: if ``velocity`` is not of that shape, or ``steps`` is out of range.
+
+    Example:
+        >>> integrate(torch.ones(1, 2, 4, 4))[0, :, 1, 1]
+        tensor([1., 1.])
+    """
+    check_field(velocity)
+    if steps < 0 or steps > 32:  # halving more often gains nothing, and ends in a field of zeros
+        raise RegistrationError(f"steps must be a whole number from 0 to 32, got {steps}; 7 is usual.")
+    field = velocity if velocity.dtype == torch.float64 else velocity.float()
+    field = field / float(2**steps)
+    # voxelmorph.nn.functional.integrate_vec is this loop; TorchScript cannot compile it.
+    for _ in range(steps):
+        field = field + warp(field, field)
+    return field.to(velocity.dtype)
+
+
+def compose(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the one field that does what warping by ``first`` and then by ``second`` does.
+
+    ``warp(warp(image, first), second)`` is ``warp(image, compose(first, second))``, but for one interpolation less.
+
+    Args:
+        first: the field that the image is warped by first, (B, D, *sizes), voxels.
+        second: the field that the result is warped by, of the same shape.
+
+    Raises:
+        RegistrationError: if the fields are not on one grid.
+
+    Example:
+        >>> shift = torch.ones(1, 3, 4, 4, 4)
+        >>> compose(shift, 2 * shift).unique()
+        tensor([3.])
+    """
+    check_field(first)
+    return second + warp(first, second)
+
+
+@torch.no_grad()
+def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -> tuple[torch.Tensor, Residual]:
+    """Invert a displacement field numerically, and say how well it went.
+
+    Every voxel solves ``inverse(x) + field(x + inverse(x)) = 0``: by the fixed-point iteration of Chen et al. 2008, and
+    those for which it is slow or diverges, as where the field stretches strongly, by Newton's method. For a velocity
+    field ``integrate(-velocity)`` is quicker.
+
+    Args:
+        field: (B, D, *sizes), voxels. Outside the grid the displacement of its border holds.
+        iterations: at most.
+        tolerance: voxels; a voxel that is that near is done.
+
+    Returns:
+        the inverse field, (B, D, *sizes), voxels of the same grid, without a gradient, and its residual.
+
+    Raises:
+        RegistrationError: if ``field`` is not of that shape, or holds values that are not finite.
+
+    Example:
+        >>> inverse, residual = invert(torch.full((1, 2, 8, 8), 1.5))
+        >>> inverse.unique(), residual.maximum
+        (tensor([-1.5000]), 0.0)
+    """
+    check_field(field)
+    if not bool(torch.isfinite(field).all()):
+        raise RegistrationError("a field that holds NaN or infinite values has no inverse; check where it comes from.")
+    exact = field if field.dtype == torch.float64 else field.float()
+    inverses, percentile, maximum = [], 0.0, 0.0
+    for one in exact.split(1):
+        inverse, distance = _invert_one(one, iterations, tolerance)
+        inverses.append(inverse)
+        # torch.quantile refuses what is larger than 16 million voxels.
+        percentile = max(percentile, float(distance.kthvalue(max(1, math.ceil(0.95 * len(distance)))).values))
+        maximum = max(maximum, float(distance.max()))
+    return torch.cat(inverses).to(field.dtype), Residual(percentile, maximum)
+
+
+def _invert_one(field: torch.Tensor, iterations: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the inverse (1, D, *sizes) of a field of that shape, and the distance (N,) that is left at its voxels."""
+    dims = field.shape[1]
+    padded = pad_to_powers_of_two(field)
+
+    def at(points: torch.Tensor) -> torch.Tensor:
+        """Return the displacement (D, N) at points (D, N)."""
+        parts = [part.reshape([1, -1] + [1] * (dims - 1)) for part in points]
+        return sample(padded, parts).reshape(dims, -1)
+
+    goal = voxel_grid(field).reshape(dims, -1)
+    if goal.shape[1] > _COARSE_FROM:
+        coarse = resize_field(field, [(n + 1) // 2 for n in field.shape[2:]])
+        start, _ = _invert_one(coarse, iterations, tolerance)
+        result = resize_field(start, list(field.shape[2:])).reshape(dims, -1)
+    else:
+        result = -field.reshape(dims, -1)
+    miss = result + at(goal + result)  # where the voxel lands, from the voxel
+    left = miss.norm(dim=0)
+    step = torch.ones_like(left)
+    for iteration in range(iterations):
+        # Most voxels are done soon, and cost nothing from then on.
+        active = ((left > tolerance) & (step >= _SMALLEST_STEP)).nonzero().squeeze(1)
+        if len(active) == 0:
+            break
+        start, error = result[:, active], miss[:, active]
+        move = -error if iteration < _CHEAP_ITERATIONS else _newton_move(at, goal[:, active] + start, error)
+        trial = start + step[active] * move
+        trial_miss = trial + at(goal[:, active] + trial)
+        trial_left = trial_miss.norm(dim=0)
+        better = trial_left < left[active]
+        kept = active[better]
+        result[:, kept], miss[:, kept], left[kept] = trial[:, better], trial_miss[:, better], trial_left[better]
+        step[active] = torch.where(better, 1.0, step[active] / 2)
+    return result.reshape(field.shape), left
+
+
+def _newton_move(at: Callable[[torch.Tensor], torch.Tensor], points: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+    columns = []
+    for axis in range(len(points)):
+        unit = torch.zeros_like(points)
+        unit[axis] = 0.5
+        columns.append(at(points + unit) - at(points - unit) + 2 * unit)
+    jacobian = torch.stack(columns, dim=1).permute(2, 0, 1)
+    move = torch.linalg.solve_ex(jacobian, -error.T.unsqueeze(2))[0].squeeze(2).T
+    return torch.where(torch.isfinite(move), move, -error)
+
+
+def resize_field(field: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """Resample a field to another grid over the same space, and turn its vectors into voxels of that grid.
+
+    Both grids fill the same field of view, as with ``align_corners=False``: an axis of n₁ voxels becomes n₂ voxels of
+    n₁/n₂ times the size, and displacements along it are multiplied by n₂/n₁. TorchScript compiles it.
+
+    Args:
+        field: (B, D, *sizes), displacement or velocity, voxels.
+        sizes: voxels per axis of the new grid.
+
+    Raises:
+        RegistrationError: if ``sizes`` does not name one number of at least 1 per axis.
+
+    Example:
+        >>> resize_field(torch.ones(1, 2, 4, 5), [8, 5])[0, :, 0, 0]
+        tensor([2., 1.])
+    """
+    check_field(field)
+    new = [int(n) for n in sizes]
+    old = list(field.shape[2:])
+    if len(new) != len(old) or min(new) < 1:
+        raise RegistrationError(f"a grid of {len(old)} axes needs as many sizes of at least 1, got {new}.")
+    if new == old:
+        return field
+    resized = F.interpolate(field, size=new, mode="bilinear" if len(old) == 2 else "trilinear", align_corners=False)
+    ratios = [float(n) / float(old[axis]) for axis, n in enumerate(new)]
+    factors = torch.tensor(ratios, dtype=field.dtype, device=field.device)
+    return resized * factors.reshape([1, -1] + [1] * len(old))
+
+
+def jacobian_determinant(field: torch.Tensor) -> torch.Tensor:
+    """Return the determinant of the Jacobian of ``x + field(x)``: the local change of volume, ≤ 0 where it folds.
+
+    Derivatives are central differences, one-sided at the border (``torch.gradient``, as NumPy's, which VoxelMorph
+    takes); along an axis of one voxel there is none.
+
+    Args:
+        field: (B, D, *sizes), voxels.
+
+    Returns:
+        (B, 1, *sizes), without unit; 1 everywhere for a translation.
+
+    Raises:
+        RegistrationError: if ``field`` is not of that shape.
+
+    Example:
+        >>> stretch = affine_to_field(torch.diag(torch.tensor([2.0, 3.0, 1.0])), (4, 5))
+        >>> jacobian_determinant(stretch).unique()
+        tensor([6.])
+    """
+    check_field(field)
+    exact = field if field.dtype == torch.float64 else field.float()
+    columns = []  # of the Jacobian: derivatives of all components along one axis
+    for axis, n in enumerate(exact.shape[2:]):
+        column = torch.gradient(exact, dim=axis + 2)[0] if n > 1 else torch.zeros_like(exact)
+        unit = torch.zeros([1, field.shape[1]] + [1] * (field.dim() - 2), dtype=exact.dtype, device=exact.device)
+        unit[:, axis] = 1
+        columns.append(column + unit)
+    # Written out: torch.linalg.det takes 100 times as long for small matrices.
+    a, b = columns[0].split(1, dim=1), columns[1].split(1, dim=1)
+    if len(columns) == 2:
+        return (a[0] * b[1] - a[1] * b[0]).to(field.dtype)
+    c = columns[2].split(1, dim=1)
+    determinant = a[0] * (b[1] * c[2] - b[2] * c[1])
+    determinant = determinant + a[1] * (b[2] * c[0] - b[0] * c[2])
+    return (determinant + a[2] * (b[0] * c[1] - b[1] * c[0])).to(field.dtype)
+
+
+def folded_share(field: torch.Tensor) -> torch.Tensor:
+    """Return the share of voxels at which a field folds: Jacobian determinant of at most zero.
+
+    Args:
+        field: (B, D, *sizes), voxels.
+
+    Returns:
+        (B,), from 0 to 1.
+
+    Example:
+        >>> field = torch.zeros(2, 2, 4, 4)
+        >>> field[1, 0, 2] = -3  # one row of voxels lands before the one in front of it
+        >>> folded_share(field)
+        tensor([0.0000, 0.2500])
+    """
+    return (jacobian_determinant(field) <= 0).flatten(1).float().mean(dim=1)
+
+
+def affine_to_field(matrix: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Return the displacement field of an affine map of voxel indices: ``field(x) = matrix(x) - x``.
+
+    Args:
+        matrix: (B, D+1, D+1) or (D+1, D+1), homogeneous, from voxel indices of the fixed image's grid to those of the
+            same grid extended over the moving image. Index 0 is the centre of the first voxel.
+        sizes: voxels per axis of the grid.
+
+    Returns:
+        (B, D, *sizes), voxels.
+
+    Raises:
+        RegistrationError: if ``matrix`` does not fit the number of axes.
+
+    Example:
+        >>> matrix = torch.eye(3)
+        >>> matrix[0, 2] = 4
+        >>> affine_to_field(matrix, (5, 6))[0, :, 2, 3]
+        tensor([4., 0.])
+    """
+    dims = len(sizes)
+    matrices = matrix.unsqueeze(0) if matrix.dim() == 2 else matrix
+    if matrices.dim() != 3 or list(matrices.shape[1:]) != [dims + 1, dims + 1] or dims not in (2, 3):
+        raise RegistrationError(
+            f"the affine matrix for a grid of {dims} axes is of shape (B, {dims + 1}, {dims + 1}), 2D or 3D, got "
+            f"{list(matrix.shape)}."
+        )
+    change = matrices[:, :dims] - torch.eye(dims + 1, dtype=matrix.dtype, device=matrix.device)[:dims]
+    field = matrices.new_zeros([len(matrices), dims, *sizes]) + change[:, :, -1].reshape([-1, dims] + [1] * dims)
+    for axis, n in enumerate(sizes):
+        ticks = torch.arange(n, dtype=matrix.dtype, device=matrix.device)
+        shape = [len(matrices), dims] + [1] * dims
+        shape[2 + axis] = n
+        field = field + (change[:, :, axis, None] * ticks).reshape(shape)
+    return field
+
+
+def field_to_affine(field: torch.Tensor) -> torch.Tensor:
+    """Return the affine map nearest to a field, by least squares over its voxels: undoes :func:`affine_to_field`.
+
+    Args:
+        field: (B, D, *sizes), voxels.
+
+    Returns:
+        (B, D+1, D+1), homogeneous, of voxel indices. An axis of one voxel is left as it is.
+
+    Raises:
+        RegistrationError: if ``field`` is not of that shape.
+
+    Example:
+        >>> matrix = torch.tensor([[[0.9, 0.2, 3.0], [-0.1, 1.1, -2.0], [0.0, 0.0, 1.0]]])
+        >>> torch.allclose(field_to_affine(affine_to_field(matrix, (7, 5))), matrix, atol=1e-5)
+        True
+    """
+    check_field(field)
+    dims = field.shape[1]
+    exact = field if field.dtype == torch.float64 else field.float()
+    axes = list(range(2, 2 + dims))
+    offset = exact.mean(dim=axes)
+    slopes = []
+    for axis in axes:
+        n = field.shape[axis]
+        centre = (n - 1) / 2
+        # Centred indices of a full grid are orthogonal, so every axis has its slopes to itself.
+        ticks = torch.arange(n, dtype=exact.dtype, device=exact.device) - centre
+        profile = exact.mean(dim=[other for other in axes if other != axis])
+        slope = (profile @ ticks) / ticks.square().sum().clamp(min=1)
+        offset = offset - slope * centre
+        slopes.append(slope)
+    top = torch.stack([*slopes, offset], dim=2)
+    change = F.pad(top, (0, 0, 0, 1))
+    return (change + torch.eye(dims + 1, dtype=exact.dtype, device=exact.device)).to(field.dtype)

@@ -1,0 +1,179 @@
+"""Grids of voxels in the patient's space, and images on them as SimpleITK has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.errors import RegistrationError
+
+__all__ = ["Grid", "grid_of", "itk_image", "itk_transform", "overlap"]
+
+# From RAS, which everything in memory keeps to, to LPS, which is ITK's; its own inverse.
+_RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# Of a 2D grid's axes out of the plane of x and y, as a sine: rounding in headers.
+_MOST_TILT = 2e-4
+
+# How many points per axis tell whether two grids overlap.
+_PROBES = 33
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of an image lie.
+
+    Attributes:
+        sizes: voxels per axis, two or three.
+        affine: (4, 4) float64, from voxel indices to millimetres, RAS. Of a 2D grid the entries of x and y count.
+
+    Raises:
+        RegistrationError: if a 2D grid does not lie in the plane of x and y.
+
+    Example:
+        >>> grid = Grid((4, 3), np.diag([2.0, 2.0, 1.0, 1.0]))
+        >>> grid.matrix @ (1, 1, 1)
+        array([2., 2., 1.])
+    """
+
+    sizes: tuple[int, ...]
+    affine: np.ndarray
+
+    def __post_init__(self) -> None:
+        axes = self.affine[:3, : self.dims]
+        if self.dims == 2 and np.abs(axes[2] / np.linalg.norm(axes, axis=0)).max() > _MOST_TILT:
+            raise RegistrationError(
+                "a 2D image must lie in the plane of x and y (an axial slice), but its affine turns it out of this "
+                "plane; save it as a 2D image file such as PNG."
+            )
+
+    @property
+    def dims(self) -> int:
+        """Spatial axes: 2 or 3."""
+        return len(self.sizes)
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """From voxel indices to millimetres, (D + 1, D + 1), RAS."""
+        return reduced(self.affine, self.dims)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Voxel size along every axis in mm."""
+        return tuple(float(length) for length in np.linalg.norm(self.matrix[:-1, :-1], axis=0))
+
+    @property
+    def centre(self) -> np.ndarray:
+        """The grid's middle in mm, (D,), RAS."""
+        middle = (np.asarray(self.sizes) - 1) / 2
+        return (self.matrix @ np.append(middle, 1))[:-1]
+
+    def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
+        """Return whether the other grid has the same voxels, to ``tolerance`` millimetres at its corners."""
+        if self.sizes != other.sizes:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.sizes])).reshape(self.dims, -1)
+        away = (self.matrix - other.matrix) @ np.vstack([corners, np.ones(corners.shape[1])])
+        return bool(np.abs(away).max() <= tolerance)
+
+    def __str__(self) -> str:
+        spacing = " x ".join(f"{length:g}" for length in self.spacing)
+        origin = ", ".join(f"{value:g}" for value in self.matrix[:-1, -1])
+        return f"{' x '.join(map(str, self.sizes))} voxels of {spacing} mm from ({origin})"
+
+
+def grid_of(image: MetaTensor) -> Grid:
+    """Return the grid of an image (C, *sizes) with its affine in RAS; one without is taken to have voxels of 1 mm.
+
+    Example:
+        >>> print(grid_of(MetaTensor(torch.zeros(1, 4, 3), affine=torch.eye(4))))
+        4 x 3 voxels of 1 x 1 mm from (0, 0)
+    """
+    own = np.asarray(image.affine, dtype=np.float64)
+    affine = np.eye(4)
+    r = min(len(own) - 1, 3)
+    affine[:r, :r], affine[:r, 3] = own[:r, :r], own[:r, -1]
+    return Grid(tuple(image.shape[1:]), affine)
+
+
+def reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
+    """Return the part of a (4, 4) matrix that acts on ``dims`` axes, (dims + 1, dims + 1)."""
+    kept = [*range(dims), 3]
+    return matrix[np.ix_(kept, kept)]
+
+
+def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image:
+    """Return an image as SimpleITK has it, in LPS.
+
+    Args:
+        voxels: *sizes for a scalar image; (D, *sizes) for vectors, whose values are taken as they are.
+        grid: of the voxels.
+
+    Example:
+        >>> itk_image(np.zeros((4, 3, 2)), Grid((4, 3, 2), np.diag([2.0, 2.0, 5.0, 1.0]))).GetDirection()[:5]
+        (-1.0, 0.0, 0.0, 0.0, -1.0)
+    """
+    array = np.asarray(voxels)
+    vectors = array.ndim > grid.dims
+    axes = tuple(reversed(range(vectors, array.ndim)))
+    image = sitk.GetImageFromArray(array.transpose(axes + (0,) * vectors), isVector=vectors)
+    matrix = reduced(_RAS_LPS @ grid.affine, grid.dims)
+    image.SetOrigin(matrix[:-1, -1].tolist())
+    image.SetSpacing(grid.spacing)
+    image.SetDirection((matrix[:-1, :-1] / grid.spacing).ravel().tolist())
+    return image
+
+
+def itk_transform(matrix: np.ndarray, dims: int) -> sitk.AffineTransform:
+    """Return the affine transform of a (4, 4) matrix between millimetres in RAS as SimpleITK has it, in LPS."""
+    lps = reduced(_RAS_LPS @ matrix @ _RAS_LPS, dims)
+    transform = sitk.AffineTransform(dims)
+    transform.SetMatrix(lps[:-1, :-1].ravel().tolist())
+    transform.SetTranslation(lps[:-1, -1].tolist())
+    return transform
+
+
+def ras_matrix(transform: sitk.AffineTransform) -> np.ndarray:
+    """Return the (4, 4) matrix in RAS of a transform of SimpleITK, whatever its centre: undoes :func:`itk_transform`.
+
+    Example:
+        >>> turned = np.array([[0, -1.0, 0, 5], [1, 0, 0, 3], [0, 0, 1, 2], [0, 0, 0, 1]])
+        >>> np.allclose(ras_matrix(itk_transform(turned, 3)), turned)
+        True
+    """
+    dims = transform.GetDimension()
+    lps = np.eye(4)
+    lps[:dims, :dims] = np.asarray(transform.GetMatrix()).reshape(dims, dims)
+    lps[:dims, 3] = transform.TransformPoint([0.0] * dims)
+    return _RAS_LPS @ lps @ _RAS_LPS
+
+
+def overlap(moving: Grid, fixed: Grid, matrix: np.ndarray) -> float:
+    """Return which share of the smaller field of view lies in the other one, estimated at points a voxel or more apart.
+
+    Args:
+        moving: grid of the moving image.
+        fixed: grid of the fixed image.
+        matrix: (4, 4), from millimetres of the fixed image to those of the moving one.
+
+    Example:
+        >>> first, second = Grid((10, 10), np.eye(4)), Grid((10, 10), np.eye(4) + np.eye(4, k=3) * 100)
+        >>> overlap(first, first, np.eye(4)), overlap(first, second, np.eye(4))
+        (1.0, 0.0)
+    """
+    to_moving = np.linalg.inv(moving.matrix) @ reduced(matrix, fixed.dims) @ fixed.matrix
+    there = _inside(fixed.sizes, to_moving, moving.sizes)
+    return max(there, _inside(moving.sizes, np.linalg.inv(to_moving), fixed.sizes))
+
+
+def _inside(sizes: tuple[int, ...], matrix: np.ndarray, others: tuple[int, ...]) -> float:
+    probes = [np.linspace(0, n - 1, min(n, _PROBES)) for n in sizes]
+    points = np.stack(np.meshgrid(*probes, indexing="ij")).reshape(len(sizes), -1)
+    moved = matrix[:-1, :-1] @ points + matrix[:-1, -1:]
+    ends = np.asarray(others)[:, None] - 0.5
+    return float(((moved >= -0.5 - 1e-6) & (moved <= ends + 1e-6)).all(axis=0).mean())

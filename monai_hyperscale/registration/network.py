@@ -1,0 +1,281 @@
+"""The registration network: two images in, a displacement field out, around any φ-network (SSHN section 4.1)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Optional
+
+import torch
+import torch.nn as nn
+from monai.networks.layers.factories import Conv
+from monai.networks.nets import VoxelMorphUNet
+
+from monai_hyperscale.errors import PhiError
+from monai_hyperscale.networks.layers import Phi, VariableResize, check_factor
+from monai_hyperscale.networks.layers.factor import as_factors
+from monai_hyperscale.registration.fields import integrate, resize_field
+
+__all__ = ["FieldHead", "PlainRegistration", "RegistrationNetwork", "both_directions"]
+
+#: Spread of the flow head's weights at the start (VoxelMorph, and SSHN's set-up after it).
+FLOW_STD = 1e-5
+
+
+class FieldHead(nn.Module):
+    """From feature maps to a displacement field: a convolution that starts near zero, and what follows it.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: of the feature maps.
+        integration_steps: 0 takes what the convolution gives as the displacement; otherwise it is a stationary
+            velocity, integrated by scaling and squaring in this many steps.
+        field_scale: size of the grid that the field is predicted and integrated on, relative to the image's.
+
+    Raises:
+        ValueError: for a number of steps below 0, or a scale that is not in (0, 1].
+
+    Example:
+        >>> field = FieldHead(2, channels=4)(torch.rand(1, 4, 9, 7), torch.zeros(1, 2, 9, 7))
+        >>> field.shape, bool(field.abs().max() < 1e-3)
+        (torch.Size([1, 2, 9, 7]), True)
+    """
+
+    def __init__(self, spatial_dims: int, channels: int, integration_steps: int = 0, field_scale: float = 1.0) -> None:
+        super().__init__()
+        if integration_steps < 0:
+            raise ValueError(f"integration_steps must be 0 (no integration) or more, got {integration_steps}.")
+        if not 0 < field_scale <= 1:
+            raise ValueError(f"field_scale must be above 0 and at most 1, got {field_scale!r}.")
+        self.integration_steps = integration_steps
+        self.field_scale = field_scale
+        # Has no part in φ: its factor is fixed.
+        self.shrink = VariableResize(spatial_dims)
+        self.shrink.fix(field_scale)
+        self.flow = Conv[Conv.CONV, spatial_dims](channels, spatial_dims, kernel_size=3, padding=1)
+        nn.init.normal_(self.flow.weight, std=FLOW_STD)
+        nn.init.zeros_(self.flow.bias)
+        # Generators keep the start of such layers, whatever their own initialisation is.
+        self.flow.keep_start = True
+
+    def velocity(self, features: torch.Tensor) -> torch.Tensor:
+        """Map features (B, C, *sizes) to (B, D, *field sizes), in voxels of that grid, before any integration.
+
+        At least float32, also of features in half precision: that has no room for voxels of a large image.
+        """
+        flow = self.flow(self.shrink(features))
+        if flow.dtype == torch.float16 or flow.dtype == torch.bfloat16:
+            return flow.float()
+        return flow
+
+    def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Map features (B, C, *sizes) to the displacement field (B, D, *sizes of the image), in its voxels."""
+        field = self.velocity(features)
+        if self.integration_steps > 0:
+            field = integrate(field, self.integration_steps)
+        sizes = list(image.shape[2:])
+        if list(field.shape[2:]) == sizes:
+            return field
+        return resize_field(field, sizes)
+
+
+class PlainRegistration(nn.Module):
+    """A registration network for one φ, without generator or context: what folding returns.
+
+    Args:
+        backbone: maps images (B, 2C, *sizes) to feature maps of their size.
+        head: maps these to the field.
+    """
+
+    def __init__(self, backbone: nn.Module, head: FieldHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    @torch.jit.export
+    def velocity(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images (B, 2C, *sizes) to the field before integration (B, D, *field sizes)."""
+        return self.head.velocity(self.backbone(x))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images (B, 2C, *sizes), moving channels first, to the displacement field (B, D, *sizes)."""
+        return self.head(self.backbone(x), x)
+
+
+class RegistrationNetwork(nn.Module):
+    """Two images in, the displacement field that warps the first onto the second out.
+
+    A φ-network like the others: put it into a ``HyperNetwork``, and fold it for one φ. The paper's network predicts
+    displacements at full size (default); ``integration_steps=7`` predicts a stationary velocity, whose field is
+    smooth and invertible, and ``field_scale=0.5`` halves the grid for both. It starts near the identity, also when
+    the flow head is generated. Any input size; for units and axes see :mod:`monai_hyperscale.registration`.
+
+    Args:
+        backbone: a φ-network such as ``ScaleSpaceUNet`` or ``rescalable(VoxelMorphUNet(...))`` with the channels of
+            both images as input; its output, of any number of channels, is the features of the flow head. It may have
+            ``rescale_input``. A ``HyperNetwork`` of one works too, the head is then learned as usual.
+        spatial_dims: 2 or 3.
+        integration_steps: 0 for displacement, else of scaling and squaring.
+        field_scale: in (0, 1], size of the field's grid before it is resized to that of the images.
+        regularization_context: whether φ has one number more, the weight λ in [0, 1] of the smoothness in training
+            (HyperMorph): (φ, λ), or a factor per level and λ. The generator sees it, resizing does not.
+        features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
+
+    Raises:
+        ValueError: for a backbone that is no φ-network or does not say its ``out_channels``, or another argument that
+            cannot work.
+
+    Example:
+        >>> from monai_hyperscale.hypernet import HyperNetwork
+        >>> from monai_hyperscale.networks import ScaleSpaceUNet
+        >>> unet = ScaleSpaceUNet(2, in_channels=2, out_channels=8, features=(8, 8, 8))
+        >>> net = HyperNetwork(RegistrationNetwork(unet, spatial_dims=2))
+        >>> moving, fixed = torch.rand(1, 1, 31, 17), torch.rand(1, 1, 31, 17)
+        >>> net(torch.cat([moving, fixed], dim=1), phi=0.3).shape
+        torch.Size([1, 2, 31, 17])
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        spatial_dims: int,
+        integration_steps: int = 0,
+        field_scale: float = 1.0,
+        regularization_context: bool = False,
+        features: Optional[int] = None,
+    ) -> None:
+        super().__init__()
+        network = _phi_network(backbone)
+        if network is None:
+            raise ValueError(
+                f"the backbone must be a network that goes by phi, got {type(backbone).__name__}; "
+                "make it one with rescalable(...)."
+            )
+        if regularization_context and network is not backbone:
+            raise ValueError(
+                f"regularization_context needs the generator around the registration network, not in its backbone "
+                f"{type(backbone).__name__}; give the plain network here and put the result into the HyperNetwork."
+            )
+        if spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
+        channels = _output_channels(network) if features is None else features
+        self.backbone = backbone
+        self.head = FieldHead(spatial_dims, channels, integration_steps, field_scale)
+        self.spatial_dims = spatial_dims
+        self.regularization_context = regularization_context
+        self.levels: int = network.levels + regularization_context
+
+    @property
+    def rescale_input(self) -> bool:
+        """Whether the first of the levels is the input itself."""
+        network: Any = _phi_network(self.backbone)
+        return network.rescale_input
+
+    def factors(self, phi: Any) -> tuple[float, ...]:
+        """Return φ as checked numbers: one or one per level, and λ behind them where it is a context.
+
+        Raises:
+            PhiError: if one is not a number in [0, 1], or their number fits neither.
+        """
+        network: Any = _phi_network(self.backbone)
+        if not self.regularization_context:
+            return network.factors(phi)
+        factors = as_factors(phi)
+        if len(factors) not in (2, self.levels):
+            raise PhiError(
+                f"phi must be (phi, lambda), or {self.levels} numbers, one per level and lambda; got {len(factors)}."
+            )
+        return (*network.factors(factors[:-1]), check_factor(factors[-1]))
+
+    def per_level(self, phi: Any) -> tuple[float, ...]:
+        """Return the factor of each level, which one φ alone stands for, and λ behind them where it is a context.
+
+        Raises:
+            PhiError: if φ is not valid.
+        """
+        network: Any = _phi_network(self.backbone)
+        factors = self.factors(phi)
+        if not self.regularization_context:
+            return network.per_level(factors)
+        return (*network.per_level(factors[:-1]), factors[-1])
+
+    def _resizing(self, phi: Any) -> tuple[float, ...]:
+        factors = self.factors(phi)
+        return factors[:-1] if self.regularization_context else factors
+
+    def _features(self, x: torch.Tensor, phi: Optional[Phi]) -> torch.Tensor:
+        if phi is None:
+            raise PhiError("call the network with phi=..., or fold(phi) it first.")
+        return self.backbone(x, phi=self._resizing(phi))
+
+    def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
+        """Predict the displacement field at ``phi``.
+
+        Args:
+            x: images (B, 2C, *sizes), the channels of the moving image first; any size of at least one voxel per axis.
+            phi: one rescaling factor in [0, 1], or one per level; with λ behind them where it is a context.
+
+        Returns:
+            (B, D, *sizes), voxels; float32, or float64 if the weights are.
+
+        Raises:
+            PhiError: if ``phi`` is missing or not valid.
+        """
+        return self.head(self._features(x, phi), x)
+
+    def velocity(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
+        """Return the field before integration, (B, D, *field sizes) in voxels of its own grid; see :meth:`forward`."""
+        return self.head.velocity(self._features(x, phi))
+
+    def fold(self, phi: Any) -> PlainRegistration:
+        """Return a plain copy of the network that always runs at ``phi``, ready for TorchScript and ONNX.
+
+        Raises:
+            PhiError: if ``phi`` is not valid.
+        """
+        backbone: Any = self.backbone
+        return PlainRegistration(backbone.fold(self._resizing(phi)), copy.deepcopy(self.head))
+
+
+def both_directions(network: nn.Module, x: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a registration network on a pair and on the pair swapped, for inverse consistency.
+
+    Args:
+        network: a registration network, its hypernetwork or its fold.
+        x: images (B, 2C, *sizes), the channels of the moving image first.
+        options: further arguments of the network, such as ``phi``.
+
+    Returns:
+        the field of moving to fixed, and that of fixed to moving; (B, D, *sizes) each, voxels.
+
+    Example:
+        >>> from monai_hyperscale.networks import ScaleSpaceUNet
+        >>> net = RegistrationNetwork(ScaleSpaceUNet(2, 2, 4, features=(4, 4)), spatial_dims=2)
+        >>> there, back = both_directions(net, torch.rand(1, 2, 9, 7), phi=0.5)
+        >>> there.shape, back.shape
+        (torch.Size([1, 2, 9, 7]), torch.Size([1, 2, 9, 7]))
+    """
+    moving, fixed = x.chunk(2, dim=1)
+    # As one batch, so that a hypernetwork generates its weights once.
+    there, back = network(torch.cat([x, torch.cat([fixed, moving], dim=1)]), **options).chunk(2)
+    return there, back
+
+
+def _phi_network(backbone: Any) -> Any:
+    """Return the φ-network that knows the levels: the backbone, or the primary network of hypernetworks around it."""
+    network = backbone
+    while network is not None and not hasattr(network, "per_level"):
+        network = getattr(network, "primary", None)
+    return network
+
+
+def _output_channels(network: Any) -> int:
+    body = getattr(network, "body", None)
+    if isinstance(body, VoxelMorphUNet):
+        return body.dimensions  # it ends in a convolution to as many channels
+    for module in (network, body):
+        channels = getattr(module, "out_channels", None)
+        if isinstance(channels, int):
+            return channels
+    raise ValueError(
+        f"{type(body or network).__name__} does not say how many channels it returns; name them with features=..."
+    )
