@@ -23,7 +23,7 @@ __all__ = ["SegmentationDataset", "read_dataset", "split_cases"]
 _LOGGER = logging.getLogger(__name__)
 
 # Pairs of folders that are looked for where no dataset.json lists the files.
-_FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
+FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 _MAX_SCANNED_LABELS = 255
 _SCANNED_VOXELS = 200_000_000
 _RGB = ("red", "green", "blue")
@@ -84,7 +84,7 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
         raise DatasetError(
             f"data-set folder {root} does not exist; give a folder with dataset.json or imagesTr/labelsTr."
         )
-    description = _read_description(root)
+    description = read_description(root)
     listed = _listed_cases(root, description)
     cases = _paired_cases(root) if listed is None else listed
     if not cases:
@@ -96,11 +96,11 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
         raise DatasetError(f"{root} holds two cases named {twice!r}; rename one, since outputs are named after cases.")
 
     first = read_header(_first_file(cases[0]["image"]))
-    channels = _channels(description, cases, first)
+    channels = channel_names(description, cases, first)
     if "labels" in description:
-        labels, values = _declared_labels(root, description["labels"])
+        labels, values = declared_labels(root / "dataset.json", description["labels"])
     else:
-        labels, values = _scanned_labels(root, [case["label"] for case in cases])
+        labels, values = scanned_labels(root, [case["label"] for case in cases])
     return SegmentationDataset(cases, channels, labels, len(first.sizes), values)
 
 
@@ -108,7 +108,12 @@ def _first_file(image: str | Sequence[str]) -> str:
     return image if isinstance(image, str) else image[0]
 
 
-def _read_description(root: Path) -> dict[str, Any]:
+def read_description(root: Path) -> dict[str, Any]:
+    """Return the content of a folder's ``dataset.json``, empty where there is none.
+
+    Raises:
+        DatasetError: if it is no JSON object.
+    """
     path = root / "dataset.json"
     if not path.is_file():
         return {}
@@ -139,24 +144,31 @@ def _listed_cases(root: Path, description: Mapping[str, Any]) -> list[dict] | No
                 f'each training case of {root / "dataset.json"} must be {{"image", "label"}}, got {entry!r}.'
             )
         listed = [entry["image"]] if isinstance(entry["image"], str) else list(entry["image"])
-        paths = [_inside(root, path) for path in listed]
+        paths = [inside(root, path) for path in listed]
         if len(paths) == 1:
             paths = _channel_files(paths[0])
         image: str | list[str] = str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
-        label = _inside(root, entry["label"])
+        label = inside(root, entry["label"])
         cases.append({"image": image, "label": str(label), "name": _without_channel(file_stem(paths[0]), label)})
     return cases
 
 
-def _inside(root: Path, relative: Any) -> Path:
-    """Join a listed path to the folder; refuse one that leaves it, since a data set may come from anywhere."""
+def inside(root: Path, relative: Any, listing: str = "dataset.json") -> Path:
+    """Join a listed path to the folder; refuse one that leaves it, since a data set may come from anywhere.
+
+    Args:
+        root: the folder.
+        relative: the path as listed.
+        listing: name of the list, for the message.
+
+    Raises:
+        DatasetError: if the path leaves the folder, or is no text.
+    """
     if not isinstance(relative, str):
-        raise DatasetError(f"paths in {root / 'dataset.json'} must be text, got {relative!r}.")
+        raise DatasetError(f"paths in {root / listing} must be text, got {relative!r}.")
     joined = os.path.normpath(os.path.join(root, relative))
     if os.path.isabs(relative) or os.path.relpath(joined, root).split(os.sep)[0] == os.pardir:
-        raise DatasetError(
-            f"{root / 'dataset.json'} names {relative!r}, outside the data-set folder; move the file into it."
-        )
+        raise DatasetError(f"{root / listing} names {relative!r}, outside the data-set folder; move the file into it.")
     return Path(joined)
 
 
@@ -181,7 +193,12 @@ def _without_channel(stem: str, label: Path) -> str:
     return short if short == file_stem(label) else stem
 
 
-def _files_by_stem(folder: Path) -> dict[str, Path]:
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by their names without suffix; hidden files are left out.
+
+    Raises:
+        DatasetError: if two files differ in their suffix only.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not file_suffix(path) or not path.is_file():
@@ -194,13 +211,13 @@ def _files_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _paired_cases(root: Path) -> list[dict]:
-    folders = next(((a, b) for a, b in _FOLDERS if (root / a).is_dir() and (root / b).is_dir()), None)
+    folders = next(((a, b) for a, b in FOLDERS if (root / a).is_dir() and (root / b).is_dir()), None)
     if folders is None:
         raise DatasetError(
             f"{root} has no list of cases; a data-set folder holds dataset.json, "
             "or imagesTr and labelsTr, or images and labels."
         )
-    images, labels = (_files_by_stem(root / folder) for folder in folders)
+    images, labels = (files_by_stem(root / folder) for folder in folders)
     used: set[str] = set()
     cases = []
     for stem, label in labels.items():
@@ -219,7 +236,17 @@ def _paired_cases(root: Path) -> list[dict]:
     return cases
 
 
-def _channels(description: Mapping[str, Any], cases: Sequence[dict], first: FileHeader) -> tuple[str, ...]:
+def channel_names(description: Mapping[str, Any], cases: Sequence[dict], first: FileHeader) -> tuple[str, ...]:
+    """Return the names of the image channels: those that are declared, else what the files hold.
+
+    Args:
+        description: content of ``dataset.json``, or nothing.
+        cases: with their images.
+        first: header of the first image.
+
+    Raises:
+        DatasetError: if the declared channels are not numbered.
+    """
     declared = description.get("channel_names", description.get("modality"))
     names: list[str] = []
     if isinstance(declared, Mapping):
@@ -247,9 +274,17 @@ def _image_channels(image: str | Sequence[str]) -> int:
     return len(image) if not isinstance(image, str) else (read_header(image).channels if Path(image).exists() else 1)
 
 
-def _declared_labels(root: Path, declared: Any) -> tuple[dict[int, str], tuple[int, ...]]:
-    """Return (class → name, file value of each class) from Decathlon's {"1": name} or nnU-Net's {name: 1}."""
-    where = f"'labels' of {root / 'dataset.json'}"
+def declared_labels(listing: Path, declared: Any) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Return (class → name, file value of each class) from Decathlon's {"1": name} or nnU-Net's {name: 1}.
+
+    Args:
+        listing: the file that declares them, for messages.
+        declared: what it declares.
+
+    Raises:
+        DatasetError: if that names no labels, or in a way that is not supported.
+    """
+    where = f"'labels' of {listing}"
     if not isinstance(declared, Mapping) or not declared:
         raise DatasetError(f"{where} must map numbers to names, got {declared!r}.")
     if any(isinstance(value, list) for value in declared.values()):
@@ -275,7 +310,16 @@ def _declared_labels(root: Path, declared: Any) -> tuple[dict[int, str], tuple[i
     return {index: names[value] for index, value in enumerate(values, start=1)}, (0, *values)
 
 
-def _scanned_labels(root: Path, paths: Sequence[str]) -> tuple[dict[int, str], tuple[int, ...]]:
+def scanned_labels(root: Path, paths: Sequence[str]) -> tuple[dict[int, str], tuple[int, ...]]:
+    """Return (class → name, file value of each class) from the values that label files hold.
+
+    Args:
+        root: whose files they are, for messages.
+        paths: the files; evenly spread ones are read, if they are many and large.
+
+    Raises:
+        DatasetError: if they hold no labels.
+    """
     found = label_counts(spread(paths, _SCANNED_VOXELS))
     values = sorted(set(found) - {0})
     if not values:

@@ -8,8 +8,9 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -28,7 +29,7 @@ _TISSUE = 0.5
 
 
 def synthetic_case(
-    seed: int | Sequence[int], spatial_dims: int = 3, size: int = 48, labels: int = 3
+    seed: int | Sequence[int], spatial_dims: int = 3, size: int | Sequence[int] = 48, labels: int = 3
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make one image and its label map.
 
@@ -40,7 +41,8 @@ def synthetic_case(
     Args:
         seed: of the case; a number or a sequence of them.
         spatial_dims: 2 or 3.
-        size: voxels per axis, about: each axis differs by up to an eighth, and odd numbers occur.
+        size: voxels per axis, about: each axis differs by up to an eighth, and odd numbers occur. One number per axis
+            is kept to.
         labels: number of structures, 1 to 20.
 
     Returns:
@@ -56,12 +58,15 @@ def synthetic_case(
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
-    if size < 8:
-        raise ValueError(f"size must be at least 8 voxels, got {size!r}.")
+    if min([size] if isinstance(size, int) else size) < 8 or not isinstance(size, int) and len(size) != spatial_dims:
+        raise ValueError(f"size must be at least 8 voxels, for all axes or for each, got {size!r}.")
     if not 1 <= labels <= 20:
         raise ValueError(f"labels must be 1 to 20, got {labels!r}.")
     rng = np.random.default_rng(seed)
-    sizes = tuple(int(size + d) for d in rng.integers(-(size // 8), size // 8 + 1, spatial_dims))
+    if isinstance(size, int):
+        sizes = tuple(int(size + d) for d in rng.integers(-(size // 8), size // 8 + 1, spatial_dims))
+    else:
+        sizes = tuple(size)
     position = _positions(rng, sizes)
     centres, axes = _anatomy(spatial_dims, labels)
     distance = np.stack([_ellipsoid(position, *shape) for shape in zip(centres, axes, strict=True)])
@@ -79,7 +84,7 @@ def synthetic_case(
         place = rng.uniform(-0.6, 0.6, spatial_dims)
         blob = _ellipsoid(position, place, rng.uniform(0.1, 0.22, spatial_dims)) < 1
         image = np.where(blob & body & (label == 0), rng.choice(contrast), image)
-    image *= np.exp(_smooth_field(rng, sizes, 0.12, order=2)) + _smooth_field(rng, sizes, 0.02, order=6)
+    image *= np.exp(smooth_field(rng, sizes, 0.12, order=2)) + smooth_field(rng, sizes, 0.02, order=6)
     image = gaussian_filter(image, rng.uniform(0.4, 1.0))
     image += rng.normal(0, rng.uniform(0.02, 0.06), sizes)
     return image.clip(min=0).astype(np.float32), label
@@ -93,10 +98,10 @@ def _positions(rng: np.random.Generator, sizes: Sequence[int]) -> np.ndarray:
     turn = rng.uniform(-0.2, 0.2, (dims, dims))
     matrix = np.eye(dims) * rng.uniform(0.9, 1.1, dims) + (turn - turn.T) / 2
     position = np.tensordot(matrix, grid, axes=1) + rng.uniform(-0.08, 0.08, dims).reshape(-1, *[1] * dims)
-    return position + np.stack([_smooth_field(rng, sizes, 0.07, order=4) for _ in range(dims)])
+    return position + np.stack([smooth_field(rng, sizes, 0.07, order=4) for _ in range(dims)])
 
 
-def _smooth_field(rng: np.random.Generator, sizes: Sequence[int], spread: float, order: int) -> np.ndarray:
+def smooth_field(rng: np.random.Generator, sizes: Sequence[int], spread: float, order: int) -> np.ndarray:
     """Return a random cosine series of ``order`` terms per axis, with mean 0 and standard deviation ``spread``."""
     dims = len(sizes)
     frequency = np.sqrt(sum(np.meshgrid(*[np.arange(order) ** 2.0] * dims, indexing="ij")))
@@ -163,39 +168,60 @@ def write_synthetic_dataset(
         ...     sorted(p.name for p in write_synthetic_dataset(folder, 3, cases=2, size=8, labels=1).rglob("*.gz"))
         ['case_000.nii.gz', 'case_000.nii.gz', 'case_001.nii.gz', 'case_001.nii.gz']
     """
-    folder = Path(os.path.abspath(Path(folder).expanduser()))
     settings = {"version": _VERSION, "spatial_dims": spatial_dims, "cases": cases, "size": size, "labels": labels}
     settings["seed"] = seed
-    if _is_complete(folder, settings):
+    return write_once(Path(folder), "dataset.json", settings, _write_cases)
+
+
+def write_once(
+    folder: Path, listing: str, settings: dict[str, Any], write: Callable[[Path, dict[str, Any]], None]
+) -> Path:
+    """Fill a folder with synthetic data all at once, or not at all; leave it as it is if it holds them already.
+
+    Args:
+        folder: where to; an own folder, which is replaced if it holds synthetic data of other settings.
+        listing: the file in it that lists the others, in a list of dictionaries, and has the settings as "synthetic".
+        settings: what the data depend on.
+        write: fills a new folder.
+
+    Returns:
+        The folder, as an absolute path.
+
+    Raises:
+        DatasetError: if the folder holds anything else.
+    """
+    folder = Path(os.path.abspath(folder.expanduser()))
+    if _is_complete(folder, listing, settings):
         return folder
-    _refuse_other_content(folder)
+    _refuse_other_content(folder, listing)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
-        _write_cases(draft, settings)
-        _replace_folder(draft, folder, settings)
+        write(draft, settings)
+        _replace_folder(draft, folder, listing, settings)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    _LOGGER.info("wrote %d cases of synthetic anatomy to %s; they show no real anatomy.", cases, folder)
+    _LOGGER.info("wrote synthetic anatomy to %s; it shows no real anatomy.", folder)
     return folder
 
 
-def _is_complete(folder: Path, settings: dict[str, int]) -> bool:
+def _is_complete(folder: Path, listing: str, settings: dict[str, Any]) -> bool:
     try:
-        description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        files = [folder / case[key] for case in description["training"] for key in ("image", "label")]
+        description = json.loads((folder / listing).read_text(encoding="utf-8"))
+        entries = description["training" if "training" in description else "pairs"]
+        files = [folder / path for entry in entries for path in entry.values()]
         return description["synthetic"] == settings and all(path.is_file() for path in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _refuse_other_content(folder: Path) -> None:
+def _refuse_other_content(folder: Path, listing: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise DatasetError(f"{folder} is a file; give a folder for the synthetic data set.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        ours = "synthetic" in json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        ours = "synthetic" in json.loads((folder / listing).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         ours = False
     if not ours:
@@ -235,9 +261,9 @@ def _write_cases(folder: Path, settings: dict[str, int]) -> None:
     (folder / "dataset.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def _replace_folder(draft: Path, folder: Path, settings: dict[str, int]) -> None:
+def _replace_folder(draft: Path, folder: Path, listing: str, settings: dict[str, Any]) -> None:
     # Another process, such as another rank, may be faster: its files are the same, and may already be in use.
-    if _is_complete(folder, settings):
+    if _is_complete(folder, listing, settings):
         return
     try:
         if folder.is_dir():
@@ -246,5 +272,5 @@ def _replace_folder(draft: Path, folder: Path, settings: dict[str, int]) -> None
             shutil.rmtree(old)
         draft.rename(folder)
     except OSError:
-        if not _is_complete(folder, settings):
+        if not _is_complete(folder, listing, settings):
             raise

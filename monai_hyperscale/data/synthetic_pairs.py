@@ -1,0 +1,197 @@
+"""Synthetic pairs to register: every displacement is known, so that registration can be measured without labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from PIL import Image
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from monai_hyperscale.data.synthetic import smooth_field, synthetic_case, write_once
+
+__all__ = ["synthetic_pair", "write_synthetic_pairs"]
+
+# Raise when the recipe changes: pairs written by another version are then written anew.
+_VERSION = 1
+_NOISE = 0.01
+# Least Jacobian determinant of a displacement: nothing is folded, nor squeezed to less than a fifth.
+_SQUEEZED = 0.2
+# Standard deviation of the texture, for each standard deviation (in voxels) of the blur that makes it.
+_TEXTURE = {1.5: 0.05, 3.0: 0.1}
+
+
+def synthetic_pair(
+    seed: int | Sequence[int],
+    spatial_dims: int = 3,
+    size: int = 40,
+    labels: int = 3,
+    displacement: float = 0.15,
+    in_plane: bool = False,
+) -> dict[str, np.ndarray]:
+    """Make a moving and a fixed image, their label maps, and the displacement field between them.
+
+    The moving image is :func:`synthetic_case` with texture all over, so that there is something to follow everywhere.
+    The fixed image is the moving one warped by a random smooth field u, ``fixed(x) = moving(x + u(x))``, by cubic
+    interpolation; both get noise of their own. The field fades to 0 at the border, since what lies beyond it cannot be
+    known, and does not fold.
+
+    Args:
+        seed: of the pair; a number or a sequence of them.
+        spatial_dims: 2 or 3.
+        size: voxels of the first axis; the second is an eighth longer and the third an eighth shorter.
+        labels: number of structures, 1 to 20.
+        displacement: largest length of a displacement, in units of ``size``; a pair has 60 to 100 % of it.
+        in_plane: no displacement along the last axis, so that the slices of 3D pairs are 2D pairs.
+
+    Returns:
+        ``moving`` and ``fixed``, float32 (*sizes), in [0, 1]; ``moving_label`` and ``fixed_label``, uint8 (*sizes);
+        ``field``, float32 (D, *sizes), in voxels, see :mod:`monai_hyperscale.registration`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> pair = synthetic_pair(seed=1, spatial_dims=2, size=32)
+        >>> pair["moving"].shape, pair["field"].shape, float(abs(pair["field"]).max()) > 1
+        ((32, 36), (2, 32, 36), True)
+    """
+    if not 0 <= displacement <= 0.25:
+        raise ValueError(f"displacement must be 0 to 0.25 of the size, got {displacement!r}.")
+    rng = np.random.default_rng(seed)
+    sizes = (size, size + size // 8, size - size // 8)[:spatial_dims]
+    image, moving_label = synthetic_case(rng.integers(2**31, size=4).tolist(), spatial_dims, sizes, labels)
+    moving = 0.2 + 0.5 * gaussian_filter(image, 0.7).astype(np.float64)  # its noise is no anatomy
+    for blur, spread in _TEXTURE.items():
+        texture = gaussian_filter(rng.normal(size=sizes), blur, mode="wrap")
+        moving += spread / texture.std() * texture
+    field = _displacement(rng, sizes, displacement * size * rng.uniform(0.6, 1.0), in_plane)
+    where = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij")) + field
+    fixed = map_coordinates(moving, where, order=3, mode="nearest")
+    fixed_label = map_coordinates(moving_label, where, order=0, mode="nearest")
+    noisy = [(a + rng.normal(0, _NOISE, sizes)).clip(0, 1).astype(np.float32) for a in (moving, fixed)]
+    return {
+        "moving": noisy[0],
+        "fixed": noisy[1],
+        "moving_label": moving_label,
+        "fixed_label": fixed_label,
+        "field": field.astype(np.float32),
+    }
+
+
+def _displacement(rng: np.random.Generator, sizes: Sequence[int], largest: float, in_plane: bool) -> np.ndarray:
+    """Return a smooth field (D, *sizes), 0 at the border, whose longest displacement is ``largest`` or less."""
+    dims = len(sizes)
+    field = np.stack([smooth_field(rng, sizes, 1.0, order=3) for _ in range(dims)])
+    for axis, n in enumerate(sizes):
+        fading = 1 - np.abs(2 * np.arange(n) / (n - 1) - 1) ** 4
+        field *= fading.reshape([-1 if a == axis else 1 for a in range(dims)])
+    if in_plane:
+        field[-1] = 0
+    field *= largest / np.linalg.norm(field, axis=0).max()
+    gradient = np.moveaxis(np.stack([np.stack(np.gradient(part)) for part in field]), (0, 1), (-2, -1))
+    scale = 1.0
+    while np.linalg.det(np.eye(dims) + scale * gradient).min() < _SQUEEZED:
+        scale *= 0.85
+    return scale * field
+
+
+def write_synthetic_pairs(
+    folder: str | os.PathLike,
+    spatial_dims: int = 3,
+    pairs: int = 48,
+    size: int = 40,
+    labels: int = 3,
+    displacement: float = 0.15,
+    in_plane: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Write synthetic pairs with their label maps and displacement fields, and a list that :func:`read_pairs` reads.
+
+    Volumes are NIfTI (int16, 1 mm, RAS), 2D images PNG (8 bit). Fields are NIfTI in ITK's convention, so that ITK,
+    SimpleITK and ANTs apply them to the moving image. ``pairs.json`` says that all of it is synthetic, and how it was
+    made. A folder that holds these pairs already is left as it is. Files appear all at once, or not at all.
+
+    Args:
+        folder: where to; an own folder, which is replaced if it holds synthetic pairs of other settings.
+        spatial_dims: 2 or 3.
+        pairs: how many.
+        size: voxels per axis, about; see :func:`synthetic_pair`, as for the next three.
+        labels: number of structures.
+        displacement: largest displacement, in units of ``size``.
+        in_plane: no displacement along the last axis.
+        seed: of the data set.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: if the folder holds anything else.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(p.name for p in write_synthetic_pairs(folder, 2, pairs=1, size=16).rglob("*.*"))
+        ['pair_000.nii.gz', 'pair_000_fixed.png', 'pair_000_fixed.png', 'pair_000_moving.png', 'pair_000_moving.png', \
+'pairs.json']
+    """
+    settings: dict[str, Any] = {"version": _VERSION}
+    settings |= {"spatial_dims": spatial_dims, "pairs": pairs, "size": size, "labels": labels}
+    settings |= {"displacement": displacement, "in_plane": in_plane, "seed": seed}
+    return write_once(Path(folder), "pairs.json", settings, _write_pairs)
+
+
+def _write_pairs(folder: Path, settings: dict[str, Any]) -> None:
+    # Here, because writers of fields are not needed by those who only read data sets.
+    from monai_hyperscale.io.fields import write_field
+
+    for name in ("images", "labels", "fields"):
+        (folder / name).mkdir(parents=True)
+    dims, labels = settings["spatial_dims"], settings["labels"]
+    suffix = ".nii.gz" if dims == 3 else ".png"
+    listed = []
+    for index in range(settings["pairs"]):
+        options = {key: settings[key] for key in ("size", "labels", "displacement", "in_plane")}
+        made = synthetic_pair([settings["seed"], index], dims, **options)
+        entry = {key: f"images/pair_{index:03d}_{key}{suffix}" for key in ("moving", "fixed")}
+        entry |= {f"{key}_label": f"labels/pair_{index:03d}_{key}{suffix}" for key in ("moving", "fixed")}
+        affine = _affine(made["fixed"].shape)
+        for key, path in entry.items():
+            _write_array(made[key], folder / path, affine)
+        entry["field"] = f"fields/pair_{index:03d}.nii.gz"
+        write_field(torch.from_numpy(made["field"]), folder / entry["field"], affine)
+        listed.append(entry)
+    description = {
+        "name": "Synthetic pairs",
+        "description": "Random shapes and displacements made by monai-hyperscale; they show no real anatomy.",
+        "modality": {"0": "synthetic" if dims == 3 else "grey"},
+        "labels": {"0": "background", **{str(n): f"structure {n}" for n in range(1, labels + 1)}},
+        "pairs": listed,
+        "synthetic": settings,
+    }
+    (folder / "pairs.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+def _affine(sizes: Sequence[int]) -> np.ndarray:
+    """Return the grid of a volume, centred at 0; that of a 2D image file is ITK's, pixels of 1 mm to left and back."""
+    if len(sizes) == 2:
+        return np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine = np.eye(4)
+    affine[:3, 3] = -(np.array(sizes) - 1) / 2
+    return affine
+
+
+def _write_array(array: np.ndarray, path: Path, affine: np.ndarray) -> None:
+    is_image = array.dtype == np.float32
+    if array.ndim == 2:
+        Image.fromarray(np.rint(255 * array).astype(np.uint8).T if is_image else array.T).save(path)
+        return
+    volume = nib.Nifti1Image(np.rint(1000 * array).astype(np.int16) if is_image else array, affine)
+    volume.header.set_xyzt_units("mm")
+    nib.save(volume, path)
