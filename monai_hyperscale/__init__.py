@@ -5,7 +5,19 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("bundle", "cli", "data", "hypernet", "inference", "io", "networks", "search", "training")
+_SUBPACKAGES = (
+    "bundle",
+    "cli",
+    "data",
+    "hypernet",
+    "inference",
+    "io",
+    "losses",
+    "networks",
+    "registration",
+    "search",
+    "training",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn, Optional
 
 from monai_hyperscale import __version__
-from monai_hyperscale.cli import info, segment
+from monai_hyperscale.cli import apply_field, info, register, segment
 from monai_hyperscale.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
 from monai_hyperscale.cli.messages import logged_messages, say, unexpected
-from monai_hyperscale.errors import CheckpointError, PhiError
+from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError, PhiError
 
 __all__ = ["build_parser", "main"]
 
@@ -47,8 +47,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader of our output has gone, as with `| head`; Python would complain once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (argparse.ArgumentTypeError, CheckpointError, PhiError) as error:
+    except (argparse.ArgumentTypeError, CheckpointError, ConfigError, PhiError) as error:
         return _failed(args, str(error), USAGE)
+    except HyperscaleError as error:
+        return _failed(args, str(error), FAILED)
+    except MemoryError:
+        return _failed(args, "too little memory; try a smaller --max-voxels, or smaller images.", FAILED)
     except Exception as error:  # the last resort: a user is owed a sentence, a developer --debug
         return _failed(args, unexpected(error, args.debug), FAILED)
 
@@ -63,8 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (segment, info):
-        name = module.__name__.rpartition(".")[2]
+    for module in (segment, register, apply_field, info):
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
         command = commands.add_parser(
             name,
             help=module.SUMMARY,

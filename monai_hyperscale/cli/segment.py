@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_hyperscale.cli.arguments import count, factors, listed
 from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say, unexpected
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
     parser.add_argument(
         "--phi",
-        type=_factors,
+        type=factors,
         default=(0.5,),
         metavar="PHI",
         help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", action="store_true", help="write a picture NAME_preview.png beside every output")
     parser.add_argument(
         "--max-voxels",
-        type=_count,
+        type=count,
         default=2**24,
         metavar="N",
         help="images of more voxels go through in overlapping windows, which takes less memory; default: 16777216",
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 def _bundle(args: argparse.Namespace) -> tuple[Path, ModelSettings]:
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.bundle.settings import read_settings
-    from monai_hyperscale.inference.segmenter import model_folder
+    from monai_hyperscale.inference.networks import model_folder
 
     try:
         bundle = default_bundle() if args.bundle is None else args.bundle
@@ -144,7 +145,7 @@ def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
         raise argparse.ArgumentTypeError(str(error)) from error
     low, high = segmenter.settings.phi_range
     if not segmenter.settings.trained_for(args.phi):
-        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {_listed(args.phi)}.")
+        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
     if args.verbose:
         say(f"bundle {bundle}, device {device}")
     return segmenter
@@ -171,7 +172,7 @@ def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[s
     else:
         label = segmenter.segment(image, args.phi)
         if job.preview is not None:
-            title = f"{job.image.name}, phi = {_listed(args.phi)}"
+            title = f"{job.image.name}, phi = {listed(args.phi)}"
             save_preview(image, label, job.preview, segmenter.label_names, title)
         # Last, so that an output that exists is that of an image that is done.
         write_label(label, job.output, image)
@@ -225,24 +226,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"folder {folder} cannot be made ({error.strerror}).") from error
-
-
-def _listed(factors: tuple[float, ...]) -> str:
-    return ",".join(f"{factor:g}" for factor in factors)
-
-
-def _factors(text: str) -> tuple[float, ...]:
-    """Read ``0.3`` or ``0.5,0.3``; the same rule as ``as_factors``, without importing torch for it."""
-    try:
-        factors = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        factors = ()
-    if not factors or not all(0 <= factor <= 1 for factor in factors):
-        raise argparse.ArgumentTypeError(f"phi must be a number between 0 and 1, or several with commas, got {text!r}.")
-    return factors
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, got {text!r}.")
-    return int(text)

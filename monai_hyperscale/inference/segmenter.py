@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Union
 
@@ -15,20 +13,17 @@ import torch.nn as nn
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings
+from monai_hyperscale.bundle.settings import ModelSettings, read_settings
 from monai_hyperscale.data.transforms import inversion, segmentation_preprocessing
-from monai_hyperscale.errors import CheckpointError, ImageError
+from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiWholeImageInferer
-from monai_hyperscale.io.weights import load_weights
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
+from monai_hyperscale.networks.layers.factor import Phi
 
-__all__ = ["Segmenter", "label_names", "model_folder"]
+__all__ = ["Segmenter", "label_names"]
 
 logger = logging.getLogger(__name__)
-
-# Folded networks that are kept; one is as large as a plain U-Net.
-_KEPT_NETWORKS = 4
 
 
 class Segmenter:
@@ -68,10 +63,9 @@ class Segmenter:
         self.max_voxels = max_voxels
         self.overlap = overlap
         self.precision = precision
-        self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
+        self.network = self._folded.network
         self._values = label_values(settings)
-        self._folded: OrderedDict[tuple[float, ...], nn.Module] = OrderedDict()
-        self._lock = threading.Lock()
         loading = segmentation_preprocessing(
             settings.channels,
             settings.spatial_dims,
@@ -99,18 +93,7 @@ class Segmenter:
         """
         folder = model_folder(bundle_dir)
         settings = read_settings(folder / "model.json")
-        weights = load_weights(folder / "model.pt")
-        network = build_network(settings)
-        try:
-            network.load_state_dict(weights)
-        except (RuntimeError, AttributeError, TypeError) as error:
-            raise CheckpointError(
-                f"the weights {folder / 'model.pt'} are not of the network that model.json beside them describes; "
-                "restore both files from the same training."
-            ) from error
-        if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
-            raise CheckpointError(f"{folder / 'model.pt'} has weights that are NaN or infinite; train again.")
-        return cls(settings, network, device, **options)
+        return cls(settings, trained_network(folder, settings), device, **options)
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -123,16 +106,7 @@ class Segmenter:
         Raises:
             ValueError: if ``phi`` is not valid for the network.
         """
-        factors = as_factors(phi)
-        with self._lock:
-            if factors not in self._folded:
-                folded = self.network.fold(factors if len(factors) > 1 else factors[0]).requires_grad_(False)
-                layout = torch.channels_last if self.settings.spatial_dims == 2 else torch.channels_last_3d
-                self._folded[factors] = folded.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
-            self._folded.move_to_end(factors)
-            while len(self._folded) > _KEPT_NETWORKS:
-                self._folded.popitem(last=False)
-            return self._folded[factors]
+        return self._folded.at(phi)
 
     def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
         """Segment one image.
@@ -190,7 +164,7 @@ class Segmenter:
             try:
                 return inferer(batch.to(device), _PlainNetwork(network, device))
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 logger.warning("%s has too little memory for this image at once; going on in windows.", device)
         raise MemoryError("the image does not fit into memory even in windows")
@@ -216,19 +190,3 @@ def label_names(settings: ModelSettings) -> dict[int, str]:
     """Return the name of every value in label maps, without background."""
     values = label_values(settings)
     return {int(values[index]): name for index, name in settings.labels.items()}
-
-
-def model_folder(bundle_dir: Union[str, Path]) -> Path:
-    """Return the folder of ``model.json`` and ``model.pt``: ``models`` in a bundle, or the folder itself.
-
-    Raises:
-        CheckpointError: if it does not exist.
-    """
-    folder = Path(bundle_dir)
-    if not folder.is_dir():
-        raise CheckpointError(f"bundle {folder} does not exist; name a bundle's folder.")
-    return folder if (folder / "model.json").is_file() else folder / "models"
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

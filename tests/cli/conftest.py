@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_hyperscale.bundle.registration import RegistrationSettings
 from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
 
 
@@ -35,6 +36,45 @@ def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     write_settings(described, folder / "models" / "model.json")
     return folder
+
+
+def _write_registration_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
+    torch.manual_seed(0)
+    described = RegistrationSettings(
+        spatial_dims,
+        **{
+            "channels": ("MRI",),
+            "network": {"features": (4, 4, 4)},
+            "generator": {"hidden": (6, 4)},
+            "head_features": 4,
+            "labels": {1: "Anterior", 2: "Posterior"},
+            "loss": {"smoothness": "gradient", "weight": 0.05},
+            "provenance": {"data": "random numbers"},
+            **settings,
+        },
+    )
+    (folder / "models").mkdir(parents=True)
+    network = build_network(described)
+    assert network.generated[-1].endswith("head.flow.bias")
+    with torch.no_grad():  # a shift that differs along the axes, and a little more that differs everywhere
+        for parameter in network.generator.parameters():
+            parameter.add_(torch.randn_like(parameter) / 50)
+        network.generator.base[-spatial_dims:] = torch.tensor([0.6, -0.4, 0.3][:spatial_dims])
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    write_settings(described, folder / "models" / "model.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def registration_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trained registration bundle, but small and with random weights."""
+    return _write_registration_bundle(tmp_path_factory.mktemp("registration"))
+
+
+@pytest.fixture
+def write_registration_bundle() -> Callable[..., Path]:
+    """Return the function that writes such a bundle with other settings."""
+    return _write_registration_bundle
 
 
 @pytest.fixture(scope="session")

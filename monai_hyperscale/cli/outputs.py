@@ -1,0 +1,106 @@
+"""Several output files of one command: checked before any work, and written all together or not at all."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Optional
+
+from monai_hyperscale.errors import ImageError
+
+__all__ = ["FIELDS", "check_inputs", "check_outputs", "image_suffixes", "written_together"]
+
+#: Files of displacement fields, as :mod:`monai_hyperscale.io.fields` writes them.
+FIELDS = (".nii.gz", ".nii", ".mha", ".nrrd")
+_IMAGES = (".nii.gz", ".nii")
+# Not imported from io, which takes seconds.
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+def image_suffixes(like: Path) -> tuple[str, ...]:
+    """Return what images and label maps on the grid of a file may end in."""
+    return (*_IMAGES, ".png") if like.name.lower().endswith(_PICTURES) else _IMAGES
+
+
+def check_inputs(paths: Sequence[Optional[Path]]) -> None:
+    """Check that input files are there.
+
+    Raises:
+        ArgumentTypeError: if one is not.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise ArgumentTypeError(f"{path} does not exist.")
+
+
+def check_outputs(
+    outputs: Mapping[str, tuple[Optional[Path], Sequence[str]]], inputs: Sequence[Optional[Path]], overwrite: bool
+) -> None:
+    """Check the output files.
+
+    Args:
+        outputs: option of the command line to its file, or ``None``, and the suffixes that it may have.
+        inputs: files that are read.
+        overwrite: whether outputs may exist.
+
+    Raises:
+        ArgumentTypeError: if an output has another suffix, exists, is a folder, is an input or another output.
+    """
+    read = [path.resolve() for path in inputs if path is not None]
+    seen: dict[Path, str] = {}
+    for option, (path, suffixes) in outputs.items():
+        if path is None:
+            continue
+        if not path.name.lower().endswith(tuple(suffixes)):
+            raise ArgumentTypeError(f"{option} is a file that ends in {' or '.join(suffixes)}, got {path}.")
+        if path.is_dir():
+            raise ArgumentTypeError(f"{option} is a file, but {path} is a folder.")
+        place = path.resolve()
+        if place in read or any(path.exists() and path.samefile(other) for other in read if other.exists()):
+            raise ArgumentTypeError(f"{option} {path} is one of the inputs; name another file.")
+        if place in seen:
+            raise ArgumentTypeError(f"{seen[place]} and {option} are the same file {path}; name two.")
+        seen[place] = option
+        if path.exists() and not overwrite:
+            raise ArgumentTypeError(f"{path} exists already; add --overwrite.")
+        for parent in path.absolute().parents:
+            if parent.exists():
+                if not parent.is_dir():
+                    raise ArgumentTypeError(f"folder {path.parent} cannot be made ({parent} is a file).")
+                break
+
+
+@contextmanager
+def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give a temporary path for each file; put all in place when the block ends well, none of them otherwise.
+
+    Raises:
+        ImageError: if a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with written_together([Path(folder) / "a.txt", Path(folder) / "b.txt"]) as temporaries:
+        ...         _ = [path.write_text("whole") for path in temporaries]
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['a.txt', 'b.txt']
+    """
+    from monai_hyperscale.io.atomic import replacing
+
+    made = [folder for path in paths for folder in _missing_folders(path)]
+    try:
+        with ExitStack() as stack:
+            yield [stack.enter_context(replacing(path)) for path in paths]
+    except BaseException as error:
+        for folder in sorted(set(made), reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise ImageError(f"the outputs cannot be written ({error.strerror or error}).") from error
+        raise
+
+
+def _missing_folders(path: Path) -> list[Path]:
+    return [folder for folder in path.absolute().parents if not folder.exists()]

@@ -1,0 +1,106 @@
+"""Trained networks of a bundle: read with care, folded on demand, and kept."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Union
+
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.settings import build_network
+from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.io.weights import load_weights
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+
+__all__ = ["FoldedNetworks", "model_folder", "out_of_memory", "trained_network"]
+
+# Folded networks that are kept; one is as large as a plain U-Net.
+_KEPT_NETWORKS = 4
+
+
+class FoldedNetworks(OrderedDict[tuple[float, ...], nn.Module]):
+    """Plain networks by their φ, made at the first call and kept while there are few.
+
+    The weights are those at construction. Several threads may call it at once.
+
+    Args:
+        network: with trained weights.
+        spatial_dims: 2 or 3, of the network.
+        device: where the folded networks run.
+    """
+
+    def __init__(self, network: HyperNetwork, spatial_dims: int, device: Union[str, torch.device] = "cpu") -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        self.device = torch.device(device)
+        self.spatial_dims = spatial_dims
+        self._lock = threading.Lock()
+
+    def at(self, phi: Phi) -> nn.Module:
+        """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
+
+        Raises:
+            ValueError: if ``phi`` is not valid for the network.
+        """
+        factors = as_factors(phi)
+        with self._lock:
+            if factors not in self:
+                folded = self.network.fold(factors if len(factors) > 1 else factors[0]).requires_grad_(False)
+                layout = torch.channels_last if self.spatial_dims == 2 else torch.channels_last_3d
+                self[factors] = folded.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
+            self.move_to_end(factors)
+            while len(self) > _KEPT_NETWORKS:
+                self.popitem(last=False)
+            return self[factors]
+
+
+def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:
+    """Return the network that ``model.json`` describes with the weights of ``model.pt`` beside it.
+
+    Args:
+        folder: of both files, see :func:`model_folder`.
+        settings: what ``model.json`` says.
+
+    Raises:
+        CheckpointError: if there are no weights, or they are damaged or not of that network.
+    """
+    weights = load_weights(folder / "model.pt")
+    network = build_network(settings)
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"the weights {folder / 'model.pt'} are not of the network that model.json beside them describes; "
+            "restore both files from the same training."
+        ) from error
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise CheckpointError(f"{folder / 'model.pt'} has weights that are NaN or infinite; train again.")
+    return network
+
+
+def model_folder(bundle_dir: Union[str, Path]) -> Path:
+    """Return the folder of ``model.json`` and ``model.pt``: ``models`` in a bundle, or the folder itself.
+
+    Raises:
+        CheckpointError: if it does not exist.
+    """
+    folder = Path(bundle_dir)
+    if not folder.is_dir():
+        raise CheckpointError(f"bundle {folder} does not exist; name a bundle's folder.")
+    return folder if (folder / "model.json").is_file() else folder / "models"
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch's error means that memory was too small.
+
+    Example:
+        >>> out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), out_of_memory(RuntimeError("wrong shape"))
+        (True, False)
+    """
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,164 @@
+"""Images and displacement fields between grids: by affines, by fields, or both, with one interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.io.fields import to_world
+from monai_hyperscale.registration.grids import Grid, grid_of, itk_image, itk_transform
+from monai_hyperscale.registration.warping import warp_points
+
+__all__ = ["move_field", "resample", "working_grid"]
+
+
+def resample(
+    image: MetaTensor,
+    grid: Grid,
+    matrix: Optional[np.ndarray] = None,
+    field: Optional[torch.Tensor] = None,
+    nearest: bool = False,
+    outside: float = 0.0,
+) -> MetaTensor:
+    """Resample an image onto another grid, with SimpleITK.
+
+    Args:
+        image: (C, *sizes), with its affine in RAS.
+        grid: of the result.
+        matrix: (4, 4), from millimetres of ``grid`` to those of the image, RAS; ``None``: they are the same.
+        field: (D, *grid sizes), voxels of ``grid``: takes its points to those of the image, in place of a matrix.
+        nearest: for label maps; else linear.
+        outside: value of what lies outside the image.
+
+    Returns:
+        (C, *grid sizes), in the image's type, with the affine of ``grid``.
+
+    Example:
+        >>> image = MetaTensor(torch.arange(4.0).reshape(1, 4, 1), affine=torch.eye(4))
+        >>> finer = Grid((7, 1), np.diag([0.5, 1.0, 1.0, 1.0]))
+        >>> resample(image, finer)[0, :, 0].as_tensor()
+        tensor([0.0000, 0.5000, 1.0000, 1.5000, 2.0000, 2.5000, 3.0000])
+    """
+    source = grid_of(image)
+    if field is not None:
+        vectors = itk_image(to_world(field, grid.affine).cpu().numpy(), grid)
+        transform: sitk.Transform = sitk.DisplacementFieldTransform(vectors)
+    else:
+        transform = itk_transform(np.eye(4) if matrix is None else matrix, grid.dims)
+    reference = itk_image(np.zeros(grid.sizes, dtype=np.uint8), grid)
+    method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    channels = []
+    for channel in image.as_tensor().cpu().numpy():
+        moved = sitk.Resample(
+            itk_image(channel, source),
+            reference,
+            transform,
+            method,
+            float(outside),
+            useNearestNeighborExtrapolator=False,
+        )
+        channels.append(sitk.GetArrayFromImage(moved).transpose())
+    return MetaTensor(torch.from_numpy(np.stack(channels)), affine=torch.tensor(grid.affine))
+
+
+def working_grid(
+    fixed: Grid,
+    spacing: Optional[Sequence[float]] = None,
+    sizes: Optional[Sequence[int]] = None,
+    max_voxels: int = 2**24,
+) -> Grid:
+    """Return the grid on which a network sees a pair: the fixed image's in RAS order, as in training.
+
+    Args:
+        fixed: grid of the fixed image.
+        spacing: voxel size in mm along the axes of the result; ``None`` for the image's own.
+        sizes: least voxels per axis; smaller grids are padded on both sides.
+        max_voxels: larger grids get larger voxels.
+
+    Example:
+        >>> print(working_grid(Grid((9, 8, 7), np.diag([-1.0, 1.0, 1.0, 1.0])), sizes=(12, 8, 8)))
+        12 x 8 x 8 voxels of 1 x 1 x 1 mm from (-9, 0, 0)
+    """
+    affine, shape = fixed.affine, np.asarray(fixed.sizes)
+    if fixed.dims == 3:
+        orientation = nib.orientations.io_orientation(affine)
+        affine = affine @ nib.orientations.inv_ornt_aff(orientation, fixed.sizes)
+        shape = shape[np.argsort(orientation[:, 0])]
+    grid = Grid(tuple(int(n) for n in shape), affine)
+    factors = np.ones(grid.dims) if spacing is None else np.asarray(spacing[: grid.dims]) / grid.spacing
+    voxels = float(np.prod(shape / factors))
+    if voxels > max_voxels:
+        factors = factors * (voxels / max_voxels) ** (1 / grid.dims)
+    wanted = np.array([max(1, math.floor(n / factor + 1e-6)) for n, factor in zip(shape, factors, strict=True)])
+    if not np.allclose(factors, 1, rtol=0, atol=1e-4):
+        # Voxels are stretched a little, so that a whole number of them fills the field of view.
+        grid = _stretched(grid, wanted)
+    if sizes is None:
+        return grid
+    before = np.maximum(np.asarray(sizes[: grid.dims]) - grid.sizes, 0)
+    padded = tuple(int(n) for n in np.asarray(grid.sizes) + before)
+    return Grid(padded, _shifted(grid.affine, -(before // 2)))
+
+
+def _stretched(grid: Grid, sizes: np.ndarray) -> Grid:
+    ratio = np.asarray(grid.sizes) / sizes
+    # The outer borders of the first voxels meet.
+    affine = _shifted(grid.affine, (ratio - 1) / 2)
+    affine[:3, : grid.dims] *= ratio
+    return Grid(tuple(int(n) for n in sizes), affine)
+
+
+def _shifted(affine: np.ndarray, voxels: np.ndarray) -> np.ndarray:
+    moved = affine.copy()
+    moved[:3, 3] += affine[:3, : len(voxels)] @ voxels
+    return moved
+
+
+def move_field(
+    field: torch.Tensor,
+    grid: Grid,
+    target: Grid,
+    before: Optional[np.ndarray] = None,
+    after: Optional[np.ndarray] = None,
+) -> torch.Tensor:
+    """Carry a displacement field to another grid, with affine maps before and after it.
+
+    Args:
+        field: (D, *sizes), voxels of ``grid``. Outside it the displacement of its border holds.
+        grid: of the field.
+        target: grid of the result.
+        before: (4, 4), from millimetres of ``target`` to those of ``grid``, RAS; ``None`` for the same ones.
+        after: (4, 4), from where the field leads to where the result shall lead, mm, RAS.
+
+    Returns:
+        float32 (D, *target sizes): at a point x, ``after(before(x) + field(before(x))) - x``, in voxels of ``target``.
+
+    Example:
+        >>> coarse, fine = Grid((3, 3), np.diag([2.0, 2.0, 1.0, 1.0])), Grid((5, 5), np.eye(4))
+        >>> move_field(torch.ones(2, 3, 3), coarse, fine).unique()
+        tensor([2.])
+    """
+    dims = grid.dims
+    kept = np.ix_([*range(dims), 3], [*range(dims), 3])
+    there = np.linalg.inv(grid.matrix) @ (np.eye(4) if before is None else before)[kept] @ target.matrix
+    back = np.linalg.inv(target.matrix) @ (np.eye(4) if after is None else after)[kept] @ grid.matrix
+    ticks = [torch.arange(n, dtype=torch.float64) for n in target.sizes]
+    points = torch.stack(torch.meshgrid(*ticks, indexing="ij"), dim=-1).reshape(-1, dims)
+    indices = _applied(there, points).to(field)
+    displacements = (warp_points(indices[None], field[None])[0] - indices).double()
+    # The affine part apart from the rest, so that the identity leaves nothing of its rounding.
+    change = back @ there - np.eye(dims + 1)
+    change[np.abs(change) < 1e-11] = 0
+    moved = _applied(change, points) + displacements @ torch.as_tensor(back[:-1, :-1]).T
+    return moved.T.reshape(dims, *target.sizes).float()
+
+
+def _applied(matrix: np.ndarray, points: torch.Tensor) -> torch.Tensor:
+    return points @ torch.as_tensor(matrix[:-1, :-1]).T + torch.as_tensor(matrix[:-1, -1])

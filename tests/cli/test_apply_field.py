@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from PIL import Image
+
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.io.fields import write_field
+
+AFFINE = np.array([[-0.96, 0.56, 0, 10], [0.28, 1.92, 0, -12], [0, 0, 3, -10], [0, 0, 0, 1.0]])
+
+
+def scan(path: Path, shape: tuple[int, ...] = (9, 8, 7), affine: np.ndarray = AFFINE) -> str:
+    voxels = np.random.default_rng(len(path.name)).integers(0, 900, shape).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return str(path)
+
+
+def field(path: Path, shape: tuple[int, ...] = (9, 8, 7), affine: np.ndarray = AFFINE, shift: float = 0.4) -> str:
+    write_field(torch.full((len(shape), *shape), shift), path, affine)
+    return str(path)
+
+
+def last_error(capsys: pytest.CaptureFixture[str]) -> str:
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def test_whole_voxels_are_shifted_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, output = scan(tmp_path / "a.nii.gz"), tmp_path / "out" / "b.nii.gz"
+    assert main(["apply-field", image, field(tmp_path / "f.nii.gz", shift=1.0), "-o", str(output)]) == 0
+    before, after = nib.load(image).get_fdata(), nib.load(output)
+    assert np.allclose(after.get_fdata()[:-1, :-1, :-1], before[1:, 1:, 1:], atol=1e-2)
+    assert np.all(after.get_fdata()[-1] == before.min())
+    assert np.allclose(after.affine, AFFINE, atol=1e-5)
+    assert capsys.readouterr().err == f"wrote {output}\n"
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_same_as_simpleitk(tmp_path: Path, labels: bool) -> None:
+    image = scan(tmp_path / "a.nii.gz", (12, 7, 9), AFFINE @ np.diag([0.8, 1.2, 0.7, 1]))
+    warp, output = field(tmp_path / "f.mha", shift=0.43), tmp_path / "b.nii.gz"
+    assert main(["apply-field", image, warp, "-o", str(output), "--outside", "0", *["--labels"] * labels]) == 0
+    vectors = sitk.ReadImage(warp, sitk.sitkVectorFloat64)
+    method = sitk.sitkNearestNeighbor if labels else sitk.sitkLinear
+    source = sitk.ReadImage(image, sitk.sitkFloat32)
+    reference = sitk.Image(vectors.GetSize(), sitk.sitkUInt8)
+    reference.CopyInformation(vectors)
+    moved = sitk.Resample(source, reference, sitk.DisplacementFieldTransform(vectors), method)
+    near = np.isclose(nib.load(output).get_fdata(), sitk.GetArrayFromImage(moved).transpose(), atol=0.5)
+    assert near.mean() > 0.99
+    assert np.issubdtype(nib.load(output).get_data_dtype(), np.integer) == labels
+
+
+def test_fixed_image_gives_the_header(tmp_path: Path) -> None:
+    fixed = nib.Nifti1Image(np.zeros((9, 8, 7), np.int16), AFFINE)
+    fixed.set_sform(AFFINE, code="mni")
+    nib.save(fixed, tmp_path / "fixed.nii.gz")
+    command = ["apply-field", scan(tmp_path / "a.nii.gz"), field(tmp_path / "f.nii.gz"), "-o", f"{tmp_path}/b.nii.gz"]
+    assert main([*command, "--fixed", f"{tmp_path}/fixed.nii.gz"]) == 0
+    written = nib.load(tmp_path / "b.nii.gz")
+    assert written.header["sform_code"] == 4 and np.array_equal(
+        written.affine, nib.load(tmp_path / "fixed.nii.gz").affine
+    )
+
+
+def test_2d(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (7, 9), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    warp = field(tmp_path / "f.mha", (9, 7), np.diag([-1.0, -1, 1, 1]), shift=1.0)
+    assert main(["apply-field", str(tmp_path / "a.png"), warp, "-o", str(tmp_path / "b.png")]) == 0
+    with Image.open(tmp_path / "b.png") as moved:
+        assert np.array_equal(np.asarray(moved)[:-1, :-1], pixels[1:, 1:])
+    flat = scan(tmp_path / "a.nii.gz", (9, 7, 1), np.diag([-1.0, -1, 4, 1]))
+    assert main(["apply-field", flat, warp, "-o", str(tmp_path / "b.nii.gz"), "--fixed", flat]) == 0
+    assert nib.load(tmp_path / "b.nii.gz").shape == (9, 7, 1)
+
+
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, warp, output = scan(tmp_path / "a.nii.gz"), field(tmp_path / "f.nii.gz"), tmp_path / "out" / "b.nii.gz"
+    end = ["-o", str(output)]
+    for arguments, code, message in (
+        ([image, warp, *end, "--fixed", scan(tmp_path / "g.nii.gz", (9, 8, 6))], 1, "is on another grid (9 x 8 x 7"),
+        ([image, warp, *end, "--fixed", scan(tmp_path / "h.nii.gz", affine=AFFINE * 2)], 1, "is on another grid"),
+        ([scan(tmp_path / "2d.nii.gz", (9, 8), np.eye(4)), warp, *end], 1, "2d.nii.gz is 2D, but the field"),
+        ([scan(tmp_path / "far.nii.gz", affine=AFFINE + np.eye(4, k=3) * 900), warp, *end], 1, "leads nowhere into"),
+        ([image, image, *end], 1, "holds no displacement field"),
+        ([image, f"{tmp_path}/none.nii.gz", *end], 2, "none.nii.gz does not exist"),
+        ([image, warp, "-o", f"{tmp_path}/b.mha"], 2, "--output is a file that ends in .nii.gz or .nii"),
+        ([image, warp, "-o", image], 2, "is one of the inputs"),
+    ):
+        before = sorted(tmp_path.rglob("*"))
+        assert main(["apply-field", *arguments]) == code
+        assert message in last_error(capsys)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_labels_must_be_whole_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nib.save(nib.Nifti1Image(np.full((9, 8, 7), 0.5, np.float32), AFFINE), tmp_path / "a.nii.gz")
+    command = ["apply-field", f"{tmp_path}/a.nii.gz", field(tmp_path / "f.nii.gz"), "-o", f"{tmp_path}/b.nii.gz"]
+    assert main([*command, "--labels"]) == 1
+    assert "is no label map" in last_error(capsys)

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.inference import Registrar
+from monai_hyperscale.io import labels, read_image
+
+OBLIQUE = np.array([[-0.96, 0.56, 0, 10], [0.28, 1.92, 0, -12], [0, 0, 3, -10], [0, 0, 0, 1.0]])
+PSR = np.array([[0, 0, 1.0, -9], [-1.5, 0, 0, 12], [0, 1.2, 0, -9], [0, 0, 0, 1]])
+
+
+def write_scan(path: Path, sizes: tuple[int, ...], affine: np.ndarray, seed: int = 0) -> str:
+    """Write a scan of a scene that is the same for all grids, with a little noise of its own."""
+    voxels = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij")).reshape(len(sizes), -1)
+    points = affine[:3, : len(sizes)] @ voxels + affine[:3, 3:]
+    scene = np.zeros(points.shape[1])
+    blobs = np.random.default_rng(0)
+    for _ in range(12):
+        middle, height = blobs.uniform(-9, 9, (3, 1)), blobs.uniform(-400, 900)
+        scene += height * np.exp(-((points - middle) ** 2).sum(0) / blobs.uniform(10, 50))
+    noise = np.random.default_rng(seed).normal(0, 5, sizes)
+    nib.save(nib.Nifti1Image((scene.reshape(sizes) + noise).astype(np.float32), affine), path)
+    return str(path)
+
+
+def write_labels(path: Path, sizes: tuple[int, ...], affine: np.ndarray, seed: int = 0) -> str:
+    smooth = gaussian_filter(np.random.default_rng(seed).normal(size=sizes), 1.5)
+    nib.save(nib.Nifti1Image(np.digitize(smooth, (0, 0.1)).astype(np.uint8), affine), path)
+    return str(path)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[str]:
+    """Return a moving and a fixed image of other sizes, spacings and orientations in the same place."""
+    return [
+        write_scan(tmp_path / "moving.nii.gz", (16, 15, 18), PSR, seed=1),
+        write_scan(tmp_path / "fixed.nii.gz", (15, 12, 9), OBLIQUE),
+    ]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
+
+
+def last_error(capsys: pytest.CaptureFixture[str]) -> str:
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def itk_resampled(moving: str, fixed: str, field: str, nearest: bool = False) -> np.ndarray:
+    """Return what SimpleITK makes of files alone, as its users write it."""
+    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(field, sitk.sitkVectorFloat64))
+    image, method = sitk.ReadImage(moving), sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    moved = sitk.Resample(image, sitk.ReadImage(fixed), transform, method, float(sitk.GetArrayFromImage(image).min()))
+    return sitk.GetArrayFromImage(moved).transpose()
+
+
+@pytest.mark.parametrize("start", [[], ["--centres"], ["--affine"]])
+def test_simpleitk_moves_the_image_alike_with_the_files(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], start: list[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle), *start]
+    command += ["--field", f"{out}/field.nii.gz", "--inverse-field", f"{out}/inverse.mha"]
+    assert main(command) == 0
+    assert files(out) == ["field.nii.gz", "inverse.mha", "moved.nii.gz"]
+    written, fixed = nib.load(out / "moved.nii.gz"), nib.load(pair[1])
+    assert written.shape == fixed.shape and np.array_equal(written.affine, fixed.affine)
+    moved = written.get_fdata()
+    assert np.ptp(moved) > 300
+    # Millimetres of the field are written in single precision, which decides at the very border of the moving image.
+    near = np.isclose(moved, itk_resampled(*pair, f"{out}/field.nii.gz"), atol=0.5)
+    assert near.mean() > 0.995
+    # The inverse leads from the moving image's grid to the fixed image.
+    inverse = sitk.ReadImage(f"{out}/inverse.mha", sitk.sitkVectorFloat64)
+    assert inverse.GetSize() == (16, 15, 18)
+    forward = sitk.DisplacementFieldTransform(sitk.ReadImage(f"{out}/field.nii.gz", sitk.sitkVectorFloat64))
+    back = sitk.DisplacementFieldTransform(inverse)
+    lengths, left = [], []
+    for index in np.ndindex(5, 4, 3):
+        point = sitk.ReadImage(pair[1]).TransformIndexToPhysicalPoint([5 + index[0], 4 + index[1], 3 + index[2]])
+        there = forward.TransformPoint(point)
+        lengths.append(np.linalg.norm(np.subtract(there, point)))
+        left.append(np.linalg.norm(np.subtract(back.TransformPoint(there), point)))
+    # The field of a random network is rough, and each interpolation between voxels of 3 mm smooths it.
+    assert np.median(left) < 0.3 * np.median(lengths)
+
+
+def test_labels_report_and_preview(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    moving, fixed = (
+        write_labels(tmp_path / "ml.nii.gz", (16, 15, 18), PSR),
+        write_labels(tmp_path / "fl.nii.gz", (15, 12, 9), OBLIQUE, seed=1),
+    )
+    out = tmp_path / "new" / "out"
+    command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle), "--phi", "0.3"]
+    command += ["--labels", moving, "--labels-out", f"{out}/labels.nii.gz", "--fixed-labels", fixed]
+    command += ["--report", f"{out}/report.json", "--preview", f"{out}/look.png", "--field", f"{out}/field.mha"]
+    assert main([*command, "--inverse-field", f"{out}/inverse.nrrd", "--instance-optimization", "2"]) == 0
+    assert files(out) == ["field.mha", "inverse.nrrd", "labels.nii.gz", "look.png", "moved.nii.gz", "report.json"]
+    text = capsys.readouterr().err
+    assert text.startswith(f"wrote {out}/moved.nii.gz (correlation ") and "mean Dice before " in text
+    written = nib.load(out / "labels.nii.gz")
+    assert written.get_data_dtype() == np.uint8 and np.array_equal(written.affine, nib.load(fixed).affine)
+    after = np.asarray(written.dataobj)
+    assert (after == itk_resampled(moving, pair[1], f"{out}/field.mha", nearest=True)).mean() > 0.99
+    report = json.loads((out / "report.json").read_text())
+    truth = np.asarray(nib.load(fixed).dataobj)
+    dice = {v: 2 * ((after == v) & (truth == v)).sum() / ((after == v).sum() + (truth == v).sum()) for v in (1, 2)}
+    assert report["dice"]["after"]["labels"] == pytest.approx({"Anterior": dice[1], "Posterior": dice[2]})
+    assert report["dice"]["after"]["mean"] == pytest.approx((dice[1] + dice[2]) / 2)
+    assert (report["phi"], report["moving"], report["fixed"]) == (0.3, *pair)
+    assert report["sizes"]["moving"] == [16, 15, 18] and report["sizes"]["fixed"] == [15, 12, 9]
+    parts = dict(report["seconds"])
+    assert sum(parts.values()) - parts.pop("total") <= 1.01 * report["seconds"]["total"]
+    assert {"network", "resampling", "instance_optimization", "inverse"} <= parts.keys()
+    assert 50 < report["peak_memory_mib"]["process"] < 50_000
+    assert 0 <= report["folded_share"] <= 1 and report["inverse_residual_voxels"]["percentile_95"] < 0.1
+    assert report["instance_optimization"]["loss_after"] <= report["instance_optimization"]["loss_before"]
+    with Image.open(out / "look.png") as picture:
+        assert picture.width > picture.height > 300
+
+
+def test_same_as_in_python(tmp_path: Path, registration_bundle: Path, pair: list[str]) -> None:
+    output = tmp_path / "moved.nii"
+    assert main(["register", *pair, "-o", str(output), "--bundle", str(registration_bundle), "--phi", "0.2"]) == 0
+    result = Registrar.from_bundle(registration_bundle).register(read_image(pair[0]), read_image(pair[1]), 0.2)
+    assert np.array_equal(nib.load(output).get_fdata(dtype=np.float32), result.moved[0].numpy())
+    assert result.report["displacement_voxels"]["max"] > 0.02
+
+
+def test_pictures(tmp_path: Path, write_registration_bundle: Callable[..., Path]) -> None:
+    folder = write_registration_bundle(tmp_path / "b", 2)
+    for n, name in enumerate(("m.png", "f.png")):
+        smooth = gaussian_filter(np.random.default_rng(n).random((19, 31)), 2)
+        Image.fromarray((np.clip((smooth - 0.4) * 5, 0, 1) * 255).astype(np.uint8)).save(tmp_path / name)
+    pair = [str(tmp_path / "m.png"), str(tmp_path / "f.png")]
+    out = tmp_path / "out"
+    command = ["register", *pair, "-o", f"{out}/moved.png", "--bundle", str(folder), "--field", f"{out}/field.mha"]
+    assert main([*command, "--preview", f"{out}/look.png"]) == 0
+    with Image.open(out / "moved.png") as moved:
+        assert moved.size == (31, 19)
+        pixels = np.asarray(moved).astype(float)
+    assert np.isclose(pixels.T, itk_resampled(*pair, f"{out}/field.mha"), atol=1).mean() > 0.97
+
+
+def nan_scan(folder: Path) -> Path:
+    voxels = np.random.default_rng(0).random((9, 8, 7)).astype(np.float32)
+    voxels[1, 2, 3] = np.nan
+    nib.save(nib.Nifti1Image(voxels, OBLIQUE), folder / "nan.nii.gz")
+    return folder / "nan.nii.gz"
+
+
+def empty_scan(folder: Path) -> Path:
+    (folder / "empty.nii.gz").touch()
+    return folder / "empty.nii.gz"
+
+
+def constant_scan(folder: Path) -> Path:
+    nib.save(nib.Nifti1Image(np.full((9, 8, 7), 5, np.int16), OBLIQUE), folder / "constant.nii.gz")
+    return folder / "constant.nii.gz"
+
+
+def flat_scan(folder: Path) -> Path:
+    return Path(write_scan(folder / "flat.nii.gz", (9, 8), np.eye(4)))
+
+
+def far_scan(folder: Path) -> Path:
+    return Path(write_scan(folder / "far.nii.gz", (9, 8, 7), OBLIQUE + np.eye(4, k=3) * 1e4))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (nan_scan, "nan.nii.gz has 1 voxels that are NaN or infinite"),
+        (empty_scan, "empty.nii.gz is empty (0 bytes)"),
+        (constant_scan, "constant.nii.gz has the same value 5 everywhere"),
+        (flat_scan, "flat.nii.gz is 2D, but the network registers 3D images"),
+        (far_scan, "lie in different places and have no point in common"),
+    ],
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_images_that_cannot_be_registered(
+    tmp_path: Path,
+    registration_bundle: Path,
+    pair: list[str],
+    make: Callable[[Path], Path],
+    message: str,
+    which: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = list(pair)
+    images[which] = str(make(tmp_path))
+    out = tmp_path / "out"
+    command = ["register", *images, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle)]
+    command += ["--field", f"{out}/field.nii.gz", "--report", f"{out}/r.json", "--preview", f"{out}/p.png"]
+    assert main(command) == 1
+    assert message in last_error(capsys)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--labels-out", "l.nii.gz"], "--labels-out needs the moving image's label map"),
+        (["--fixed-labels", "fixed.nii.gz"], "--fixed-labels needs the moving image's label map"),
+        (["--labels", "fixed.nii.gz"], "--labels needs --labels-out"),
+        (["--field", "f.txt"], "--field is a file that ends in .nii.gz or .nii or .mha"),
+        (["--field", "moving.nii.gz"], "is one of the inputs"),
+        (["--field", "out/../out/moved.nii.gz"], "--output and --field are the same file"),
+        (["--report", "there.json"], "there.json exists already; add --overwrite."),
+        (["--preview", "there.json/a.png"], "cannot be made"),
+        (["--bundle", "none"], "none does not exist"),
+        (["--bundle", "."], "no description of a trained network"),
+        (["--device", "gpu"], "device must be auto, cpu, cuda"),
+        (["--phi", "0.5,0.4,0.3,0.2"], "got 4"),
+        (["--regularization", "0.3"], "trained for one weight of the regularisation"),
+        (["--labels", "none.nii.gz", "--labels-out", "l.nii.gz"], "none.nii.gz does not exist"),
+    ],
+)
+def test_usage_errors_leave_nothing(
+    tmp_path: Path,
+    registration_bundle: Path,
+    pair: list[str],
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.json").write_text("{}")
+    before = files(tmp_path)
+    command = ["register", *pair, "-o", "out/moved.nii.gz", "--bundle", str(registration_bundle), *arguments]
+    assert main(command) == 2
+    assert message in last_error(capsys)
+    assert files(tmp_path) == before
+
+
+def test_bundle_of_segmentation(
+    tmp_path: Path, bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["register", *pair, "-o", str(tmp_path / "out.nii.gz"), "--bundle", str(bundle)]) == 2
+    assert "describes a network for segmentation" in last_error(capsys)
+
+
+def test_outputs_that_exist_are_replaced_together_or_stay(
+    tmp_path: Path,
+    registration_bundle: Path,
+    pair: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--field", f"{out}/field.nii.gz"]
+    command += ["--bundle", str(registration_bundle)]
+    assert main(command) == 0
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    assert main(command) == 2
+    assert "exists already" in last_error(capsys)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(labels.nib, "save", full)  # the field is written by then
+        assert main([*command, "--overwrite", "--phi", "0.1"]) == 1
+    assert "No space left on device" in last_error(capsys)
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+    assert main([*command, "--overwrite", "--phi", "0.1"]) == 0
+    assert all((out / name).read_bytes() != content for name, content in before.items())
+
+
+def test_label_map_of_fractions(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["register", *pair, "-o", f"{tmp_path}/out/m.nii.gz", "--bundle", str(registration_bundle)]
+    assert main([*command, "--labels", pair[0], "--labels-out", f"{tmp_path}/out/l.nii.gz"]) == 1
+    assert "is no label map" in last_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_untrained_phi_is_told_and_regularization_is_reported(
+    tmp_path: Path,
+    write_registration_bundle: Callable[..., Path],
+    pair: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = write_registration_bundle(tmp_path / "b", regularization=(0.0, 1.0), integration_steps=3)
+    command = ["register", *pair, "-o", f"{tmp_path}/m.nii.gz", "--bundle", str(folder), "--phi", "0.9", "-v"]
+    assert main([*command, "--regularization", "0.4", "--report", f"{tmp_path}/r.json"]) == 0
+    assert "trained for phi from 0 to 0.5, not for 0.9" in capsys.readouterr().err
+    assert json.loads((tmp_path / "r.json").read_text())["regularization"] == 0.4
+
+
+def test_info_tells_of_registration(
+    tmp_path: Path, write_registration_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_registration_bundle(
+        tmp_path / "b", regularization=(0.0, 1.0), integration_steps=7, field_scale=0.5, sizes=(48, 64, 48)
+    )
+    assert main(["info", str(folder)]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["task"] == "registration"
+    assert rows["field"] == "velocity, integrated in 7 steps, at 0.5 of the size, smoothness from 0 to 1"
+    assert main(["info", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["sizes"] == [48, 64, 48] and facts["labels"] == {"1": "Anterior", "2": "Posterior"}
+
+
+@pytest.mark.parametrize("name", ["cord_t2_PSR.nii.gz", "anatomical_bigendian.nii"])
+def test_real_scans_of_other_orientations(
+    shared_data: Path, tmp_path: Path, registration_bundle: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "odd_inputs"
+    pair = [str(folder / "someones_epi_oblique17.nii.gz"), str(folder / name)]
+    command = ["register", *pair, "-o", f"{tmp_path}/m.nii.gz", "--bundle", str(registration_bundle), "--phi", "0.1"]
+    assert main([*command, "--centres", "--field", f"{tmp_path}/f.nii.gz"]) == 0
+    moved = nib.load(tmp_path / "m.nii.gz")
+    assert moved.shape == nib.load(pair[1]).shape and np.array_equal(moved.affine, nib.load(pair[1]).affine)
+    near = np.isclose(moved.get_fdata(), itk_resampled(*pair, f"{tmp_path}/f.nii.gz"), atol=1)
+    assert near.mean() > 0.99
+
+
+@pytest.mark.slow
+def test_full_size_brains(shared_data: Path, tmp_path: Path, registration_bundle: Path) -> None:
+    pair = [str(shared_data / "open_ms_mni" / f"patient{n}_T1.nii.gz") for n in ("07", "19")]
+    report: dict[str, Any] = {}
+    for phi in ("0.5", "0.25", "0.1"):
+        command = ["register", *pair, "-o", f"{tmp_path}/m.nii.gz", "--bundle", str(registration_bundle), "--overwrite"]
+        assert main([*command, "--phi", phi, "--report", f"{tmp_path}/r.json", "--field", f"{tmp_path}/f.nii.gz"]) == 0
+        report[phi] = json.loads((tmp_path / "r.json").read_text())
+    assert all(entry["sizes"]["network"] == [182, 218, 182] for entry in report.values())
