@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "networks": NETWORKS | {"errors"},
     "hypernet": {"errors"},
     "io": {"errors"},
-    "registration": NETWORKS | {"errors"},
+    "registration": NETWORKS | {"errors", "io"},
     "losses": {"errors", "registration"},
     "data": {"errors", "io", "registration"},
     "bundle": BELOW_BUNDLE,

@@ -67,7 +67,7 @@ def build_primary(
     out_channels: int,
     network: Mapping[str, Any],
     rescale_input: bool = False,
-    weights: Optional[Union[str, Path, Mapping[str, Any]]] = None,
+    weights: Optional[Union[str, Path]] = None,
 ) -> ScaleSpaceNetwork:
     """Build the φ-network that settings describe: one of this package, or one of MONAI's made rescalable.
 
@@ -79,8 +79,8 @@ def build_primary(
             ``replace_norm`` says what replaces batch norm with running statistics, ``group`` or ``instance``; otherwise
             such networks are refused.
         rescale_input: whether the input itself is rescaled first, see :class:`ScaleSpaceNetwork`.
-        weights: to start from: the state dict of the same φ-network; or, for MONAI's networks, the file of weights
-            of one, of which ``report.tensors`` tells which were taken over.
+        weights: to start from, for MONAI's networks: the file of weights of one, of which ``report.tensors`` tells
+            which were taken over.
 
     Raises:
         ConfigError: for another name.
@@ -92,10 +92,6 @@ def build_primary(
         >>> build_primary(2, 1, 3, {"name": "BasicUNet", "features": (4, 4, 8, 8, 8, 4)}).levels
         4
     """
-    if isinstance(weights, Mapping):
-        primary = build_primary(spatial_dims, in_channels, out_channels, network, rescale_input)
-        primary.load_state_dict(weights)
-        return primary
     options = dict(network)
     name = options.pop("name", ARCHITECTURES[0])
     if name not in ARCHITECTURES:

@@ -7,26 +7,26 @@ they belong to and how its images are prepared. Both are data: nothing in them i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, TypeVar, Union, overload
 
-import torch.nn as nn
-
-from monai_hyperscale.bundle.architectures import build_primary
-from monai_hyperscale.bundle.methods import METHODS
+from monai_hyperscale.bundle.network_settings import NetworkSettings, lists_to_tuples, numbers
+from monai_hyperscale.bundle.registration import RegistrationSettings
 from monai_hyperscale.errors import CheckpointError, first_line
-from monai_hyperscale.hypernet import HyperNetwork, build_generator, select_parameters
+from monai_hyperscale.hypernet import HyperNetwork, build_generator
 from monai_hyperscale.io.atomic import write_text
 
 __all__ = ["ModelSettings", "build_network", "read_settings", "write_metadata", "write_settings"]
 
 FORMAT = 1
 
+Settings = TypeVar("Settings", bound=NetworkSettings)
+
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(NetworkSettings):
     """A trained segmentation network's architecture, data and range of φ.
 
     Args:
@@ -35,75 +35,76 @@ class ModelSettings:
         labels: name of every class index but the background's, 0.
         label_values: value of every class index, background included, in the label files it was trained on and
             writes; ``None`` where they are the indices.
-        spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
         ct_window: least and greatest Hounsfield units that are told apart in CT channels.
         roi_size: window of sliding-window inference for images too large to go through whole, or ``None``.
-        phi_range: least and greatest φ seen in training.
-        network: ``name`` of the primary network, ``ScaleSpaceUNet`` by default, and its arguments beyond dimensions
-            and channels; see :func:`build_primary`.
-        generator: ``name`` of the generator, ``mlp`` by default, and its arguments; see :func:`build_generator`.
-        slices: whether a 2D network runs over the axial slices of volumes.
-        provenance: how the weights came about, for people.
-        method: what it was trained as: ``sshn``, or one of the baselines ``fixed``, ``stochastic`` and ``film``.
-        select: which parameters are generated, see :func:`select_parameters`. ``None``: convolutions; with the
-            generator ``film`` the norms' scales and shifts where the network has them.
-        per_level: whether φ is one factor per level, rather than one for all.
-        rescale_input: whether the input itself has a factor, which is then the first level's.
+        others: see :class:`NetworkSettings`.
     """
 
-    spatial_dims: int
-    channels: tuple[str, ...]
+    task: ClassVar[str] = "segmentation"
+
     labels: dict[int, str]
     label_values: Optional[tuple[int, ...]] = None
-    spacing: Optional[tuple[float, ...]] = None
     ct_window: tuple[float, float] = (-200.0, 300.0)
     roi_size: Optional[tuple[int, ...]] = None
-    phi_range: tuple[float, float] = (0.0, 0.5)
-    network: dict[str, Any] = field(default_factory=dict)
-    generator: dict[str, Any] = field(default_factory=dict)
-    slices: bool = False
-    provenance: dict[str, Any] = field(default_factory=dict)
-    method: str = "sshn"
-    select: Optional[Union[str, tuple[str, ...]]] = None
-    per_level: bool = False
-    rescale_input: bool = False
-
-    @property
-    def file_dims(self) -> int:
-        """Spatial dimensions of the image files: 3 for volumes that a 2D network sees slice by slice."""
-        return 3 if self.slices else self.spatial_dims
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of the images."""
-        return len(self.channels)
 
     @property
     def out_channels(self) -> int:
         """Channels of the logits: the background and every label up to the greatest value."""
         return 1 + max(self.labels)
 
-    def trained_for(self, factors: Sequence[float]) -> bool:
-        """Return whether φ, one factor or one per level, lies in the range seen in training.
+    def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""
+        content = super().metadata(content)
+        names = {0: "background", **self.labels}
+        data_format = content["network_data_format"]
+        data_format["inputs"]["image"]["channel_def"] = {str(i): name for i, name in enumerate(self.channels)}
+        classes = range(self.out_channels)
+        data_format["outputs"]["pred"]["channel_def"] = {str(i): names.get(i, "unused") for i in classes}
+        files = self.label_values or tuple(classes)
+        return {
+            **content,
+            "eval_metrics": {"mean_dice": self.provenance.get("validation_dice", 0)},
+            "label_classes": ", ".join(f"{files[index]}: {name}" for index, name in names.items()),
+            "pred_classes": f"{self.out_channels} channels of logits",
+        }
 
-        Example:
-            >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, per_level=True, rescale_input=True)
-            >>> settings.trained_for((0.6,)), settings.trained_for((1.0, 0.5, 0.3))
-            (False, True)
-        """
-        low, high = self.phi_range
-        if self.rescale_input and len(factors) > 1:
-            if not 2 * low <= factors[0] <= 2 * high:
-                return False
-            factors = factors[1:]
-        return all(low <= factor <= high for factor in factors)
+    @classmethod
+    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the content of ``model.json`` means, see :class:`NetworkSettings`."""
+        labels = {int(value): str(name) for value, name in content["labels"].items()}
+        if not labels or min(labels) < 1:
+            raise ValueError(f"labels must name values of 1 and more, got {labels}")
+        if content.get("label_values") is not None and len(content["label_values"]) != 1 + max(labels):
+            raise ValueError(f"label_values must name {1 + max(labels)} values, got {content['label_values']}")
+        values = {**super().values(content), "labels": labels}
+        if "ct_window" in values:
+            values["ct_window"] = numbers(values["ct_window"])
+        for name in ("roi_size", "label_values"):
+            values[name] = None if values.get(name) is None else tuple(values[name])
+        return values
 
 
-def read_settings(path: Union[str, Path]) -> ModelSettings:
+_TASKS: dict[str, type[NetworkSettings]] = {kind.task: kind for kind in (ModelSettings, RegistrationSettings)}
+
+
+@overload
+def read_settings(path: Union[str, Path]) -> ModelSettings: ...
+
+
+@overload
+def read_settings(path: Union[str, Path], kind: type[Settings]) -> Settings: ...
+
+
+def read_settings(path: Union[str, Path], kind: type[NetworkSettings] = ModelSettings) -> NetworkSettings:
     """Read ``model.json``.
 
+    Args:
+        path: of the file.
+        kind: of settings, which tells the task: :class:`ModelSettings` for segmentation, :class:`RegistrationSettings`,
+            or :class:`NetworkSettings` for either.
+
     Raises:
-        CheckpointError: if the file is missing, is not JSON, or does not describe a network.
+        CheckpointError: if the file is missing, is not JSON, or does not describe a network for that task.
     """
     path = Path(path)
     if not path.is_file():
@@ -115,26 +116,41 @@ def read_settings(path: Union[str, Path]) -> ModelSettings:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a readable JSON file ({error}); restore it or train again.") from error
     try:
-        return _from_json(content)
+        settings = _from_json(content)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{path} does not describe a network of this package: {error}.") from error
+    if not isinstance(settings, kind):
+        raise CheckpointError(
+            f"{path} describes a network for {settings.task}, expected one for {kind.task}: name a bundle of that task."
+        )
+    return settings
 
 
-def write_settings(settings: ModelSettings, path: Union[str, Path]) -> None:
+def _from_json(content: Any) -> NetworkSettings:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"expected a JSON object of format {FORMAT}")
+    kind = _TASKS.get(str(content.get("task")))
+    if kind is None:
+        raise ValueError(f"expected a task of {', '.join(_TASKS)}, got {content.get('task')!r}")
+    return kind(**kind.values(content))
+
+
+def write_settings(settings: NetworkSettings, path: Union[str, Path]) -> None:
     """Write ``model.json``, whole or not at all."""
-    content = {"format": FORMAT, "task": "segmentation", **asdict(settings)}
+    content = {"format": FORMAT, "task": settings.task, **asdict(settings)}
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def build_network(
-    settings: ModelSettings, default_phi: Any = None, weights: Optional[Union[str, Path, Mapping[str, Any]]] = None
+    settings: NetworkSettings, default_phi: Any = None, weights: Optional[Union[str, Path, Mapping[str, Any]]] = None
 ) -> HyperNetwork:
     """Build the hypernetwork that ``settings`` describe, with fresh weights.
 
     Args:
         settings: of the network.
         default_phi: see :class:`HyperNetwork`.
-        weights: to start from, see :func:`build_primary`.
+        weights: to start from: the state dict of the same primary network; or, for MONAI's networks, the file of
+            weights of one.
 
     Raises:
         CheckpointError: if the arguments do not make a network, or ``weights`` are not of it.
@@ -148,17 +164,13 @@ def build_network(
         2
     """
     try:
-        primary = build_primary(
-            settings.spatial_dims,
-            settings.in_channels,
-            settings.out_channels,
-            _lists_to_tuples(settings.network),
-            settings.rescale_input,
-            weights,
-        )
-        generator = build_generator(**{"name": "mlp", **_lists_to_tuples(settings.generator)})
-        contexts = primary.levels if settings.per_level else 1
-        return HyperNetwork(primary, generator, _selection(settings, primary), contexts, default_phi)
+        if isinstance(weights, Mapping):
+            primary = settings.primary()
+            primary.load_state_dict(weights)
+        else:
+            primary = settings.primary(weights)
+        generator = build_generator(**{"name": "mlp", **lists_to_tuples(settings.generator)})
+        return HyperNetwork(primary, generator, settings.selection(primary), settings.contexts(primary), default_phi)
     except CheckpointError:
         raise
     # Whatever a network of another library makes of arguments that it cannot work with.
@@ -166,21 +178,7 @@ def build_network(
         raise CheckpointError(f"the settings do not make a network: {first_line(error)}.") from error
 
 
-def _selection(settings: ModelSettings, primary: nn.Module) -> Union[str, tuple[str, ...]]:
-    if settings.select is not None:
-        return settings.select
-    # Where one φ keeps its weights, the norms' scale and shift may differ from them only by being generated.
-    kept = settings.generator.get("reference") is not None
-    if settings.generator.get("name") != "film" and not kept:
-        return "convolutions"
-    try:
-        select_parameters(primary, "norms")
-    except ValueError:  # none of them has a scale and a shift
-        return "convolutions"
-    return "convolutions+norms" if kept else "norms"
-
-
-def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Union[str, Path]) -> None:
+def write_metadata(settings: NetworkSettings, template: Union[str, Path], path: Union[str, Path]) -> None:
     """Write a bundle's ``metadata.json`` for another trained network, in the terms of MONAI's bundle specification.
 
     Args:
@@ -188,60 +186,5 @@ def write_metadata(settings: ModelSettings, template: Union[str, Path], path: Un
         template: the ``metadata.json`` to start from.
         path: where to write, whole or not at all.
     """
-    content = json.loads(Path(template).read_text(encoding="utf-8"))
-    names = {0: "background", **settings.labels}
-    image = content["network_data_format"]["inputs"]["image"]
-    pred = content["network_data_format"]["outputs"]["pred"]
-    sizes = ["n"] * settings.spatial_dims
-    channels = {str(index): name for index, name in enumerate(settings.channels)}
-    image.update(num_channels=settings.in_channels, spatial_shape=sizes, channel_def=channels)
-    labels = {str(index): names.get(index, "unused") for index in range(settings.out_channels)}
-    pred.update(num_channels=settings.out_channels, spatial_shape=sizes, channel_def=labels)
-    files = settings.label_values or tuple(range(settings.out_channels))
-    image["modality"] = ", ".join(settings.channels)
-    content["data_type"] = "nifti" if settings.file_dims == 3 else "2D image files"
-    content["eval_metrics"] = {"mean_dice": settings.provenance.get("validation_dice", 0)}
-    source = settings.provenance.get("data", "a user's data")
-    content.update(
-        description=f"A scale-space hypernetwork trained on {source}.",
-        data_source=source,
-        image_classes=", ".join(settings.channels),
-        label_classes=", ".join(f"{files[index]}: {name}" for index, name in names.items()),
-        pred_classes=f"{settings.out_channels} channels of logits",
-    )
+    content = settings.metadata(json.loads(Path(template).read_text(encoding="utf-8")))
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def _from_json(content: Mapping[str, Any]) -> ModelSettings:
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"expected a JSON object of format {FORMAT}")
-    if content.get("task") != "segmentation":
-        raise ValueError(f"expected task 'segmentation', got {content.get('task')!r}")
-    known = {item.name for item in fields(ModelSettings)}
-    values = {name: value for name, value in content.items() if name in known}
-    labels = {int(value): str(name) for value, name in values["labels"].items()}
-    if not labels or min(labels) < 1:
-        raise ValueError(f"labels must name values of 1 and more, got {labels}")
-    if values.get("label_values") is not None and len(values["label_values"]) != 1 + max(labels):
-        raise ValueError(f"label_values must name {1 + max(labels)} values, got {values['label_values']}")
-    low, high = (float(value) for value in values["phi_range"])
-    if values["spatial_dims"] not in (2, 3) or not values["channels"] or not 0 <= low <= high <= 1:
-        raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")
-    values["labels"], values["phi_range"] = labels, (low, high)
-    values["channels"] = tuple(str(name) for name in values["channels"])
-    if "ct_window" in values:
-        values["ct_window"] = tuple(float(value) for value in values["ct_window"])
-    if values.get("method", "sshn") not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {values['method']!r}")
-    for name in ("per_level", "rescale_input"):
-        if values.get(name, False) not in (True, False):
-            raise ValueError(f"{name} must be true or false, got {values[name]!r}")
-    if isinstance(values.get("select"), list):
-        values["select"] = tuple(values["select"])
-    for name in ("spacing", "roi_size", "label_values"):
-        values[name] = None if values.get(name) is None else tuple(values[name])
-    return ModelSettings(**values)
-
-
-def _lists_to_tuples(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

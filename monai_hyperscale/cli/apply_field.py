@@ -54,27 +54,23 @@ def run(args: argparse.Namespace) -> int:
     inputs = (args.image, args.field, args.fixed)
     check_inputs(inputs)
     check_outputs({"--output": (args.output, image_suffixes(args.image))}, inputs, args.overwrite)
+    if args.labels and args.outside is not None and (args.outside < 0 or not args.outside.is_integer()):
+        raise argparse.ArgumentTypeError(f"--outside of labels is a whole number of at least 0, got {args.outside:g}.")
     import torch
     from monai.data import MetaTensor
 
     from monai_hyperscale.errors import RegistrationError
-    from monai_hyperscale.inference.registrar import as_placed
-    from monai_hyperscale.inference.resampling import resample
+    from monai_hyperscale.inference.resampling import as_placed, resample
     from monai_hyperscale.io.fields import read_field
+    from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image, write_label
     from monai_hyperscale.io.warped import write_image
-    from monai_hyperscale.registration.grids import grid_of
 
     field = read_field(args.field)
     image = read_label_image(args.image) if args.labels else read_image(args.image, only_finite=True)
     source = _source(args, image, field)
-    dims = field.dim() - 1
-    image = as_placed(image, dims)
-    if image.dim() - 1 != dims:
-        raise RegistrationError(
-            f"{args.image} is {image.dim() - 1}D, but the field {args.field} is {dims}D; name an image of as many axes."
-        )
+    image = as_placed(image, field.dim() - 1)
     grid = grid_of(field)
     inside = MetaTensor(torch.ones(image.shape, dtype=torch.uint8), affine=image.affine)
     if not bool(resample(inside, grid, field=field, nearest=True).any()):
@@ -99,8 +95,8 @@ def _source(args: argparse.Namespace, image: MetaTensor, field: MetaTensor) -> I
 
     from monai_hyperscale.errors import RegistrationError
     from monai_hyperscale.io.fields import grid_affine
+    from monai_hyperscale.io.grids import Grid, grid_of
     from monai_hyperscale.io.images import ImageSource, image_source, read_source
-    from monai_hyperscale.registration.grids import Grid, grid_of
 
     own = grid_of(field)
     if args.fixed is None:

@@ -94,6 +94,7 @@ def _of_the_task(settings: NetworkSettings) -> tuple[dict[str, Any], Phi]:
             "sizes": None if settings.sizes is None else list(settings.sizes),
             "integration_steps": settings.integration_steps,
             "field_scale": settings.field_scale,
+            "passes": settings.passes,
             "regularization": None if settings.regularization is None else list(settings.regularization),
         }
         return facts, settings.context(high)
@@ -135,9 +136,11 @@ def _conditioning(facts: dict[str, Any]) -> str:
 
 
 def _field(facts: dict[str, Any]) -> str:
-    steps, scale, regularization = (facts[name] for name in ("integration_steps", "field_scale", "regularization"))
+    steps, scale, passes = (facts[name] for name in ("integration_steps", "field_scale", "passes"))
+    regularization = facts["regularization"]
     kind = f"velocity, integrated in {steps} steps" if steps else "displacement"
     size = "" if scale == 1 else f", at {scale:g} of the size"
+    size += "" if passes == 1 else f", in {passes} passes"
     smooth = "" if regularization is None else f", smoothness from {regularization[0]:g} to {regularization[1]:g}"
     return kind + size + smooth
 

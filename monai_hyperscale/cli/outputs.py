@@ -74,7 +74,7 @@ def check_outputs(
 
 @contextmanager
 def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give a temporary path for each file; put all in place when the block ends well, none of them otherwise.
+    """Give a temporary path for each file; put all in place, in this order, when the block ends well, else none.
 
     Raises:
         ImageError: if a file cannot be written.
@@ -92,7 +92,8 @@ def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     made = [folder for path in paths for folder in _missing_folders(path)]
     try:
         with ExitStack() as stack:
-            yield [stack.enter_context(replacing(path)) for path in paths]
+            # The first to be opened comes into place last.
+            yield [stack.enter_context(replacing(path)) for path in reversed(paths)][::-1]
     except BaseException as error:
         for folder in sorted(set(made), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):

@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
     # Before the imports, which take seconds: a mistyped path is answered at once.
     _check_files(args)
     from monai_hyperscale.cli.peak_memory import peak_memory_mib
+    from monai_hyperscale.inference.resampling import check_together
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image
 
@@ -108,6 +109,9 @@ def run(args: argparse.Namespace) -> int:
     moving, fixed = (read_image(path, channels, only_finite=True) for path in (args.moving, args.fixed))
     files = {"moving": args.labels, "fixed": args.fixed_labels}
     labels = {kind: read_label_image(path) for kind, path in files.items() if path is not None}
+    for kind, image in (("moving", moving), ("fixed", fixed)):
+        if kind in labels:
+            check_together(labels[kind], image)
     seconds["reading"] = time.perf_counter() - begun
     result = registrar.register(
         moving,

@@ -77,7 +77,8 @@ class PairDataset(Dataset):
             if "label" in case and isinstance(case["label"], torch.Tensor):
                 sample[f"{key}_label"] = case["label"]
         if self.has_fields:
-            sample["field"] = known_field(str(pair.field), sample["fixed"].shape[1:])
+            images = [_first(self.pairs.cases[place]["image"]) for place in (pair.fixed, pair.moving)]
+            sample["field"] = known_field(str(pair.field), sample["fixed"].shape[1:], images)
         if sample["moving"].shape != sample["fixed"].shape:
             raise DatasetError(
                 f"the images of {sample['name']} have sizes {list(sample['moving'].shape[1:])} and "
@@ -86,24 +87,38 @@ class PairDataset(Dataset):
         return sample if self.transform is None else self.transform(sample)
 
 
-def known_field(path: str, sizes: Sequence[int]) -> torch.Tensor:
+def _first(image: str | Sequence[str]) -> str:
+    return image if isinstance(image, str) else image[0]
+
+
+def known_field(path: str, sizes: Sequence[int], images: Sequence[str] = ()) -> torch.Tensor:
     """Read a displacement field as the images are read: volumes in RAS order, the centre padded or cropped.
 
     Args:
         path: of a file in ITK's convention.
         sizes: voxels per axis of what comes out.
+        images: paths of the pair, which must be on the field's grid: on others, padding or cropping around their own
+            centres would shift the images against each other, and the field would be wrong.
 
     Returns:
         (D, *sizes) in voxels, float32, 0 in the padding.
 
     Raises:
         ImageError: if the file cannot be read.
-        DatasetError: if the field has another number of axes.
+        DatasetError: if the field has another number of axes, or an image another grid.
     """
     # Here, because most data sets have no fields.
-    from monai_hyperscale.io.fields import read_field
+    from monai_hyperscale.io.fields import grid_affine, read_field
+    from monai_hyperscale.io.grids import Grid, grid_of
+    from monai_hyperscale.io.images import read_source
 
     field = read_field(path)
+    for image in map(read_source, images):
+        if not Grid(image.shape, grid_affine(image)).same_as(grid_of(field), tolerance=0.01):
+            raise DatasetError(
+                f"the known displacement {path} is on another grid than {image.path}; resample both images of the "
+                "pair to the field's grid, or leave the field out of the list."
+            )
     values = np.asarray(field, dtype=np.float32)
     if len(values) == 3:
         axes = io_orientation(np.asarray(field.affine, dtype=float)[:4, :4])

@@ -24,14 +24,12 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import channels_last
 from monai_hyperscale.inference.instance_optimization import optimize_instance
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
-from monai_hyperscale.inference.resampling import move_field, resample, working_grid
-from monai_hyperscale.io.fields import grid_affine
-from monai_hyperscale.io.images import image_source
+from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
+from monai_hyperscale.io.grids import Grid, grid_of, overlap
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.registration.affine import align_affine, align_centres
-from monai_hyperscale.registration.fields import Residual, compose, folded_share, integrate, invert, resize_field
-from monai_hyperscale.registration.grids import Grid, grid_of, overlap
+from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
 from monai_hyperscale.registration.warping import warp
 
 __all__ = ["STARTS", "Registrar", "Registration"]
@@ -106,7 +104,7 @@ class Registration:
         else:
             inverse = integrate(-self._velocity, self._steps)
             inverse = resize_field(inverse, list(self._grid.sizes))
-            residual = _residual(self._displacement, inverse)
+            residual = Residual.of(self._displacement, inverse)
         back = np.linalg.inv(self.start)
         field = move_field(inverse[0], self._grid, self._moving_grid, before=back)
         return MetaTensor(field, affine=torch.tensor(self._moving_grid.affine)), residual
@@ -217,7 +215,7 @@ class Registrar:
                 "their centres on each other, or align them by an affine transform first."
             )
         grid, seen, raw = self._predict(network, scaled, grids["fixed"], matrix, seconds)
-        steps = self.settings.integration_steps
+        steps = self.settings.velocity_steps
 
         def displacement(predicted: torch.Tensor) -> torch.Tensor:
             field = integrate(predicted, steps) if steps else predicted
@@ -227,7 +225,12 @@ class Registrar:
         if instance_steps:
             with _timed(seconds, "instance_optimization"):
                 target = {kind: image.to(self.device) for kind, image in seen.items()}
-                refined = optimize_instance(raw, target, self._loss(regularization), instance_steps, displacement)
+                try:
+                    refined = optimize_instance(raw, target, self._loss(regularization), instance_steps, displacement)
+                except RuntimeError as error:
+                    if not out_of_memory(error):
+                        raise
+                    raise MemoryError("the optimisation of this pair does not fit into memory") from error
             raw = refined.field
             losses = {"loss_before": refined.before, "loss_after": refined.after}
             report["instance_optimization"] = {"steps": instance_steps, **losses}
@@ -306,7 +309,7 @@ class Registrar:
             try:
                 with _timed(seconds, "network"), torch.inference_mode():
                     x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
-                    raw = network.velocity(x) if settings.integration_steps else network(x)
+                    raw = network.velocity(x) if settings.velocity_steps else network(x)
                 # A copy that autograd takes, for the optimisation.
                 return grid, seen, raw.float().contiguous().clone()
             except RuntimeError as error:
@@ -322,19 +325,6 @@ class Registrar:
         if self.settings.regularization is not None:
             options["weight"] = as_factors(self.settings.context(0.0, regularization))[-1]
         return RegistrationLoss(**options)
-
-
-def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
-    """Return an image with the affine that ITK gives its file, and one slice without its third axis for ``dims`` 2.
-
-    Args:
-        image: (C, *sizes).
-        dims: axes that it is to have.
-    """
-    voxels = image.as_tensor()
-    if dims == 2 and voxels.dim() == 4:
-        voxels = voxels[..., 0]
-    return MetaTensor(voxels.float(), affine=torch.tensor(grid_affine(image_source(image))))
 
 
 def _start_matrix(start: str, images: dict[str, MetaTensor], grids: dict[str, Grid]) -> np.ndarray:
@@ -362,9 +352,3 @@ def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
 def _lengths(field: torch.Tensor) -> dict[str, float]:
     lengths = torch.linalg.vector_norm(field, dim=0)
     return {"mean": float(lengths.mean()), "max": float(lengths.max())}
-
-
-def _residual(field: torch.Tensor, inverse: torch.Tensor) -> Residual:
-    distances = torch.linalg.vector_norm(compose(field, inverse), dim=1).flatten()
-    nearest = max(1, int(0.95 * len(distances)))
-    return Residual(float(distances.kthvalue(nearest).values), float(distances.max()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 import nibabel as nib
@@ -12,11 +13,65 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
-from monai_hyperscale.io.fields import to_world
-from monai_hyperscale.registration.grids import Grid, grid_of, itk_image, itk_transform
+from monai_hyperscale.errors import RegistrationError
+from monai_hyperscale.io.fields import grid_affine, to_world
+from monai_hyperscale.io.grids import Grid, grid_of, itk_image, itk_transform, overlap
+from monai_hyperscale.io.images import image_source
 from monai_hyperscale.registration.warping import warp_points
 
-__all__ = ["move_field", "resample", "working_grid"]
+__all__ = ["as_placed", "check_together", "move_field", "resample", "working_grid"]
+
+
+def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
+    """Return an image with so many axes, placed as ITK places its file; a volume of one slice can be a 2D image.
+
+    Args:
+        image: (C, *sizes), with its affine in RAS.
+        dims: 2 or 3.
+
+    Raises:
+        RegistrationError: if it has another number of axes, or is 2D and not in the plane of x and y.
+
+    Example:
+        >>> as_placed(MetaTensor(torch.zeros(1, 5, 4, 1), affine=torch.eye(4)), 2).shape
+        torch.Size([1, 5, 4])
+    """
+    voxels = image.as_tensor()
+    if dims == 2 and voxels.dim() == 4 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.dim() - 1 != dims:
+        hint = "take one slice of it" if dims == 2 else "name a volume"
+        raise RegistrationError(f"{_name(image)} is {voxels.dim() - 1}D, but a {dims}D image is needed; {hint}.")
+    placed = MetaTensor(voxels.float(), affine=image.affine)
+    # The image's own affine: it may have been cropped or turned since it was read.
+    placed.affine = torch.tensor(grid_affine(replace(image_source(image), affine=grid_of(placed).affine)))
+    return placed
+
+
+def check_together(label: MetaTensor, image: MetaTensor) -> None:
+    """Check that a label map can be one of an image: as many axes, and in the same place.
+
+    Args:
+        label: (1, *sizes), with its affine in RAS; its grid may be another.
+        image: (C, *sizes), with its affine in RAS.
+
+    Raises:
+        RegistrationError: if not.
+
+    Example:
+        >>> label, image = (MetaTensor(torch.zeros(1, n, 4, 4), affine=torch.eye(4)) for n in (5, 6))
+        >>> check_together(label, image)
+    """
+    dims = 2 if image.dim() == 4 and image.shape[-1] == 1 and label.dim() == 3 else image.dim() - 1
+    grids = [grid_of(as_placed(each, dims)) for each in (label, image)]
+    if overlap(grids[0], grids[1], np.eye(4)) == 0:
+        raise RegistrationError(
+            f"the label map {_name(label)} has no point in common with {_name(image)}; name the one of this image."
+        )
+
+
+def _name(image: MetaTensor) -> str:
+    return str(image.meta.get("filename_or_obj") or "the image")
 
 
 def resample(

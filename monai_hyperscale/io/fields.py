@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.errors import ImageError, RegistrationError
 from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.grids import RAS_LPS, Grid, itk_image, reduced
 from monai_hyperscale.io.images import ImageSource, check_file, split_suffix
 from monai_hyperscale.io.itk import load_itk
 from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nibabel
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 #: What :func:`write_field` writes and :func:`read_field` reads.
 FIELD_SUFFIXES = (*NIFTI_SUFFIXES, ".mha", ".nrrd")
-
-_RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # NIfTI's intents: vectors, whose components ITK takes as they are, and displacements, which it takes for RAS.
 _VECTOR, _DISPLACEMENT = 1007, 1006
@@ -62,7 +61,7 @@ def to_world(
         tensor([-2., -2.,  5.], dtype=torch.float64)
     """
     fixed = _lps(affine, _dims(field))
-    total = fixed if prealignment is None else _reduced(_RAS_LPS @ prealignment @ _RAS_LPS, _dims(field)) @ fixed
+    total = fixed if prealignment is None else reduced(RAS_LPS @ prealignment @ RAS_LPS, _dims(field)) @ fixed
     return _affine_part(total - fixed, field) + _linear_part(total, field)
 
 
@@ -100,7 +99,7 @@ def grid_affine(source: ImageSource) -> np.ndarray:
         >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
         array([-1., -1.,  1.,  1.])
     """
-    return _RAS_LPS.copy() if source.is_picture else source.affine
+    return RAS_LPS @ source.affine if source.is_picture else source.affine
 
 
 def write_field(
@@ -133,24 +132,18 @@ def write_field(
     """
     path = Path(path)
     _check_suffix(path, "written")
-    dims = _dims(field)
-    matrix = _lps(affine, dims)
-    spacing = np.linalg.norm(matrix[:dims, :dims], axis=0)
-    direction = matrix[:dims, :dims] / spacing
-    shear = np.abs(direction.T @ direction - np.eye(dims)).max()
+    vectors = to_world(field, affine, prealignment).to("cpu", torch.float32)
+    grid = Grid(tuple(field.shape[1:]), np.asarray(affine, dtype=np.float64))
+    direction = grid.matrix[:-1, :-1] / grid.spacing
+    shear = np.abs(direction.T @ direction - np.eye(grid.dims)).max()
     if shear > _MOST_SHEAR:
         raise RegistrationError(
-            f"the fixed image's axes are not at right angles (cosine {shear:.2g}), which ITK's fields cannot hold; "
+            f"the grid's axes are not at right angles (cosine {shear:.2g}), which ITK's fields cannot hold; "
             "resample it to a grid without shear first."
         )
-    vectors = to_world(field, affine, prealignment).to("cpu", torch.float32)
     if not bool(torch.isfinite(vectors).all()):
         raise RegistrationError("the field holds NaN or infinite displacements, which are not written.")
-    # SimpleITK's arrays are (z, y, x), with components last.
-    image = sitk.GetImageFromArray(vectors.permute(*reversed(range(dims + 1))).numpy(), isVector=True)
-    image.SetOrigin(matrix[:dims, dims].tolist())
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection(direction.ravel().tolist())
+    image = itk_image(vectors, grid)
     with replacing(path) as temporary:
         try:
             sitk.WriteImage(image, os.fspath(temporary), useCompression=True)
@@ -240,22 +233,12 @@ def _dims(field: torch.Tensor) -> int:
 
 def _lps(affine: Union[np.ndarray, torch.Tensor], dims: int) -> np.ndarray:
     """Return the matrix from voxel indices to millimetres in LPS, (D+1, D+1), of an affine in RAS."""
-    matrix = _RAS_LPS @ np.asarray(affine, dtype=np.float64)
-    axes = matrix[:3, :dims]
+    ras = np.asarray(affine, dtype=np.float64)
+    axes = ras[:3, :dims]
     lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(matrix).all() or lengths.min() == 0 or np.linalg.matrix_rank(axes / lengths, 1e-4) < dims:
+    if not np.isfinite(ras).all() or lengths.min() == 0 or np.linalg.matrix_rank(axes / lengths, 1e-4) < dims:
         raise RegistrationError("the grid's affine cannot be inverted; repair its orientation first.")
-    if dims == 2 and np.abs(axes[2] / lengths).max() > _MOST_SHEAR:
-        raise RegistrationError(
-            "a 2D field must lie in the plane of x and y, but the affine turns it out of this plane; "
-            "register one-slice volumes, or 2D image files such as PNG."
-        )
-    return _reduced(matrix, dims)
-
-
-def _reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
-    kept = [*range(dims), 3]
-    return matrix[np.ix_(kept, kept)]
+    return reduced(RAS_LPS, dims) @ Grid((1,) * dims, ras).matrix
 
 
 def _linear_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:

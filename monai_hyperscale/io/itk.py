@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io.grids import RAS_LPS
 
 __all__ = ["ITK_SUFFIXES", "load_itk"]
 
@@ -18,8 +19,6 @@ ITK_SUFFIXES = (".mha", ".mhd", ".nrrd")
 
 # More than any header of these formats has; keeps a file without line ends from being read whole as one.
 _LONGEST_HEADER = 2**16
-
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def load_itk(path: Path) -> tuple[np.ndarray, np.ndarray, None]:
@@ -64,7 +63,7 @@ def _affine(image: sitk.Image) -> np.ndarray:
     affine = np.eye(4)
     affine[:r, :r] = (direction * np.asarray(image.GetSpacing()))[:r, :r]
     affine[:r, 3] = image.GetOrigin()[:r]
-    return _LPS_TO_RAS @ affine
+    return RAS_LPS @ affine
 
 
 def _check_metaimage(path: Path) -> None:

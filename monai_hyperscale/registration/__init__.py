@@ -1,7 +1,7 @@
 """Registration: displacement fields as functions, and the networks that predict them.
 
-Conventions, stated once. Everything in memory keeps to them; files on disk are converted at the border, in
-:mod:`monai_hyperscale.io.fields`, and nowhere else.
+Conventions, stated once. Everything in memory keeps to them; what goes to files and to SimpleITK is converted at the
+border, in :mod:`monai_hyperscale.io`, and nowhere else.
 
 - A **displacement field**, called ``field`` since φ is the rescaling factor here, is a tensor (B, D, *sizes) with D = 2
   or 3 spatial axes. Channel d holds the displacement along array axis d, in voxels of the fixed image's grid.
@@ -13,6 +13,7 @@ Conventions, stated once. Everything in memory keeps to them; files on disk are 
   image to those of the moving one.
 """
 
+from monai_hyperscale.io.grids import Grid, grid_of
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import (
     Residual,
@@ -25,7 +26,6 @@ from monai_hyperscale.registration.fields import (
     jacobian_determinant,
     resize_field,
 )
-from monai_hyperscale.registration.grids import Grid, grid_of
 from monai_hyperscale.registration.network import (
     FieldHead,
     PlainRegistration,

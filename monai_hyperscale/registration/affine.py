@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.registration.grids import Grid, grid_of, itk_image, overlap, ras_matrix
+from monai_hyperscale.io.grids import Grid, grid_of, itk_image, overlap, ras_matrix
 
 __all__ = ["align_affine", "align_centres"]
 
@@ -75,7 +75,8 @@ def align_affine(moving: MetaTensor, fixed: MetaTensor, seed: int = 0) -> np.nda
         found = sitk.AffineTransform(method.Execute(images[1], images[0]))
         after = _value(method, images[0], images[1], found)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ").rstrip(".")
+        # The first sentence of the last line, without ITK's object and its address before it.
+        reason = str(error).strip().splitlines()[-1].rpartition("): ")[2].split(". ")[0].rstrip(".")
         raise RegistrationError(
             f"the images could not be aligned ({reason}); check that both show the same part of the body, or align "
             "their centres alone."

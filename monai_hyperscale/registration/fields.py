@@ -48,6 +48,22 @@ class Residual(NamedTuple):
     percentile_95: float
     maximum: float
 
+    @classmethod
+    def of(cls, field: torch.Tensor, inverse: torch.Tensor) -> Residual:
+        """Return the residual of an inverse, whichever way it was found; both (B, D, *sizes), voxels.
+
+        Example:
+            >>> Residual.of(torch.ones(1, 2, 4, 4), torch.full((1, 2, 4, 4), -0.5)).maximum
+            0.7071067690849304
+        """
+        return cls._worst(compose(field, inverse).norm(dim=1).flatten(1))
+
+    @classmethod
+    def _worst(cls, distances: torch.Tensor) -> Residual:
+        # torch.quantile refuses what is larger than 16 million voxels.
+        ranked = distances.kthvalue(max(1, math.ceil(0.95 * distances.shape[1])), dim=1).values
+        return cls(float(ranked.max()), float(distances.max()))
+
 
 def integrate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
     """Integrate a stationary velocity field over unit time by scaling and squaring (Arsigny et al. 2006).
@@ -128,14 +144,8 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
     if not bool(torch.isfinite(field).all()):
         raise RegistrationError("a field that holds NaN or infinite values has no inverse; check where it comes from.")
     exact = field if field.dtype == torch.float64 else field.float()
-    inverses, percentile, maximum = [], 0.0, 0.0
-    for one in exact.split(1):
-        inverse, distance = _invert_one(one, iterations, tolerance)
-        inverses.append(inverse)
-        # torch.quantile refuses what is larger than 16 million voxels.
-        percentile = max(percentile, float(distance.kthvalue(max(1, math.ceil(0.95 * len(distance)))).values))
-        maximum = max(maximum, float(distance.max()))
-    return torch.cat(inverses).to(field.dtype), Residual(percentile, maximum)
+    inverses, distances = zip(*(_invert_one(one, iterations, tolerance) for one in exact.split(1)), strict=True)
+    return torch.cat(inverses).to(field.dtype), Residual._worst(torch.stack(distances))
 
 
 def _invert_one(field: torch.Tensor, iterations: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, Optional
 
 import torch
@@ -13,7 +14,8 @@ from monai.networks.nets import VoxelMorphUNet
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.networks.layers import Phi, VariableResize, check_factor
 from monai_hyperscale.networks.layers.factor import as_factors
-from monai_hyperscale.registration.fields import integrate, resize_field
+from monai_hyperscale.registration.fields import compose, integrate, resize_field
+from monai_hyperscale.registration.warping import warp
 
 __all__ = ["FieldHead", "PlainRegistration", "RegistrationNetwork", "both_directions"]
 
@@ -78,18 +80,32 @@ class FieldHead(nn.Module):
         return resize_field(field, sizes)
 
 
+def warp_moving(x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return images (B, 2C, *sizes) with the first C channels, the moving image, warped by a field.
+
+    Example:
+        >>> x = torch.rand(1, 2, 5, 5)
+        >>> torch.equal(warp_moving(x, torch.zeros(1, 2, 5, 5)), x)
+        True
+    """
+    channels = x.shape[1] // 2
+    return torch.cat([warp(x[:, :channels], field), x[:, channels:]], dim=1)
+
+
 class PlainRegistration(nn.Module):
     """A registration network for one φ, without generator or context: what folding returns.
 
     Args:
         backbone: maps images (B, 2C, *sizes) to feature maps of their size.
         head: maps these to the field.
+        passes: see :class:`RegistrationNetwork`.
     """
 
-    def __init__(self, backbone: nn.Module, head: FieldHead) -> None:
+    def __init__(self, backbone: nn.Module, head: FieldHead, passes: int = 1) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.passes = passes
 
     @torch.jit.export
     def velocity(self, x: torch.Tensor) -> torch.Tensor:
@@ -98,7 +114,11 @@ class PlainRegistration(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (B, 2C, *sizes), moving channels first, to the displacement field (B, D, *sizes)."""
-        return self.head(self.backbone(x), x)
+        field = self.head(self.backbone(x), x)
+        for _ in range(self.passes - 1):
+            nearer = warp_moving(x, field)
+            field = compose(field, self.head(self.backbone(nearer), x))
+        return field
 
 
 class RegistrationNetwork(nn.Module):
@@ -118,6 +138,9 @@ class RegistrationNetwork(nn.Module):
         field_scale: in (0, 1], size of the field's grid before it is resized to that of the images.
         regularization_context: whether φ has one number more, the weight λ in [0, 1] of the smoothness in training
             (HyperMorph): (φ, λ), or a factor per level and λ. The generator sees it, resizing does not.
+        passes: how often the network runs. From the second time on, the moving image is warped by what was found so
+            far, and what is found then is composed with it (Zhao et al., Recursive Cascaded Networks, 2019; shared
+            weights). Each pass costs as much as the first.
         features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
 
     Raises:
@@ -142,6 +165,7 @@ class RegistrationNetwork(nn.Module):
         field_scale: float = 1.0,
         regularization_context: bool = False,
         features: Optional[int] = None,
+        passes: int = 1,
     ) -> None:
         super().__init__()
         network = _phi_network(backbone)
@@ -157,6 +181,9 @@ class RegistrationNetwork(nn.Module):
             )
         if spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, got {passes}.")
+        self.passes = passes
         channels = _output_channels(network) if features is None else features
         self.backbone = backbone
         self.head = FieldHead(spatial_dims, channels, integration_steps, field_scale)
@@ -220,10 +247,16 @@ class RegistrationNetwork(nn.Module):
         Raises:
             PhiError: if ``phi`` is missing or not valid.
         """
-        return self.head(self._features(x, phi), x)
+        field = self.head(self._features(x, phi), x)
+        for _ in range(self.passes - 1):
+            field = compose(field, self.head(self._features(warp_moving(x, field), phi), x))
+        return field
 
     def velocity(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
-        """Return the field before integration, (B, D, *field sizes) in voxels of its own grid; see :meth:`forward`."""
+        """Return the field before integration, (B, D, *field sizes) in voxels of its own grid; see :meth:`forward`.
+
+        That of the first pass, where there are more.
+        """
         return self.head.velocity(self._features(x, phi))
 
     def fold(self, phi: Any) -> PlainRegistration:
@@ -233,10 +266,12 @@ class RegistrationNetwork(nn.Module):
             PhiError: if ``phi`` is not valid.
         """
         backbone: Any = self.backbone
-        return PlainRegistration(backbone.fold(self._resizing(phi)), copy.deepcopy(self.head))
+        return PlainRegistration(backbone.fold(self._resizing(phi)), copy.deepcopy(self.head), self.passes)
 
 
-def both_directions(network: nn.Module, x: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def both_directions(
+    network: Callable[..., torch.Tensor], x: torch.Tensor, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a registration network on a pair and on the pair swapped, for inverse consistency.
 
     Args:

@@ -14,9 +14,25 @@ from monai_hyperscale.training.priors import (
     ChoicePhi,
     FixedPhi,
     PhiPrior,
+    RegularizedPhi,
     UniformPhi,
     phi_prior,
     validation_phis,
+)
+from monai_hyperscale.training.registration_data import (
+    RegistrationData,
+    cached_pairs,
+    evaluation_pairs,
+    load_registration_data,
+)
+from monai_hyperscale.training.registration_inference import ReadPair, RegisterPair, pairs_to_register
+from monai_hyperscale.training.registration_measures import PairMeasures, PhiRegistration
+from monai_hyperscale.training.registration_report import registration_report
+from monai_hyperscale.training.registration_steps import (
+    PairInferer,
+    PreparePair,
+    RegularizationWeight,
+    field_and_target,
 )
 from monai_hyperscale.training.report import dice_report
 from monai_hyperscale.training.schedules import (
@@ -46,10 +62,19 @@ __all__ = [
     "FixedPhi",
     "GradientClipping",
     "LossSchedule",
+    "PairInferer",
+    "PairMeasures",
     "PhiPrior",
+    "PhiRegistration",
     "PhiSampler",
     "PhiValidation",
     "Plateau",
+    "PreparePair",
+    "ReadPair",
+    "RegisterPair",
+    "RegistrationData",
+    "RegularizationWeight",
+    "RegularizedPhi",
     "RunCheckpoint",
     "StopOnDivergence",
     "TrainingData",
@@ -57,15 +82,21 @@ __all__ = [
     "as_handler",
     "best_weights",
     "cached_dataset",
+    "cached_pairs",
     "check_evaluation",
     "check_inference",
     "check_training",
     "dice_report",
     "ends_with_one_sentence",
     "evaluate_phis",
+    "evaluation_pairs",
+    "field_and_target",
     "images_to_segment",
+    "load_registration_data",
     "load_training_data",
+    "pairs_to_register",
     "phi_prior",
+    "registration_report",
     "require_images",
     "starting_network",
     "validation_phis",

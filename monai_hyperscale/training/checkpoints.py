@@ -16,13 +16,14 @@ import torch
 import torch.nn as nn
 from ignite.engine import Engine, Events
 
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings, write_settings
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.settings import build_network, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
-from monai_hyperscale.training.validation import PhiValidation
+from monai_hyperscale.training.validation import in_words, key_metric
 
 __all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "warm_start"]
 
@@ -76,20 +77,22 @@ class RunCheckpoint:
         objects: what has ``state_dict`` and ``load_state_dict`` and is part of the run: network, averaged network,
             optimizer, learning-rate schedule, plateau. The trainer's gradient scaler is added where it has one.
         resume: whether to continue from ``last.pt`` if it is there; otherwise an earlier run's files are set aside.
+        half: whether the best weights are stored as float16, at half the size.
         fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run: seed, data,
             prior of φ and so on, by the names of their options.
-        half: whether the best weights are stored as float16, at half the size.
+        score: name of the score that the best weights are chosen by, see :class:`PhiValidation`.
     """
 
     def __init__(
         self,
         folder: Union[str, Path],
         network: nn.Module,
-        settings: ModelSettings,
+        settings: NetworkSettings,
         objects: Mapping[str, Any],
         resume: bool = False,
         half: bool = False,
         fingerprint: Optional[Mapping[str, Any]] = None,
+        score: str = "dice",
     ) -> None:
         self.folder = Path(folder)
         self.network = network
@@ -98,6 +101,7 @@ class RunCheckpoint:
         self.resume = resume
         self.half = half
         self.fingerprint = {name: json.dumps(value) for name, value in (fingerprint or {}).items()}
+        self.score = score
         self.best = float("-inf")
         self.logger = logging.getLogger(__name__)
 
@@ -109,7 +113,7 @@ class RunCheckpoint:
 
     def __call__(self, engine: Engine) -> None:
         """Save, from the first process of a distributed run."""
-        score = engine.state.metrics.get(PhiValidation.key_metric)
+        score = engine.state.metrics.get(key_metric(self.score))
         if score is not None and math.isfinite(score) and score > self.best:
             self.best = score
             if idist.get_rank() == 0:
@@ -137,7 +141,7 @@ class RunCheckpoint:
             **self.settings.provenance,
             "epoch": engine.state.epoch,
             "iterations": engine.state.iteration,
-            "validation_dice": round(score, 4),
+            f"validation_{self.score}": round(score, 4),
         }
         # Weights before their description: a kill between the two leaves a description that still fits them.
         save_atomically(weights, self.folder / WEIGHTS)
@@ -171,7 +175,8 @@ class RunCheckpoint:
                 f"{path} is of a run with other settings ({_mismatch(error)}); resume with the same options, or "
                 "without --resume."
             ) from error
-        self.logger.info(f"Resumed after epoch {engine.state.epoch} (best Dice so far {self.best:.4f}).")
+        best = f"best {in_words(self.score)} so far {self.best:.4f}"
+        self.logger.info(f"Resumed after epoch {engine.state.epoch} ({best}).")
         if progress["stopped"]:
             self.logger.info("That run had stopped on a plateau, so there is nothing left to train.")
             engine.terminate()
@@ -214,7 +219,7 @@ def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Mod
     return network if folder is None else best_weights(network, folder)
 
 
-def _earlier_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str, torch.Tensor]]:
+def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
     """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
 
     They are one set where the earlier models have one for every φ and ``settings`` more, or where one φ is kept: then
@@ -222,7 +227,7 @@ def _earlier_weights(folder: Path, settings: ModelSettings) -> Optional[dict[str
     """
     if not (folder / SETTINGS).is_file():
         return None
-    earlier, kept = read_settings(folder / SETTINGS), settings.generator.get("reference")
+    earlier, kept = read_settings(folder / SETTINGS, type(settings)), settings.generator.get("reference")
     grows = earlier.generator.get("name") == "constant" and settings.generator.get("name") != "constant"
     if not grows and (kept is None or kept == earlier.generator.get("reference")):
         return None
@@ -241,7 +246,7 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
 
 
 @ends_with_one_sentence
-def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
+def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
 
     Where the generator has a ``reference``, the weights for that φ are frozen.
@@ -257,6 +262,7 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
         SystemExit: with one sentence, if the weights are missing, or of another network.
 
     Example:
+        >>> from monai_hyperscale.bundle import ModelSettings
         >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
         >>> starting_network(settings).primary.levels
         1
@@ -269,5 +275,6 @@ def starting_network(settings: ModelSettings, source: Optional[Union[str, Path]]
         warm_start(network, source)
         return _freeze(network)
     network = build_network(settings, weights=source)
-    logging.getLogger(__name__).info(str(network.primary.report.tensors))  # type: ignore[union-attr]
+    converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
+    logging.getLogger(__name__).info(str(converted.report.tensors))
     return _freeze(network)

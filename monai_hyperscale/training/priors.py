@@ -13,7 +13,16 @@ from typing import Optional, Union
 from monai_hyperscale.bundle.methods import FIXED_PHI
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
 
-__all__ = ["AroundPhi", "ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior", "validation_phis"]
+__all__ = [
+    "AroundPhi",
+    "ChoicePhi",
+    "FixedPhi",
+    "PhiPrior",
+    "RegularizedPhi",
+    "UniformPhi",
+    "phi_prior",
+    "validation_phis",
+]
 
 
 class PhiPrior:
@@ -26,6 +35,9 @@ class PhiPrior:
         rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
             halving it keeps its full resolution.
     """
+
+    #: Least and greatest λ that is drawn after φ; ``None`` where there is none, see :class:`RegularizedPhi`.
+    regularization: Optional[tuple[float, float]] = None
 
     def __init__(self, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
         if levels is not None and levels < 1:
@@ -195,6 +207,41 @@ class FixedPhi(ChoicePhi):
         super().__init__([value], levels, seed, rescale_input)
 
 
+class RegularizedPhi(PhiPrior):
+    """φ of another prior, and after it λ ~ U(low, high), the weight of the regularisation (HyperMorph, section 3).
+
+    Args:
+        prior: of φ.
+        low: least λ.
+        high: greatest λ.
+
+    Raises:
+        ValueError: if the range is empty or not within [0, 1].
+
+    Example:
+        >>> phi, weight = RegularizedPhi(FixedPhi(0.3), 0.2, 0.4)(1)
+        >>> phi, 0.2 <= weight < 0.4
+        (0.3, True)
+    """
+
+    def __init__(self, prior: PhiPrior, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__(prior.levels, prior.seed, prior.rescale_input)
+        weights = UniformPhi(low, high)
+        self.prior = prior
+        self.regularization = weights.range
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest φ that can be drawn, see :class:`PhiPrior`."""
+        return self.prior.range
+
+    def __call__(self, iteration: int) -> tuple[float, ...]:
+        """Return φ of an iteration, counted from 1, one factor or one per level, and λ."""
+        low, high = self.regularization or (0.0, 1.0)
+        drawn = random.Random(f"lambda {self.seed} {iteration}").uniform(low, high)
+        return (*as_factors(self.prior(iteration)), drawn)
+
+
 def one_or_per_level(phi: Phi) -> Union[float, tuple[float, ...]]:
     """Return φ as one checked number, or as a tuple of them, one per level.
 
@@ -215,6 +262,7 @@ def phi_prior(
     method: str = "sshn",
     levels: Optional[int] = None,
     rescale_input: bool = False,
+    regularization: Optional[Sequence[float]] = None,
 ) -> PhiPrior:
     """Return the prior that a ``phi`` override means: none given, a number, or a list.
 
@@ -227,6 +275,7 @@ def phi_prior(
         method: the bundle's; with ``fixed`` no φ is drawn: ``None`` stands for 0.5, and a list is one factor per level.
         levels: see :class:`PhiPrior`.
         rescale_input: see :class:`PhiPrior`.
+        regularization: least and greatest λ that is drawn after φ, see :class:`RegularizedPhi`; ``None`` for none.
 
     Example:
         >>> type(phi_prior(None)).__name__, type(phi_prior(0.3)).__name__, type(phi_prior([0.1, 0.3])).__name__
@@ -234,6 +283,9 @@ def phi_prior(
         >>> phi_prior(None, method="fixed")(1), phi_prior([0.5, 0.4], method="fixed")(1)
         (0.5, (0.5, 0.4))
     """
+    if regularization is not None:
+        prior = phi_prior(phi, low, high, exponent, seed, method, levels, rescale_input)
+        return RegularizedPhi(prior, *regularization)
     if method == "fixed":
         fixed = FIXED_PHI if phi is None else one_or_per_level(phi)  # type: ignore[arg-type]
         return FixedPhi(fixed, levels, seed, rescale_input)
@@ -244,20 +296,33 @@ def phi_prior(
     return FixedPhi(check_factor(phi), levels, seed, rescale_input)
 
 
-def validation_phis(val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior) -> Sequence[Phi]:
+def validation_phis(
+    val_phi: Union[None, float, Sequence[Phi]],
+    prior: PhiPrior,
+    val_regularization: Union[None, float, Sequence[float]] = None,
+) -> Sequence[Phi]:
     """Return the factors of validation and report.
 
     Args:
         val_phi: one φ or several, each a number or one number per level; ``None`` for those that the prior draws: all
             of a list, or six evenly spread over a range.
         prior: of the training.
+        val_regularization: one λ or several to go with each φ, where the prior draws λ; ``None`` for the middle of its
+            range.
 
     Example:
         >>> validation_phis(None, UniformPhi(0.0, 0.5)), validation_phis(None, FixedPhi(0.3))
         ((0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.3,))
         >>> validation_phis([0.5, [0.5, 0.4]], UniformPhi(levels=2))
         (0.5, (0.5, 0.4))
+        >>> validation_phis([0.1, 0.5], RegularizedPhi(UniformPhi(), 0.2, 0.6))
+        ((0.1, 0.4), (0.5, 0.4))
     """
+    if isinstance(prior, RegularizedPhi):
+        weights = val_regularization if isinstance(val_regularization, Sequence) else [val_regularization]
+        middle = round(sum(prior.regularization or ()) / 2, 4)
+        drawn = [middle if weight is None else check_factor(weight) for weight in weights]
+        return tuple((*as_factors(phi), weight) for phi in validation_phis(val_phi, prior.prior) for weight in drawn)
     if val_phi is not None:
         values = val_phi if isinstance(val_phi, Sequence) else (val_phi,)
         return tuple(one_or_per_level(value) for value in values)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 import ignite.distributed as idist
 import numpy as np
@@ -18,15 +15,18 @@ from monai.engines import Evaluator
 
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
-from monai_hyperscale.io.atomic import replacing, write_text
+from monai_hyperscale.io.atomic import replacing
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
-from monai_hyperscale.training.validation import PhiDice, evaluate_phis
+from monai_hyperscale.training.tables import rounded, write_tables
+from monai_hyperscale.training.validation import PhiDice, PhiResult, dice_of, evaluate_phis
 
 __all__ = ["dice_report"]
 
-# Slices of the example are shown at this many φ.
+# The example is shown at this many φ.
 _SHOWN = 5
+
+Result = TypeVar("Result", bound=PhiResult)
 
 
 def dice_report(
@@ -57,53 +57,38 @@ def dice_report(
         the Dice of every φ.
     """
     folder = Path(folder)
-    results = evaluate_phis(evaluator, inferer, phis)
+    results = evaluate_phis(evaluator, inferer, phis, dice_of)
     if idist.get_rank() > 0:
         return results
     names = [labels.get(value, f"label {value}") for value in range(1, results[0].scores.shape[1] + 1)]
-    flops = [_gigaflops(network, example, inferer, result.phi) for result in results]
+    images = batch_of(example["image"], network)
+    flops = [gigaflops(network, images, inferer, result.phi) for result in results]
     rows = [
         {
             "phi": result.phi,
             "dice": round(result.mean, 4),
             **{name: round(dice, 4) for name, dice in zip(names, result.per_label, strict=True)},
-            "gflops": float(f"{cost:.4g}"),
+            "gflops": rounded(cost),
         }
         for result, cost in zip(results, flops, strict=True)
     ]
     title = title if method == "sshn" else f"{title}, {method}"
-    # Several factors are a list in JSON, and one text elsewhere.
-    plain = [{**row, "phi": _text(result)} for row, result in zip(rows, results, strict=True)]
-    print(f"\n{title}: Dice per phi, {results[0].scores.shape[0]} cases\n{_table(plain)}\n", flush=True)
-    content = {"title": title, "method": method, "cases": results[0].scores.shape[0], "labels": names, "rows": rows}
-    write_text(folder / "dice_per_phi.json", json.dumps(content, indent=2) + "\n")
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, rows[0].keys())
-    writer.writeheader()
-    writer.writerows(plain)
-    write_text(folder / "dice_per_phi.csv", buffer.getvalue())
+    cases = results[0].scores.shape[0]
+    heading = f"{title}: Dice per phi, {cases} cases"
+    facts = {"title": title, "method": method, "cases": cases, "labels": names}
+    write_tables(folder / "dice_per_phi", rows, heading, facts)
     with replacing(folder / "dice_per_phi.png") as temporary:
         _picture(network, inferer, results, names, flops, title, example).savefig(temporary, dpi=120)
     logging.getLogger(__name__).info(f"Wrote {folder / 'dice_per_phi.png'}, .csv and .json.")
     return results
 
 
-def _text(result: PhiDice) -> Union[float, str]:
-    return result.name if isinstance(result.phi, tuple) else result.phi
+def gigaflops(network: HyperNetwork, images: torch.Tensor, inferer: PhiInferer, phi: Phi) -> float:
+    """Return the cost of one batch at φ in 10⁹ operations, see :func:`count_flops`."""
+    return count_flops(FoldedRun(network, inferer, phi), images) / 1e9
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = list(rows[0])
-    cells = [header] + [[v if isinstance(v := row[name], str) else f"{v:.4g}" for name in header] for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
-
-
-def _gigaflops(network: HyperNetwork, example: Mapping[str, Any], inferer: PhiInferer, phi: Phi) -> float:
-    return count_flops(_Folded(network, inferer, phi), _batch(network, example)) / 1e9
-
-
-class _Folded(torch.nn.Module):
+class FoldedRun(torch.nn.Module):
     """A folded network as it is run over a whole image: in one piece, in windows, or slice by slice."""
 
     def __init__(self, network: HyperNetwork, inferer: PhiInferer, phi: Phi) -> None:
@@ -112,11 +97,34 @@ class _Folded(torch.nn.Module):
         self.inferer = inferer
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (B, C, *sizes) to what the network returns for it."""
         return self.inferer(image, lambda window, phi: self.plain(window))
 
 
-def _batch(network: HyperNetwork, example: Mapping[str, Any]) -> torch.Tensor:
-    return torch.as_tensor(example["image"])[None].to(next(network.parameters()).device)
+def batch_of(image: Any, network: HyperNetwork) -> torch.Tensor:
+    """Return one image (C, *sizes) as a batch on the network's device."""
+    return torch.as_tensor(image)[None].to(next(network.parameters()).device)
+
+
+def curve_axes(results: Sequence[PhiResult], by_phi: Any, by_cost: Any, quantity: str) -> list[Any]:
+    """Label one plot over φ and one over cost; return the places of the results along φ.
+
+    Factors of several levels have no order: each gets a place of its own.
+    """
+    several = any(isinstance(result.phi, tuple) for result in results)
+    by_phi.set(xlabel="rescaling factor φ" + several * ", per level", ylabel=quantity)
+    by_cost.set(xlabel="GFLOPs of the example (labels: φ)", ylabel=quantity)
+    if several:
+        by_phi.tick_params(axis="x", rotation=30)
+    for axis in (by_phi, by_cost):
+        axis.margins(0.08)
+        axis.grid(alpha=0.3)
+    return [result.name if several else result.phi for result in results]
+
+
+def shown(results: Sequence[Result]) -> list[Result]:
+    """Return the few φ at which a picture shows the example."""
+    return [results[i] for i in np.unique(np.linspace(0, len(results) - 1, _SHOWN).round().astype(int))]
 
 
 def _picture(
@@ -134,23 +142,14 @@ def _picture(
     curves, row = parts
     by_phi, by_cost = curves.subplots(1, 2)
     means = [result.mean for result in results]
-    # Factors of several levels have no order: one place for each.
-    several = any(isinstance(result.phi, tuple) for result in results)
-    phis: list[Any] = [result.name if several else result.phi for result in results]
+    phis = curve_axes(results, by_phi, by_cost, "mean Dice")
     for index, name in enumerate(names):
         by_phi.plot(phis, [result.per_label[index] for result in results], lw=1, alpha=0.6, label=name)
     by_phi.plot(phis, means, "ko-", lw=2, label="mean")
-    by_phi.set(xlabel="rescaling factor φ" + several * ", per level", ylabel="Dice")
     by_phi.legend(fontsize="small")
     by_cost.plot(flops, means, "ko-", lw=2)
-    if several:
-        by_phi.tick_params(axis="x", rotation=30)
     for result, cost, mean in zip(results, flops, means, strict=True):
         by_cost.annotate(result.name, (cost, mean), textcoords="offset points", xytext=(4, -12), fontsize=8)
-    by_cost.set(xlabel="GFLOPs of the example image (labels: φ)", ylabel="mean Dice")
-    for axis in (by_phi, by_cost):
-        axis.margins(0.08)
-        axis.grid(alpha=0.3)
     _example_row(row, network, inferer, results, example)
     return figure
 
@@ -159,11 +158,10 @@ def _example_row(
     figure: Any, network: HyperNetwork, inferer: PhiInferer, results: Sequence[PhiDice], example: Mapping[str, Any]
 ) -> None:
     image, label = torch.as_tensor(example["image"]), torch.as_tensor(example["label"])[0].cpu()
-    shown = [results[i] for i in np.unique(np.linspace(0, len(results) - 1, _SHOWN).round().astype(int))]
     segmentations = {"reference": label.numpy()}
     with torch.no_grad():
-        for result in shown:
-            logits = _Folded(network, inferer, result.phi)(_batch(network, example))
+        for result in shown(results):
+            logits = FoldedRun(network, inferer, result.phi)(batch_of(example["image"], network))
             segmentations[f"φ = {result.name}"] = logits.argmax(1)[0].cpu().numpy()
     cut: tuple[Any, ...] = (slice(None), slice(None))
     if label.dim() == 3:

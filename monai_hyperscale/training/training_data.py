@@ -139,7 +139,7 @@ def load_training_data(
         "cases": dict(zip(("train", "validation", "test"), counts, strict=True)),
         "split_seed": seed,
         "test_cases": names[2],
-        "all_cases": _digest(sorted(case["name"] for case in dataset.cases)),
+        "all_cases": digest(sorted(case["name"] for case in dataset.cases)),
     }
     return TrainingData(
         *parts,
@@ -150,11 +150,12 @@ def load_training_data(
         roi_size=tuple(size),
         title=title,
         provenance=provenance,
-        fingerprint=_digest(names),
+        fingerprint=digest(names),
     )
 
 
-def _digest(names: Any) -> str:
+def digest(names: Any) -> str:
+    """Return a short fingerprint of nested lists of names."""
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
 
 
@@ -178,7 +179,7 @@ def _unseen(dataset: SegmentationDataset, expected: ModelSettings, title: str, p
     kept = provenance.get("test_cases", ())
     by_name = {case["name"]: case for case in dataset.cases}
     test = [by_name[name] for name in kept if name in by_name]
-    same_names = provenance.get("all_cases") == _digest(sorted(case["name"] for case in dataset.cases))
+    same_names = provenance.get("all_cases") == digest(sorted(case["name"] for case in dataset.cases))
     if kept and len(test) == len(kept) and (same_names or provenance.get("data") == title):
         logger.info(f"Evaluating on the {len(test)} cases that the network was not trained on.")
         return parts[0], parts[1], test
@@ -268,11 +269,16 @@ def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:
 
 
 @ends_with_one_sentence
-def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]]) -> None:
-    """End the program with one sentence if there is no image to segment.
+def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]], purpose: str = "segment") -> None:
+    """End the program with one sentence if there is no image to work on.
+
+    Args:
+        images: what was found.
+        dataset_dir: where.
+        purpose: what they are needed for, a verb.
 
     Raises:
         SystemExit: if there is none.
     """
     if not images:
-        raise DatasetError(f"no image to segment in {dataset_dir}; name a folder of images with --dataset_dir.")
+        raise DatasetError(f"no image to {purpose} in {dataset_dir}; name a folder of images with --dataset_dir.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 import numpy as np
 import torch
@@ -17,11 +17,36 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.training.priors import one_or_per_level
 
-__all__ = ["PhiDice", "PhiValidation", "Plateau", "evaluate_phis"]
+__all__ = ["PhiDice", "PhiResult", "PhiValidation", "Plateau", "evaluate_phis"]
 
 
 @dataclass(frozen=True)
-class PhiDice:
+class PhiResult:
+    """What one φ scores over a data set.
+
+    Args:
+        phi: the rescaling factor, one or one per level.
+
+    Example:
+        >>> PhiResult((0.5, 0.25)).name
+        '0.5,0.25'
+    """
+
+    phi: Union[float, tuple[float, ...]]
+
+    @property
+    def name(self) -> str:
+        """φ as text, as the command line takes it."""
+        return ",".join(f"{factor:g}" for factor in as_factors(self.phi))
+
+    @property
+    def mean(self) -> float:
+        """The score in one number, the greater the better."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PhiDice(PhiResult):
     """Dice of one φ over a data set.
 
     Args:
@@ -29,17 +54,11 @@ class PhiDice:
         scores: Dice per case and label (cases, labels); NaN where the label is in neither image.
 
     Example:
-        >>> PhiDice((0.5, 0.25), np.array([[0.75]])).name
-        '0.5,0.25'
+        >>> PhiDice(0.5, np.array([[0.75, 0.25]])).mean
+        0.5
     """
 
-    phi: Union[float, tuple[float, ...]]
     scores: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """φ as text, as the command line takes it."""
-        return ",".join(f"{factor:g}" for factor in as_factors(self.phi))
 
     @property
     def mean(self) -> float:
@@ -55,16 +74,27 @@ class PhiDice:
         return [float(t / n) if n else float("nan") for t, n in zip(total, count, strict=True)]
 
 
-def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi]) -> list[PhiDice]:
+def dice_of(phi: Any, details: Any) -> PhiDice:
+    """Return what ``MeanDice`` keeps as its details, (cases, labels), as the Dice of φ."""
+    return PhiDice(phi, torch.as_tensor(details).cpu().numpy().astype(np.float64))
+
+
+Result = TypeVar("Result", bound=PhiResult)
+
+
+def evaluate_phis(
+    evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi], result: Callable[[Any, Any], Result]
+) -> list[Result]:
     """Run an evaluator once per φ.
 
     Args:
         evaluator: with a MONAI metric that keeps its details, such as ``MeanDice``, as its key metric.
         inferer: the evaluator's inferer, whose ``phi`` is set.
         phis: the factors, each a number or one number per level.
+        result: what makes a result of φ and the details, such as :func:`dice_of`.
 
     Returns:
-        the Dice of every φ, in the order given.
+        the result of every φ, in the order given.
     """
     results = []
     before = inferer.phi
@@ -73,7 +103,7 @@ def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi]
             inferer.phi = phi
             evaluator.run()
             details = evaluator.state.metric_details[evaluator.state.key_metric_name]
-            results.append(PhiDice(phi, torch.as_tensor(details).cpu().numpy().astype(np.float64)))
+            results.append(result(phi, details))
     finally:
         inferer.phi = before
     return results
@@ -82,7 +112,7 @@ def evaluate_phis(evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi]
 class PhiValidation:
     """Validate a training at several φ, and put the results into the trainer's metrics.
 
-    The metrics are ``val_dice`` (the mean over φ, cases and labels, by which the best weights are chosen) and
+    The metrics are ``val_dice`` or another score (its mean over φ, by which the best weights are chosen) and
     ``val_dice_phi_0.30`` and so on (``val_dice_phi_0.50_0.25`` for one factor per level), which the TensorBoard
     handler then writes as one scalar each.
 
@@ -91,17 +121,27 @@ class PhiValidation:
         inferer: its inferer.
         phis: the factors to validate at, each a number or one number per level.
         interval: epochs between validations; the last epoch is always validated.
+        score: name of the score, ``dice`` for example.
+        result: what makes results of the validator's details, see :func:`evaluate_phis`.
     """
 
-    key_metric = "val_dice"
-
-    def __init__(self, validator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi], interval: int = 1) -> None:
+    def __init__(
+        self,
+        validator: Evaluator,
+        inferer: PhiInferer,
+        phis: Sequence[Phi],
+        interval: int = 1,
+        score: str = "dice",
+        result: Callable[[Any, Any], PhiResult] = dice_of,
+    ) -> None:
         if not phis or interval < 1:
             raise ValueError(f"expected at least one phi and an interval of at least 1, got {phis} and {interval}.")
         self.validator = validator
         self.inferer = inferer
         self.phis = [one_or_per_level(phi) for phi in phis]
         self.interval = interval
+        self.score = score
+        self.result = result
         self.logger = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -110,23 +150,39 @@ class PhiValidation:
 
     def __call__(self, engine: Engine) -> None:
         """Validate, if it is this epoch's turn."""
-        state = engine.state
-        for name in [name for name in state.metrics if name.startswith(self.key_metric)]:
+        state, key = engine.state, key_metric(self.score)
+        for name in [name for name in state.metrics if name.startswith(key)]:
             del state.metrics[name]
         if state.epoch % self.interval and state.epoch != state.max_epochs:
             return
         self.validator.state.epoch = state.epoch
-        results = evaluate_phis(self.validator, self.inferer, self.phis)
+        results = evaluate_phis(self.validator, self.inferer, self.phis, self.result)
         for result in results:
             factors = "_".join(f"{factor:.2f}" for factor in as_factors(result.phi))
-            state.metrics[f"{self.key_metric}_phi_{factors}"] = result.mean
-        state.metrics[self.key_metric] = float(np.mean([result.mean for result in results]))
+            state.metrics[f"{key}_phi_{factors}"] = result.mean
+        state.metrics[key] = float(np.mean([result.mean for result in results]))
         by_phi = "  ".join(f"{result.name}: {result.mean:.4f}" for result in results)
-        self.logger.info(f"Epoch {state.epoch}: Dice {state.metrics[self.key_metric]:.4f}  by phi  {by_phi}")
+        name = in_words(self.score)
+        self.logger.info(f"Epoch {state.epoch}: {name} {state.metrics[key]:.4f}  by phi  {by_phi}")
+
+
+def key_metric(score: str) -> str:
+    """Return the name of a score among the trainer's metrics."""
+    return f"val_{score}"
+
+
+def in_words(score: str) -> str:
+    """Return the name of a score for people.
+
+    Example:
+        >>> in_words("dice"), in_words("error_removed")
+        ('Dice', 'Error removed')
+    """
+    return score.replace("_", " ").capitalize()
 
 
 class Plateau:
-    """Stop the training when the mean validation Dice has not improved for a number of validations.
+    """Stop the training when the mean validation score has not improved for a number of validations.
 
     ignite's ``EarlyStopping`` with a state that is saved, so that a resumed training stops where an uninterrupted one
     would.
@@ -134,11 +190,13 @@ class Plateau:
     Args:
         patience: validations without improvement before stopping; ``None`` never stops.
         min_delta: least increase that counts.
+        score: name of the score, see :class:`PhiValidation`.
     """
 
-    def __init__(self, patience: Optional[int] = None, min_delta: float = 0.0) -> None:
+    def __init__(self, patience: Optional[int] = None, min_delta: float = 0.0, score: str = "dice") -> None:
         self.patience = patience
         self.min_delta = min_delta
+        self.key_metric = key_metric(score)
         self._stopping: Optional[EarlyStopping] = None
 
     def attach(self, engine: Engine) -> None:
@@ -146,13 +204,13 @@ class Plateau:
         if self.patience is None:
             return
         self._stopping = EarlyStopping(
-            self.patience, lambda trainer: trainer.state.metrics[PhiValidation.key_metric], engine, self.min_delta
+            self.patience, lambda trainer: trainer.state.metrics[self.key_metric], engine, self.min_delta
         )
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Count, and stop when it is time."""
-        if self._stopping is not None and PhiValidation.key_metric in engine.state.metrics:
+        if self._stopping is not None and self.key_metric in engine.state.metrics:
             self._stopping(engine)
 
     def state_dict(self) -> dict[str, Any]:

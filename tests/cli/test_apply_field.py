@@ -85,16 +85,19 @@ def test_2d(tmp_path: Path) -> None:
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, warp, output = scan(tmp_path / "a.nii.gz"), field(tmp_path / "f.nii.gz"), tmp_path / "out" / "b.nii.gz"
-    end = ["-o", str(output)]
+    end, flat = ["-o", str(output)], field(tmp_path / "flat.mha", (9, 8), np.eye(4))
     for arguments, code, message in (
         ([image, warp, *end, "--fixed", scan(tmp_path / "g.nii.gz", (9, 8, 6))], 1, "is on another grid (9 x 8 x 7"),
         ([image, warp, *end, "--fixed", scan(tmp_path / "h.nii.gz", affine=AFFINE * 2)], 1, "is on another grid"),
-        ([scan(tmp_path / "2d.nii.gz", (9, 8), np.eye(4)), warp, *end], 1, "2d.nii.gz is 2D, but the field"),
+        ([scan(tmp_path / "2d.nii.gz", (9, 8), np.eye(4)), warp, *end], 1, "2d.nii.gz is 2D, but a 3D image is needed"),
+        ([image, flat, *end], 1, "a.nii.gz is 3D, but a 2D image is needed; take one slice"),
         ([scan(tmp_path / "far.nii.gz", affine=AFFINE + np.eye(4, k=3) * 900), warp, *end], 1, "leads nowhere into"),
         ([image, image, *end], 1, "holds no displacement field"),
         ([image, f"{tmp_path}/none.nii.gz", *end], 2, "none.nii.gz does not exist"),
         ([image, warp, "-o", f"{tmp_path}/b.mha"], 2, "--output is a file that ends in .nii.gz or .nii"),
         ([image, warp, "-o", image], 2, "is one of the inputs"),
+        ([image, warp, *end, "--labels", "--outside", "-1"], 2, "whole number of at least 0, got -1"),
+        ([image, warp, *end, "--labels", "--outside", "nan"], 2, "whole number of at least 0, got nan"),
     ):
         before = sorted(tmp_path.rglob("*"))
         assert main(["apply-field", *arguments]) == code

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,49 @@ def test_label_map_of_fractions(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "shift", "message"),
+    [((9, 8), 0, "is 2D, but a 3D image is needed"), ((9, 8, 7), 1e4, "no point in common with")],
+)
+@pytest.mark.parametrize("option", ["--labels", "--fixed-labels"])
+def test_label_map_of_another_image(
+    tmp_path: Path,
+    registration_bundle: Path,
+    pair: list[str],
+    sizes: tuple[int, ...],
+    shift: float,
+    message: str,
+    option: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    maps = {
+        "--labels": write_labels(tmp_path / "moving_labels.nii.gz", (16, 15, 18), PSR),
+        "--fixed-labels": write_labels(tmp_path / "fixed_labels.nii.gz", (15, 12, 9), OBLIQUE),
+        option: write_labels(tmp_path / "wrong.nii.gz", sizes, np.eye(4) + np.eye(4, k=3) * shift),
+    }
+    command = ["register", *pair, "-o", f"{tmp_path}/out/m.nii.gz", "--bundle", str(registration_bundle)]
+    assert main([*command, *(word for item in maps.items() for word in item)]) == 1
+    error = last_error(capsys)
+    assert "wrong.nii.gz" in error and message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_moved_image_comes_into_place_last(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed: list[str] = []
+    replace = os.replace
+
+    def noted(source: Path, target: Path) -> None:
+        placed.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", noted)
+    command = ["register", *pair, "-o", f"{tmp_path}/m.nii.gz", "--bundle", str(registration_bundle)]
+    assert main([*command, "--field", f"{tmp_path}/f.nii", "--report", f"{tmp_path}/r.json"]) == 0
+    assert placed[-1] == "m.nii.gz" and {"f.nii", "r.json"} <= set(placed)
+
+
 def test_untrained_phi_is_told_and_regularization_is_reported(
     tmp_path: Path,
     write_registration_bundle: Callable[..., Path],
@@ -344,3 +388,7 @@ def test_full_size_brains(shared_data: Path, tmp_path: Path, registration_bundle
         assert main([*command, "--phi", phi, "--report", f"{tmp_path}/r.json", "--field", f"{tmp_path}/f.nii.gz"]) == 0
         report[phi] = json.loads((tmp_path / "r.json").read_text())
     assert all(entry["sizes"]["network"] == [182, 218, 182] for entry in report.values())
+    assert all(entry["seconds"]["network"] > 0 and entry["peak_memory_mib"]["process"] > 0 for entry in report.values())
+    assert report["0.1"]["seconds"]["network"] < report["0.5"]["seconds"]["network"]
+    moved = nib.load(tmp_path / "m.nii.gz").get_fdata()
+    assert np.isclose(moved, itk_resampled(*pair, f"{tmp_path}/f.nii.gz"), atol=1e-3 * np.ptp(moved)).mean() > 0.99

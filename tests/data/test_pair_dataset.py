@@ -79,6 +79,23 @@ def test_known_fields_turn_with_their_images(tmp_path, codes):
     torch.testing.assert_close(found["field"], expected["field"], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("key", ["moving", "fixed"])
+@pytest.mark.parametrize("change", ["size", "place"])
+def test_known_field_on_another_grid(tmp_path, key, change):
+    folder = write_synthetic_pairs(tmp_path / "a", 3, pairs=1, size=16, labels=1)
+    pair = json.loads((folder / "pairs.json").read_text())["pairs"][0]
+    image = nib.load(folder / pair[key])
+    part = image.slicer[:, 2:] if change == "size" else nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    if change == "place":
+        part.affine[0, 3] += 1
+    nib.save(nib.Nifti1Image(np.asarray(part.dataobj), part.affine), folder / pair[key])
+    label = nib.load(folder / pair[f"{key}_label"])
+    label = label.slicer[:, 2:] if change == "size" else label
+    nib.save(nib.Nifti1Image(np.asarray(label.dataobj), part.affine), folder / pair[f"{key}_label"])
+    with pytest.raises(DatasetError, match=rf"on another grid than .*{key}\.nii\.gz; resample both"):
+        _dataset(read_pairs(folder), (16, 18, 14))[0]
+
+
 def test_all_pairs_of_unlabelled_images(tmp_path, write):
     rng = np.random.default_rng(0)
     arrays = {name: rng.random((4, 5, 6)).astype(np.float32) for name in "abc"}

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation, Spacing
+from monai.transforms import Flip, Orientation, Spacing, SpatialCrop
+from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.inference import move_field, resample, working_grid
-from monai_hyperscale.registration.grids import Grid
+from monai_hyperscale.inference.resampling import as_placed, check_together
+from monai_hyperscale.io import read_image
+from monai_hyperscale.io.grids import Grid
 
 OBLIQUE = np.array([[-0.96, 0.56, 0, 10], [0.28, 1.92, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1.0]])
 PSR = np.array([[0, 0, 1.0, 3], [-1.5, 0, 0, 20], [0, 1.2, 0, 5], [0, 0, 0, 1]])
@@ -83,3 +90,34 @@ def test_no_field_stays_none_to_the_last_bit(affine: np.ndarray) -> None:
     fixed = Grid((9, 8, 7), affine)
     grid = working_grid(fixed, sizes=(12, 12, 12))
     assert not move_field(torch.zeros(3, *grid.sizes), grid, fixed).any()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
+def test_what_was_cropped_and_turned_after_reading_lies_where_it_lay(tmp_path: Path, suffix: str) -> None:
+    voxels = np.random.default_rng(0).integers(0, 255, (12, 11), dtype=np.uint8)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(voxels.T).save(path)
+    else:
+        nib.save(nib.Nifti1Image(voxels, np.diag([-2.0, 1.5, 1, 1])), path)
+    whole = read_image(path)
+    part = Flip(1)(SpatialCrop(roi_start=(3, 2), roi_end=(9, 10))(whole))
+    grid = Grid((12, 11), as_placed(whole, 2).affine.numpy())
+    back = resample(as_placed(part, 2), grid)[0, 3:9, 2:10]
+    assert torch.allclose(back.as_tensor(), whole.as_tensor()[0, 3:9, 2:10], atol=1e-3)
+
+
+def test_label_map_of_another_image() -> None:
+    def image(*sizes: int, shift: float = 0.0) -> MetaTensor:
+        return MetaTensor(torch.zeros(1, *sizes), affine=torch.as_tensor(np.eye(4) + shift * np.eye(4, k=3)))
+
+    flat, volume = image(6, 5), image(6, 5, 4)
+    for label, other in ((volume, image(9, 9, 9)), (flat, image(6, 5, 1)), (image(6, 5, 1), flat)):
+        check_together(label, other)
+    for label, other, message in (
+        (flat, volume, "is 2D, but a 3D image is needed"),
+        (volume, flat, "is 3D, but a 2D image is needed"),
+        (image(6, 5, 4, shift=90), volume, "no point in common with"),
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            check_together(label, other)

@@ -7,8 +7,8 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
+from monai_hyperscale.io.grids import Grid, grid_of, itk_image, itk_transform, overlap, ras_matrix
 from monai_hyperscale.registration.affine import align_affine, align_centres
-from monai_hyperscale.registration.grids import Grid, grid_of, itk_image, itk_transform, overlap, ras_matrix
 
 
 def turned(angle: float, scale: tuple[float, ...], shift: tuple[float, ...]) -> np.ndarray:

@@ -279,3 +279,26 @@ def test_what_cannot_be_a_backbone() -> None:
     for call in (network, network.velocity):
         with pytest.raises(PhiError, match="fold"):
             call(torch.rand(1, 2, 8, 8))
+
+
+@both_dimensions
+def test_every_further_pass_refines_what_is_left(spatial_dims: int) -> None:
+    once = awake(RegistrationNetwork(unet(spatial_dims), spatial_dims))
+    twice = RegistrationNetwork(unet(spatial_dims), spatial_dims, passes=2)
+    twice.load_state_dict(once.state_dict())
+    moving, fixed = torch.rand(2, 2, 1, *(13, 9, 11)[:spatial_dims]).unbind()
+    x = torch.cat([moving, fixed], dim=1)
+    first = once(x, phi=0.4)
+    second = once(torch.cat([warp(moving, first), fixed], dim=1), phi=0.4)
+    # Warping twice is not warping by the composition only because it interpolates twice.
+    expected = second + warp(first, second)
+    assert relative_error(expected, first) > 0.05
+    torch.testing.assert_close(twice(x, phi=0.4), expected)
+    plain = twice.fold(0.4)
+    torch.testing.assert_close(plain(x), expected)
+    torch.testing.assert_close(torch.jit.script(plain)(x), expected)
+
+
+def test_passes_are_counted_from_one() -> None:
+    with pytest.raises(ValueError, match="passes must be at least 1, got 0"):
+        RegistrationNetwork(unet(), 2, passes=0)

@@ -2,7 +2,7 @@ import pytest
 
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.training import ends_with_one_sentence
-from monai_hyperscale.training.config_checks import _compare, _merge
+from monai_hyperscale.training.config_values import _compare, _merge
 
 
 def raising(error, cause=None):

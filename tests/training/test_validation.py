@@ -8,7 +8,7 @@ from monai.transforms import AsDiscreted
 
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.training import PhiValidation, evaluate_phis
-from monai_hyperscale.training.validation import PhiDice
+from monai_hyperscale.training.validation import PhiDice, dice_of
 
 
 class Threshold(torch.nn.Module):
@@ -43,7 +43,7 @@ def dice(phi, threshold):
 
 def test_dice_of_every_phi_and_case():
     inferer = PhiInferer(0.9)
-    for result in evaluate_phis(evaluator(inferer), inferer, [0.1, 0.3, 0.7]):
+    for result in evaluate_phis(evaluator(inferer), inferer, [0.1, 0.3, 0.7], dice_of):
         expected = [[dice(result.phi, 0.2)], [dice(result.phi, 0.6)]]
         np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
         assert result.mean == pytest.approx(np.mean(expected))
@@ -73,7 +73,7 @@ def test_validation_fills_the_trainers_metrics():
 
 def test_one_factor_per_level():
     inferer = PhiInferer()
-    results = evaluate_phis(evaluator(inferer), inferer, [0.5, [0.3, 0.2]])
+    results = evaluate_phis(evaluator(inferer), inferer, [0.5, [0.3, 0.2]], dice_of)
     assert [result.phi for result in results] == [0.5, (0.3, 0.2)]
     assert [result.name for result in results] == ["0.5", "0.3,0.2"]
     assert results[1].mean == pytest.approx(np.mean([dice(0.3, 0.2), dice(0.3, 0.6)]), rel=1e-5)

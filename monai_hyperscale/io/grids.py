@@ -12,10 +12,10 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
 
-__all__ = ["Grid", "grid_of", "itk_image", "itk_transform", "overlap"]
+__all__ = ["RAS_LPS", "Grid", "grid_of", "itk_image", "itk_transform", "overlap", "ras_matrix", "reduced"]
 
-# From RAS, which everything in memory keeps to, to LPS, which is ITK's; its own inverse.
-_RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: From RAS, which everything in memory keeps to, to LPS, which is ITK's; its own inverse.
+RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # Of a 2D grid's axes out of the plane of x and y, as a sine: rounding in headers.
 _MOST_TILT = 2e-4
@@ -48,8 +48,8 @@ class Grid:
         axes = self.affine[:3, : self.dims]
         if self.dims == 2 and np.abs(axes[2] / np.linalg.norm(axes, axis=0)).max() > _MOST_TILT:
             raise RegistrationError(
-                "a 2D image must lie in the plane of x and y (an axial slice), but its affine turns it out of this "
-                "plane; save it as a 2D image file such as PNG."
+                "a 2D grid must lie in the plane of x and y (an axial slice), but its affine turns it out of this "
+                "plane; take a volume of one slice, or a 2D image file such as PNG."
             )
 
     @property
@@ -122,7 +122,7 @@ def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image
     vectors = array.ndim > grid.dims
     axes = tuple(reversed(range(vectors, array.ndim)))
     image = sitk.GetImageFromArray(array.transpose(axes + (0,) * vectors), isVector=vectors)
-    matrix = reduced(_RAS_LPS @ grid.affine, grid.dims)
+    matrix = reduced(RAS_LPS @ grid.affine, grid.dims)
     image.SetOrigin(matrix[:-1, -1].tolist())
     image.SetSpacing(grid.spacing)
     image.SetDirection((matrix[:-1, :-1] / grid.spacing).ravel().tolist())
@@ -131,7 +131,7 @@ def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image
 
 def itk_transform(matrix: np.ndarray, dims: int) -> sitk.AffineTransform:
     """Return the affine transform of a (4, 4) matrix between millimetres in RAS as SimpleITK has it, in LPS."""
-    lps = reduced(_RAS_LPS @ matrix @ _RAS_LPS, dims)
+    lps = reduced(RAS_LPS @ matrix @ RAS_LPS, dims)
     transform = sitk.AffineTransform(dims)
     transform.SetMatrix(lps[:-1, :-1].ravel().tolist())
     transform.SetTranslation(lps[:-1, -1].tolist())
@@ -150,7 +150,7 @@ def ras_matrix(transform: sitk.AffineTransform) -> np.ndarray:
     lps = np.eye(4)
     lps[:dims, :dims] = np.asarray(transform.GetMatrix()).reshape(dims, dims)
     lps[:dims, 3] = transform.TransformPoint([0.0] * dims)
-    return _RAS_LPS @ lps @ _RAS_LPS
+    return RAS_LPS @ lps @ RAS_LPS
 
 
 def overlap(moving: Grid, fixed: Grid, matrix: np.ndarray) -> float:

@@ -1,0 +1,175 @@
+"""What ``model.json`` says of a trained network whatever its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Optional, Union
+
+import torch.nn as nn
+
+from monai_hyperscale.bundle.architectures import build_primary
+from monai_hyperscale.bundle.methods import METHODS
+from monai_hyperscale.hypernet import select_parameters
+from monai_hyperscale.networks import ScaleSpaceNetwork
+
+__all__ = ["NetworkSettings", "numbers"]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """A trained network's architecture, images and range of φ; each task adds its own.
+
+    Args:
+        spatial_dims: 2 or 3, of the network.
+        channels: name of every channel of an image, such as ``("MRI",)``.
+        spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
+        phi_range: least and greatest φ seen in training.
+        network: ``name`` of the primary network, ``ScaleSpaceUNet`` by default, and its arguments beyond dimensions
+            and channels; see :func:`build_primary`.
+        generator: ``name`` of the generator, ``mlp`` by default, and its arguments; see :func:`build_generator`.
+        slices: whether a 2D network runs over the axial slices of volumes.
+        provenance: how the weights came about, for people.
+        method: what it was trained as: ``sshn``, or one of the baselines ``fixed``, ``stochastic`` and ``film``.
+        select: which parameters are generated, see :func:`select_parameters`. ``None``: convolutions; with the
+            generator ``film`` the norms' scales and shifts where the network has them.
+        per_level: whether φ is one factor per level, rather than one for all.
+        rescale_input: whether the input itself has a factor, which is then the first level's.
+    """
+
+    task: ClassVar[str]
+
+    spatial_dims: int
+    channels: tuple[str, ...]
+    _: KW_ONLY
+    spacing: Optional[tuple[float, ...]] = None
+    phi_range: tuple[float, float] = (0.0, 0.5)
+    network: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] = field(default_factory=dict)
+    slices: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+    method: str = "sshn"
+    select: Optional[Union[str, tuple[str, ...]]] = None
+    per_level: bool = False
+    rescale_input: bool = False
+
+    @property
+    def file_dims(self) -> int:
+        """Spatial dimensions of the image files: 3 for volumes that a 2D network sees slice by slice."""
+        return 3 if self.slices else self.spatial_dims
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input."""
+        return len(self.channels)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's output."""
+        raise NotImplementedError
+
+    def primary(self, weights: Optional[Union[str, Path]] = None) -> nn.Module:
+        """Return the network whose weights are generated, fresh or from the file of a MONAI network's weights.
+
+        Args:
+            weights: see :func:`build_primary`.
+        """
+        return self.phi_network(self.out_channels, weights)
+
+    def phi_network(self, out_channels: int, weights: Optional[Union[str, Path]] = None) -> ScaleSpaceNetwork:
+        """Return the φ-network that ``network`` names, see :func:`build_primary`."""
+        network = lists_to_tuples(self.network)
+        return build_primary(self.spatial_dims, self.in_channels, out_channels, network, self.rescale_input, weights)
+
+    def contexts(self, primary: Any) -> int:
+        """Return how many numbers the generator sees: one φ, or one per level."""
+        return primary.levels if self.per_level else 1
+
+    def selection(self, primary: nn.Module) -> Union[str, tuple[str, ...]]:
+        """Return which parameters of ``primary`` are generated, see :func:`select_parameters`."""
+        if self.select is not None:
+            return self.select
+        # Where one φ keeps its weights, the norms' scale and shift may differ from them only by being generated.
+        kept = self.generator.get("reference") is not None
+        if self.generator.get("name") != "film" and not kept:
+            return "convolutions"
+        try:
+            select_parameters(primary, "norms")
+        except ValueError:  # none of them has a scale and a shift
+            return "convolutions"
+        return "convolutions+norms" if kept else "norms"
+
+    def trained_for(self, factors: Sequence[float]) -> bool:
+        """Return whether φ, one factor or one per level, lies in the range seen in training.
+
+        Example:
+            >>> settings = NetworkSettings(2, ("MRI",), per_level=True, rescale_input=True)
+            >>> settings.trained_for((0.6,)), settings.trained_for((1.0, 0.5, 0.3))
+            (False, True)
+        """
+        low, high = self.phi_range
+        if self.rescale_input and len(factors) > 1:
+            if not 2 * low <= factors[0] <= 2 * high:
+                return False
+            factors = factors[1:]
+        return all(low <= factor <= high for factor in factors)
+
+    def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a bundle's ``metadata.json`` for this network, in the terms of MONAI's bundle specification.
+
+        Args:
+            content: that of the bundle's own network, to start from.
+        """
+        inputs, outputs = content["network_data_format"]["inputs"], content["network_data_format"]["outputs"]
+        sizes = ["n"] * self.spatial_dims
+        image = {**inputs["image"], "num_channels": self.in_channels, "spatial_shape": sizes}
+        pred = {**outputs["pred"], "num_channels": self.out_channels, "spatial_shape": sizes}
+        image["modality"] = ", ".join(self.channels)
+        source = self.provenance.get("data", "a user's data")
+        return {
+            **content,
+            "data_type": "nifti" if self.file_dims == 3 else "2D image files",
+            "description": f"A scale-space hypernetwork trained on {source}.",
+            "data_source": source,
+            "image_classes": ", ".join(self.channels),
+            "network_data_format": {
+                "inputs": {**inputs, "image": image},
+                "outputs": {**outputs, "pred": pred},
+            },
+        }
+
+    @classmethod
+    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the content of ``model.json`` means, checked.
+
+        Raises:
+            ValueError: if one of them makes no sense.
+            KeyError: if one is missing that every network has.
+            TypeError: if one is of another type.
+        """
+        known = {item.name for item in fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        low, high = values["phi_range"] = numbers(values["phi_range"])
+        if values["spatial_dims"] not in (2, 3) or not values["channels"] or not 0 <= low <= high <= 1:
+            raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")
+        values["channels"] = tuple(str(name) for name in values["channels"])
+        if values.get("method", "sshn") not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {values['method']!r}")
+        for name in ("per_level", "rescale_input"):
+            if values.get(name, False) not in (True, False):
+                raise ValueError(f"{name} must be true or false, got {values[name]!r}")
+        if isinstance(values.get("select"), list):
+            values["select"] = tuple(values["select"])
+        values["spacing"] = None if values.get("spacing") is None else tuple(values["spacing"])
+        return values
+
+
+def numbers(values: Any) -> tuple[float, ...]:
+    """Return a list from a JSON file as a tuple of floats."""
+    return tuple(float(value) for value in values)
+
+
+def lists_to_tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments from a JSON file with its lists as the tuples that networks expect."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

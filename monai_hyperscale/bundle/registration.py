@@ -1,0 +1,133 @@
+"""What a trained registration network is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Optional, Union
+
+import torch.nn as nn
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings, numbers
+from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
+
+__all__ = ["RegistrationSettings"]
+
+
+@dataclass(frozen=True)
+class RegistrationSettings(NetworkSettings):
+    """A trained registration network's architecture, images and range of φ.
+
+    The network takes two images of the same channels, the moving one first, and returns the displacement field of
+    :mod:`monai_hyperscale.registration`.
+
+    Args:
+        spatial_dims: 2 or 3, of the network.
+        channels: name of every channel of one image, such as ``("MRI",)``.
+        sizes: what the images were padded or cropped to in training, in voxels; ``None`` where they were not.
+        head_features: features that the network hands to the convolution that makes the field.
+        integration_steps: of scaling and squaring, see :class:`RegistrationNetwork`; 0 for the paper's displacement.
+        field_scale: size of the predicted field in units of the image's, above 0 and at most 1.
+        passes: how often the network runs on a pair, see :class:`RegistrationNetwork`.
+        loss: arguments of :class:`RegistrationLoss` in training.
+        regularization: least and greatest λ seen in training where it is a number the weights are generated from
+            (Hoopes et al., HyperMorph, 2021); ``None`` where they know of φ alone.
+        labels: name of every label that validation compared.
+        others: see :class:`NetworkSettings`.
+
+    Example:
+        >>> settings = RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0))
+        >>> settings.in_channels, settings.out_channels, settings.context(0.25)
+        (2, 3, (0.25, 0.5))
+    """
+
+    task: ClassVar[str] = "registration"
+
+    sizes: Optional[tuple[int, ...]] = None
+    head_features: int = 16
+    integration_steps: int = 0
+    field_scale: float = 1.0
+    passes: int = 1
+    loss: dict[str, Any] = field(default_factory=dict)
+    regularization: Optional[tuple[float, float]] = None
+    labels: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def velocity_steps(self) -> int:
+        """Steps from the one velocity that makes the field to the field; 0 where there is no such velocity."""
+        return self.integration_steps if self.passes == 1 else 0
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input: those of both images."""
+        return 2 * len(self.channels)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the field: one per axis."""
+        return self.spatial_dims
+
+    def primary(self, weights: Optional[Union[str, Path]] = None) -> nn.Module:
+        """Return the network whose weights are generated, see :class:`NetworkSettings`."""
+        # Here, because VoxelMorph takes seconds to import and a segmentation does without.
+        from monai_hyperscale.registration.network import RegistrationNetwork
+
+        return RegistrationNetwork(
+            self.phi_network(self.head_features, weights),
+            self.spatial_dims,
+            integration_steps=self.integration_steps,
+            field_scale=self.field_scale,
+            passes=self.passes,
+            regularization_context=self.regularization is not None,
+        )
+
+    def contexts(self, primary: Any) -> int:
+        """Return how many numbers the generator sees: φ, one or one per level, and λ where it has a range."""
+        return primary.levels if self.per_level else 1 + (self.regularization is not None)
+
+    def context(self, phi: Phi, regularization: Optional[float] = None) -> Phi:
+        """Return φ as the network takes it: with λ after it where the network was trained for a range of λ.
+
+        Args:
+            phi: the rescaling factor, one or one per level.
+            regularization: λ; ``None`` for the middle of its range.
+
+        Raises:
+            ConfigError: if λ is given to a network that knows of φ alone.
+            PhiError: if φ or λ is not in [0, 1].
+        """
+        if self.regularization is None:
+            if regularization is not None:
+                raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
+            return phi
+        middle = sum(self.regularization) / 2
+        return (*as_factors(phi), check_factor(middle if regularization is None else regularization))
+
+    def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""
+        content = super().metadata(content)
+        data_format = content["network_data_format"]
+        both = [f"{image} {name}" for image in ("moving", "fixed") for name in self.channels]
+        data_format["inputs"]["image"]["channel_def"] = {str(index): name for index, name in enumerate(both)}
+        axes = {str(axis): f"displacement along array axis {axis}, voxels" for axis in range(self.spatial_dims)}
+        data_format["outputs"]["pred"]["channel_def"] = axes
+        measured = {
+            name.removeprefix("validation_"): value
+            for name, value in self.provenance.items()
+            if name.startswith("validation_")
+        }
+        return {**content, "eval_metrics": measured}
+
+    @classmethod
+    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the content of ``model.json`` means, see :class:`NetworkSettings`."""
+        values = super().values(content)
+        values["labels"] = {int(value): str(name) for value, name in values.get("labels", {}).items()}
+        values["sizes"] = None if values.get("sizes") is None else tuple(values["sizes"])
+        if values.get("regularization") is not None:
+            low, high = values["regularization"] = numbers(values["regularization"])
+            if not 0 <= low <= high <= 1:
+                raise ValueError(f"regularization must be [least, greatest] in [0, 1], got {[low, high]}")
+        return values

@@ -1,0 +1,100 @@
+"""What an iteration of a registration's training does beyond MONAI's own: pairs in, one λ, both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Optional, Union
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import PrepareBatch
+
+from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.registration.network import both_directions
+from monai_hyperscale.training.priors import PhiPrior
+
+__all__ = ["PairInferer", "PreparePair", "RegularizationWeight", "field_and_target"]
+
+
+class PreparePair(PrepareBatch):
+    """Make what MONAI's engines expect of a batch of pairs: the network's input, and what the loss compares.
+
+    Example:
+        >>> batch = {"moving": torch.rand(2, 1, 9, 7), "fixed": torch.rand(2, 1, 9, 7), "name": ["a to b", "b to a"]}
+        >>> images, target = PreparePair()(batch)
+        >>> images.shape, sorted(target)
+        (torch.Size([2, 2, 9, 7]), ['fixed', 'moving'])
+    """
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: Optional[Union[str, torch.device]] = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return images (B, 2C, *sizes), the moving one's channels first, and the batch's tensors by name.
+
+        Args:
+            batchdata: ``moving`` and ``fixed``, (B, C, *sizes), and what else a :class:`PairDataset` holds.
+            device: where to.
+            non_blocking: as for ``torch.Tensor.to``.
+            kwargs: further arguments of ``torch.Tensor.to``.
+        """
+        target = {
+            name: value.to(device=device, non_blocking=non_blocking, **kwargs)
+            for name, value in batchdata.items()
+            if isinstance(value, torch.Tensor)
+        }
+        return torch.cat([target["moving"], target["fixed"]], dim=1), target
+
+
+class PairInferer(PhiInferer):
+    """Predict the fields of a batch of pairs at the factor :attr:`phi`; on request those of the swapped pairs too.
+
+    Args:
+        phi: see :class:`PhiInferer`; with λ after it for networks that know λ.
+        precision: see :class:`PhiInferer`.
+        both: whether to return two fields, as inverse consistency needs; see :func:`both_directions`.
+
+    Example:
+        >>> fields = PairInferer(both=True)(torch.rand(1, 2, 9, 7), lambda x, phi: x - 0.5)
+        >>> bool((fields[0] == fields[1].flip(1)).all())
+        True
+    """
+
+    def __init__(self, phi: Any = 0.5, precision: str = "fp32", both: bool = False) -> None:
+        super().__init__(phi, precision)
+        self.both = both
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Return the field (B, D, *sizes) in float32, or two of them, for images (B, 2C, *sizes)."""
+        return super().__call__(inputs, partial(both_directions, network) if self.both else network, *args, **kwargs)
+
+
+class RegularizationWeight:
+    """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees after φ (HyperMorph).
+
+    Args:
+        loss: with a ``weight``, such as :class:`RegistrationLoss`.
+        prior: of the training; nothing is done if it draws no λ.
+    """
+
+    def __init__(self, loss: Any, prior: PhiPrior) -> None:
+        self.loss = loss
+        self.prior = prior
+
+    def attach(self, engine: Engine) -> None:
+        """Act at the start of every iteration of ``engine``; attach after :class:`PhiSampler`."""
+        if self.prior.regularization is not None:
+            engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Set the weight of this iteration."""
+        self.loss.weight = engine.state.phi[-1]  # type: ignore[attr-defined]
+
+
+def field_and_target(output: Mapping[str, Any]) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+    """Return what :class:`PairMeasures` takes of an engine's output."""
+    return output["pred"], output["label"]
