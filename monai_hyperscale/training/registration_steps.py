@@ -70,7 +70,8 @@ class PairInferer(PhiInferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
         """Return the field (B, D, *sizes) in float32, or two of them, for images (B, 2C, *sizes)."""
-        return super().__call__(inputs, partial(both_directions, network) if self.both else network, *args, **kwargs)
+        run: Any = partial(both_directions, network) if self.both else network
+        return super().__call__(inputs, run, *args, **kwargs)
 
 
 class RegularizationWeight:
