@@ -32,6 +32,7 @@ from benchmarks.report import table, write_json
 from monai_hyperscale.bundle import RegistrationSettings, build_network, read_settings
 from monai_hyperscale.data import PairDataset, PairList, read_pairs, registration_preprocessing
 from monai_hyperscale.io import load_weights
+from monai_hyperscale.networks.layers import CPUConvolutions
 from monai_hyperscale.registration import folded_share, warp
 
 __all__ = ["main", "overlap", "unseen_pairs"]
@@ -110,7 +111,8 @@ def network_method(network: torch.nn.Module, device: torch.device) -> Method:
         with torch.inference_mode():
             started = time.perf_counter()
             images = torch.cat([pair["moving"], pair["fixed"]], dim=1).to(device)
-            field = network(images.contiguous(memory_format=torch.channels_last_3d)).cpu()
+            with CPUConvolutions():
+                field = network(images.contiguous(memory_format=torch.channels_last_3d)).cpu()
             return field, time.perf_counter() - started
 
     return run

@@ -9,6 +9,7 @@ from typing import Any, Optional
 import torch
 from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
 
+from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 
 __all__ = ["PRECISIONS", "PhiInferer", "PhiWholeImageInferer", "channels_last"]
@@ -53,7 +54,7 @@ class PhiInferer(SimpleInferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
         """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
-        with self._autocast(inputs):
+        with self._autocast(inputs), CPUConvolutions():
             logits = super().__call__(channels_last(inputs), network, *args, **{"phi": self.phi, **kwargs})
         if isinstance(logits, (list, tuple)):
             return [output.float() for output in logits]
@@ -110,7 +111,7 @@ class PhiWholeImageInferer(PhiInferer):
         def run(window: torch.Tensor) -> torch.Tensor:
             return network(channels_last(window), *args, **kwargs).float()
 
-        with self._autocast(inputs):
+        with self._autocast(inputs), CPUConvolutions():
             return inferer(inputs, run)
 
     def _windows(self, inputs: torch.Tensor) -> Optional[Inferer]:

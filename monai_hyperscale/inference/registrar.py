@@ -27,6 +27,7 @@ from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, ou
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
 from monai_hyperscale.io.grids import Grid, grid_of, overlap
 from monai_hyperscale.losses import RegistrationLoss
+from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
@@ -309,7 +310,8 @@ class Registrar:
             try:
                 with _timed(seconds, "network"), torch.inference_mode():
                     x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
-                    raw = network.velocity(x) if settings.velocity_steps else network(x)
+                    with CPUConvolutions():
+                        raw = network.velocity(x) if settings.velocity_steps else network(x)
                 # A copy that autograd takes, for the optimisation.
                 return grid, seen, raw.float().contiguous().clone()
             except RuntimeError as error:

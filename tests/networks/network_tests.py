@@ -19,6 +19,7 @@ import torch.nn as nn
 
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+from monai_hyperscale.networks.layers import CPUConvolutions
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 PHIS = (0.0, 0.1, 0.37, 0.5, 1.0)
@@ -239,7 +240,7 @@ class PhiNetworkTests:
         net = self.hypernetwork(spatial_dims)
         x = self.images(ODD[spatial_dims])
         exact = joined(net(x, phi=0.3))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16), CPUConvolutions():
             y = joined(net(x, phi=0.3))
             folded = joined(net.fold(0.3)(x))
         assert y.dtype == torch.bfloat16

@@ -9,6 +9,7 @@ import torch
 import torch.nn as nn
 from monai.networks.layers.factories import Conv
 
+from monai_hyperscale.networks.layers.patches import InPatches
 from monai_hyperscale.networks.layers.resize import VariableResize, interpolation_mode, resize_like
 from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
 
@@ -129,11 +130,12 @@ class EncoderDecoder(ScaleSpaceNetwork):
         mode: ``linear`` or ``nearest`` resizing.
         rounding: rounding of ``φ·n``.
         rescale_input: see :class:`ScaleSpaceNetwork`.
+        patch_size: of the patches that the first stage sees as voxels, see :class:`InPatches`; 1 for the image itself.
         encoder_stage: makes a stage of the encoder.
         decoder_stage: makes a stage of the decoder, from the channels of the stage below and of the skip connection.
 
     Raises:
-        ValueError: if ``decoder_features`` does not fit ``features``.
+        ValueError: if ``decoder_features`` does not fit ``features``, or ``patch_size`` is below 1.
 
     Example:
         >>> net = EncoderDecoder(2, 1, 3, (4, 4), encoder_stage=lambda channels, width: nn.Conv2d(channels, width, 1))
@@ -151,6 +153,7 @@ class EncoderDecoder(ScaleSpaceNetwork):
         mode: str = "linear",
         rounding: str = "nearest",
         rescale_input: bool = False,
+        patch_size: int = 1,
         *,
         encoder_stage: Stage,
         decoder_stage: Optional[Stage] = None,
@@ -162,10 +165,13 @@ class EncoderDecoder(ScaleSpaceNetwork):
                 f"decoder_features must name {len(features) - 1} stages of at least one channel, one stage fewer than "
                 f"features, got {tuple(decoder_features)}."
             )
-        body = _UNetBody(
+        if isinstance(patch_size, bool) or not isinstance(patch_size, int) or patch_size < 1:
+            raise ValueError(f"patch_size must be a whole number of voxels, at least 1, got {patch_size!r}.")
+        voxels = patch_size**spatial_dims
+        body: nn.Module = _UNetBody(
             spatial_dims,
-            in_channels,
-            out_channels,
+            in_channels * voxels,
+            out_channels * voxels,
             features,
             decoder_features,
             mode,
@@ -173,6 +179,8 @@ class EncoderDecoder(ScaleSpaceNetwork):
             encoder_stage,
             decoder_stage or encoder_stage,
         )
+        if patch_size > 1:
+            body = InPatches(body, patch_size)
         super().__init__(body, rescale_input)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels

@@ -31,6 +31,8 @@ class ScaleSpaceResidualUNet(EncoderDecoder):
         rounding: rounding of ``φ·n``: ``nearest``, ``ceil`` or ``floor``.
         rescale_input: whether the image itself is rescaled first, by a factor of its own: see
             :class:`ScaleSpaceNetwork`.
+        patch_size: edge of the patches of voxels that the first stage sees as one voxel of more channels, see
+            :class:`InPatches`. 2 leaves it an eighth of a volume's voxels: the cost of a network then goes by φ.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -58,6 +60,7 @@ class ScaleSpaceResidualUNet(EncoderDecoder):
         mode: str = "linear",
         rounding: str = "nearest",
         rescale_input: bool = False,
+        patch_size: int = 1,
     ) -> None:
         check_stages(spatial_dims, features, convolutions, kernel_size)
         stage = partial(
@@ -78,5 +81,6 @@ class ScaleSpaceResidualUNet(EncoderDecoder):
             mode,
             rounding,
             rescale_input,
+            patch_size,
             encoder_stage=stage,
         )

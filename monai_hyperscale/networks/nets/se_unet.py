@@ -34,6 +34,8 @@ class ScaleSpaceSEUNet(EncoderDecoder):
         rounding: rounding of ``φ·n``: ``nearest``, ``ceil`` or ``floor``.
         rescale_input: whether the image itself is rescaled first, by a factor of its own: see
             :class:`ScaleSpaceNetwork`.
+        patch_size: edge of the patches of voxels that the first stage sees as one voxel of more channels, see
+            :class:`InPatches`. 2 leaves it an eighth of a volume's voxels: the cost of a network then goes by φ.
         reduction: how many times fewer channels the squeezed layer has; at most the channels of the narrowest stage.
 
     Raises:
@@ -62,6 +64,7 @@ class ScaleSpaceSEUNet(EncoderDecoder):
         mode: str = "linear",
         rounding: str = "nearest",
         rescale_input: bool = False,
+        patch_size: int = 1,
         reduction: int = 2,
     ) -> None:
         check_stages(spatial_dims, features, convolutions, kernel_size)
@@ -84,5 +87,6 @@ class ScaleSpaceSEUNet(EncoderDecoder):
             mode,
             rounding,
             rescale_input,
+            patch_size,
             encoder_stage=stage,
         )

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from monai.networks.utils import pixelshuffle, pixelunshuffle
 
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
 from monai_hyperscale.networks import (
@@ -35,6 +36,11 @@ class TestSEUNet(PhiNetworkTests):
 
     def network(self, spatial_dims: int) -> nn.Module:
         return ScaleSpaceSEUNet(spatial_dims, self.in_channels, 3, features=(4, 6, 8))
+
+
+class TestUNetOfPatches(PhiNetworkTests):
+    def network(self, spatial_dims: int) -> nn.Module:
+        return ScaleSpaceUNet(spatial_dims, self.in_channels, 3, features=(8, 8, 8), patch_size=2)
 
 
 class TestPSPNet(PhiNetworkTests):
@@ -154,3 +160,20 @@ def test_squeeze_and_excitation_is_generated_on_request() -> None:
     x = torch.randn(2, 1, 9, 7)
     with torch.no_grad():
         torch.testing.assert_close(net.fold(0.3)(x), net(x, phi=0.3), atol=1e-5, rtol=0)
+
+
+@both_dimensions
+def test_patches_are_what_a_network_of_more_channels_sees(spatial_dims: int) -> None:
+    voxels = 2**spatial_dims
+    network: Any = ScaleSpaceUNet(spatial_dims, 1, 3, features=(4, 6), patch_size=2).eval()
+    inner: Any = ScaleSpaceUNet(spatial_dims, voxels, 3 * voxels, features=(4, 6)).eval()
+    inner.body.load_state_dict(network.body.body.state_dict())
+    image = torch.rand(2, 1, *(8, 10, 12)[:spatial_dims])
+    maps = inner(pixelunshuffle(image, spatial_dims, 2), phi=0.4)
+    torch.testing.assert_close(network(image, phi=0.4), pixelshuffle(maps, spatial_dims, 2))
+
+
+@pytest.mark.parametrize("patch_size", [0, -1, 1.5, True, "2"])
+def test_patch_size_must_be_a_whole_number(patch_size: Any) -> None:
+    with pytest.raises(ValueError, match="patch_size must be a whole number of voxels"):
+        ScaleSpaceUNet(2, 1, 3, features=(4, 4), patch_size=patch_size)
