@@ -75,8 +75,13 @@ def overlap(moved: torch.Tensor, fixed: torch.Tensor) -> float:
     return statistics.fmean(scores)
 
 
-def ants_method(transform: str) -> Optional[Method]:
-    """Return ANTs' registration by cross-correlation in windows of 5³, or ``None`` where antspyx is not installed."""
+def ants_method(transform: str, metric: str) -> Optional[Method]:
+    """Return ANTs' registration, or ``None`` where antspyx is not installed.
+
+    Args:
+        transform: ``type_of_transform`` of antspyx.
+        metric: ``mattes`` with what antspyx does by itself, or ``CC`` in windows of 5³ voxels.
+    """
     try:
         import ants
     except ImportError:
@@ -91,8 +96,8 @@ def ants_method(transform: str) -> Optional[Method]:
                 image["fixed"],
                 image["moving"],
                 type_of_transform=transform,
-                syn_metric="CC",
-                syn_sampling=2,  # the radius of its windows
+                syn_metric=metric,
+                syn_sampling=2 if metric == "CC" else 32,  # the radius of its windows; bins of the histogram
                 outprefix=os.path.join(folder, "pair"),
             )
             seconds = time.perf_counter() - started
@@ -124,9 +129,10 @@ def contest(options: argparse.Namespace, device: torch.device) -> list[dict[str,
     network = build_network(settings)
     network.load_state_dict(load_weights(options.bundle / "models" / "model.pt"))
     methods: dict[str, Method] = {}
-    classical = ants_method(options.transform)
-    if classical is not None:
-        methods[f"ANTs {options.transform}"] = classical
+    for metric in options.metrics:
+        classical = ants_method(options.transform, metric)
+        if classical is not None:
+            methods[f"ANTs {metric}"] = classical
     for phi in options.phi:
         methods[f"{phi:g}"] = network_method(network.fold(phi).to(device), device)
     pairs = unseen_pairs(options.dataset_dir, settings, options.pairs, options.seed)
@@ -142,7 +148,7 @@ def contest(options: argparse.Namespace, device: torch.device) -> list[dict[str,
             folded = folded_share(result).item() if is_field else float("nan")
             dice = overlap(moved, pair["fixed_label"])
             found[name].append({"before": before, "dice": dice, "folded": folded, "seconds": seconds})
-    theirs = found.get(f"ANTs {options.transform}")
+    theirs = [results for name, results in found.items() if name.startswith("ANTs")]
     rows = []
     for name, results in found.items():
         scores = [result["dice"] for result in results]
@@ -153,10 +159,10 @@ def contest(options: argparse.Namespace, device: torch.device) -> list[dict[str,
         row["sem"] = statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0
         row["folded"] = statistics.fmean(result["folded"] for result in results)
         row["seconds"] = statistics.median(result["seconds"] for result in results)
-        row["times_faster"] = None
-        if theirs is not None and row["phi"] is not None:
-            paired = zip(theirs, results, strict=True)
-            row["times_faster"] = statistics.median(a["seconds"] / b["seconds"] for a, b in paired)
+        row["times_faster"] = []
+        for other in theirs if row["phi"] is not None else ():
+            paired = zip(other, results, strict=True)
+            row["times_faster"].append(statistics.median(a["seconds"] / b["seconds"] for a, b in paired))
         row["dice_per_pair"] = [round(score, 5) for score in scores]
         rows.append(row)
     return rows
@@ -171,7 +177,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['sem']:.4f}",
         "" if row["phi"] is None else f"{100 * row['folded']:.4f}",
         f"{1e3 * row['seconds']:.0f}",
-        "" if row["times_faster"] is None else f"{row['times_faster']:.1f}",
+        ", ".join(f"{times:.1f}" for times in row["times_faster"]),
     ]
 
 
@@ -186,6 +192,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         "--transform",
         default="SyNOnly",
         help="type_of_transform of antspyx: SyNOnly, or SyN with an affine part before it",
+    )
+    parser.add_argument(
+        "--metrics", nargs="+", choices=("mattes", "CC"), default=("mattes", "CC"), help="of ANTs (default: both)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the draw of pairs (default: %(default)s)")
     parser.add_argument("--device", help="of the network: cpu or cuda (default: cuda where there is one)")
