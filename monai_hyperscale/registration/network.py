@@ -69,15 +69,28 @@ class FieldHead(nn.Module):
             return flow.float()
         return flow
 
-    def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        """Map features (B, C, *sizes) to the displacement field (B, D, *sizes of the image), in its voxels."""
+    @torch.jit.export
+    def displacement(self, features: torch.Tensor) -> torch.Tensor:
+        """Map features (B, C, *sizes) to the displacement (B, D, *field sizes), in voxels of that grid."""
         field = self.velocity(features)
         if self.integration_steps > 0:
             field = integrate(field, self.integration_steps)
-        sizes = list(image.shape[2:])
-        if list(field.shape[2:]) == sizes:
-            return field
-        return resize_field(field, sizes)
+        return field
+
+    def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Map features (B, C, *sizes) to the displacement field (B, D, *sizes of the image), in its voxels."""
+        return at_size(self.displacement(features), image)
+
+
+def at_size(field: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Return a field (B, D, *field sizes) on the grid of an image (B, C, *sizes), in its voxels.
+
+    Example:
+        >>> at_size(torch.ones(1, 2, 4, 4), torch.rand(1, 1, 8, 8)).unique()
+        tensor([2.])
+    """
+    sizes = list(image.shape[2:])
+    return field if list(field.shape[2:]) == sizes else resize_field(field, sizes)
 
 
 def warp_moving(x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
@@ -114,11 +127,11 @@ class PlainRegistration(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images (B, 2C, *sizes), moving channels first, to the displacement field (B, D, *sizes)."""
-        field = self.head(self.backbone(x), x)
+        field = self.head.displacement(self.backbone(x))
         for _ in range(self.passes - 1):
-            nearer = warp_moving(x, field)
-            field = compose(field, self.head(self.backbone(nearer), x))
-        return field
+            nearer = warp_moving(x, at_size(field, x))
+            field = compose(field, self.head.displacement(self.backbone(nearer)))
+        return at_size(field, x)
 
 
 class RegistrationNetwork(nn.Module):
@@ -139,7 +152,7 @@ class RegistrationNetwork(nn.Module):
         regularization_context: whether φ has one number more, the weight λ in [0, 1] of the smoothness in training
             (HyperMorph): (φ, λ), or a factor per level and λ. The generator sees it, resizing does not.
         passes: how often the network runs. From the second time on, the moving image is warped by what was found so
-            far, and what is found then is composed with it (Zhao et al., Recursive Cascaded Networks, 2019; shared
+            far, and what is found then is composed with it, on the field's own grid (Zhao et al., Recursive Cascaded Networks, 2019; shared
             weights). Each pass costs as much as the first.
         features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
 
@@ -247,10 +260,11 @@ class RegistrationNetwork(nn.Module):
         Raises:
             PhiError: if ``phi`` is missing or not valid.
         """
-        field = self.head(self._features(x, phi), x)
+        field = self.head.displacement(self._features(x, phi))
         for _ in range(self.passes - 1):
-            field = compose(field, self.head(self._features(warp_moving(x, field), phi), x))
-        return field
+            nearer = warp_moving(x, at_size(field, x))
+            field = compose(field, self.head.displacement(self._features(nearer, phi)))
+        return at_size(field, x)
 
     def velocity(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
         """Return the field before integration, (B, D, *field sizes) in voxels of its own grid; see :meth:`forward`.
