@@ -1,0 +1,58 @@
+"""The examples of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Optional
+from xml.etree import ElementTree
+
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.report.examples import Example
+from monai_hyperscale.report.markup import element
+from monai_hyperscale.report.registration_pictures import registration_cards, registration_key
+from monai_hyperscale.report.segmentation_pictures import segmentation_cards, segmentation_key
+from monai_hyperscale.report.view import View
+
+__all__ = ["check_examples", "gallery"]
+
+
+def check_examples(view: View, examples: Sequence[Example]) -> None:
+    """Check that examples are of the frontier's task.
+
+    Raises:
+        ImageError: if one is not.
+    """
+    for example in examples:
+        if example.kind != view.frontier.task:
+            raise ImageError(
+                f"example {example.name} is of {example.kind}, but the frontier is of {view.frontier.task}; "
+                "give images and predictions of that task."
+            )
+
+
+def gallery(view: View, examples: Sequence[Example]) -> list[ElementTree.Element]:
+    """Return the pictures of every example, the φ side by side."""
+    parts = []
+    for number, example in enumerate(examples):
+        note, labels = _note(view, example.name), {int(value): name for value, name in view.labels.items()}
+        if example.kind == "segmentation":
+            cards = segmentation_cards(example, number, labels, view.phi_name, note)
+            key = segmentation_key(example, labels)
+        else:
+            cards, key = registration_cards(example, view.phi_name, note), registration_key()
+        place = "" if len(example.sizes) == 2 else f", axial slice {example.slice_index()} of {example.sizes[2]}"
+        title = element("h3", example.name, element("span", place, class_="quiet"))
+        parts.append(element("div", title, element("div", cards, class_="cards"), key))
+    return parts
+
+
+def _note(view: View, name: str) -> Callable[[tuple[float, ...]], Optional[str]]:
+    """Return the function from φ to the score of this case."""
+
+    def note(phi: tuple[float, ...]) -> Optional[str]:
+        row = view.frontier.row(phi)
+        scores = row.cases.get(name) if row is not None else None
+        known = [score for score in (scores or {}).values() if score is not None]
+        return f"{view.metric} {view.score_text(sum(known) / len(known))}" if known else None
+
+    return note

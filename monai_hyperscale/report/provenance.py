@@ -1,0 +1,73 @@
+"""Where the numbers of a report come from: bundle, weights, data, machine and how it was measured."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, Optional
+from xml.etree import ElementTree
+
+from monai_hyperscale.report.markup import Child, element
+from monai_hyperscale.report.view import View, significant
+
+__all__ = ["provenance"]
+
+
+def provenance(view: View) -> ElementTree.Element:
+    """Return all that the file says of its origin."""
+    frontier = view.frontier
+    bundle, data, options = dict(frontier.bundle), dict(frontier.data), dict(frontier.options)
+    settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
+    data["pairs" if view.registration else "cases"] = len(cases)
+    found = {
+        cost.title.lower(): significant(volume)
+        for cost in view.costs
+        if (volume := frontier.hypervolume.get(cost.key)) is not None
+    }
+    parameters = {row.parameters for row in view.rows} - {None}
+    if len(parameters) == 1:
+        bundle["parameters"] = f"{parameters.pop():,} at every φ"
+    groups = [
+        _group("Network", {**bundle, "task": frontier.task}),
+        _group("Data", data),
+        _group("Machine", frontier.machine),
+        _group("Measurement", options),
+        _group("Hypervolume, of 1", found) if found else None,
+    ]
+    return element(
+        "div",
+        element("div", groups, class_="facts"),
+        _command(command),
+        _folded(f"The {len(cases)} {'pairs' if view.registration else 'cases'}", ", ".join(map(str, cases))),
+        _folded("Settings of the network", json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""),
+    )
+
+
+def _group(title: str, facts: Mapping[str, Any]) -> ElementTree.Element:
+    entries = [
+        (element("dt", str(key).replace("_", " ")), element("dd", _value(value))) for key, value in facts.items()
+    ]
+    return element("div", element("h3", title), element("dl", entries))
+
+
+def _value(value: Any) -> Child:
+    if isinstance(value, Mapping):
+        entries = [
+            (element("dt", str(key).replace("_", " ")), element("dd", _value(one))) for key, one in value.items()
+        ]
+        return element("dl", entries)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(part if isinstance(part, str) else json.dumps(part) for part in value)
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+
+
+def _command(command: Any) -> Optional[ElementTree.Element]:
+    if not command:
+        return None
+    text = shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)
+    return element("div", element("h3", "Command"), element("pre", text, tabindex=0))
+
+
+def _folded(title: str, text: str) -> Optional[ElementTree.Element]:
+    return element("details", element("summary", title), element("pre", text, tabindex=0)) if text else None

@@ -1,0 +1,239 @@
+"""What a report shows of a frontier: the order of its rows, units, and every number as the one text for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple, Optional
+
+from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
+
+__all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
+
+# Key in the file, what it is, what less of it is called, and units with the size from which each is used.
+_COSTS = (
+    ("flops", "Compute", "compute", (("GFLOPs", 1e9), ("TFLOPs", 1e12)), ("MFLOPs", 1e6)),
+    ("latency", "Time", "time", (("ms", 1e-3), ("s", 1.0)), ("µs", 1e-6)),
+    ("memory", "Memory", "memory", (("MB", 1e6), ("GB", 1e9)), ("kB", 1e3)),
+)
+#: Loss of score that still counts as none to speak of, where the score is a share: one point of Dice.
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost that was measured.
+
+    Attributes:
+        key: ``flops``, ``latency`` or ``memory``, as in the file.
+        title: what it is.
+        word: what one has less of.
+        unit: in which it is shown.
+        scale: what is in the file, per unit.
+    """
+
+    key: str
+    title: str
+    word: str
+    unit: str
+    scale: float
+
+    def of(self, row: FrontierRow) -> Optional[float]:
+        """Return the cost of a row in :attr:`unit`, ``None`` where it was not measured."""
+        value = row.cost(self.key)
+        return None if value is None else value / self.scale
+
+    def text(self, row: FrontierRow) -> str:
+        """Return the cost of a row without its unit."""
+        value = self.of(row)
+        return "–" if value is None else significant(value)
+
+
+class Point(NamedTuple):
+    """A row on a curve: its position, its cost, and its score with the interval, which is empty where unknown."""
+
+    position: int
+    cost: float
+    mean: float
+    low: float
+    high: float
+
+
+def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
+    """Return the band of the intervals as quadrilaterals of (cost, score), one between each two neighbours.
+
+    Each goes the same way round, so that where measured costs go to and fro they add up rather than cancel out.
+
+    Example:
+        >>> band([Point(0, 2.0, 0.5, 0.4, 0.6), Point(1, 1.0, 0.7, 0.6, 0.8)])
+        [[(1.0, 0.8), (2.0, 0.6), (2.0, 0.4), (1.0, 0.6)]]
+    """
+    pieces = []
+    for pair in pairwise(points):
+        a, b = sorted(pair, key=lambda point: point.cost)
+        pieces.append([(a.cost, a.high), (b.cost, b.high), (b.cost, b.low), (a.cost, a.low)])
+    return pieces
+
+
+class View:
+    """A frontier as a report shows it.
+
+    Rows of one φ go from the smallest to the largest; those of several factors stay as they are. All positions are
+    positions in this order.
+
+    Args:
+        frontier: as it was read.
+    """
+
+    def __init__(self, frontier: Frontier) -> None:
+        self.frontier = frontier
+        self.single = all(len(row.phi) == 1 for row in frontier.rows)
+        order = range(len(frontier.rows))
+        self._order = sorted(order, key=lambda n: frontier.rows[n].phi) if self.single else list(order)
+        self.rows = [frontier.rows[n] for n in self._order]
+        self._position = {original: position for position, original in enumerate(self._order)}
+        self.costs = [cost for entry in _COSTS if (cost := _measured(self.rows, *entry))]
+        self.labels = dict(sorted(frontier.labels.items(), key=lambda entry: int(entry[0])))
+        self.registration = frontier.task == "registration"
+
+        self.metric = str(frontier.metric["name"])
+        self.higher_is_better = frontier.higher_is_better
+
+    @cached_property
+    def is_share(self) -> bool:
+        """Whether the score goes from 0 to 1, as Dice does, so that differences are told in points of a hundred."""
+        ends = [end for row in self.rows for end in (row.score.mean, row.score.low, row.score.high) if end is not None]
+        return self.higher_is_better and all(0 <= end <= 1 for end in ends)
+
+    def score_text(self, value: Optional[float]) -> str:
+        """Return a score in figures; the same number of them for all where it is a share."""
+        if value is None:
+            return "–"
+        return f"{value:.4f}" if self.is_share else significant(value, 4)
+
+    def score_change(self, score: Optional[float], other: Optional[float]) -> str:
+        """Return what a score is more than another, with its sign; nothing where one is missing."""
+        if score is None or other is None:
+            return ""
+        value = score - other
+        size = f"{100 * abs(value):.1f}" if self.is_share else significant(abs(value))
+        sign = "±" if float(size) == 0 else "+" if value > 0 else "−"
+        return f"{sign}{size}" + " points" * self.is_share
+
+    def phi_text(self, phi: Sequence[float]) -> str:
+        """Return φ in figures: ``0.3``, or ``0.5, 0.3`` for one per level."""
+        return phi_name(phi).replace(",", ", ")
+
+    def phi_name(self, phi: Sequence[float]) -> str:
+        """Return φ with its name: ``φ = 0.3``, or ``φ = (0.5, 0.3)``."""
+        text = self.phi_text(phi)
+        return f"φ = {text}" if len(phi) == 1 else f"φ = ({text})"
+
+    def pareto(self, key: str) -> list[int]:
+        """Return the positions of the Pareto points for a cost, the cheapest first."""
+        return [self._position[n] for n in self.frontier.pareto.get(key) or ()]
+
+    def knee(self, key: str) -> Optional[int]:
+        """Return the position of the knee for a cost."""
+        found = self.frontier.knee.get(key)
+        return None if found is None else self._position[found]
+
+    def points(self, cost: Optional[Cost]) -> list[Point]:
+        """Return the points of the curve for a cost, or for φ itself; without rows that have no cost or no score."""
+        found = []
+        for position, row in enumerate(self.rows):
+            at = row.phi[0] if cost is None else cost.of(row)
+            mean, low, high = row.score.mean, row.score.low, row.score.high
+            if at is not None and mean is not None:
+                found.append(Point(position, at, mean, mean if low is None else low, mean if high is None else high))
+        return found
+
+    @cached_property
+    def near_best(self) -> frozenset[int]:
+        """Positions of the rows not much worse than the best: by at most two half-widths of its interval."""
+        known = [n for n, row in enumerate(self.rows) if row.score.mean is not None]
+        sign = 1 if self.higher_is_better else -1
+        gains = {n: sign * float(self.rows[n].score.mean or 0.0) for n in known}
+        if not known:
+            return frozenset()
+        score = self.rows[max(known, key=gains.__getitem__)].score
+        end = score.low if self.higher_is_better else score.high
+        if end is None or score.mean is None:
+            return frozenset(known)
+        least = sign * (score.mean + 2 * (end - score.mean))
+        return frozenset(n for n in known if gains[n] >= least)
+
+    @cached_property
+    def reference(self) -> int:
+        """Position of the row that others are compared with: the largest φ, or of several factors the dearest."""
+        scored = [n for n, row in enumerate(self.rows) if row.score.mean is not None] or [len(self.rows) - 1]
+        if self.single or not self.costs:
+            return scored[-1]
+        return max(scored, key=lambda n: self.costs[0].of(self.rows[n]) or 0.0)
+
+    @cached_property
+    def main_cost(self) -> Optional[Cost]:
+        """The cost that sentences are about: time where it was measured, else compute, else memory."""
+        by_key = {cost.key: cost for cost in self.costs}
+        return next((by_key[key] for key in ("latency", "flops", "memory") if key in by_key), None)
+
+    @cached_property
+    def chosen(self) -> int:
+        """Position of the row that is shown first: the cheapest within one point of the reference, else the knee."""
+        cost, score = self.main_cost, self.rows[self.reference].score.mean
+        if cost is None or score is None:
+            return self.reference
+        if not self.is_share:
+            knee = self.knee(cost.key)
+            return self.reference if knee is None else knee
+        near = [
+            n
+            for n, row in enumerate(self.rows)
+            if row.score.mean is not None and row.score.mean >= score - TOLERANCE and cost.of(row) is not None
+        ]
+        return min(near, key=lambda n: cost.of(self.rows[n]) or 0.0, default=self.reference)
+
+
+def capital(name: str) -> str:
+    """Return a name with a capital letter in front, as it begins a line.
+
+    Example:
+        >>> capital("surface Dice"), capital("HD95")
+        ('Surface Dice', 'HD95')
+    """
+    return name[:1].upper() + name[1:]
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return a number in figures with so many significant digits, without an exponent.
+
+    Example:
+        >>> significant(8.2749), significant(1234.5), significant(0.04567), significant(0)
+        ('8.27', '1234', '0.0457', '0')
+    """
+    if value == 0:
+        return "0"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(0, min(12, decimals))}f}"
+
+
+def _measured(
+    rows: list[FrontierRow],
+    key: str,
+    title: str,
+    word: str,
+    units: tuple[tuple[str, float], ...],
+    small: tuple[str, float],
+) -> Optional[Cost]:
+    values = [value for row in rows if (value := row.cost(key)) is not None]
+    if not values:
+        return None
+    # One unit for all rows, the one in which the largest has no long string of digits.
+    unit, scale = small
+    for name, size in units:
+        if max(values) >= (size if size != units[0][1] else size / 10):
+            unit, scale = name, size
+    return Cost(key, title, word, unit, scale)

@@ -1,0 +1,372 @@
+"""The page in a real browser: dial, budget, table, and that it asks no network and fits narrow screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.report import Example, write_report
+from monai_hyperscale.search.budget import choose, default_objective, metric_key, read_limits
+from monai_hyperscale.search.results import Frontier
+from tests.report.conftest import Browser
+from tests.report.made_up import (
+    registration_results,
+    segmentation_results,
+    vector_results,
+    without_cost,
+    without_labels,
+)
+
+HOSTILE = (
+    "</script></style><img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>'\"&amp;"
+)
+
+
+def numbers(phi: float, pages: Frontier) -> dict[str, str]:
+    """Return what the page must show of a φ, in figures made here."""
+    row = next(row for row in pages.rows if row.phi == (phi,))
+    assert row.flops and row.latency and row.memory and row.score.mean
+    return {
+        "phi": f"φ = {phi:g}",
+        "score": f"{row.score.mean:.4f}",
+        "score-interval": f"{row.score.low:.4f} – {row.score.high:.4f}",
+        "flops": f"{row.flops / 1e9:.2f}",
+        "latency": f"{row.latency.median * 1e3:.1f}",
+        "memory": f"{row.memory / 1e6:.1f}" if row.memory < 1e8 else f"{row.memory / 1e6:.0f}",
+    }
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, Any]:
+    return segmentation_results()
+
+
+@pytest.fixture
+def frontier(results: dict[str, Any], as_frontier: Callable[[dict[str, Any]], Frontier]) -> Frontier:
+    return as_frontier(results)
+
+
+def example(name: str, registration: bool = False) -> Example:
+    rng = np.random.default_rng(0)
+    image = rng.random((30, 40, 10))
+    phis = [(phi,) for phi in (0.0, 0.1, 0.2, 0.3, 0.5)]
+    if registration:
+        return Example(
+            name,
+            {"moving": image, "fixed": image[::-1]},
+            {phi: rng.normal(0, 1, (3, *image.shape)) for phi in phis},
+        )
+    label = np.zeros(image.shape, int)
+    label[8:20, 10:30, 3:8] = 1
+    label[12:20, 10:20, 3:8] = 2
+    return Example(name, {"image": image, "label": label}, {phi: np.roll(label, 1, 0) for phi in phis})
+
+
+@pytest.fixture
+def page(frontier: Frontier, tmp_path: Path) -> Path:
+    write_report(frontier, tmp_path / "report.html", [example("hippocampus_017")])
+    return tmp_path / "report.html"
+
+
+def test_dial_shows_the_numbers_of_its_row(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    for phi in (0.0, 0.27, 0.5):
+        check_numbers(browser, frontier, phi)
+
+
+def check_numbers(browser: Browser, frontier: Frontier, phi: float) -> None:
+    browser.enter("#phi", [row.phi for row in frontier.rows].index((phi,)))
+    shown = browser.run(
+        "return Object.fromEntries([...document.querySelectorAll('[data-field]')]"
+        ".map((field) => [field.dataset.field, field.innerText]))"
+    )
+    assert shown | numbers(phi, frontier) == shown
+    assert browser.find("#phi").get_attribute("aria-valuetext") == f"φ = {phi:g}"
+    line = browser.find("tbody tr[aria-current]")
+    assert line.find_element("css selector", "th").text == f"{phi:g}"
+    row = next(row for row in frontier.rows if row.phi == (phi,))
+    for value, score in row.labels.items():
+        number = list(frontier.labels).index(value)
+        assert browser.text(f"[data-label='{number}'] .value") == f"{score.mean:.4f}"
+        width = browser.find(f"[data-label='{number}'] .bar").get_attribute("width")
+        assert float(width) == pytest.approx(100 * score.mean, abs=1e-3)
+
+
+def test_dial_moves_the_marker_along_all_curves(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    for cost in ("flops", "latency", "memory"):
+        chart = f"#charts-all svg[data-cost='{cost}']"
+        low, high, start, end = map(float, browser.find(chart).get_attribute("data-x").split())
+        for row in (3, 44):
+            browser.enter("#phi", row)
+            value = frontier.rows[row].cost(cost)
+            place = start + (end - start) * (value - low) / (high - low)
+            assert float(browser.find(f"{chart} .cursor circle").get_attribute("cx")) == pytest.approx(place, abs=0.06)
+
+
+def test_keyboard_and_charts_move_the_dial(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    before = int(browser.find("#phi").get_attribute("value"))
+    browser.find("#phi").send_keys("\ue014")  # arrow right
+    assert int(browser.find("#phi").get_attribute("value")) == before + 1
+    assert browser.text("[data-field='phi']") == f"φ = {(before + 1) / 100:g}"
+    browser.run(
+        """const point = document.querySelector('#charts-all svg[data-cost=memory] [data-row="7"]');
+        const box = point.getBoundingClientRect();
+        const at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, bubbles: true};
+        point.dispatchEvent(new PointerEvent('pointerdown', at))"""
+    )
+    assert browser.text("[data-field='phi']") == "φ = 0.07"
+    nearest = [card.get_attribute("data-phi") for card in browser.all(".card.near")]
+    assert nearest == ["0.1"]
+
+
+def test_budget_is_answered_as_one_types(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    rows = frontier.rows
+    browser.find("#budget").send_keys("latency <= 40ms, dice >= 0.88")
+    met = [row for row in rows if row.latency.median <= 0.040 and row.score.mean >= 0.88]
+    cheapest = min(met, key=lambda row: row.latency.median)
+    assert len(met) > 1
+    assert browser.text("#answer b") == f"φ = {cheapest.phi[0]:g}"
+    answer = browser.text("#answer")
+    shown = numbers(cheapest.phi[0], frontier)
+    for part in (shown["score"], f"{shown['flops']} GFLOPs", f"{shown['latency']} ms", f"of the {len(met)} that keep"):
+        assert part in answer
+    assert browser.text("[data-field='phi']") == f"φ = {cheapest.phi[0]:g}"
+    assert browser.find("#answer").get_attribute("data-state") == "met"
+    assert len(browser.all("#charts-all .limit")) == 4  # the score in each chart, the time in one
+
+    browser.enter("#budget", "memory<=100MB")
+    best = max((row for row in rows if row.memory <= 1e8), key=lambda row: row.score.mean)
+    assert browser.text("#answer b") == f"φ = {best.phi[0]:g}"
+
+
+def test_budget_that_nothing_meets(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    browser.enter("#budget", "latency<=26ms, dice>=0.95")
+
+    def miss(row: Any) -> float:
+        return max(0, row.latency.median / 0.026 - 1) + max(0, 1 - row.score.mean / 0.95)
+
+    nearest = min(frontier.rows, key=miss)
+    assert browser.text("#answer b") == f"No φ keeps to this; the nearest is φ = {nearest.phi[0]:g}"
+    assert f"its dice is {nearest.score.mean:.4f}, not at least 0.95" in browser.text("#answer")
+    assert browser.find("#answer").get_attribute("data-state") == "unmet"
+
+
+UNREAD = {
+    "latncy<=40ms": "“latncy” is not known; did you mean latency?",
+    "energy<=40J": "“energy” is not known; there is flops, latency, memory or dice.",
+    "latency<=40": "“latency<=40” needs a unit; latency is told in µs, ms or s.",
+    "latency<=40lightyears": "“latency<=40lightyears” has the unknown unit “lightyears”",
+    "dice<=0.9": "dice takes >=, not <=: write dice>=0.9.",
+    "fast please": "“fast please” cannot be read; a limit looks like flops <= 5G.",
+    "dice>=0.8.8": "“0.8.8” is not a number.",
+    "dice>=<b>0.9": "“dice>=<b>0.9” cannot be read",
+}
+
+
+def test_budget_that_cannot_be_read(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    for text, said in UNREAD.items():
+        browser.enter("#budget", text)
+        assert browser.text("#answer").startswith(said)
+        assert browser.find("#answer").get_attribute("data-state") == "unread"
+    assert browser.complaints() == []
+
+
+BUDGETS = """
+latency <= 40ms, dice >= 0.88; latency<=40000us; latency ≤ 0.03 s; LATENCY<=30MS; latency<=1e-2s; memory<=0.1GB
+memory<=95MiB, dice>=87%; memory<=9e7B; flops<=5G; flops <= 4.5 GFLOPs, score >= .885; flops<=5e9; flops<=3000M
+dice>=0.99; latency<=20ms, dice>=0.9; flops<=1G, memory<=1MB, dice>=0.88; dice>=0.7,dice>=0.88,; dice ≥ 0.6
+latency<=30ms,latency<=25ms; latency<=40; memory<=2; latency<=2GB; dice>=0.9ms; flops<=2GB; latency>=40ms; dice<=0.9
+latency<40ms; latency=40ms; latency<=; <=40ms; latency 40ms; latncy<=40ms; dise>=0.9; energy<=4J; latency<=4.0.0ms
+latency<=..ms; dice>=1e999; latency<=-1ms; dice>=+0.88; dice >= 0 . 8; latency<=40 m s; latency<=40ms dice>=0.8
+"""
+
+
+def test_budget_is_answered_as_on_the_command_line(
+    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path
+) -> None:
+    texts = [text.strip() for text in BUDGETS.replace("\n", ";").split(";") if text.strip()]
+    less = segmentation_results(21, 5, metric={"name": "surface Dice", "higher_is_better": False})
+    less["options"]["metric"] = "assd"
+    states = set()
+    for results, extra in (
+        (segmentation_results(), []),
+        (without_cost(segmentation_results(21), "latency"), []),
+        (less, ["surface_dice<=0.88mm", "Surface-Dice <= 0.88", "assd<=0.8", "surface dice<=.86px, flops<=6G"]),
+    ):
+        frontier = as_frontier(results)
+        write_report(frontier, tmp_path / "report.html")
+        browser.open(tmp_path / "report.html")
+        shown = browser.run(ANSWERS, [*texts, *extra])
+        for text, (state, row, said) in zip([*texts, *extra], shown, strict=True):
+            states.add(state)
+            try:
+                limits = read_limits([text], frontier.metric, metric_key(frontier))
+                objective = default_objective(limits, frontier.rows, frontier.higher_is_better)
+                choice = choose(frontier.rows, limits, objective)
+            except FrontierError:
+                assert state == "unread", text
+                continue
+            assert (state, row) == ("met" if choice.met else "unmet", frontier.rows.index(choice.row)), text
+            if choice.met > 1:
+                assert f"of the {choice.met} that keep" in said, text
+    assert states == {"met", "unmet", "unread"}
+
+
+ANSWERS = """
+const [box, dial, answer] = ['budget', 'phi', 'answer'].map((name) => document.getElementById(name));
+return arguments[0].map((text) => {
+  box.value = text;
+  box.dispatchEvent(new Event('input'));
+  return [answer.dataset.state, Number(dial.value), answer.textContent];
+});
+"""
+
+
+def test_suggested_budgets_can_be_met(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    chips = browser.all(".chips button")
+    assert len(chips) == 4
+    for chip in chips:
+        chip.click()
+        assert browser.find("#budget").get_attribute("value") == chip.text
+        assert browser.find("#answer").get_attribute("data-state") == "met"
+
+
+def test_table_is_sorted_by_any_column(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    heads = browser.run("return [...document.querySelectorAll('.sortable thead th')].map((head) => head.innerText)")
+    column = heads.index("Time (ms)")
+
+    def shown() -> list[int]:
+        return browser.run("return [...document.querySelectorAll('.sortable tbody tr')].map((r) => +r.dataset.row)")
+
+    order = sorted(range(len(frontier.rows)), key=lambda n: frontier.rows[n].latency.median)
+    browser.all("table.sortable thead button")[column].send_keys("\n")
+    assert shown() == order
+    browser.all("table.sortable thead button")[column].send_keys(" ")
+    assert shown() == order[::-1]
+    assert browser.all("table.sortable thead th")[column].get_attribute("aria-sort") == "descending"
+
+
+def test_zoom_shows_the_rows_near_the_best(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    browser.find("#zoom").click()
+    assert not browser.find("#charts-all").is_displayed() and browser.find("#charts-near").is_displayed()
+    best = max((row.score for row in frontier.rows), key=lambda score: score.mean)
+    near = [n for n, row in enumerate(frontier.rows) if row.score.mean >= best.mean - 2 * (best.mean - best.low)]
+    points = "#charts-near svg[data-cost='flops'] [data-row]"
+    assert sorted(browser.run(f'return [...document.querySelectorAll("{points}")].map((p) => +p.dataset.row)')) == near
+    assert 3 <= len(near) < len(frontier.rows)
+
+
+PAGES: dict[str, Callable[[], tuple[dict[str, Any], list[Example]]]] = {
+    "segmentation": lambda: (segmentation_results(), [example("hippocampus_017"), example("b")]),
+    "registration": lambda: (registration_results(), [example("a to b", registration=True)]),
+    "several factors": lambda: (vector_results(), []),
+    "no cost": lambda: (without_cost(segmentation_results(11), "flops", "latency", "memory"), []),
+    "no labels": lambda: (without_labels(registration_results(7)), []),
+    "one row": lambda: (segmentation_results(1), []),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_no_request_no_error_and_no_overflow(
+    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path, kind: str
+) -> None:
+    results, examples = PAGES[kind]()
+    page = tmp_path / "report.html"
+    write_report(as_frontier(results), page, examples)
+    assert page.stat().st_size < 3e6
+    browser.open(page)
+    for width, scheme in ((1280, "light"), (400, "dark")):
+        browser.resize(width, scheme)
+        for row in range(0, len(results["rows"]), 20):
+            browser.enter("#phi", row)
+        browser.enter("#budget", f"{results['metric']['name']} >= 0.5")
+        assert browser.find("#answer").get_attribute("data-state") == "met"
+        assert browser.overflow() == 0
+        assert browser.find(".table-box").rect["width"] < width
+    assert browser.complaints() == []
+    assert browser.requests() == [page.as_uri()]
+
+
+def test_what_comes_from_files_stays_text(
+    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path
+) -> None:
+    results = segmentation_results(5, 2)
+    renamed = dict(zip(results["data"]["cases"], [HOSTILE, "b"], strict=True))
+    for row in results["rows"]:
+        row["cases"] = {renamed[name]: scores for name, scores in row["cases"].items()}
+    results["data"] = {"name": HOSTILE, "part": HOSTILE, "cases": list(renamed.values())}
+    results["labels"] = {"1": HOSTILE, "2": "\ud800 half a pair"}
+    results["bundle"] |= {"name": HOSTILE, "settings": {HOSTILE: [HOSTILE]}}
+    results["machine"] |= {HOSTILE: HOSTILE, "processor": {"deep": HOSTILE}}
+    results["options"] |= {"command": [HOSTILE], HOSTILE: [HOSTILE]}
+    results["metric"]["name"] = HOSTILE
+    page = tmp_path / "report.html"
+    write_report(as_frontier(results), page, [example(HOSTILE)])
+    browser.open(page, 400)
+    assert browser.driver.title == f"{HOSTILE} on {HOSTILE}"
+    assert browser.complaints() == [] and browser.requests() == [page.as_uri()]
+    assert browser.all("img") == [] and len(browser.all("script")) == 2
+    assert browser.text("h1") == f"{HOSTILE} on {HOSTILE}"
+    assert browser.text("[data-label='0'] th") == HOSTILE
+    assert browser.overflow() == 0
+
+
+def test_policy_forbids_what_is_not_the_pages_own(browser: Browser, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    added = "<script>document.title='broken'</script><img src='picture.png' onerror=\"document.title='broken'\">"
+    page.write_text(text.replace("</body>", added + "</body>"), encoding="utf-8")
+    browser.open(page)
+    assert browser.driver.title == "sshn_seg on Task04_Hippocampus"
+    assert sum("Content Security Policy" in message for message in browser.complaints()) >= 2
+
+
+def test_text_stands_out_from_its_ground(browser: Browser, page: Path) -> None:
+    """WCAG's contrast of 4.5, computed here from the colours that the browser gives."""
+    browser.open(page)
+    for scheme in ("light", "dark"):
+        browser.resize(1280, scheme)
+        for selector in (
+            "h1",
+            ".quiet",
+            "dt",
+            ".dial output",
+            ".chips button",
+            ".answer",
+            "td",
+            ".card figcaption span",
+        ):
+            assert browser.run(CONTRAST, selector) >= 4.5, (scheme, selector)
+
+
+CONTRAST = """
+const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = (colour) => parts(colour).slice(0, 3).map((c) => c / 255)
+  .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const item = document.querySelector(arguments[0]);
+let ground = item;
+while (parts(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+const [one, two] = [getComputedStyle(item).color, getComputedStyle(ground).backgroundColor].map(light);
+return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+"""
+
+
+def test_every_control_has_a_name(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    controls = browser.all("input, summary, .chips button, thead button, [role='region'], #charts-all svg[role='img']")
+    assert len(controls) > 15
+    for control in controls:
+        assert control.accessible_name, control.get_attribute("outerHTML")
