@@ -31,6 +31,7 @@ from benchmarks.pairs import collated
 from benchmarks.report import table, write_json
 from monai_hyperscale.bundle import RegistrationSettings, build_network, read_settings
 from monai_hyperscale.data import PairDataset, PairList, read_pairs, registration_preprocessing
+from monai_hyperscale.inference.inferers import PRECISIONS, PhiInferer
 from monai_hyperscale.io import load_weights
 from monai_hyperscale.networks.layers import CPUConvolutions
 from monai_hyperscale.registration import folded_share, warp
@@ -109,14 +110,15 @@ def ants_method(transform: str, metric: str) -> Optional[Method]:
     return run
 
 
-def network_method(network: torch.nn.Module, device: torch.device) -> Method:
+def network_method(network: torch.nn.Module, device: torch.device, precision: str) -> Method:
     """Return a folded network as a method."""
+    autocast = PhiInferer(precision=precision).autocast
 
     def run(pair: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
         with torch.inference_mode():
             started = time.perf_counter()
             images = torch.cat([pair["moving"], pair["fixed"]], dim=1).to(device)
-            with CPUConvolutions():
+            with autocast(images), CPUConvolutions():
                 field = network(images.contiguous(memory_format=torch.channels_last_3d)).cpu()
             return field, time.perf_counter() - started
 
@@ -134,7 +136,7 @@ def contest(options: argparse.Namespace, device: torch.device) -> list[dict[str,
         if classical is not None:
             methods[f"ANTs {metric}"] = classical
     for phi in options.phi:
-        methods[f"{phi:g}"] = network_method(network.fold(phi).to(device), device)
+        methods[f"{phi:g}"] = network_method(network.fold(phi).to(device), device, options.precision)
     pairs = unseen_pairs(options.dataset_dir, settings, options.pairs, options.seed)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
     for run in methods.values():
@@ -196,6 +198,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument(
         "--metrics", nargs="+", choices=("mattes", "CC"), default=("mattes", "CC"), help="of ANTs (default: both)"
     )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network (default: fp32)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of pairs (default: %(default)s)")
     parser.add_argument("--device", help="of the network: cpu or cuda (default: cuda where there is one)")
     parser.add_argument("--threads", type=int, help="CPU threads of both (default: torch's choice, one per core)")

@@ -78,6 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="refine this pair by N steps of gradient descent, from the network's field",
     )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="of the network; bf16 is faster where the processor has it; default: fp32",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument(
         "--preview", type=Path, metavar="FILE.png", help="write a picture: checkerboard and differences"
@@ -166,7 +172,8 @@ def _registrar(args: argparse.Namespace) -> Registrar:
 
     try:
         bundle = default_bundle("sshn_reg") if args.bundle is None else args.bundle
-        registrar = Registrar.from_bundle(bundle, choose_device(args.device), max_voxels=args.max_voxels)
+        options = {"max_voxels": args.max_voxels, "precision": args.precision}
+        registrar = Registrar.from_bundle(bundle, choose_device(args.device), **options)
         registrar.fold(args.phi if len(args.phi) > 1 else args.phi[0], args.regularization)
     except CheckpointError:
         raise

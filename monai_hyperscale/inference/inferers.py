@@ -54,13 +54,14 @@ class PhiInferer(SimpleInferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
         """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
-        with self._autocast(inputs), CPUConvolutions():
+        with self.autocast(inputs), CPUConvolutions():
             logits = super().__call__(channels_last(inputs), network, *args, **{"phi": self.phi, **kwargs})
         if isinstance(logits, (list, tuple)):
             return [output.float() for output in logits]
         return logits.float()
 
-    def _autocast(self, inputs: torch.Tensor) -> AbstractContextManager:
+    def autocast(self, inputs: torch.Tensor) -> AbstractContextManager:
+        """Return the context of the network's precision for these inputs."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(inputs.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
@@ -111,7 +112,7 @@ class PhiWholeImageInferer(PhiInferer):
         def run(window: torch.Tensor) -> torch.Tensor:
             return network(channels_last(window), *args, **kwargs).float()
 
-        with self._autocast(inputs), CPUConvolutions():
+        with self.autocast(inputs), CPUConvolutions():
             return inferer(inputs, run)
 
     def _windows(self, inputs: torch.Tensor) -> Optional[Inferer]:

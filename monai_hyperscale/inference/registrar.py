@@ -21,7 +21,7 @@ from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.data.pair_transforms import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.inferers import channels_last
+from monai_hyperscale.inference.inferers import PhiInferer, channels_last
 from monai_hyperscale.inference.instance_optimization import optimize_instance
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
@@ -122,6 +122,10 @@ class Registrar:
         network: with trained weights.
         device: where the folded networks run.
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
+        precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
+
+    Raises:
+        ValueError: for an unknown precision.
 
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
@@ -139,8 +143,10 @@ class Registrar:
         network: HyperNetwork,
         device: Union[str, torch.device] = "cpu",
         max_voxels: int = 2**24,
+        precision: str = "fp32",
     ) -> None:
         self.settings = settings
+        self._autocast = PhiInferer(precision=precision).autocast
         self.device = torch.device(device)
         self.max_voxels = max_voxels
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
@@ -310,7 +316,7 @@ class Registrar:
             try:
                 with _timed(seconds, "network"), torch.inference_mode():
                     x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
-                    with CPUConvolutions():
+                    with self._autocast(x), CPUConvolutions():
                         raw = network.velocity(x) if settings.velocity_steps else network(x)
                 # A copy that autograd takes, for the optimisation.
                 return grid, seen, raw.float().contiguous().clone()

@@ -69,7 +69,6 @@ class FieldHead(nn.Module):
             return flow.float()
         return flow
 
-    @torch.jit.export
     def displacement(self, features: torch.Tensor) -> torch.Tensor:
         """Map features (B, C, *sizes) to the displacement (B, D, *field sizes), in voxels of that grid."""
         field = self.velocity(features)

@@ -3,6 +3,7 @@
 from monai_hyperscale.training.checkpoints import (
     RunCheckpoint,
     best_weights,
+    shipped_start,
     starting_network,
     warm_start,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "phi_prior",
     "registration_report",
     "require_images",
+    "shipped_start",
     "starting_network",
     "validation_phis",
     "warm_start",

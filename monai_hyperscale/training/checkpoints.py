@@ -25,7 +25,7 @@ from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import in_words, key_metric
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "starting_network", "warm_start"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "shipped_start", "starting_network", "warm_start"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
@@ -278,3 +278,41 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
     converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
     logging.getLogger(__name__).info(str(converted.report.tensors))
     return _freeze(network)
+
+
+def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:
+    """Return the folder of a bundle's own weights if a training of these settings can start from them.
+
+    Registration of one kind of image is a good start for another: what is learnt is to compare. The log tells of it.
+
+    Args:
+        settings: of the training.
+        folder: of the bundle's models.
+
+    Returns:
+        ``folder``, or ``None`` where there are no weights, or they are of another architecture.
+
+    Example:
+        >>> from monai_hyperscale.bundle import RegistrationSettings
+        >>> shipped_start(RegistrationSettings(2, ("MRI",)), "nowhere") is None
+        True
+    """
+    folder = Path(folder)
+    if not (folder / SETTINGS).is_file() or not (folder / WEIGHTS).is_file():
+        return None
+    shipped = read_settings(folder / SETTINGS, type(settings))
+    # As JSON, which knows no tuples.
+    if json.dumps([shipped.method, shipped.network]) != json.dumps([settings.method, settings.network]):
+        return None
+    with torch.random.fork_rng(devices=[]):  # the training's own start stays as it is
+        shapes = [
+            {name: value.shape for name, value in build_network(each).state_dict().items()}
+            for each in (shipped, settings)
+        ]
+    if shapes[0] != shapes[1]:
+        return None
+    logging.getLogger(__name__).info(
+        f"Starting from the bundle's own weights, trained on {shipped.provenance.get('data', 'other images')}; "
+        "--warm_start None starts from scratch."
+    )
+    return folder

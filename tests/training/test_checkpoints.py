@@ -1,15 +1,23 @@
+import logging
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_hyperscale.bundle import ModelSettings, build_network, read_settings
+from monai_hyperscale.bundle import (
+    ModelSettings,
+    RegistrationSettings,
+    build_network,
+    read_settings,
+    write_settings,
+)
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.atomic import PARTIAL
-from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights
+from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, shipped_start
 
 SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
@@ -172,3 +180,26 @@ def test_weights_of_another_network_are_told_apart_in_one_line(tmp_path):
     with pytest.raises(CheckpointError, match=r"another network \(size mismatch for weight: .*\[3, 2\]") as raised:
         best_weights(torch.nn.Linear(4, 3), tmp_path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_training_starts_from_shipped_weights_that_fit(tmp_path, caplog):
+    settings = RegistrationSettings(
+        2, ("MRI",), network={"features": (4, 4)}, head_features=4, provenance={"data": "Atlas"}
+    )
+    assert shipped_start(settings, tmp_path) is None  # no weights
+    torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
+    write_settings(settings, tmp_path / "model.json")
+    with caplog.at_level(logging.INFO):
+        # What does not change the weights may differ.
+        assert shipped_start(replace(settings, passes=2, phi_range=(0.1, 0.4)), tmp_path) == tmp_path
+    assert "the bundle's own weights, trained on Atlas" in caplog.text
+    for other in (
+        replace(settings, spatial_dims=3),
+        replace(settings, channels=("T1", "T2")),
+        replace(settings, network={"features": (4, 4), "norm": "instance"}),
+        replace(settings, head_features=5),
+        replace(settings, generator={"hidden": (7, 3)}),
+        replace(settings, regularization=(0.0, 1.0)),
+        replace(settings, method="fixed", generator={"name": "constant"}),
+    ):
+        assert shipped_start(other, tmp_path) is None
