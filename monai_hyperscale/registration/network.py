@@ -151,8 +151,8 @@ class RegistrationNetwork(nn.Module):
         regularization_context: whether φ has one number more, the weight λ in [0, 1] of the smoothness in training
             (HyperMorph): (φ, λ), or a factor per level and λ. The generator sees it, resizing does not.
         passes: how often the network runs. From the second time on, the moving image is warped by what was found so
-            far, and what is found then is composed with it, on the field's own grid (Zhao et al., Recursive Cascaded Networks, 2019; shared
-            weights). Each pass costs as much as the first.
+            far, and what is found then is composed with it, on the field's own grid (Zhao et al., Recursive Cascaded
+            Networks, 2019; shared weights). Each pass costs as much as the first.
         features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
 
     Raises:
