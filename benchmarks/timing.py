@@ -1,21 +1,14 @@
-"""Times of several programs measured in turn, so that a disturbance of the machine meets all of them alike."""
+"""What the times of several programs, measured in turn, say of each other."""
 
 from __future__ import annotations
 
-import gc
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+from monai_hyperscale.search.timing import SHORTEST_SAMPLE, interleaved
 
-__all__ = ["Spread", "interleaved", "ratios", "spread"]
-
-#: Seconds that one sample lasts at least; shorter programs are repeated within it.
-SHORTEST_SAMPLE = 0.02
-MOST_REPEATS = 200
+__all__ = ["SHORTEST_SAMPLE", "Spread", "interleaved", "ratios", "spread"]
 
 
 @dataclass(frozen=True)
@@ -51,68 +44,3 @@ def ratios(times: Sequence[float], reference: Sequence[float]) -> Spread:
         1.1
     """
     return spread([a / b for a, b in zip(times, reference, strict=True)])
-
-
-def interleaved(
-    programs: Mapping[str, Callable[[], object]],
-    rounds: int,
-    device: torch.device,
-    warmup: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    """Run all programs in every round, each time in another order, and return their seconds per call.
-
-    Args:
-        programs: what to measure, by name.
-        rounds: samples per program.
-        device: waited for before the clock is read, where it works beside the CPU.
-        warmup: calls of each that do not count.
-        clock: seconds.
-
-    Raises:
-        ValueError: if there is no program, or no round to run.
-    """
-    if not programs or rounds < 1:
-        raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    repeats = {name: 1 for name in programs}
-    with _no_garbage_collection():
-        for name, program in programs.items():
-            for _ in range(warmup):
-                seconds = _sample(program, 1, device, clock)
-                repeats[name] = min(MOST_REPEATS, max(1, round(SHORTEST_SAMPLE / max(seconds, 1e-9))))
-        names = list(programs)
-        for index in range(rounds):
-            # Rotated, and backwards every other time: nobody always runs after the same one.
-            turn = index % len(names)
-            order = names[turn:] + names[:turn]
-            for name in order if index % 2 == 0 else reversed(order):
-                seconds = _sample(programs[name], repeats[name], device, clock)
-                times[name].append(seconds / repeats[name])
-            gc.collect()
-    return times
-
-
-def _sample(program: Callable[[], object], repeats: int, device: torch.device, clock: Callable[[], float]) -> float:
-    _wait(device)
-    start = clock()
-    for _ in range(repeats):
-        program()
-    _wait(device)
-    return clock() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    collected = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collected:
-            gc.enable()

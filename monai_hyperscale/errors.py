@@ -7,6 +7,8 @@ __all__ = [
     "ConfigError",
     "ConversionError",
     "DatasetError",
+    "ExportError",
+    "FrontierError",
     "GeneratedWeightError",
     "HyperscaleError",
     "ImageError",
@@ -34,6 +36,14 @@ class ConversionError(HyperscaleError):
 
 class DatasetError(HyperscaleError):
     """A data-set folder or list that cannot be used as it is."""
+
+
+class ExportError(HyperscaleError):
+    """A folded network that cannot be written in a format, or whose file computes something else."""
+
+
+class FrontierError(HyperscaleError):
+    """A file of measured φ that cannot be read, or a budget that it cannot answer."""
 
 
 class ImageError(HyperscaleError):

@@ -1,15 +1,25 @@
-"""The cost of a folded network."""
+"""The cost of a folded network: operations, parameters, seconds and bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Optional
 
 import torch
 import torch.nn as nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-__all__ = ["count_flops"]
+from monai_hyperscale.search.memory import MemoryProbe
+from monai_hyperscale.search.results import Latency
+from monai_hyperscale.search.timing import interleaved, spread
+
+__all__ = ["InferenceCost", "count_flops", "measure_costs"]
+
+# Bytes of folded networks that are held at a time; all of these are timed in turn.
+_HELD = 2**31
 
 
 def _onednn_flops(
@@ -45,3 +55,73 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
     with FlopCounterMode(display=False, custom_mapping=_COUNTED_TOO) as counter, torch.no_grad():
         network(image)
     return counter.get_total_flops()
+
+
+@dataclass(frozen=True)
+class InferenceCost:
+    """What one inference costs; ``None`` for what was not measured.
+
+    Attributes:
+        flops: floating-point operations.
+        parameters: of the folded network.
+        latency: seconds.
+        memory: peak bytes beside weights and image.
+    """
+
+    flops: int
+    parameters: int
+    latency: Optional[Latency] = None
+    memory: Optional[int] = None
+
+
+def measure_costs(
+    runs: Sequence[Callable[[], nn.Module]],
+    image: torch.Tensor,
+    rounds: int = 9,
+    memory: bool = True,
+    progress: Optional[Callable[[], object]] = None,
+) -> list[InferenceCost]:
+    """Measure folded networks on one image.
+
+    The times of all are taken in turn, round by round, so that what else the machine does meets all of them alike.
+
+    Args:
+        runs: each makes a network without φ on the image's device, such as :class:`FoldedInference`.
+        image: (B, C, *sizes), on the device.
+        rounds: times taken of each; 0 for none.
+        memory: whether peak memory is measured, see :class:`MemoryProbe`.
+        progress: called after each of ``len(runs) * (2 + rounds)`` steps.
+
+    Example:
+        >>> conv = partial(nn.Conv2d, 1, 2, 3, padding=1, bias=False)
+        >>> cost = measure_costs([conv], torch.zeros(1, 1, 8, 8), rounds=3, memory=False)[0]
+        >>> cost.flops, cost.parameters, cost.latency.runs
+        (2304, 18, 3)
+    """
+    done = progress or (lambda: None)
+    costs: list[InferenceCost] = []
+    with ExitStack() as stack:
+        probe = stack.enter_context(MemoryProbe(image.device)) if memory else None
+        held: list[nn.Module] = []
+        counted: list[tuple[int, int, Optional[int]]] = []
+        for place, make in enumerate(runs):
+            run = make().eval()
+            sizes = [parameter.numel() * parameter.element_size() for parameter in run.parameters()]
+            flops = count_flops(run, image)
+            done()
+            peak = None if probe is None else probe.peak(run, image)
+            done()
+            counted.append((flops, sum(parameter.numel() for parameter in run.parameters()), peak))
+            if rounds:
+                held.append(run)
+            if place == len(runs) - 1 or len(held) * sum(sizes) > _HELD:
+                times = _times(held, image, rounds, done) if rounds else [None] * len(counted)
+                costs += [InferenceCost(f, p, time, m) for (f, p, m), time in zip(counted, times, strict=True)]
+                held, counted = [], []
+    return costs
+
+
+def _times(runs: Sequence[nn.Module], image: torch.Tensor, rounds: int, done: Callable[[], object]) -> list[Any]:
+    with torch.inference_mode():
+        programs = {place: partial(run, image) for place, run in enumerate(runs)}
+        return [spread(times) for times in interleaved(programs, rounds, image.device, progress=done).values()]

@@ -2,18 +2,84 @@ import pytest
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.inference import PhiInferer, PhiWholeImageInferer
 from monai_hyperscale.networks import ScaleSpaceUNet
-from monai_hyperscale.search import count_flops
+from monai_hyperscale.search import count_flops, measure_costs
+from monai_hyperscale.search.memory import MemoryProbe
+from monai_hyperscale.search.runs import FoldedInference
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("dims", "sizes"), [(2, (9, 7)), (3, (5, 6, 7))])
 def test_a_convolution_costs_two_operations_per_product(dims, sizes):
     conv = {2: nn.Conv2d, 3: nn.Conv3d}[dims](3, 4, 3, padding=1)
     voxels = torch.Size(sizes).numel()
-    assert count_flops(conv, torch.zeros(2, 3, *sizes)) == 2 * 2 * voxels * 3 * 4 * 3**dims
+    image = torch.zeros(2, 3, *sizes)
+    assert count_flops(conv, image) == 2 * 2 * voxels * 3 * 4 * 3**dims
+    # The same where another kernel runs, in channels-last layout and without gradients.
+    assert count_flops(FoldedInference(conv, PhiInferer()), image[:1]) == count_flops(conv, image[:1])
 
 
 def test_the_cost_falls_with_phi():
     network = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4))
     costs = [count_flops(network.fold(phi), torch.zeros(1, 1, 32, 32)) for phi in (0.0, 0.1, 0.25, 0.5, 1.0)]
     assert costs == sorted(costs) and len(set(costs)) == len(costs)
+
+
+def test_windows_count_as_often_as_they_run():
+    conv = nn.Conv2d(1, 2, 1, bias=False)
+    # Windows of 8 of which neighbours share a quarter: at 0, 6, 12 and 16 of 24.
+    inferer = PhiWholeImageInferer(roi_size=(8, 8), spatial_dims=2, max_voxels=100, overlap=0.25)
+    assert count_flops(FoldedInference(conv, inferer), torch.zeros(1, 1, 24, 24)) == 2 * 2 * 16 * 8 * 8
+
+
+class Recorder(nn.Module):
+    def __init__(self, name, calls):
+        super().__init__()
+        self.name, self.calls = name, calls
+        self.weight = nn.Parameter(torch.zeros(7, len(name)))
+
+    def forward(self, image):
+        self.calls.append(self.name)
+        return image
+
+
+def test_networks_are_timed_in_turn_and_steps_are_told(monkeypatch):
+    monkeypatch.setattr("monai_hyperscale.search.timing.MOST_REPEATS", 1)
+    calls, steps = [], []
+    runs = [lambda name=name: Recorder(name, calls) for name in ("a", "bb", "ccc")]
+    costs = measure_costs(runs, torch.zeros(1, 1, 4), rounds=4, memory=False, progress=lambda: steps.append(1))
+    assert [cost.parameters for cost in costs] == [7, 14, 21]
+    assert len(steps) == 3 * (2 + 4)
+    timed = calls[-12:]
+    assert all(sorted(timed[start : start + 3]) == ["a", "bb", "ccc"] for start in range(0, 12, 3))
+    assert all(
+        cost.latency.runs == 4 and cost.latency.low <= cost.latency.median <= cost.latency.high for cost in costs
+    )
+
+
+def test_networks_that_do_not_fit_together_are_timed_in_several_groups(monkeypatch):
+    monkeypatch.setattr("monai_hyperscale.search.cost._HELD", 60)
+    runs = [lambda: nn.Conv2d(1, 10, 1, bias=False) for _ in range(5)]  # 40 bytes each
+    costs = measure_costs(runs, torch.zeros(1, 1, 4, 4), rounds=2, memory=False)
+    assert [cost.flops for cost in costs] == [320] * 5 and all(cost.latency.runs == 2 for cost in costs)
+    assert measure_costs(runs[:1], torch.zeros(1, 1, 4, 4), rounds=0, memory=False)[0].latency is None
+
+
+def padded(*mebibytes):
+    """Return layers whose outputs have these sizes."""
+    ends = [4, *(size * 2**18 for size in mebibytes)]
+    return nn.Sequential(*(nn.ConstantPad1d((0, b - a), 0.0) for a, b in zip(ends, ends[1:], strict=False)))
+
+
+def test_peak_memory_is_that_of_what_is_alive_at_once():
+    image = torch.zeros(1, 1, 4)
+    with MemoryProbe(CPU) as probe:
+        # Of three arrays in a row two are alive together.
+        peaks = [probe.peak(padded(*sizes), image) for sizes in ((4,), (4, 8, 16), (4,))]
+        if peaks[0] is None:
+            pytest.skip("this system does not tell")
+        assert [peak / 2**20 for peak in peaks] == pytest.approx([4, 24, 4], abs=1)
+        assert probe.peak(nn.Linear(3, 3), image) is None  # it fails, and the next does not
+        assert probe.peak(padded(8), image) / 2**20 == pytest.approx(8, abs=1)

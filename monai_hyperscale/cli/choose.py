@@ -1,0 +1,253 @@
+"""``monai-hyperscale choose``: the φ that a budget allows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from monai_hyperscale.cli.arguments import count
+from monai_hyperscale.cli.exit_codes import DONE, FAILED
+from monai_hyperscale.cli.messages import say
+from monai_hyperscale.cli.pareto import add_workload_arguments, workload_of
+from monai_hyperscale.errors import FrontierError
+
+if TYPE_CHECKING:
+    from monai_hyperscale.search import Choice, Frontier, FrontierRow
+    from monai_hyperscale.search.budget import Limit, Objective
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "choose phi by a budget"
+DESCRIPTION = """\
+Choose the phi that a budget allows: among those of a frontier that was measured,
+or of a bundle by measuring a few.
+
+  monai-hyperscale choose frontier/ --at-least "dice>=0.88"
+  monai-hyperscale choose validation/ --within "latency<=40ms, memory<=2GB" --confirm test/
+  monai-hyperscale choose BUNDLE --dataset DIR --at-least "dice>=0.88" --minimize flops
+
+Where the score is bounded the least of a cost is chosen, else the best score. Limits
+are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
+"""
+_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
+_TITLES = {"flops": "compute", "latency": "time", "memory": "memory"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "source", type=Path, metavar="FRONTIER|BUNDLE", help="frontier.json, its folder, or a trained bundle"
+    )
+    parser.add_argument("--within", action="append", default=[], metavar="LIMIT", help="such as latency<=40ms")
+    parser.add_argument("--at-least", action="append", default=[], metavar="LIMIT", help="such as dice>=0.88")
+    objective = parser.add_mutually_exclusive_group()
+    objective.add_argument(
+        "--minimize",
+        metavar="COST",
+        help="latency, flops or memory; default: the first bounded, else of a frontier latency, of a bundle flops",
+    )
+    objective.add_argument("--maximize", metavar="SCORE", help="the score, such as dice")
+    parser.add_argument("--confirm", type=Path, metavar="FRONTIER", help="frontier of other cases to confirm on")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    measuring = parser.add_argument_group("of a bundle")
+    measuring.add_argument("--dataset", type=Path, metavar="DIR", help="data set with labels")
+    measuring.add_argument(
+        "--cases",
+        choices=("test", "validation", "all"),
+        default="validation",
+        help="to choose on; default: validation, and the choice is confirmed on the test cases",
+    )
+    measuring.add_argument("--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01")
+    measuring.add_argument(
+        "--sampler", choices=("grid", "random", "tpe"), default="tpe", help="grid measures every phi; default: tpe"
+    )
+    measuring.add_argument("--evaluations", type=count, default=25, metavar="N", help="phi to measure; default: 25")
+    measuring.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write what was measured")
+    add_workload_arguments(measuring)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose, print and return the exit code."""
+    for path in (args.source, args.confirm, args.dataset):
+        if path is not None and not path.exists():
+            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+    is_table = args.source.is_file() or (args.source / "frontier.json").is_file()
+    if is_table and args.dataset is not None:
+        raise argparse.ArgumentTypeError(f"{args.source} was measured already; leave --dataset out, or name a bundle.")
+    if not is_table and args.dataset is None:
+        raise argparse.ArgumentTypeError("a bundle needs --dataset to measure on; or name a measured frontier.")
+    if not (args.within or args.at_least or args.minimize or args.maximize):
+        raise argparse.ArgumentTypeError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
+    if args.output is not None and args.output.suffix.lower() != ".json":
+        raise argparse.ArgumentTypeError(f"--output is a file that ends in .json, got {args.output}.")
+    return _from_table(args) if is_table else _by_measuring(args)
+
+
+def _from_table(args: argparse.Namespace) -> int:
+    from monai_hyperscale.search.budget import choose, measured_costs, metric_key
+    from monai_hyperscale.search.results import read_frontier
+
+    frontier = read_frontier(args.source)
+    limits, objective = _wishes(args, frontier.metric, metric_key(frontier), measured_costs(frontier.rows))
+    choice = choose(frontier.rows, limits, objective)
+    confirmed = None
+    if args.confirm is not None:
+        confirmed = _confirming(read_frontier(args.confirm), frontier, choice.row, args.confirm)
+    bundle = str(frontier.bundle["name"])
+    return _tell(args, choice, limits, objective, frontier, bundle, confirmed)
+
+
+def _by_measuring(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from monai_hyperscale.search.budget import choose
+    from monai_hyperscale.search.evaluation import RowMeasurer, search_phi
+    from monai_hyperscale.search.frontier import SweepOptions, make_frontier, sweep_plan
+    from monai_hyperscale.search.grids import default_grid, phi_grid
+
+    workload = workload_of(args, args.source, args.cases)
+    text = args.phi or default_grid(workload.settings.phi_range)
+    grid = phi_grid(text)
+    workload.check_phi(grid)
+    limits, objective = _wishes(args, workload.metric_facts, workload.choices["metric"], ["flops"])
+    quantities = {objective.quantity, *(limit.quantity for limit in limits)}
+    notes = {"phi": text, "sampler": args.sampler, "limits": [limit.text for limit in limits]}
+    options = SweepOptions(seed=args.seed, notes=notes)
+    measure = RowMeasurer(workload, quantities, options)
+    evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
+    say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")
+    with tqdm(total=evaluations, unit="phi", file=sys.stderr) as bar:
+        rows = search_phi(
+            measure, grid, limits, objective, args.sampler, evaluations, args.seed, measure.flops, bar.update
+        )
+    choice = choose(rows, limits, objective)
+    frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
+    confirmed = None
+    if args.confirm is not None:
+        from monai_hyperscale.search.results import read_frontier
+
+        confirmed = _confirming(read_frontier(args.confirm), frontier, choice.row, args.confirm)
+    elif args.cases == "validation" and choice.met:
+        test = workload_of(args, args.source, "test")
+        row = RowMeasurer(test, quantities, options)(choice.row.phi)
+        confirmed = make_frontier(test, [row], options, {}), row
+    if args.output is not None:
+        frontier.write(args.output)
+    return _tell(args, choice, limits, objective, frontier, str(args.source), confirmed)
+
+
+def _wishes(
+    args: argparse.Namespace, metric: Any, key: Optional[str], measured: list[str]
+) -> tuple[list[Limit], Objective]:
+    from monai_hyperscale.search.budget import default_objective, read_limits, read_objective
+
+    try:
+        limits = read_limits([*args.within, *args.at_least], metric, key)
+        if args.minimize is not None or args.maximize is not None:
+            wanted = args.minimize or args.maximize
+            return limits, read_objective(wanted, args.minimize is not None, metric, key)
+    except FrontierError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return limits, default_objective(limits, measured, bool(metric["higher_is_better"]))
+
+
+def _confirming(other: Frontier, frontier: Frontier, row: FrontierRow, path: Path) -> tuple[Frontier, FrontierRow]:
+    from monai_hyperscale.search.results import phi_name
+
+    if other.bundle["weights_sha256"] != frontier.bundle["weights_sha256"]:
+        raise FrontierError(f"{path} is of other weights than the choice; confirm on the same network.")
+    if dict(other.metric) != dict(frontier.metric):
+        raise FrontierError(
+            f"{path} has another score ({other.metric['name']}) than the choice ({frontier.metric['name']})."
+        )
+    found = other.row(row.phi)
+    if found is None:
+        raise FrontierError(f"{path} has no phi = {phi_name(row.phi)}; measure it there too.")
+    shared = set(other.data["cases"]) & set(frontier.data["cases"])
+    if shared and other.data["name"] == frontier.data["name"]:
+        say(f"warning: {len(shared)} of the cases to confirm on are among those that the choice was made on.")
+    return other, found
+
+
+def _tell(
+    args: argparse.Namespace,
+    choice: Choice,
+    limits: list[Limit],
+    objective: Objective,
+    frontier: Frontier,
+    bundle: str,
+    confirmed: Optional[tuple[Frontier, FrontierRow]],
+) -> int:
+    from monai_hyperscale.search.results import phi_name
+
+    phi = phi_name(choice.row.phi)
+    wanted = "all" if not limits else ", ".join(limit.text for limit in limits)
+    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT"
+    if args.json:
+        print(json.dumps(_as_json(choice, limits, objective, confirmed, command), indent=1))
+    elif choice.met:
+        print(f"phi = {phi}")
+        print("\n".join(_lines(choice.row, frontier)))
+        best = "least" if objective.minimize else "best"
+        name = frontier.metric["name"] if objective.quantity == "score" else objective.quantity
+        print(f"the {best} {name} of {choice.met} of {choice.considered} phi that meet {wanted}")
+        if confirmed is not None:
+            missed = [limit.text for limit in limits if limit.miss(confirmed[1]) > 0]
+            verdict = f"misses {', '.join(missed)}" if missed else "meets the limits"
+            print(f"\nconfirmed on {len(confirmed[0].data['cases'])} {confirmed[0].data['part']} cases: {verdict}")
+            print("\n".join(_lines(confirmed[1], confirmed[0])))
+        print(f"\nnext: {command}")
+    if choice.met:
+        return DONE
+    facts = "; ".join(" ".join(line.split()) for line in _lines(choice.row, frontier))
+    misses = ", ".join(limit.text for limit in choice.missed)
+    say(
+        f"error: no phi of {choice.considered} meets {wanted}; the nearest is phi = {phi}, which misses {misses} "
+        f"({facts})."
+    )
+    return FAILED
+
+
+def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
+    score, cases = row.score, f"{len(frontier.data['cases'])} {frontier.data['part']} cases"
+    lines = [(str(frontier.metric["name"]), "none")]
+    if score.mean is not None:
+        lines = [(lines[0][0], f"{score.mean:.4f} (95 % interval {score.low:.4f} - {score.high:.4f}, {cases})")]
+    for cost, (unit, scale) in _UNITS.items():
+        value = row.cost(cost)
+        if value is None:
+            continue
+        spread = ""
+        if cost == "latency" and row.latency is not None:
+            spread = f" (quartiles {row.latency.low / scale:.4g} - {row.latency.high / scale:.4g})"
+        lines.append((_TITLES[cost], f"{value / scale:.4g} {unit}{spread}"))
+    width = max(len(name) for name, _ in lines)
+    return [f"  {name:<{width}}  {text}" for name, text in lines]
+
+
+def _as_json(
+    choice: Choice,
+    limits: list[Limit],
+    objective: Objective,
+    confirmed: Optional[tuple[Frontier, FrontierRow]],
+    command: str,
+) -> dict[str, Any]:
+    from monai_hyperscale.search.results import row_as_dict
+
+    content: dict[str, Any] = {
+        "phi": list(choice.row.phi),
+        "met": choice.met,
+        "considered": choice.considered,
+        "limits": [vars(limit) for limit in limits],
+        "missed": [limit.text for limit in choice.missed],
+        "objective": vars(objective),
+        "row": row_as_dict(choice.row),
+        "next": command if choice.met else None,
+    }
+    if confirmed is not None:
+        missed = [limit.text for limit in limits if limit.miss(confirmed[1]) > 0]
+        content["confirmed"] = {"data": dict(confirmed[0].data), "row": row_as_dict(confirmed[1]), "missed": missed}
+    return content

@@ -1,0 +1,285 @@
+"""``monai-hyperscale pareto``: what every φ costs and scores on one's own data and machine."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from monai_hyperscale.cli.arguments import count
+from monai_hyperscale.cli.exit_codes import DONE
+from monai_hyperscale.cli.messages import say
+from monai_hyperscale.errors import FrontierError
+
+if TYPE_CHECKING:
+    from monai_hyperscale.search import Frontier, SweepOptions, Workload
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "add_workload_arguments", "run", "workload_of"]
+
+SUMMARY = "measure what every phi costs and scores on a data set"
+DESCRIPTION = """\
+Measure a trained network at every phi: its score on the cases of a data set with
+a confidence interval, its operations, time and memory on this machine.
+
+  monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
+  monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
+
+Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html.
+An interrupted command goes on where it was when it is repeated. Under torchrun
+the phi are split over the processes.
+"""
+_SHOWN = 5  # φ at which the report shows an example
+_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="data set with labels")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("frontier"), metavar="OUT", help="folder; default: %(default)s"
+    )
+    parser.add_argument(
+        "--phi",
+        metavar="GRID",
+        help="0.1,0.3,0.5, or 0:0.5:0.01 (low:high:step; the default, over the trained range); one factor per level: "
+        "0.5,0.3;0.5,0.2 (with semicolons between phi), or 0.5x0:0.5:0.1 (every combination)",
+    )
+    add_workload_arguments(parser)
+    parser.add_argument(
+        "--cases",
+        choices=("test", "validation", "all"),
+        default="test",
+        help="those that the network did not see (default), those that its weights were chosen by, or all",
+    )
+    parser.add_argument(
+        "--repeats", type=_repeats, default=9, metavar="N", help="times taken of each phi, 0 for none; default: 9"
+    )
+    parser.add_argument("--no-memory", action="store_true", help="leave memory out")
+    parser.add_argument(
+        "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
+    )
+    parser.add_argument(
+        "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
+    )
+    parser.add_argument("--no-report", action="store_true", help="write no report.html")
+    parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
+
+
+def add_workload_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add what says how cases are scored, which several commands share."""
+    parser.add_argument(
+        "--metric",
+        default="dice",
+        metavar="NAME",
+        help="dice (default), iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of registration also "
+        "correlation",
+    )
+    parser.add_argument("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1")
+    parser.add_argument(
+        "--limit", type=count, metavar="N", help="use only N cases; of registration N pairs, 40 by default"
+    )
+    parser.add_argument(
+        "--regularization", type=float, metavar="L", help="of registration networks trained for several"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of pairs and resampling; default: 0")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--max-voxels",
+        type=count,
+        default=2**24,
+        metavar="N",
+        help="images of more voxels go through in overlapping windows; default: 16777216",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write and print; return the exit code."""
+    for path in (args.bundle, args.dataset):
+        if not path.exists():
+            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+    if args.output.exists() and not args.output.is_dir():
+        raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
+    from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan
+    from monai_hyperscale.search.grids import default_grid, phi_grid
+    from monai_hyperscale.search.progress_files import ProgressFiles, digest
+
+    phis = None if args.phi is None else phi_grid(args.phi)
+    rank = _join_processes()
+    workload = workload_of(args, args.bundle, args.cases)
+    grid = args.phi or default_grid(workload.settings.phi_range)
+    phis = phis or phi_grid(grid)
+    workload.check_phi(phis)
+    options = SweepOptions(
+        args.repeats,
+        not args.no_memory,
+        args.size,
+        args.bootstrap,
+        args.seed,
+        {"phi": grid, "limit": args.limit, "command": _command()},
+    )
+    path, files = args.output / "frontier.json", ProgressFiles(args.output / PARTS)
+    if args.overwrite and rank == 0:
+        path.unlink(missing_ok=True)
+        files.remove()
+    frontier: Optional[Frontier] = None
+    if path.exists() and not args.overwrite:
+        frontier = _finished(path, digest(sweep_plan(workload, phis)))
+        say(f"{path} has been measured already; add --overwrite to measure again")
+    else:
+        say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), {len(phis)} phi, on {workload.device}")
+        with _progress(workload, phis, options, rank) as step:
+            try:
+                frontier = sweep(workload, phis, args.output, options, step)
+            except KeyboardInterrupt:
+                say(f"unfinished: the same command goes on with what is in {files.folder}")
+                raise
+        if frontier is None:
+            return DONE
+        frontier.write(path)
+        files.remove()
+    if rank == 0:
+        print(_table(frontier))
+        if not args.no_report:
+            _report(workload, frontier, args.output / "report.html")
+        say(f"wrote {path}" + ("" if args.no_report else f" and {args.output / 'report.html'}"))
+    return DONE
+
+
+def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
+    """Return what the arguments of :func:`add_workload_arguments` name."""
+    from monai_hyperscale.inference.devices import choose_device
+    from monai_hyperscale.search.metrics import metric_named
+    from monai_hyperscale.search.opening import open_workload
+
+    name = args.device
+    if "LOCAL_RANK" in os.environ and name in ("auto", "cuda"):
+        import torch
+
+        # One GPU for each process of torchrun.
+        if torch.cuda.is_available():
+            name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    try:
+        device = choose_device(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if args.metric != "correlation":
+        try:
+            metric_named(args.metric, args.tolerance)
+        except FrontierError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return open_workload(
+        bundle,
+        args.dataset,
+        args.metric,
+        args.tolerance,
+        part,
+        args.limit,
+        device,
+        args.max_voxels,
+        args.regularization,
+        args.seed,
+    )
+
+
+def _finished(path: Path, fingerprint: str) -> Frontier:
+    from monai_hyperscale.search.results import read_frontier
+
+    frontier = read_frontier(path)
+    if frontier.options.get("fingerprint") != fingerprint:
+        raise argparse.ArgumentTypeError(
+            f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "
+            "or name another folder with -o."
+        )
+    return frontier
+
+
+def _join_processes() -> int:
+    """Return this process's number among those of ``torchrun``; 0 where it is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0
+    from datetime import timedelta
+
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        # One process may measure for long while the others wait.
+        dist.init_process_group("gloo", timeout=timedelta(days=7))
+    return dist.get_rank()
+
+
+@contextmanager
+def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: SweepOptions, rank: int) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    share = math.ceil(len(phis) / processes)
+    total = share * len(workload.names) + len(phis) * (2 + options.rounds)
+    with tqdm(total=total, unit="step", file=sys.stderr, disable=rank > 0) as bar:
+        yield bar.update
+
+
+def _table(frontier: Frontier) -> str:
+    from monai_hyperscale.search.results import phi_name
+
+    costs = [cost for cost in _UNITS if cost in frontier.pareto]
+    header = ["phi", *(_UNITS[cost][0] for cost in costs), frontier.metric["name"], "95 % interval"]
+    header += ["before", "folded %"] if frontier.task == "registration" else []
+    lines = [[*header, "Pareto for (* knee)"]]
+    for index, row in enumerate(frontier.rows):
+        line = [phi_name(row.phi)]
+        for cost in costs:
+            value = row.cost(cost)
+            line.append("" if value is None else f"{value / _UNITS[cost][1]:.4g}")
+        score = row.score
+        line.append(_figures(score.mean))
+        line.append(f"{_figures(score.low)} - {_figures(score.high)}")
+        if frontier.task == "registration":
+            line.append(_figures(None if row.before is None else row.before.mean))
+            line.append("" if row.folded is None else f"{100 * row.folded:.2g}")
+        best = [cost + "*" * (frontier.knee.get(cost) == index) for cost in costs if index in frontier.pareto[cost]]
+        lines.append([*line, ", ".join(best)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join([cell.rjust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)] + [line[-1]]).rstrip()
+        for line in lines
+    )
+
+
+def _figures(value: Optional[float]) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _report(workload: Workload, frontier: Frontier, path: Path) -> None:
+    from monai_hyperscale.report import Example, write_report
+    from monai_hyperscale.search.workload import as_phi
+
+    phis = [row.phi for row in frontier.rows]
+    places = {round(place * (len(phis) - 1) / max(1, _SHOWN - 1)) for place in range(_SHOWN)}
+    runs = {phis[place]: workload.run(as_phi(phis[place])) for place in sorted(places)}
+    images, predictions = workload.example(0, runs)
+    write_report(frontier, path, [Example(workload.names[0], images, predictions)])
+
+
+def _command() -> list[str]:
+    """Return the command line without folders, which are of this machine only."""
+    words = [word if os.sep not in word else Path(word).name for word in sys.argv[1:]]
+    return ["monai-hyperscale", *words]
+
+
+def _repeats(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number is needed, got {text!r}.")
+    return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.replace("x", ",").split(",")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"a size is whole numbers with commas, such as 48,64,48, got {text!r}.")
+    return tuple(int(part) for part in parts)

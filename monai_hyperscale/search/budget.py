@@ -1,0 +1,252 @@
+"""Choice by budget: the cheapest φ that scores enough, or the best one that costs no more than it may.
+
+Amortized Learning of Flexible Feature Scaling (2023), Eq. 3, among rows that were measured.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
+
+__all__ = ["Choice", "Limit", "Objective", "choose", "default_objective", "read_limits", "read_objective"]
+
+_UNITS: dict[str, dict[str, float]] = {
+    "latency": {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
+    "memory": {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
+    | {"kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40},
+    "flops": {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12},
+    "score": {"": 1, "%": 0.01},
+}
+_NAMED = {"latency": "us, ms, s", "memory": "kB, MB, GB, KiB, MiB, GiB", "flops": "K, M, G, T", "score": "%"}
+_LIMIT = re.compile(
+    r"\s*([^<>=≤≥]+?)\s*(<=|>=|≤|≥|<|>|=+)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([^\s\d]*)\s*", re.IGNORECASE
+)
+_EXAMPLES = "latency<=40ms, memory<=2GB, flops<=5G or dice>=0.88"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a cost or on the score.
+
+    Attributes:
+        quantity: ``flops``, ``latency``, ``memory`` or ``score``.
+        bound: in operations, seconds, bytes, or as the score is.
+        upper: whether more than the bound is too much.
+        text: as the user wrote it.
+    """
+
+    quantity: str
+    bound: float
+    upper: bool
+    text: str
+
+    def miss(self, row: FrontierRow) -> float:
+        """Return by how much of itself the limit is missed, 0 where it is met; infinity for what was not measured."""
+        value = value_of(row, self.quantity)
+        if value is None:
+            return math.inf
+        return max(0.0, value - self.bound if self.upper else self.bound - value) / (abs(self.bound) or 1.0)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is best among the φ that meet all limits.
+
+    Attributes:
+        quantity: ``flops``, ``latency``, ``memory`` or ``score``.
+        minimize: whether less of it is better.
+    """
+
+    quantity: str
+    minimize: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a budget allows.
+
+    Attributes:
+        row: the chosen φ, or where none meets the limits the nearest.
+        met: how many φ meet all limits.
+        considered: among how many.
+        missed: limits that the row misses.
+    """
+
+    row: FrontierRow
+    met: int
+    considered: int
+    missed: tuple[Limit, ...]
+
+
+def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[str] = None) -> list[Limit]:
+    """Read limits such as ``latency<=40ms``, several in a text apart by commas.
+
+    Args:
+        texts: as users write them. Units are µs, ms, s; B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; none, K, M, G, T for
+            operations; none or % for scores.
+        metric: ``name`` and ``higher_is_better`` of the score, see :class:`Frontier`.
+        key: another name of the score.
+
+    Raises:
+        FrontierError: in one sentence, if a text cannot be read.
+
+    Example:
+        >>> dice = {"name": "Dice", "higher_is_better": True}
+        >>> [(limit.quantity, limit.bound) for limit in read_limits(["latency <= 40 ms, flops<=5G", "dice>=88%"], dice)]
+        [('latency', 0.04), ('flops', 5000000000.0), ('score', 0.88)]
+    """
+    limits = [_limit(part, metric, key) for text in texts for part in text.split(",") if part.strip()]
+    if len(texts) and not limits:
+        raise FrontierError(f"an empty limit says nothing; write one such as {_EXAMPLES}.")
+    return limits
+
+
+def read_objective(text: str, minimize: bool, metric: Mapping[str, Any], key: Optional[str] = None) -> Objective:
+    """Read what is to be minimised or maximised.
+
+    Raises:
+        FrontierError: if it is not known, or the other way round is what makes sense.
+
+    Example:
+        >>> read_objective("latency", True, {"name": "Dice", "higher_is_better": True})
+        Objective(quantity='latency', minimize=True)
+    """
+    quantity = _quantity(text, metric, key)
+    wanted = quantity != "score" or not metric["higher_is_better"]
+    if wanted != minimize:
+        verb = ("maximised", "minimised")[wanted]
+        raise FrontierError(f"{_spelt(text)} is to be {verb}; write --{verb[:-1].replace('ise', 'ize')} {text}.")
+    return Objective(quantity, minimize)
+
+
+def default_objective(limits: Sequence[Limit], measured: Sequence[str], higher_is_better: bool = True) -> Objective:
+    """Return what is best where the user does not say: the least of a cost where the score is bounded, else the score.
+
+    Args:
+        limits: to be met; the cost is the first one that is bounded.
+        measured: costs to choose from where none is bounded, see :func:`measured_costs`; the first is taken.
+        higher_is_better: whether more of the score is better.
+
+    Example:
+        >>> default_objective([Limit("score", 0.8, False, "dice>=0.8")], ["latency", "flops"])
+        Objective(quantity='latency', minimize=True)
+    """
+    costs = [*(limit.quantity for limit in limits if limit.quantity != "score"), *measured]
+    if costs and any(limit.quantity == "score" for limit in limits):
+        return Objective(costs[0], True)
+    return Objective("score", not higher_is_better)
+
+
+def measured_costs(rows: Sequence[FrontierRow]) -> list[str]:
+    """Return the costs that were measured: time first, then operations and memory."""
+    return [cost for cost in ("latency", "flops", "memory") if any(row.cost(cost) is not None for row in rows)]
+
+
+def choose(rows: Sequence[FrontierRow], limits: Sequence[Limit], objective: Objective) -> Choice:
+    """Return the best row that meets all limits; of rows alike in the objective the better-scoring or cheaper one.
+
+    Where none does it is the nearest: the one with the least sum of what it misses of each limit, relative to it.
+
+    Args:
+        rows: that were measured.
+        limits: to be met.
+        objective: what is best.
+
+    Raises:
+        FrontierError: if there is no row, or what is bounded or wanted was measured of none.
+
+    Example:
+        >>> from monai_hyperscale.search import Interval
+        >>> rows = [FrontierRow((phi,), Interval(score, score, score), flops) for phi, score, flops in
+        ...         [(0.1, 0.8, 1e9), (0.3, 0.9, 2e9), (0.5, 0.91, 4e9)]]
+        >>> limits = read_limits(["dice>=0.85"], {"name": "Dice", "higher_is_better": True})
+        >>> choose(rows, limits, Objective("flops", minimize=True)).row.phi
+        (0.3,)
+    """
+    for quantity in [*(limit.quantity for limit in limits), objective.quantity]:
+        if all(value_of(row, quantity) is None for row in rows):
+            raise FrontierError(f"{quantity} was not measured of any phi; measure it, or leave it out.")
+    met = [row for row in rows if all(limit.miss(row) == 0 for limit in limits)]
+    met = [row for row in met if value_of(row, objective.quantity) is not None]
+    if met:
+        return Choice(min(met, key=lambda row: _rank(row, objective, limits)), len(met), len(rows), ())
+    nearest = min(rows, key=lambda row: (total_miss(row, limits), _rank(row, objective, limits)))
+    return Choice(nearest, 0, len(rows), tuple(limit for limit in limits if limit.miss(nearest) > 0))
+
+
+def total_miss(row: FrontierRow, limits: Sequence[Limit]) -> float:
+    """Return the sum of what a row misses of each limit, relative to it."""
+    return sum(limit.miss(row) for limit in limits)
+
+
+def value_of(row: FrontierRow, quantity: str) -> Optional[float]:
+    """Return a cost or the score of a row."""
+    return row.score.mean if quantity == "score" else row.cost(quantity)
+
+
+def metric_key(frontier: Frontier) -> Optional[str]:
+    """Return the score's name on the command line, where the frontier tells it."""
+    key = frontier.options.get("metric")
+    return key if isinstance(key, str) else None
+
+
+def _rank(row: FrontierRow, objective: Objective, limits: Sequence[Limit]) -> tuple[float, ...]:
+    value = value_of(row, objective.quantity)
+    first = math.inf if value is None else value if objective.minimize else -value
+    if objective.quantity == "score":
+        costs = [row.cost(cost) for cost in COSTS]
+        return (first, *(math.inf if cost is None else cost for cost in costs))
+    # Less of the score is better only where it is bounded from above.
+    upper = any(limit.quantity == "score" and limit.upper for limit in limits)
+    score = row.score.mean
+    return (first, math.inf if score is None else score if upper else -score)
+
+
+def _limit(part: str, metric: Mapping[str, Any], key: Optional[str]) -> Limit:
+    found = _LIMIT.fullmatch(part)
+    if found is None:
+        raise FrontierError(f"the limit {part.strip()!r} cannot be read; limits look like {_EXAMPLES}.")
+    name, sign, digits, suffix = found.groups()
+    quantity = _quantity(name, metric, key)
+    upper = quantity != "score" or not metric["higher_is_better"]
+    wanted = "<=" if upper else ">="
+    if sign.replace("≤", "<=").replace("≥", ">=") != wanted:
+        raise FrontierError(f"{_spelt(name)} takes {wanted}, not {sign}: write {_spelt(name)}{wanted}{digits}{suffix}.")
+    unit = suffix.lower()
+    if quantity == "flops":
+        unit = re.sub("flops?$", "", unit)
+    if quantity == "score" and upper and unit in ("mm", "px", "voxels"):
+        unit = ""
+    if unit not in _UNITS[quantity]:
+        problem = f"has the unknown unit {suffix!r}" if suffix else "needs a unit"
+        raise FrontierError(f"the limit {part.strip()!r} {problem}; {_spelt(name)} is told in {_NAMED[quantity]}.")
+    try:
+        bound = float(digits) * _UNITS[quantity][unit]
+    except ValueError:
+        bound = math.inf
+    if not math.isfinite(bound):
+        raise FrontierError(f"{digits!r} in the limit {part.strip()!r} is not a number.")
+    return Limit(quantity, bound, upper, part.strip())
+
+
+def _quantity(name: str, metric: Mapping[str, Any], key: Optional[str]) -> str:
+    wanted, scores = _spelt(name), {"score", _spelt(str(metric["name"])), *([key] if key else [])}
+    if wanted in scores:
+        return "score"
+    if wanted in COSTS:
+        return wanted
+    known = [*COSTS, *sorted(scores - {"score"})]
+    near = difflib.get_close_matches(wanted, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known[:-1])} and {known[-1]}."
+    raise FrontierError(f"{name.strip()!r} is not known; {hint}")
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())

@@ -1,0 +1,89 @@
+"""Which cases of a data set a trained network is measured on: those that it was not trained on, and can name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_hyperscale.data import split_cases
+from monai_hyperscale.errors import DatasetError
+
+__all__ = ["PARTS", "cases_of_part", "fingerprint"]
+
+#: Cases that nothing depended on; those that the best weights were chosen by; every one, training cases included.
+PARTS = ("test", "validation", "all")
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def cases_of_part(
+    cases: Sequence[dict], provenance: Mapping[str, Any], title: str, part: str = "test"
+) -> list[dict[str, Any]]:
+    """Return the cases of a part of a data set, as the training of a network split it.
+
+    Of data that the network was not trained on every case is a test case.
+
+    Args:
+        cases: of the data set, sorted by name.
+        provenance: how the network came about, from its description.
+        title: name of the data set.
+        part: one of :data:`PARTS`.
+
+    Raises:
+        DatasetError: if the network does not tell which cases the part has.
+
+    Example:
+        >>> cases = [{"name": f"case_{n}"} for n in range(4)]
+        >>> facts = {"data": "liver", "test_cases": ["case_3"]}
+        >>> [case["name"] for case in cases_of_part(cases, facts, "liver")], len(cases_of_part(cases, facts, "spleen"))
+        (['case_3'], 4)
+    """
+    if part not in PARTS:
+        raise DatasetError(f"cases are {', '.join(PARTS)}, got {part!r}.")
+    if part == "all":
+        return list(cases)
+    by_name = {case["name"]: case for case in cases}
+    kept = list(provenance.get("test_cases") or ())
+    same = provenance.get("data") == title or provenance.get("all_cases") == _digest(sorted(by_name))
+    if not (kept and same and all(name in by_name for name in kept)):
+        if part == "validation":
+            raise DatasetError(
+                f"the network does not know which cases of {title} are for validation; take the test cases, or all."
+            )
+        _LOGGER.info("the network was not trained on %s: every case is a test case.", title)
+        return list(cases)
+    if part == "test":
+        return [by_name[name] for name in kept]
+    counts = provenance.get("cases")
+    try:
+        shares = [int(counts[name]) for name in ("train", "validation", "test")]  # type: ignore[index]
+        validation, test = split_cases(list(cases), shares, int(provenance["split_seed"]))[1:]
+    except (KeyError, TypeError, ValueError):
+        validation, test = [], []
+    if not validation or {case["name"] for case in test} != set(kept):
+        raise DatasetError(
+            f"the validation cases of {title} cannot be told from what the network's description says; "
+            "take the test cases."
+        )
+    return validation
+
+
+def fingerprint(cases: Sequence[Mapping[str, Any]]) -> str:
+    """Return a digest of the cases' names and the sizes of their files, by which other data are noticed."""
+    files = [[case["name"], [_sizes(case.get(kind)) for kind in ("image", "label")]] for case in cases]
+    return _digest(files)
+
+
+def _sizes(paths: Any) -> list[int]:
+    found = [paths] if isinstance(paths, (str, Path)) else paths or []
+    return [os.path.getsize(path) if os.path.exists(path) else -1 for path in found]
+
+
+def _digest(names: Any) -> str:
+    # As training describes its cases.
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]

@@ -1,0 +1,226 @@
+"""Rows for single φ, measured when they are asked for, and the search for the φ to ask for."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Optional
+
+from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.search.budget import Limit, Objective, value_of
+from monai_hyperscale.search.cost import count_flops, measure_costs
+from monai_hyperscale.search.frontier import SweepOptions, make_row
+from monai_hyperscale.search.results import FrontierRow
+from monai_hyperscale.search.workload import Workload, as_phi
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["SAMPLERS", "RowMeasurer", "search_phi"]
+
+#: Ways to the φ that are measured: all, at random, and by a tree-structured Parzen estimator (Bergstra et al., 2011).
+SAMPLERS = ("grid", "random", "tpe")
+
+Phi = tuple[float, ...]
+
+
+class RowMeasurer:
+    """Measures the row of a φ, once.
+
+    Args:
+        workload: network and cases.
+        quantities: what is needed: ``latency`` and ``memory`` are measured only if they are among them.
+        options: how to measure.
+    """
+
+    def __init__(self, workload: Workload, quantities: Collection[str], options: Optional[SweepOptions] = None) -> None:
+        self.workload = workload
+        self.options = options or SweepOptions()
+        self.rows: dict[Phi, FrontierRow] = {}
+        self._rounds = self.options.rounds if "latency" in quantities else 0
+        self._memory = "memory" in quantities
+        self._image = workload.image(self.options.sizes)
+        self._flops: dict[Phi, float] = {}
+
+    def __call__(self, phi: Phi) -> FrontierRow:
+        """Return the row of φ."""
+        if phi not in self.rows:
+            run = self.workload.run(as_phi(phi))
+            cost = measure_costs([lambda: run], self._image, self._rounds, self._memory)[0]
+            names = self.workload.names
+            results = {name: self.workload.measure(index, run) for index, name in enumerate(names)}
+            self.rows[phi] = make_row(phi, cost, results, self.workload.labels, self.options)
+        return self.rows[phi]
+
+    def flops(self, phi: Phi) -> float:
+        """Return the operations of φ alone, which costs one inference."""
+        if phi not in self._flops:
+            row = self.rows.get(phi)
+            known = None if row is None else row.flops
+            self._flops[phi] = count_flops(self.workload.run(as_phi(phi)), self._image) if known is None else known
+        return self._flops[phi]
+
+
+def search_phi(
+    measure: Callable[[Phi], FrontierRow],
+    grid: Sequence[Phi],
+    limits: Sequence[Limit],
+    objective: Objective,
+    sampler: str = "tpe",
+    evaluations: int = 25,
+    seed: int = 0,
+    flops: Optional[Callable[[Phi], float]] = None,
+    progress: Optional[Callable[[], object]] = None,
+) -> list[FrontierRow]:
+    """Measure φ of a grid until the budget's best is likely among them.
+
+    Args:
+        measure: returns the row of a φ.
+        grid: every φ that comes into question, all of as many factors.
+        limits: to be met.
+        objective: what is best.
+        sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as told. TPE, by Optuna, goes by what was
+            measured, limits among it, after a first few φ: some from end to end, some at random.
+        evaluations: of ``random`` and ``tpe``.
+        seed: of both.
+        flops: operations of a φ, cheap beside measuring it: ``tpe`` then measures none that has too many of them.
+        progress: called after every measurement.
+
+    Returns:
+        the rows, in the order they were measured; :func:`choose` finds the best.
+
+    Raises:
+        FrontierError: if there is no such sampler, or no φ.
+    """
+    if sampler not in SAMPLERS or not grid or evaluations < 1:
+        raise FrontierError(
+            f"a sampler of {', '.join(SAMPLERS)}, at least one phi and one evaluation are needed, got {sampler!r}, "
+            f"{len(grid)} and {evaluations}."
+        )
+    done = progress or (lambda: None)
+    if sampler == "tpe" and evaluations < len(grid):
+        return _TreeSearch(measure, grid, limits, objective, seed, flops).rows(evaluations, done)
+    chosen = list(grid)
+    if sampler == "random":
+        chosen = random.Random(seed).sample(chosen, min(evaluations, len(chosen)))
+    rows = []
+    for phi in chosen:
+        rows.append(measure(phi))
+        done()
+    return rows
+
+
+class _TreeSearch:
+    """A study of Optuna's over the places of a grid, which need not be evenly spread or complete."""
+
+    def __init__(
+        self,
+        measure: Callable[[Phi], FrontierRow],
+        grid: Sequence[Phi],
+        limits: Sequence[Limit],
+        objective: Objective,
+        seed: int,
+        flops: Optional[Callable[[Phi], float]],
+    ) -> None:
+        self.measure, self.flops = measure, flops
+        self.limits, self.objective = limits, objective
+        self.axes = [sorted(set(values)) for values in zip(*grid, strict=True)]
+        self.grid = set(grid)
+        self.seed = seed
+        # Drawn from where TPE asks for what is known.
+        self.rest = random.Random(seed).sample(list(grid), len(grid))
+        self.found: dict[Phi, FrontierRow] = {}
+
+    def rows(self, evaluations: int, done: Callable[[], object]) -> list[FrontierRow]:
+        import optuna
+
+        first = _FIRST[: max(1, evaluations // len(_FIRST))]
+        startup = max(len(first), evaluations // 4)
+        with _quiet():
+            tpe = optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, seed=self.seed)
+            study = optuna.create_study(direction="minimize" if self.objective.minimize else "maximize", sampler=tpe)
+            for share in first:
+                self._enqueue(study, tuple(axis[round(share * (len(axis) - 1))] for axis in self.axes))
+            refused = 0
+            while len(self.found) < evaluations:
+                trial = study.ask()
+                phi = self._phi(trial)
+                if phi in self.found or phi not in self.grid or (len(self.found) >= len(first) and self._hopeless(phi)):
+                    # There is nothing to learn from it: ask again.
+                    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                    refused += 1
+                    if refused > _PATIENCE:
+                        refused = 0
+                        other = self._other()
+                        if other is None:
+                            break
+                        self._enqueue(study, other)
+                    continue
+                refused = 0
+                self.found[phi] = self.measure(phi)
+                done()
+                self._tell(study, trial, self.found[phi])
+        return list(self.found.values())
+
+    def _phi(self, trial: optuna.Trial) -> Phi:
+        places = [trial.suggest_int(_name(number), 0, len(axis) - 1) for number, axis in enumerate(self.axes)]
+        return tuple(axis[place] for axis, place in zip(self.axes, places, strict=True))
+
+    def _enqueue(self, study: optuna.Study, phi: Phi) -> None:
+        pairs = enumerate(zip(self.axes, phi, strict=True))
+        study.enqueue_trial({_name(number): axis.index(factor) for number, (axis, factor) in pairs})
+
+    def _other(self) -> Optional[Phi]:
+        """Return a φ at random that may be better than what was found."""
+        while self.rest:
+            phi = self.rest.pop()
+            if phi not in self.found and not self._hopeless(phi):
+                return phi
+        return None
+
+    def _hopeless(self, phi: Phi) -> bool:
+        """Return whether the operations of φ alone rule it out."""
+        bounds = [limit.bound for limit in self.limits if limit.quantity == "flops"]
+        if self.objective.quantity == "flops":
+            met = [row for row in self.found.values() if all(limit.miss(row) == 0 for limit in self.limits)]
+            bounds += [row.flops for row in met if row.flops is not None]
+        return bool(bounds) and self.flops is not None and self.flops(phi) > min(bounds)
+
+    def _tell(self, study: optuna.Study, trial: optuna.Trial, row: FrontierRow) -> None:
+        import optuna
+
+        value = value_of(row, self.objective.quantity)
+        misses = [limit.miss(row) for limit in self.limits]
+        if value is None or any(miss == float("inf") for miss in misses):
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return
+        for number, miss in enumerate(misses):
+            trial.set_constraint(str(number), miss)
+        study.tell(trial, value)
+
+
+# Places on the grid that are measured first, from end to end.
+_FIRST = (1.0, 0.0, 0.5, 0.75, 0.25)
+# Asked so often in a row for a φ of which there is nothing to learn, a random one comes next.
+_PATIENCE = 10
+
+
+def _name(number: int) -> str:
+    return f"factor_{number}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Of settings that Optuna calls experimental.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

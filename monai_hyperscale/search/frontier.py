@@ -1,0 +1,224 @@
+"""The sweep: what every φ costs and scores on a data set, resumable and split over processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+import torch.distributed as dist
+
+from monai_hyperscale.search.cost import InferenceCost, measure_costs
+from monai_hyperscale.search.machine import describe_machine
+from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
+from monai_hyperscale.search.progress_files import ProgressFiles, digest
+from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
+from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
+
+__all__ = ["SweepOptions", "make_frontier", "make_row", "sweep", "sweep_plan"]
+
+PARTS = "parts"
+# Seconds after which what a φ has scored so far is written although it is not done.
+_SAVE_AFTER = 20.0
+
+Phi = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How a sweep measures.
+
+    Attributes:
+        rounds: times taken of every φ; 0 for none.
+        memory: whether peak memory is measured.
+        sizes: of the image that cost is measured on; ``None`` for the first case.
+        bootstrap: resamplings of the cases for intervals.
+        seed: of their draw.
+        notes: more to keep in the results' ``options``, ready for JSON.
+    """
+
+    rounds: int = 9
+    memory: bool = True
+    sizes: Optional[tuple[int, ...]] = None
+    bootstrap: int = 2000
+    seed: int = 0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sweep(
+    workload: Workload,
+    phis: Sequence[Phi],
+    folder: Path,
+    options: Optional[SweepOptions] = None,
+    progress: Optional[Callable[[int], object]] = None,
+) -> Optional[Frontier]:
+    """Measure every φ on every case.
+
+    What is measured is on disk at once, in the folder ``parts`` of ``folder``, and taken from there when the sweep is
+    repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed`` is
+    initialised the φ are split over its processes; the first measures costs, alone, and puts all together.
+
+    Args:
+        workload: network and cases.
+        phis: what to measure.
+        folder: where results go.
+        options: how to measure.
+        progress: called with the number of steps done: one per φ and case, and ``2 + rounds`` per φ for costs.
+
+    Returns:
+        the frontier; ``None`` in all processes but the first.
+
+    Raises:
+        PhiError: if the network does not take a φ, or was not trained for it.
+        FrontierError: if the folder holds an unfinished sweep of something else.
+        DatasetError: if a case cannot be used.
+    """
+    options = options or SweepOptions()
+    done = progress or (lambda steps: None)
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    workload.check_phi(phis)
+    files = ProgressFiles(folder / PARTS)
+    costs: list[InferenceCost] = []
+    if rank == 0:
+        files.begin(sweep_plan(workload, phis))
+        costs = _costs(workload, phis, files, options, done)
+    _together()
+    for phi in phis[rank::processes]:
+        _score(workload, phi, files, done)
+    _together()
+    if rank > 0:
+        return None
+    results = [_score(workload, phi, files, lambda steps: None) for phi in phis]
+    rows = [
+        make_row(phi, cost, result, workload.labels, options)
+        for phi, cost, result in zip(phis, costs, results, strict=True)
+    ]
+    return make_frontier(workload, rows, options, sweep_plan(workload, phis))
+
+
+def sweep_plan(workload: Workload, phis: Sequence[Phi]) -> dict[str, Any]:
+    """Return what the scores of a sweep depend on, in words for people."""
+    return {
+        "bundle": workload.bundle_facts(),
+        "data set": [workload.title, workload.part, workload.fingerprint],
+        "choice of cases": workload.names,
+        "metric": workload.metric_facts,
+        "device": workload.device.type,
+        "grid of phi": [list(phi) for phi in phis],
+        "set of options": workload.choices,
+    }
+
+
+def make_row(
+    phi: Phi,
+    cost: InferenceCost,
+    results: Mapping[str, CaseResult],
+    labels: Mapping[str, str],
+    options: SweepOptions,
+) -> FrontierRow:
+    """Return the row of a φ.
+
+    Args:
+        phi: the factors.
+        cost: what it costs.
+        results: what it scores on every case.
+        labels: label values as text, and their names.
+        options: of the sweep.
+    """
+    of_cases = partial(interval, samples=options.bootstrap, seed=options.seed)
+    scores = {name: dict(result.scores) for name, result in results.items()}
+    before = {name: result.before for name, result in results.items() if result.before is not None}
+    folded = [result.folded for result in results.values() if result.folded is not None]
+    return FrontierRow(
+        phi,
+        of_cases(case_scores(scores)),
+        cost.flops,
+        cost.parameters,
+        cost.latency,
+        cost.memory,
+        {value: of_cases([scores[name][value] for name in scores]) for value in labels},
+        scores,
+        of_cases(case_scores(before)) if before else None,
+        sum(folded) / len(folded) if folded else None,
+    )
+
+
+def make_frontier(
+    workload: Workload, rows: Sequence[FrontierRow], options: SweepOptions, plan: Mapping[str, Any]
+) -> Frontier:
+    """Return rows with what is best among them, and what is needed to repeat them."""
+    higher = bool(workload.metric_facts["higher_is_better"])
+    scores = [row.score.mean for row in rows]
+    measured = {cost: [row.cost(cost) for row in rows] for cost in COSTS}
+    measured = {cost: values for cost, values in measured.items() if any(value is not None for value in values)}
+    knees = {cost: knee(values, scores, higher) for cost, values in measured.items()}
+    timed = "random numbers" if options.sizes is not None else workload.names[0]
+    return Frontier(
+        task=workload.task,
+        bundle=workload.bundle_facts(),
+        data={"name": workload.title, "part": workload.part, "cases": workload.names},
+        labels=workload.labels,
+        metric=workload.metric_facts,
+        machine=describe_machine(workload.device),
+        options={
+            **options.notes,
+            **workload.choices,
+            "seed": options.seed,
+            "bootstrap_samples": options.bootstrap,
+            "repeats": options.rounds,
+            "cost_measured_on": timed,
+            "size": list(workload.image(options.sizes).shape[2:]),
+            "fingerprint": digest(plan),
+        },
+        rows=tuple(rows),
+        pareto={cost: pareto_points(values, scores, higher) for cost, values in measured.items()},
+        hypervolume={cost: hypervolume(values, scores, higher) for cost, values in measured.items()},
+        knee={cost: place for cost, place in knees.items() if place is not None},
+    )
+
+
+def _costs(
+    workload: Workload, phis: Sequence[Phi], files: ProgressFiles, options: SweepOptions, done: Callable[[int], object]
+) -> list[InferenceCost]:
+    key = {
+        "machine": describe_machine(workload.device),
+        "options": [options.rounds, options.memory, options.sizes],
+        "phi": phis,
+    }
+    costs = files.read_costs(key, len(phis))
+    if costs is None:
+        runs = [partial(workload.run, as_phi(phi)) for phi in phis]
+        image = workload.image(options.sizes)
+        costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1))
+        files.write_costs(key, costs)
+    else:
+        done(len(phis) * (2 + options.rounds))
+    return costs
+
+
+def _score(workload: Workload, phi: Phi, files: ProgressFiles, done: Callable[[int], object]) -> dict[str, CaseResult]:
+    """Return what a φ scores on every case, in their order; measured as far as it is not on disk."""
+    found = files.read_cases(phi, workload.names, list(workload.labels))
+    done(len(found))
+    if len(found) < len(workload.names):
+        run = workload.run(as_phi(phi))
+        saved = time.monotonic()
+        for index, name in enumerate(workload.names):
+            if name in found:
+                continue
+            found[name] = workload.measure(index, run)
+            done(1)
+            if time.monotonic() - saved > _SAVE_AFTER:
+                files.write_cases(phi, found)
+                saved = time.monotonic()
+        files.write_cases(phi, found)
+    return {name: found[name] for name in workload.names}
+
+
+def _together() -> None:
+    if dist.is_initialized():
+        dist.barrier()

@@ -1,0 +1,110 @@
+"""What is best among many φ: Pareto points, the volume that they dominate, and the knee of their curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+__all__ = ["hypervolume", "knee", "pareto_points"]
+
+Values = Sequence[Optional[float]]
+
+
+def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) -> list[int]:
+    """Return which points no other beats: none costs as little and scores as well, and is better in one of both.
+
+    Args:
+        costs: of every point, the less the better; ``None`` leaves the point out.
+        scores: of every point; ``None`` leaves the point out.
+        higher_is_better: whether more of the score is better.
+
+    Returns:
+        indices of the points, the cheapest first. Of two alike in both both are named.
+
+    Example:
+        >>> pareto_points([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9])
+        [0, 1, 3]
+    """
+    known = _points(costs, scores, higher_is_better)
+    found: list[int] = []
+    best: Optional[tuple[float, float]] = None  # the latest Pareto point, which has the best score so far
+    for cost, gain, index in sorted(known, key=lambda point: (point[0], -point[1], point[2])):
+        if best is None or gain > best[1] or (cost, gain) == best:
+            found.append(index)
+            best = (cost, gain)
+    return found
+
+
+def hypervolume(costs: Values, scores: Values, higher_is_better: bool = True) -> float:
+    """Return the share of the plane of costs and scores that the points dominate.
+
+    Costs are divided by the largest, and the reference point is that cost and the score 0: for a score of at most 1
+    the result is in [0, 1]. Where less of the score is better, 1 − score ÷ the largest score takes its place.
+
+    Args:
+        costs: see :func:`pareto_points`.
+        scores: see :func:`pareto_points`; those below 0 count as 0.
+        higher_is_better: whether more of the score is better.
+
+    Example:
+        >>> hypervolume([1, 2, 4], [0.5, 0.8, 0.9])  # 3/4 · 0.5 + 2/4 · 0.3
+        0.525
+    """
+    known = [(cost, score) for cost, score in zip(costs, scores, strict=True) if cost is not None and score is not None]
+    if not known:
+        return 0.0
+    dearest, largest = (max(values) for values in zip(*known, strict=True))
+    if dearest <= 0:
+        return 0.0
+    volume = reached = 0.0
+    for index in pareto_points(costs, scores, higher_is_better):
+        score = float(scores[index] or 0.0)
+        gain = max(0.0, score) if higher_is_better else 1 - score / largest if largest > 0 else 0.0
+        volume += (1 - float(costs[index] or 0.0) / dearest) * max(0.0, gain - reached)
+        reached = max(reached, gain)
+    return volume
+
+
+def knee(costs: Values, scores: Values, higher_is_better: bool = True) -> Optional[int]:
+    """Return the point after which cost buys little: the one farthest above the line between the ends.
+
+    The ends are the cheapest Pareto point and the one with the best score; both axes are scaled to [0, 1] between
+    them, and the distance is across the line. Where no Pareto point is above it, the knee is the best-scoring one.
+
+    Args:
+        costs: see :func:`pareto_points`.
+        scores: see :func:`pareto_points`.
+        higher_is_better: whether more of the score is better.
+
+    Returns:
+        its index; ``None`` if there is no point.
+
+    Example:
+        >>> knee([1, 2, 3, 4], [0.5, 0.85, 0.88, 0.9])
+        1
+    """
+    order = pareto_points(costs, scores, higher_is_better)
+    if not order:
+        return None
+    sign = 1 if higher_is_better else -1
+    points = {index: (float(costs[index] or 0.0), sign * float(scores[index] or 0.0)) for index in order}
+    (low_cost, low_gain), (high_cost, high_gain) = points[order[0]], points[order[-1]]
+    if high_cost <= low_cost or high_gain <= low_gain:
+        return order[-1]
+
+    def height(index: int) -> float:
+        cost, gain = points[index]
+        # Across the diagonal of the unit square it is this, divided by the root of 2.
+        return (gain - low_gain) / (high_gain - low_gain) - (cost - low_cost) / (high_cost - low_cost)
+
+    highest = max(order, key=height)
+    return highest if height(highest) > 1e-12 else order[-1]
+
+
+def _points(costs: Values, scores: Values, higher_is_better: bool) -> list[tuple[float, float, int]]:
+    """Return cost, gain and index of the points that have both."""
+    return [
+        (cost, score if higher_is_better else -score, index)
+        for index, (cost, score) in enumerate(zip(costs, scores, strict=True))
+        if cost is not None and score is not None
+    ]

@@ -1,0 +1,255 @@
+"""What was measured of every φ: the rows of a frontier, and the files that hold them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Optional, Union
+
+from monai_hyperscale.errors import FrontierError, first_line
+from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.search.results_schema import FORMAT, KIND, first_mistake
+
+__all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
+
+#: What a budget can be about, each with a curve of its own.
+COSTS = ("flops", "latency", "memory")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over cases and its 95 % bootstrap interval; ``None`` where no case has a value."""
+
+    mean: Optional[float]
+    low: Optional[float]
+    high: Optional[float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of one inference: the median of ``runs``, and their quartiles."""
+
+    median: float
+    low: float
+    high: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class FrontierRow:
+    """What one φ costs and scores. What was not measured is ``None``.
+
+    Attributes:
+        phi: one factor, or one per level.
+        score: mean over cases.
+        flops: floating-point operations of one inference.
+        parameters: of the folded network.
+        latency: seconds of one inference.
+        memory: peak bytes of one inference beside weights and image.
+        labels: score of every label, by its value as text.
+        cases: case to label value to score; ``None`` where the label is not in the case.
+        before: score of the pairs as they lie, for registration.
+        folded: share of voxels where the field folds, in [0, 1], for registration.
+
+    Example:
+        >>> row = FrontierRow((0.3,), Interval(0.9, 0.88, 0.91), flops=5e9, latency=Latency(0.04, 0.03, 0.05, 9))
+        >>> row.cost("latency"), row.cost("flops"), row.cost("memory")
+        (0.04, 5000000000.0, None)
+    """
+
+    phi: tuple[float, ...]
+    score: Interval
+    flops: Optional[float] = None
+    parameters: Optional[int] = None
+    latency: Optional[Latency] = None
+    memory: Optional[int] = None
+    labels: Mapping[str, Interval] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, Optional[float]]] = field(default_factory=dict)
+    before: Optional[Interval] = None
+    folded: Optional[float] = None
+
+    def cost(self, name: str) -> Optional[float]:
+        """Return a cost by its name, of latency the median."""
+        value = getattr(self, name)
+        return value.median if isinstance(value, Latency) else value
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What every φ of a trained network costs and scores on a data set and a machine.
+
+    Attributes:
+        task: ``segmentation`` or ``registration``.
+        bundle: ``name``, ``weights_sha256`` and ``settings``, the content of ``model.json``.
+        data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names.
+        labels: name of every label by its value as text.
+        metric: ``name`` and ``higher_is_better``.
+        machine: what it was measured on.
+        options: what is needed to repeat it.
+        rows: one per φ.
+        pareto: cost to the indices of rows that no other beats, cheapest first.
+        hypervolume: cost to the share of the plane that the Pareto points dominate, see :func:`hypervolume`.
+        knee: cost to the index of the row at the knee, see :func:`knee`.
+    """
+
+    task: str
+    bundle: Mapping[str, Any]
+    data: Mapping[str, Any]
+    labels: Mapping[str, str]
+    metric: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    options: Mapping[str, Any]
+    rows: Sequence[FrontierRow]
+    pareto: Mapping[str, Sequence[int]]
+    hypervolume: Mapping[str, float]
+    knee: Mapping[str, int]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of the score is better."""
+        return bool(self.metric["higher_is_better"])
+
+    def row(self, phi: Sequence[float]) -> Optional[FrontierRow]:
+        """Return the row of a φ, ``None`` where it was not measured."""
+        wanted = [round(factor, 6) for factor in phi]
+        return next((row for row in self.rows if [round(factor, 6) for factor in row.phi] == wanted), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of the JSON file."""
+        content = {name: value for name, value in vars(self).items() if name != "rows"}
+        rows = [row_as_dict(row) for row in self.rows]
+        content = {"format": FORMAT, "kind": KIND, **content}
+        places = list(content).index("pareto")
+        items = list(content.items())
+        return dict([*items[:places], ("rows", rows), *items[places:]])
+
+    def write(self, path: Union[str, Path]) -> None:
+        """Write the JSON file, and two tables beside it, each file whole or not at all.
+
+        ``NAME.csv`` has one line per φ, ``NAME_cases.csv`` one per φ, case and label.
+
+        Args:
+            path: of the JSON file.
+        """
+        path = Path(path)
+        text = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+        write_text(path.with_suffix(".csv"), _csv(self._per_phi()))
+        write_text(path.with_name(path.stem + "_cases.csv"), _csv(self._per_case()))
+        # Last, so that where it is, all is.
+        write_text(path, text)
+
+    def _per_phi(self) -> list[dict[str, Any]]:
+        lines = []
+        for index, row in enumerate(self.rows):
+            line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
+            line["latency_s"] = row.cost("latency")
+            for end in ("low", "high"):
+                line[f"latency_{end}_s"] = None if row.latency is None else getattr(row.latency, end)
+            line |= {"memory_bytes": row.memory} | _columns("score", row.score)
+            for value, name in self.labels.items():
+                line |= _columns(name, row.labels[value])
+            if self.task == "registration":
+                line |= _columns("before", row.before or Interval(None, None, None)) | {"folded": row.folded}
+            for cost in self.pareto:
+                line[f"pareto_{cost}"] = int(index in self.pareto[cost])
+            lines.append(line)
+        return lines
+
+    def _per_case(self) -> list[dict[str, Any]]:
+        return [
+            {"phi": phi_name(row.phi), "case": case, "label": value, "name": self.labels[value], "score": score}
+            for row in self.rows
+            for case, scores in row.cases.items()
+            for value, score in scores.items()
+        ]
+
+
+def phi_name(phi: Sequence[float]) -> str:
+    """Return φ as text, as the command line takes it.
+
+    Example:
+        >>> phi_name((0.5, 0.25))
+        '0.5,0.25'
+    """
+    return ",".join(f"{round(factor, 6):g}" for factor in phi)
+
+
+def row_as_dict(row: FrontierRow) -> dict[str, Any]:
+    """Return a row as JSON has it."""
+    content: dict[str, Any] = {"phi": list(row.phi), "flops": row.flops, "parameters": row.parameters}
+    content |= {"latency": None if row.latency is None else vars(row.latency), "memory": row.memory}
+    content |= {"score": vars(row.score), "labels": {key: vars(value) for key, value in row.labels.items()}}
+    content["cases"] = {case: dict(scores) for case, scores in row.cases.items()}
+    if row.before is not None:
+        content |= {"before": vars(row.before), "folded": row.folded}
+    return content
+
+
+def read_frontier(path: Union[str, Path]) -> Frontier:
+    """Read and check the JSON file of a frontier.
+
+    Args:
+        path: of the file that ``monai-hyperscale pareto`` wrote, or of its folder.
+
+    Raises:
+        FrontierError: if the file is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "frontier.json"
+    if not path.is_file():
+        raise FrontierError(f"there is no frontier at {path}; make one with monai-hyperscale pareto.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FrontierError(
+            f"{path} is damaged or cut off ({first_line(error)}); run monai-hyperscale pareto again."
+        ) from error
+    mistake = first_mistake(content)
+    if mistake is not None:
+        raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}.")
+    names = ("task", "bundle", "data", "labels", "metric", "machine", "options", "hypervolume")
+    # JSON schema counts 3.0 as whole.
+    return Frontier(
+        **{name: content[name] for name in names},
+        rows=tuple(map(row_from_dict, content["rows"])),
+        pareto={cost: tuple(map(int, indices)) for cost, indices in content["pareto"].items()},
+        knee={cost: int(index) for cost, index in content["knee"].items()},
+    )
+
+
+def row_from_dict(content: Mapping[str, Any]) -> FrontierRow:
+    """Return a row from JSON that was checked."""
+    latency, before = content["latency"], content.get("before")
+    return FrontierRow(
+        tuple(float(factor) for factor in content["phi"]),
+        Interval(**content["score"]),
+        content["flops"],
+        content["parameters"],
+        None if latency is None else Latency(**latency),
+        content["memory"],
+        {value: Interval(**score) for value, score in content["labels"].items()},
+        content["cases"],
+        None if before is None else Interval(**before),
+        content.get("folded"),
+    )
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _columns(name: str, score: Interval) -> dict[str, Any]:
+    return {name: score.mean, f"{name}_low": score.low, f"{name}_high": score.high}
+
+
+def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(lines[0]) if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()

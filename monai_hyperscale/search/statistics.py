@@ -1,0 +1,53 @@
+"""From scores per case and label to means and their bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from monai_hyperscale.search.results import Interval
+
+__all__ = ["case_scores", "interval"]
+
+Scores = Mapping[str, Mapping[str, Optional[float]]]
+
+
+def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int = 0) -> Interval:
+    """Return the mean over cases and its 95 % percentile bootstrap interval, by SciPy.
+
+    The same seed draws the same cases for every φ, so that the intervals of two φ can be compared.
+
+    Args:
+        values: one per case; ``None`` is left out.
+        samples: resamplings of the cases.
+        seed: of their draw.
+
+    Example:
+        >>> interval([0.8, None, 0.9]).mean, interval([0.5]), interval([None])
+        (0.85, Interval(mean=0.5, low=0.5, high=0.5), Interval(mean=None, low=None, high=None))
+    """
+    known = np.array([value for value in values if value is not None], dtype=float)
+    if not len(known):
+        return Interval(None, None, None)
+    mean = round(float(known.mean()), 12)
+    if len(known) == 1:
+        return Interval(mean, mean, mean)
+    found = bootstrap((known,), np.mean, n_resamples=samples, method="percentile", random_state=seed)
+    return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
+
+
+def case_scores(cases: Scores) -> list[Optional[float]]:
+    """Return the mean over labels of every case, ``None`` where it has none of them.
+
+    Args:
+        cases: name to label value to score.
+
+    Example:
+        >>> case_scores({"a": {"1": 0.5, "2": 1.0}, "b": {"1": None, "2": 0.25}, "c": {"1": None}})
+        [0.75, 0.25, None]
+    """
+    known = [[score for score in scores.values() if score is not None] for scores in cases.values()]
+    return [sum(scores) / len(scores) if scores else None for scores in known]

@@ -1,0 +1,109 @@
+"""Times of several programs measured in turn, so that a disturbance of the machine meets all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Optional, TypeVar
+
+import torch
+
+from monai_hyperscale.search.results import Latency
+
+__all__ = ["interleaved", "spread"]
+
+#: Seconds that one sample lasts at least; shorter programs are repeated within it.
+SHORTEST_SAMPLE = 0.02
+MOST_REPEATS = 200
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+def spread(values: Sequence[float]) -> Latency:
+    """Return the median and the quartiles.
+
+    Example:
+        >>> spread([3.0, 1.0, 2.0, 5.0, 4.0])
+        Latency(median=3.0, low=2.0, high=4.0, runs=5)
+    """
+    if len(values) < 2:
+        return Latency(values[0], values[0], values[0], len(values))
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Latency(median, low, high, len(values))
+
+
+def interleaved(
+    programs: Mapping[Name, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Optional[Callable[[], object]] = None,
+) -> dict[Name, list[float]]:
+    """Run all programs in every round, each time in another order, and return their seconds per call.
+
+    Args:
+        programs: what to measure, by name.
+        rounds: samples per program.
+        device: waited for before the clock is read, where it works beside the CPU.
+        warmup: calls of each that do not count.
+        clock: seconds.
+        progress: called after every sample.
+
+    Raises:
+        ValueError: if there is no program, or no round to run.
+
+    Example:
+        >>> times = interleaved({"a": lambda: 1, "b": lambda: 2}, rounds=3, device=torch.device("cpu"))
+        >>> {name: len(seconds) for name, seconds in times.items()}
+        {'a': 3, 'b': 3}
+    """
+    if not programs or rounds < 1:
+        raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")
+    times: dict[Name, list[float]] = {name: [] for name in programs}
+    repeats = {name: 1 for name in programs}
+    with _no_garbage_collection():
+        for name, program in programs.items():
+            for _ in range(warmup):
+                seconds = _sample(program, 1, device, clock)
+                repeats[name] = min(MOST_REPEATS, max(1, round(SHORTEST_SAMPLE / max(seconds, 1e-9))))
+        names = list(programs)
+        for index in range(rounds):
+            # Rotated, and backwards every other time: nobody always runs after the same one.
+            turn = index % len(names)
+            order = names[turn:] + names[:turn]
+            for name in order if index % 2 == 0 else reversed(order):
+                seconds = _sample(programs[name], repeats[name], device, clock)
+                times[name].append(seconds / repeats[name])
+                if progress is not None:
+                    progress()
+            gc.collect()
+    return times
+
+
+def _sample(program: Callable[[], object], repeats: int, device: torch.device, clock: Callable[[], float]) -> float:
+    _wait(device)
+    start = clock()
+    for _ in range(repeats):
+        program()
+    _wait(device)
+    return clock() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()

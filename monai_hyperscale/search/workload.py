@@ -1,0 +1,158 @@
+"""What a φ is measured on: a trained network, cases with references, and a score of every case."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Optional, Union
+
+import numpy as np
+import torch
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.errors import DatasetError, HyperscaleError, PhiError, first_line
+from monai_hyperscale.inference.networks import model_folder
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.search.runs import FoldedInference
+
+__all__ = ["CaseResult", "Workload", "as_phi"]
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What one φ scores on one case.
+
+    Attributes:
+        scores: of every label, by its value as text; ``None`` where it has none.
+        before: of registration, the scores of the pair as it lies.
+        folded: of registration, the share of voxels where the field folds.
+    """
+
+    scores: Mapping[str, Optional[float]]
+    before: Optional[Mapping[str, Optional[float]]] = None
+    folded: Optional[float] = None
+
+
+class Workload(ABC):
+    """A trained network and the cases that it is measured on.
+
+    Args:
+        bundle: the trained network's folder.
+        title: name of the data set.
+        part: of its cases, see :func:`cases_of_part`.
+        settings: of the network.
+        device: where networks run.
+
+    Attributes:
+        names: of the cases.
+        labels: name of every label that is compared, by its value as text.
+        fingerprint: of the cases' files.
+        choices: further options that scores depend on, ready for JSON.
+    """
+
+    task: ClassVar[str]
+
+    def __init__(
+        self, bundle: Union[str, Path], title: str, part: str, settings: NetworkSettings, device: torch.device
+    ) -> None:
+        self.bundle = Path(bundle)
+        self.title = title
+        self.part = part
+        self.settings = settings
+        self.device = device
+        self.names: list[str] = []
+        self.labels: dict[str, str] = {}
+        self.fingerprint = ""
+        self.choices: dict[str, Any] = {}
+
+    @property
+    @abstractmethod
+    def metric_facts(self) -> dict[str, Any]:
+        """``name`` and ``higher_is_better`` of the score."""
+
+    @abstractmethod
+    def run(self, phi: Phi) -> FoldedInference:
+        """Return the network folded for φ, as it goes over whole images.
+
+        Raises:
+            PhiError: if φ has another number of factors than the network has levels.
+        """
+
+    @abstractmethod
+    def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
+        """Return a network's input to time, on the device: of the first case, or random numbers of given sizes."""
+
+    @abstractmethod
+    def measure(self, index: int, run: FoldedInference) -> CaseResult:
+        """Return what a folded network scores on a case.
+
+        Raises:
+            HyperscaleError: if a file of the case cannot be used.
+        """
+
+    @abstractmethod
+    def example(
+        self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]
+    ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
+        """Return the images of a case and what networks make of them, as reports show them."""
+
+    def check_phi(self, phis: Sequence[tuple[float, ...]]) -> None:
+        """Check that the network takes every φ, and was trained for it.
+
+        Raises:
+            PhiError: if it does not, or was not.
+        """
+        levels = max((len(phi) for phi in phis), default=1)
+        if levels > 1 and not self.settings.per_level:
+            raise PhiError(f"the network takes one phi for all levels, got {levels} factors.")
+        for phi in phis:
+            if not self.settings.trained_for(phi):
+                low, high = self.settings.phi_range
+                got = ",".join(f"{factor:g}" for factor in phi)
+                raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {got}.")
+        for length in sorted({len(phi) for phi in phis}):
+            self.run(next(phi for phi in phis if len(phi) == length))
+
+    def bundle_facts(self) -> dict[str, Any]:
+        """Return name, hash of the weights and settings of the trained network, ready for JSON."""
+        weights = (model_folder(self.bundle) / "model.pt").read_bytes()
+        # As model.json has them: names are text, tuples are lists.
+        described = json.loads(json.dumps({"task": self.settings.task, **asdict(self.settings)}))
+        return {
+            "name": self.bundle.resolve().name,
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "settings": described,
+        }
+
+
+def as_phi(phi: Sequence[float]) -> Phi:
+    """Return factors as networks take them: one number, or one per level."""
+    factors = as_factors(list(phi))
+    return factors if len(factors) > 1 else factors[0]
+
+
+@contextmanager
+def case_errors(name: str) -> Iterator[None]:
+    """Tell what is wrong with a case in one sentence, where MONAI wraps errors of files into errors of transforms.
+
+    Raises:
+        DatasetError: for what a transform raised because of the case's files.
+    """
+    try:
+        yield
+    except (HyperscaleError, MemoryError):
+        raise
+    except (RuntimeError, OSError, ValueError) as error:
+        cause: Optional[BaseException] = error
+        while cause is not None and not isinstance(cause, (HyperscaleError, OSError)):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        if isinstance(cause, HyperscaleError):
+            raise cause from error
+        raise DatasetError(f"case {name} cannot be read ({first_line(cause)}).") from error

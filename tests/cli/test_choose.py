@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.data import write_synthetic_dataset
+from monai_hyperscale.search import Frontier, FrontierRow, Interval, Latency, SegmentationWorkload, read_frontier
+
+
+def row(phi: float, score: float, flops: float, seconds: float, cases: tuple[str, ...]) -> FrontierRow:
+    interval = Interval(score, score - 0.01, score + 0.01)
+    time = Latency(seconds, seconds, seconds, 9)
+    return FrontierRow(
+        (phi,), interval, flops, 10, time, 10**6, {"1": interval}, {name: {"1": score} for name in cases}
+    )
+
+
+def write_frontier(path: Path, shift: float = 0.0, part: str = "validation", cases: tuple[str, ...] = ("a",)) -> Path:
+    rows = (
+        row(0.1, 0.80 + shift, 1e9, 0.01, cases),
+        row(0.3, 0.89 + shift, 2e9, 0.02, cases),
+        row(0.5, 0.90 + shift, 4e9, 0.04, cases),
+    )
+    frontier = Frontier(
+        "segmentation",
+        {"name": "net", "weights_sha256": "0", "settings": {}},
+        {"name": "liver", "part": part, "cases": list(cases)},
+        {"1": "liver"},
+        {"name": "Dice", "higher_is_better": True},
+        {},
+        {"metric": "dice"},
+        rows,
+        {"flops": (0, 1, 2)},
+        {"flops": 0.5},
+        {"flops": 1},
+    )
+    frontier.write(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wishes", "phi", "why"),
+    [
+        (["--at-least", "dice>=0.85"], "0.3", "the least latency of 2 of 3 phi that meet dice>=0.85"),
+        (["--within", "latency<=30ms"], "0.3", "the best Dice of 2 of 3 phi that meet latency<=30ms"),
+        (["--at-least", "dice>=0.5", "--within", "memory<=2GB, flops<=3G"], "0.3", "the least memory of 2 of 3"),
+        (["--maximize", "dice"], "0.5", "the best Dice of 3 of 3"),
+        (["--at-least", "dice>=0.85", "--maximize", "dice"], "0.5", "the best Dice of 2 of 3"),
+        (["--at-least", "dice>=0.85", "--minimize", "flops"], "0.3", "the least flops of 2 of 3"),
+    ],
+)
+def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, why: str) -> None:
+    path = write_frontier(tmp_path / "frontier.json")
+    assert main(["choose", str(path), *wishes]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"phi = {phi}\n") and why in out
+    assert out.endswith(f"next: monai-hyperscale fold net --phi {phi} -o OUT\n")
+    assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
+
+
+def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> None:
+    source = write_frontier(tmp_path / "validation.json")
+    test = write_frontier(tmp_path / "test.json", -0.03, "test", ("b", "c"))
+    arguments = ["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(test)]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    assert "confirmed on 2 test cases: meets the limits" in captured.out and "0.8600 (95 %" in captured.out
+    assert "warning" not in captured.err
+    assert main(["choose", str(source), "--at-least", "dice>=0.88", "--confirm", str(test)]) == 0
+    assert "confirmed on 2 test cases: misses dice>=0.88" in capsys.readouterr().out
+    assert main([*arguments[:-1], str(source), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "1 of the cases to confirm on are among those" in captured.err
+    assert json.loads(captured.out)["confirmed"]["missed"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bundle": {"name": "net", "weights_sha256": "1", "settings": {}}}, "of other weights"),
+        ({"metric": {"name": "IoU", "higher_is_better": True}}, "another score (IoU)"),
+        ({"rows": ()}, "has no phi = 0.3"),
+    ],
+)
+def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any, change: dict[str, Any], message: str) -> None:
+    source, other = write_frontier(tmp_path / "a.json"), tmp_path / "b.json"
+    frontier = read_frontier(source)
+    if "rows" in change:
+        change = {"rows": frontier.rows[:1], "pareto": {}, "knee": {}, "hypervolume": {}}
+    replace(frontier, **change).write(other)
+    assert main(["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(other)]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--within", "latncy<=40ms"], 2, "'latncy' is not known; did you mean latency?"),
+        (["--within", "latency<=40"], 2, "needs a unit"),
+        (["--within", "latency<=4ms"], 1, "no phi of 3 meets latency<=4ms; the nearest is phi = 0.1, which misses"),
+        (["--at-least", "dice>=0.99", "--within", "flops<=9G"], 1, "the nearest is phi = 0.5"),
+        ([], 2, "name a limit"),
+        (["--minimize", "dice"], 2, "dice is to be maximised; write --maximize dice"),
+        (["--maximize", "flops"], 2, "flops is to be minimised; write --minimize flops"),
+        (["--maximize", "dice", "--dataset", "."], 2, "was measured already"),
+        (["--maximize", "dice", "--confirm", "none.json"], 2, "does not exist"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_in_one_sentence(
+    tmp_path: Path, capsys: Any, arguments: list[str], code: int, message: str
+) -> None:
+    assert main(["choose", str(write_frontier(tmp_path / "frontier.json")), *arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1 and message in captured.err
+
+
+def test_damaged_files_are_told(tmp_path: Path, capsys: Any) -> None:
+    path = write_frontier(tmp_path / "frontier.json")
+    path.write_text(path.read_text()[:300])
+    assert main(["choose", str(path), "--maximize", "dice"]) == 1
+    assert "damaged or cut off" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=10, size=24, labels=2))
+
+
+def test_of_a_bundle_by_measuring(
+    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from monai_hyperscale.data import read_dataset, split_cases
+
+    parts = split_cases(read_dataset(dataset).cases, (6, 2, 2), seed=0)
+    names = [[case["name"] for case in part] for part in parts]
+    counts = {"train": 6, "validation": 2, "test": 2}
+    facts = {"data": "shapes", "cases": counts, "split_seed": 0, "test_cases": names[2]}
+    network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=facts)
+    measured: list[list[str]] = []
+    measure = SegmentationWorkload.measure
+
+    def counting(self: Any, index: int, run: Any) -> Any:
+        measured.append(self.names[index])
+        return measure(self, index, run)
+
+    monkeypatch.setattr(SegmentationWorkload, "measure", counting)
+    out = tmp_path / "measured.json"
+    command = ["choose", str(network), "--dataset", str(dataset), "--at-least", "dice>=0.000001", "-o", str(out)]
+    assert main([*command, "--evaluations", "5", "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    frontier = read_frontier(out)
+    # Chosen on the validation cases, of which the cheapest is found, and confirmed on the test cases.
+    assert frontier.data["part"] == "validation" and set(frontier.data["cases"]) == set(names[1])
+    assert "the least flops of" in text and "confirmed on 2 test cases" in text and f"fold {network} --phi" in text
+    assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
+    assert frontier.rows[0].latency is None  # not asked for
+    chosen = float(text.split()[2])
+    met = [each for each in frontier.rows if (each.score.mean or 0) >= 0.000001]
+    assert frontier.row([chosen]).flops == min(each.flops for each in met)
+
+    assert main([*command[:-2], "--cases", "all", "--sampler", "grid", "--phi", "0.1,0.5", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["considered"] == 2 and "confirmed" not in content
+
+
+def test_a_bundle_needs_data(write_bundle: Callable[..., Path], tmp_path: Path, capsys: Any) -> None:
+    network = write_bundle(tmp_path / "net", 2, channels=("grey",))
+    assert main(["choose", str(network), "--at-least", "dice>=0.5"]) == 2
+    assert "a bundle needs --dataset" in capsys.readouterr().err

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.data import write_synthetic_dataset
+from monai_hyperscale.search import SegmentationWorkload, read_frontier
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=3, size=24, labels=2))
+
+
+@pytest.fixture
+def network(write_bundle: Callable[..., Path], tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "net", 2, channels=("grey",))
+
+
+def arguments(network: Path, dataset: Path, out: Path, *more: str) -> list[str]:
+    quick = ["--phi", "0.1,0.5", "--repeats", "1", "--no-memory", "--bootstrap", "100"]
+    return ["pareto", str(network), "--dataset", str(dataset), "-o", str(out), *quick, *more]
+
+
+def test_it_measures_prints_and_writes(network: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "out"
+    assert main(arguments(network, dataset, out)) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "frontier.json",
+        "frontier.csv",
+        "frontier_cases.csv",
+        "report.html",
+    }
+    frontier = read_frontier(out)
+    assert [row.phi for row in frontier.rows] == [(0.1,), (0.5,)] and frontier.data["name"] == "shapes"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["phi", "GFLOPs", "ms", "Dice"] and len(lines) == 3
+    assert lines[2].split()[0] == "0.5" and f"{frontier.rows[1].score.mean:.4f}" in lines[2]
+    assert "</html>" in (out / "report.html").read_text()
+    # Nothing of this machine's folders.
+    assert str(tmp_path) not in (out / "frontier.json").read_text()
+    assert str(tmp_path) not in (out / "report.html").read_text()
+
+
+def test_it_goes_on_after_an_interruption(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, calls, measure = tmp_path / "out", [], SegmentationWorkload.measure
+
+    def measured(self: Any, index: int, run: Any) -> Any:
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        calls.append(index)
+        return measure(self, index, run)
+
+    monkeypatch.setattr(SegmentationWorkload, "measure", measured)
+    assert main(arguments(network, dataset, out, "--no-report")) == 130
+    assert "the same command goes on" in capsys.readouterr().err and not (out / "frontier.json").exists()
+    # Another command does not.
+    assert main([*arguments(network, dataset, out, "--no-report"), "--metric", "iou"]) == 1
+    assert "unfinished sweep with another metric" in capsys.readouterr().err
+    monkeypatch.setattr(SegmentationWorkload, "measure", measure)
+    assert main(arguments(network, dataset, out, "--no-report")) == 0
+    assert len(read_frontier(out).rows) == 2 and not (out / "parts").exists() and not (out / "report.html").exists()
+
+
+def test_what_is_measured_is_not_measured_again(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert main(arguments(network, dataset, out, "--no-report")) == 0
+    before = (out / "frontier.json").read_bytes()
+    capsys.readouterr()
+    monkeypatch.setattr("monai_hyperscale.search.frontier.sweep", None)
+    assert main(arguments(network, dataset, out)) == 0
+    assert "has been measured already" in capsys.readouterr().err
+    assert (out / "frontier.json").read_bytes() == before and (out / "report.html").exists()
+    assert main([*arguments(network, dataset, out), "--limit", "1"]) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([*arguments(network, dataset, out, "--no-report"), "--limit", "1", "--overwrite"]) == 0
+    assert len(read_frontier(out).data["cases"]) == 1
+
+
+def test_registration(
+    write_registration_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    network = write_registration_bundle(tmp_path / "net", 2, channels=("grey",), sizes=(32, 32))
+    assert main([*arguments(network, dataset, tmp_path / "out"), "--limit", "2"]) == 0
+    frontier = read_frontier(tmp_path / "out")
+    assert frontier.task == "registration" and frontier.rows[0].folded is not None
+    header, first, _ = capsys.readouterr().out.splitlines()
+    assert "before  folded %" in header and f"{frontier.rows[0].before.mean:.4f}" in first
+    assert "</html>" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--phi", "0.7"], 2, "trained for phi from 0 to 0.5, got 0.7"),
+        (["--phi", "a"], 2, "phi is a number between 0 and 1"),
+        (["--phi", "0.1,0.2;"], 2, "one phi for all levels"),
+        (["--metric", "dicee"], 2, "did you mean dice?"),
+        (["--tolerance", "2"], 2, "takes no tolerance"),
+        (["--cases", "validation"], 1, "does not know which cases"),
+        (["--size", "1,2,3"], 1, "a size of 2 numbers"),
+        (["--device", "quantum"], 2, "device must be"),
+        (["--regularization", "0.5"], 1, "for registration networks"),
+    ],
+)
+def test_wrong_arguments_are_told_and_nothing_is_written(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, more: list[str], code: int, message: str
+) -> None:
+    out = tmp_path / "out"
+    assert main([*arguments(network, dataset, out), *more]) == code
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(error) == 1 and message in error[0]
+    assert not list(out.glob("frontier*"))
+
+
+def test_missing_and_damaged_files_are_told(network: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    assert main(arguments(network, tmp_path / "none", tmp_path / "out")) == 2
+    assert "does not exist" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(network, other)
+    (other / "models" / "model.pt").write_bytes(b"PK")
+    assert main(arguments(other, dataset, tmp_path / "out")) == 2
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "frontier.json").write_text(json.dumps({"kind": "frontier"}))
+    capsys.readouterr()
+    assert main(arguments(network, dataset, tmp_path / "out")) == 1
+    assert "is not a frontier that this version reads" in capsys.readouterr().err

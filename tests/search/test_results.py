@@ -1,0 +1,115 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.search import Interval, read_frontier
+
+
+def test_what_is_written_is_read(frontier, tmp_path):
+    frontier.write(tmp_path / "frontier.json")
+    assert read_frontier(tmp_path / "frontier.json") == read_frontier(tmp_path) == frontier
+    content = json.loads((tmp_path / "frontier.json").read_text())
+    assert (content["format"], content["kind"], content["rows"][1]["phi"]) == (1, "frontier", [0.1])
+    assert content["rows"][0]["latency"] == {"median": 0.01, "low": 0.9 * 0.01, "high": 1.1 * 0.01, "runs": 9}
+
+
+def test_rows_of_registration_and_of_what_was_not_measured(frontier, tmp_path):
+    rows = [
+        replace(
+            row, latency=None, memory=None, before=Interval(0.5, 0.4, 0.6), folded=0.01, score=Interval(*[None] * 3)
+        )
+        for row in frontier.rows
+    ]
+    changed = replace(frontier, task="registration", rows=tuple(rows), pareto={}, knee={}, hypervolume={})
+    changed.write(tmp_path / "f.json")
+    assert read_frontier(tmp_path / "f.json") == changed
+
+
+def test_the_tables_hold_the_same_numbers(frontier, tmp_path):
+    frontier.write(tmp_path / "f.json")
+    with open(tmp_path / "f.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["score"]) for line in lines] == [0.7, 0.86, 0.85, 0.9]
+    assert lines[1]["phi"] == "0.1" and lines[1]["latency_s"] == "0.02" and float(lines[1]["liver_low"]) == 0.85
+    assert [line["pareto_flops"] for line in lines] == ["1", "1", "0", "1"]
+    with open(tmp_path / "f_cases.csv") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 4 * 2
+    assert lines[2] == {"phi": "0.1", "case": "a", "label": "1", "name": "liver", "score": "0.86"}
+    assert lines[3]["score"] == ""
+
+
+def test_the_row_of_a_phi(frontier):
+    assert frontier.row([0.1 + 1e-9]) is frontier.rows[1] and frontier.row([0.2]) is None
+
+
+def changed(content, *path, value):
+    *inner, last = path
+    for key in inner:
+        content = content[key]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("kind",), "report", "expected a JSON object of kind \"frontier\", got kind 'report'"),
+        (("format",), 7, "its format is 7, expected 1"),
+        (("task",), "cooking", "task: 'cooking' is not one of"),
+        (("rows",), [], r"rows: .*non-empty|rows: .*too short"),
+        (("rows", 1, "flops"), "many", r"rows\[1\]\.flops: 'many' is not of type"),
+        (("rows", 1, "flops"), -1, "less than the minimum"),
+        (("rows", 1, "phi"), [1.5], r"rows\[1\]\.phi\[0\]: 1.5 is greater"),
+        (("rows", 1, "phi"), [0.0], "same phi as another"),
+        (("rows", 1, "latency"), {"median": 1}, r"rows\[1\]\.latency: 'low' is a required"),
+        (("rows", 2, "labels"), {}, "labels are not those of the file"),
+        (("rows", 2, "cases"), {"a": {"1": 0.5}}, "cases are not those"),
+        (("rows", 0, "cases", "a"), {"2": 0.5}, "not its labels"),
+        (("pareto", "flops"), [0, 4], "pareto.flops names a row that is not there"),
+        (("knee", "memory"), 9, "knee.memory names a row"),
+        (("knee", "flops"), True, "knee.flops: True is not of type"),
+        (("labels",), {"<b>": "x"}, "labels: "),
+        (("data", "cases"), "a", "data.cases: 'a' is not of type 'array'"),
+        (("rows", 0, "score", "mean"), 10**400, "score.mean: "),
+    ],
+)
+def test_wrong_content_is_told_in_one_sentence(frontier, tmp_path, path, value, message):
+    content = json.loads(json.dumps(frontier.as_dict()))
+    changed(content, *path, value=value)
+    (tmp_path / "f.json").write_text(json.dumps(content))
+    with pytest.raises(FrontierError, match=message) as caught:
+        read_frontier(tmp_path / "f.json")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400 and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("key", ["rows", "bundle", "data", "metric", "pareto", "knee", "hypervolume", "options"])
+def test_a_missing_part_is_told(frontier, tmp_path, key):
+    content = frontier.as_dict()
+    del content[key]
+    (tmp_path / "f.json").write_text(json.dumps(content))
+    with pytest.raises(FrontierError, match=f"'{key}' is a required"):
+        read_frontier(tmp_path / "f.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2", '{"kind": NaN}', "[" * 100_000, "\ud800".encode("utf-16", "surrogatepass"), "1" * 5000]
+)
+def test_damaged_files_are_told(tmp_path, text):
+    path = tmp_path / "f.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(FrontierError, match="damaged or cut off|not a frontier"):
+        read_frontier(path)
+
+
+def test_a_cut_off_file_and_a_missing_one_are_told(frontier, tmp_path):
+    frontier.write(tmp_path / "frontier.json")
+    text = (tmp_path / "frontier.json").read_text()
+    for share in (0.1, 0.5, 0.99):
+        (tmp_path / "frontier.json").write_text(text[: int(share * len(text))])
+        with pytest.raises(FrontierError, match="damaged or cut off"):
+            read_frontier(tmp_path)
+    with pytest.raises(FrontierError, match="there is no frontier"):
+        read_frontier(tmp_path / "other.json")
