@@ -1,0 +1,11 @@
+"""Folded networks on disk: a MONAI bundle, TorchScript, ``torch.export``, ONNX and safetensors for one φ.
+
+:func:`fold_bundle` writes them and checks each against the network; :func:`load_folded` reads the last back.
+"""
+
+from monai_hyperscale.export.fold import CHOICES, fold_bundle
+from monai_hyperscale.export.manifest import read_manifest
+from monai_hyperscale.export.symbolic import exported_program
+from monai_hyperscale.export.weights import load_folded
+
+__all__ = ["CHOICES", "exported_program", "fold_bundle", "load_folded", "read_manifest"]

@@ -1,0 +1,172 @@
+"""What lies beside the network in the bundle of a fold: metadata, model card, licences, logging."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_hyperscale.bundle.locate import default_bundle
+from monai_hyperscale.bundle.registration import RegistrationSettings
+from monai_hyperscale.export.source import FoldSource
+from monai_hyperscale.io.atomic import write_text
+
+__all__ = ["copy_licences", "fold_metadata", "model_card", "phi_text"]
+
+# Versions and packages of a bundle that runs with MONAI alone.
+_NEEDED = ("pytorch-ignite", "nibabel")
+
+
+def phi_text(source: FoldSource) -> str:
+    """Return φ, and λ where the network was trained for several, as people read them."""
+    text = "phi = " + ", ".join(f"{value:g}" for value in source.phi)
+    weight = source.context[len(source.phi) :]
+    return text + (f", lambda = {weight[0]:g}" if weight else "")
+
+
+def fold_metadata(source: FoldSource) -> dict[str, Any]:
+    """Return ``metadata.json`` of a fold: the source bundle's, where it has one, with what folding changes."""
+    task = "sshn_reg" if isinstance(source.settings, RegistrationSettings) else "sshn_seg"
+    own = source.files / "configs" / "metadata.json"
+    try:
+        content = source.settings.metadata(json.loads(own.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # A training's folder need not have one, and what a user wrote need not be one.
+        shipped = default_bundle(task) / "configs" / "metadata.json"
+        content = source.settings.metadata(json.loads(shipped.read_text(encoding="utf-8")))
+    packages = {}
+    for name in _NEEDED:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:  # pragma: no cover - this package requires both
+            continue
+    data = source.settings.provenance.get("data", "a user's data")
+    return {
+        **content,
+        "version": "0.1.0",
+        "changelog": {"0.1.0": f"folded from {source.name} at {phi_text(source)}"},
+        "monai_version": version("monai"),
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": version("numpy"),
+        "required_packages_version": packages,
+        "name": f"{source.name}, {phi_text(source)}",
+        "task": "Registration" if task == "sshn_reg" else "Segmentation",
+        "description": f"A plain network for {phi_text(source)}, folded from the scale-space hypernetwork "
+        f"{source.name}, which was trained on {data}.",
+        # Those of the source are not of this φ.
+        "eval_metrics": {},
+    }
+
+
+def copy_licences(source: FoldSource, folder: Path) -> None:
+    """Copy the licences of the source bundle, and its data's, where it has them."""
+    for name in ("LICENSE", "docs/data_license.txt"):
+        if (source.files / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.files / name, folder / name)
+
+
+def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
+    """Return ``docs/README.md``.
+
+    Args:
+        source: the network.
+        facts: the manifest.
+    """
+    settings: Any = source.settings
+    registers = isinstance(settings, RegistrationSettings)
+    cost = facts["cost"]
+    size = " × ".join(str(n) for n in cost["size"])
+    rows = [
+        ("folded from", f"{source.name}, weights with SHA-256 {source.weights_sha256[:16]}…"),
+        ("trained on", str(settings.provenance.get("data", "not told"))),
+        ("channels", ", ".join(settings.channels)),
+        ("parameters", f"{cost['parameters']:,}"),
+        ("cost", f"{cost['flops'] / 1e9:.3g} GFLOPs for {size} voxels"),
+        ("spacing", "the image's own" if settings.spacing is None else " × ".join(map(str, settings.spacing)) + " mm"),
+    ]
+    if not registers:
+        values = settings.label_values or range(settings.out_channels)
+        names = {0: "background", **settings.labels}
+        rows.append(("labels", ", ".join(f"{value} {names.get(i, 'unused')}" for i, value in enumerate(values))))
+    files = [entry for entry in facts["files"] if "largest_difference" in entry]
+    lines = [
+        f"# {source.name} at {phi_text(source)}",
+        "",
+        "A plain network for one rescaling factor, folded from a scale-space hypernetwork (Gonzalez Ortiz, Guttag, "
+        "Dalca; NeurIPS 2023) by monai-hyperscale. It runs with MONAI, PyTorch, pytorch-ignite and nibabel alone.",
+        "",
+        "Not for diagnosis or treatment.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+        "",
+        "## Commands",
+        "",
+        "```",
+        "python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir OUT"
+        + (" --fixed FIXED" if registers else ""),
+        "```",
+        "",
+        *_output(source),
+        "",
+        "## Files",
+        "",
+        "| file | bytes | image sizes | largest difference to the source network |",
+        "|---|---|---|---|",
+        *(
+            f"| {entry['path']} | {entry['bytes']:,} | {entry['sizes']} | {entry['largest_difference']:.1e} |"
+            for entry in files
+        ),
+        "",
+        f"Differences are in units of the largest output, measured on {facts['verified_on']['input']}. Hashes and all "
+        "else are in `manifest.json`.",
+        "",
+        "## Licence",
+        "",
+        "The configurations are under the Apache License 2.0. The weights are those of the source bundle, under its "
+        "licence; see `LICENSE` and `docs/data_license.txt` where the source has them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _output(source: FoldSource) -> list[str]:
+    settings: Any = source.settings
+    if isinstance(settings, RegistrationSettings):
+        return [
+            "IMAGES is a folder of moving images (NIfTI), FIXED the image they are laid on. For each, OUT gets "
+            "`NAME_moved.nii.gz` and `NAME_field.nii.gz` on the grid of FIXED. The field is in millimetres, RAS: from "
+            "a point of FIXED to the point of the moving image.",
+            "",
+            "Where it differs from `monai-hyperscale register`: the images are taken to lie in one space as their "
+            "headers say (no affine alignment); the moving image is interpolated twice where the grids differ, and at "
+            "its border by MONAI's rule, not SimpleITK's; an image of few bright voxels on a constant background is "
+            "clipped; the field is not in ITK's convention.",
+        ]
+    kind = "NIfTI" if settings.file_dims == 3 else "PNG, JPEG or BMP"
+    lines = [
+        f"IMAGES is a folder of images ({kind}), or a data set with a folder `imagesTs`. The label maps have the names "
+        "and grids of their images, and voxels the label values above.",
+    ]
+    if settings.in_channels > 1 and settings.file_dims == 3:
+        lines[0] += " `case_0000.nii.gz`, `case_0001.nii.gz`, … are the channels of one image."
+    lines += [
+        "",
+        "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; the headers of the label maps "
+        "have the affine of the image, but not its other fields; on a GPU that is too small it does not go on in "
+        "windows; and voxels where two labels are equal to the sixth digit may go to the other.",
+    ]
+    if settings.file_dims == 2:
+        lines[-1] += " Images of 16 bits are read as 8."
+    return lines
+
+
+def write_logging(path: Path) -> None:
+    """Write ``logging.conf``: the shipped bundles'."""
+    shipped = default_bundle("sshn_seg") / "configs" / "logging.conf"
+    write_text(path, shipped.read_text(encoding="utf-8"))

@@ -1,0 +1,129 @@
+"""The files that a folded network can be written as: how each is written, and read back as a function."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.export.source import FoldSource
+from monai_hyperscale.export.symbolic import exported_program, size_oblivious
+
+__all__ = ["FORMATS", "OPSET", "Format", "missing_packages"]
+
+#: Least ONNX operator set that samples volumes at arbitrary points, as registration does.
+OPSET = 20
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        name: on the command line.
+        title: for people.
+        path: in the folder of the fold.
+        write: writes the source's folded network to a path, for the example's size alone unless ``dynamic``; returns
+            the file's function from input to output as read back from disk.
+        packages: what must be installed beyond this package's own.
+        fixed: whether it can be written for one size where it cannot be for any.
+    """
+
+    name: str
+    title: str
+    path: str
+    write: Callable[[FoldSource, Path, torch.Tensor, bool], Run]
+    packages: tuple[str, ...] = ()
+    fixed: bool = True
+
+
+def missing_packages(form: Format) -> list[str]:
+    """Return the packages a format needs that are not installed."""
+    return [name for name in form.packages if find_spec(name) is None]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what exporters tell their own programmers from the screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _torchscript(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
+    with _quiet():
+        torch.jit.save(torch.jit.script(source.plain), str(path))
+        loaded: nn.Module = torch.jit.load(str(path), map_location="cpu")
+    return loaded
+
+
+def _torch_export(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
+    with _quiet():
+        torch.export.save(exported_program(source.plain, example, dynamic), path)
+        return torch.export.load(path).module()
+
+
+def _onnx(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
+    import onnxruntime
+
+    axes = ("x", "y", "z")[: example.dim() - 2]
+    free = {0: "batch", **{2 + index: name for index, name in enumerate(axes)}}
+    # The exporter records the program once more.
+    with _quiet(), size_oblivious():
+        torch.onnx.export(
+            exported_program(source.plain, example, dynamic, precise_norms=True),
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=["pred"],
+            dynamic_shapes=(free,) if dynamic else None,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
+
+    return run
+
+
+def _safetensors(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
+    from monai_hyperscale.export.weights import load_folded, save_folded
+
+    save_folded(source, path)
+    return load_folded(path)
+
+
+def _formats() -> Iterator[Format]:
+    yield Format("torchscript", "TorchScript", "models/model.ts", _torchscript, fixed=False)
+    yield Format("torch-export", "torch.export", "models/model.pt2", _torch_export)
+    yield Format("onnx", "ONNX", "models/model.onnx", _onnx, ("onnx", "onnxscript", "onnxruntime"))
+    yield Format("safetensors", "safetensors", "models/model.safetensors", _safetensors, ("safetensors",), fixed=False)
+
+
+#: All formats by name, in the order they are made.
+FORMATS: dict[str, Format] = {form.name: form for form in _formats()}

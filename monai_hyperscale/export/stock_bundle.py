@@ -1,0 +1,288 @@
+"""A MONAI bundle of a folded network in MONAI's own terms: its configurations name nothing of this package.
+
+What the bundle's network is loaded from is ``models/model.ts``. Steps of the preprocessing that MONAI has no transform
+for are ``Lambdad`` with an expression in the configuration itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from monai_hyperscale.bundle.settings import ModelSettings
+from monai_hyperscale.data.intensity import channel_kind
+
+__all__ = [
+    "BUNDLE_ROOT",
+    "FILL",
+    "NETWORK",
+    "WRITTEN_META",
+    "evaluator",
+    "files_of",
+    "lambda_step",
+    "per_channel",
+    "segmentation_config",
+]
+
+Config = dict[str, Any]
+
+#: ``monai.bundle run`` puts the bundle's folder second on Python's path; elsewhere it is the current one.
+BUNDLE_ROOT = (
+    "$next((folder for folder in sys.path[1:2] if os.path.isfile(os.path.join(folder, 'models', 'model.ts'))), '.')"
+)
+NETWORK = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
+#: Fill values become the lowest other one, as in :mod:`monai_hyperscale.data.intensity`.
+FILL = "torch.where(x.abs() < 1e18, x, x[x.abs() < 1e18].min())"
+_OVER_CHANNELS = "torch.cat([({each})(x) for x in x.split(1)])"
+
+
+def lambda_step(keys: Any, expression: str) -> Config:
+    """Return a transform that puts ``x``, an image (C, *sizes), through an expression."""
+    return {"_target_": "Lambdad", "keys": keys, "func": f"$lambda x: {expression}"}
+
+
+def per_channel(expression: str) -> str:
+    """Return an expression that treats every channel ``x`` (1, *sizes) of an image ``x`` by itself."""
+    return _OVER_CHANNELS.format(each=f"lambda x: {expression}")
+
+
+def files_of(folder: str, suffixes: Sequence[str]) -> str:
+    """Return an expression for the sorted files of a folder that end so."""
+    return f"sorted(path for end in {list(suffixes)} for path in glob.glob(os.path.join({folder}, '[!.]*' + end)))"
+
+
+# Back to the voxels of the file. Not ``Invertd``, for which a voxel midway between two is a matter of the last bit:
+# coordinates are rounded first, as in monai_hyperscale.inference.regridding. Where the axes of both grids are the same
+# but for their order and direction, each is indexed by itself.
+_REGRIDDING = {
+    "voxels": "$lambda image: numpy.linalg.solve(numpy.asarray(image.affine, dtype=float), "
+    "numpy.asarray(image.meta['original_affine'], dtype=float))",
+    "axes": "$lambda m: [int(axis) for axis in abs(m[:3, :3]).argmax(axis=0)]",
+    "drift": "$lambda m, sizes: max(sum(abs(m[row, axis]) * (n - 1) for axis, n in enumerate(sizes) "
+    "if @axes(m)[axis] != row) for row in range(3))",
+    "nearest": "$lambda row, axis, n, size: numpy.clip(numpy.rint(numpy.round("
+    "row[axis] * numpy.arange(n) + row[3], 6)), 0, size - 1).astype(int)",
+    "straight": "$lambda label, m, sizes: label.permute(@axes(m))[numpy.ix_(*(@nearest(m[other], axis, n, "
+    "label.shape[other]) for axis, (other, n) in enumerate(zip(@axes(m), sizes))))]",
+    "oblique": "$lambda label, m, sizes: monai.networks.layers.AffineTransform(normalized=False, mode='nearest', "
+    "padding_mode='border', align_corners=False, reverse_indexing=True)("
+    "label[None, None].double(), torch.as_tensor(m), tuple(sizes))[0, 0].round()",
+    "regrid": "$lambda label, m, sizes: (@straight if sorted(@axes(m)) == [0, 1, 2] and @drift(m, sizes) <= 1e-3 "
+    "else @oblique)(label, m, sizes)",
+}
+#: Metadata of what is written: the image's, on the file's own grid. ``original_channel_dim`` keeps MONAI's writer from
+#: taking a volume for images of two axes.
+WRITTEN_META = (
+    "{{**data['{key}'].meta, 'affine': torch.as_tensor(data['{key}'].meta['original_affine']), "
+    "'original_channel_dim': 'no_channel'}}"
+)
+_ON_FILE_GRID = (
+    "$lambda data: {**data, 'pred': monai.data.MetaTensor(@regrid(monai.utils.convert_to_tensor("
+    "data['pred'], track_meta=False)[0].cpu(), @voxels(data['image']), "
+    "[int(n) for n in data['image'].meta['spatial_shape']])[None], meta=" + WRITTEN_META.format(key="image") + ")}"
+)
+
+
+def evaluator() -> Config:
+    """Return the workflow's engine."""
+    return {
+        "_target_": "SupervisedEvaluator",
+        "device": "@device",
+        "val_data_loader": "@dataloader",
+        "network": "@network_def",
+        "inferer": "@inferer",
+        "postprocessing": "@postprocessing",
+        "val_handlers": "@handlers",
+    }
+
+
+def segmentation_config(settings: ModelSettings) -> Config:
+    """Return ``inference.json`` of a folded segmentation network.
+
+    Args:
+        settings: of the network.
+
+    Example:
+        >>> config = segmentation_config(ModelSettings(3, ("MRI",), {1: "hippocampus"}))
+        >>> [step["_target_"] for step in config["preprocessing"]["transforms"]][:3]
+        ['LoadImaged', 'Lambdad', 'Orientationd']
+        >>> "monai_hyperscale" in str(config)
+        False
+    """
+    volumes = settings.file_dims == 3
+    suffixes = (".nii", ".nii.gz") if volumes else (".png", ".jpg", ".jpeg", ".bmp")
+    return {
+        "imports": [f"$import {name}" for name in ("glob", "os", "sys", "numpy", "torch", "monai")],
+        "bundle_root": BUNDLE_ROOT,
+        "dataset_dir": "$os.path.join(@bundle_root, 'images')",
+        "output_dir": "$os.path.join(@bundle_root, 'predictions')",
+        "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
+        "image_dir": "$next(f for f in (os.path.join(@dataset_dir, 'imagesTs'), @dataset_dir) if os.path.isdir(f))"
+        if volumes
+        else "@dataset_dir",
+        "files": "$" + files_of("@image_dir", suffixes),
+        "data": "$" + _data(settings),
+        "network_def": NETWORK,
+        "preprocessing": {"_target_": "Compose", "transforms": preprocessing(settings)},
+        "dataset": {"_target_": "Dataset", "data": "@data", "transform": "@preprocessing"},
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+        **_inferers(settings),
+        **(_REGRIDDING if volumes else {}),
+        "postprocessing": {"_target_": "Compose", "transforms": postprocessing(settings)},
+        "handlers": [],
+        "evaluator": evaluator(),
+        "initialize": ["$monai.utils.set_determinism(0)"],
+        "run": [
+            "$None if @data else sys.exit('no images in ' + str(@image_dir) + '; name their folder with "
+            "--dataset_dir')",
+            "$@evaluator.run()",
+            "$print(str(len(@data)) + ' label maps are in ' + str(@output_dir))",
+        ],
+    }
+
+
+def _data(settings: ModelSettings) -> str:
+    channels = settings.in_channels
+    single = "[{'image': path} for path in @files]"
+    if channels == 1 or settings.file_dims == 2:
+        return single
+    # case_0000.nii.gz, case_0001.nii.gz, ... are the channels of one image; else its fourth axis is.
+    numbered = (
+        f"[{{'image': [path.replace('_0000.nii', '_%04d.nii' % index) for index in range({channels})]}} "
+        "for path in @files if '_0000.nii' in path]"
+    )
+    return f"{numbered} or {single}"
+
+
+def preprocessing(settings: ModelSettings) -> list[Config]:
+    """Return the transforms from a file's name to what the network takes, as ``segment`` has them."""
+    if settings.file_dims == 3:
+        steps: list[Config] = [
+            {"_target_": "LoadImaged", "keys": "image", "reader": "NibabelReader", "ensure_channel_first": True},
+            # Before any resampling, which would spread what is not finite.
+            lambda_step("image", "torch.where(torch.isfinite(x), x, x[torch.isfinite(x)].min())"),
+            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "labels": None},
+        ]
+        if settings.spacing is not None:
+            steps.append(
+                {
+                    "_target_": "Spacingd",
+                    "keys": "image",
+                    "pixdim": list(settings.spacing),
+                    "mode": "bilinear",
+                    "padding_mode": "border",
+                }
+            )
+    else:
+        mode = "RGB" if settings.in_channels == 3 else "L"
+        reader = f"$monai.data.PILReader(converter=lambda image: image.convert('{mode}'))"
+        steps = [{"_target_": "LoadImaged", "keys": "image", "reader": reader, "ensure_channel_first": True}]
+    return [*steps, *_intensity(settings), {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"}]
+
+
+def _intensity(settings: ModelSettings) -> list[Config]:
+    kinds = [channel_kind(name) for name in settings.channels]
+    fill = lambda_step("image", per_channel(FILL))
+    if len(set(kinds)) == 1:
+        return [fill, *_scaled(kinds[0], settings)]
+    # Channels of several kinds: each goes through the transforms of its own.
+    parts = [f"monai.transforms.Compose([{', '.join(_as_code(kind, settings))}])" for kind in kinds]
+    scaled = f"torch.cat([scale(c) for scale, c in zip([{', '.join(parts)}], x.split(1))])"
+    return [fill, lambda_step("image", scaled)]
+
+
+def _scaled(kind: str, settings: ModelSettings) -> list[Config]:
+    low, high = settings.ct_window
+    if kind == "ct":
+        return [_target("ScaleIntensityRanged", a_min=low, a_max=high, b_min=-2.0, b_max=2.0, clip=True)]
+    if kind == "colour":
+        if settings.file_dims == 2:
+            return [_target("ScaleIntensityRanged", a_min=0.0, a_max=255.0, b_min=-2.0, b_max=2.0)]
+        return [lambda_step("image", _COLOUR)]
+    raised = lambda_step("image", per_channel("x - x.min()"))
+    clipped = [_target("ClipIntensityPercentilesd", lower=0.5, upper=99.5, channel_wise=True)]
+    return [raised, *(clipped if kind == "other" else []), _target("NormalizeIntensityd", channel_wise=True)]
+
+
+# The range of the file's integers, told by the greatest value.
+_COLOUR = "4 * x / (1.0 if x.max() <= 1 else 255.0 if x.max() <= 255 else 65535.0) - 2"
+
+
+def _as_code(kind: str, settings: ModelSettings) -> list[str]:
+    low, high = settings.ct_window
+    if kind == "ct":
+        return [f"monai.transforms.ScaleIntensityRange({low!r}, {high!r}, -2.0, 2.0, clip=True)"]
+    if kind == "colour":
+        return [f"(lambda x: {_COLOUR})"]
+    clipped = ["monai.transforms.ClipIntensityPercentiles(0.5, 99.5)"] if kind == "other" else []
+    return ["(lambda x: x - x.min())", *clipped, "monai.transforms.NormalizeIntensity()"]
+
+
+def _target(name: str, **options: Any) -> Config:
+    return {"_target_": name, "keys": "image", **options}
+
+
+def _inferers(settings: ModelSettings) -> Config:
+    if settings.slices:
+        return {
+            "inferer": {
+                "_target_": "SliceInferer",
+                "roi_size": [-1, -1],
+                "spatial_dim": 2,
+                "sw_batch_size": 8,
+                "progress": False,
+            }
+        }
+    roi = list(settings.roi_size or (128,) * settings.spatial_dims)
+    return {
+        # Images of more voxels go through in windows.
+        "max_voxels": 2**24,
+        "whole": {"_target_": "SimpleInferer"},
+        "windows": {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": roi,
+            "sw_batch_size": 1,
+            "overlap": 0.25,
+            "mode": "gaussian",
+        },
+        "inferer": "$lambda images, network, *args, **kwargs: (@whole if images.shape[2:].numel() <= @max_voxels "
+        "else @windows)(images, network, *args, **kwargs)",
+    }
+
+
+def postprocessing(settings: ModelSettings) -> list[Any]:
+    """Return the transforms from logits to a label file on the grid of the image."""
+    values = list(settings.label_values or range(settings.out_channels))
+    steps: list[Any] = [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}]
+    if settings.file_dims == 3:
+        steps.append(_ON_FILE_GRID)
+    else:
+        steps.append({"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image"})
+    if values != list(range(len(values))):
+        steps.append(
+            {
+                "_target_": "MapLabelValued",
+                "keys": "pred",
+                "orig_labels": list(range(len(values))),
+                "target_labels": values,
+            }
+        )
+    saving: Config = {
+        "_target_": "SaveImaged",
+        "keys": "pred",
+        "output_dir": "@output_dir",
+        "output_postfix": "",
+        "output_ext": ".nii.gz" if settings.file_dims == 3 else ".png",
+        "output_dtype": f"$'{np.min_scalar_type(max(values)).name}'",
+        "resample": False,
+        "separate_folder": False,
+        "print_log": False,
+    }
+    if settings.in_channels > 1:
+        # After the case, not the file of its first channel.
+        saving["output_name_formatter"] = (
+            "$lambda meta, saver: {'subject': str(meta['filename_or_obj']).replace('_0000.nii', '.nii')}"
+        )
+    return [*steps, saving]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.registration import RegistrationSettings
+from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+
+
+def write(folder: Path, settings: NetworkSettings) -> Path:
+    torch.manual_seed(0)
+    network = build_network(settings)
+    with torch.no_grad():
+        for parameter in network.generator.parameters():
+            parameter.add_(torch.randn_like(parameter) / 50)
+        # No bias of the outputs, so that no label wins everywhere and no field is a shift.
+        last = settings.out_channels
+        network.generator.base[-last:] = 0
+        network.generator.heads[-last:] = 0
+    (folder / "models").mkdir(parents=True)
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    write_settings(settings, folder / "models" / "model.json")
+    return folder
+
+
+@pytest.fixture
+def segmentation(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a small segmentation bundle with random weights."""
+
+    def make(spatial_dims: int = 2, **options: Any) -> Path:
+        usual = {
+            "channels": ("grey",) if spatial_dims == 2 else ("MRI",),
+            "labels": {1: "Anterior", 2: "Posterior"},
+            "network": {"features": (4, 4, 4)},
+            "generator": {"hidden": (6, 4)},
+            "roi_size": (24, 20, 16)[:spatial_dims],
+            "provenance": {"data": "random numbers"},
+        }
+        return write(tmp_path / "bundle", ModelSettings(spatial_dims, **{**usual, **options}))
+
+    return make
+
+
+@pytest.fixture
+def registration(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a small registration bundle with random weights."""
+
+    def make(spatial_dims: int = 3, **options: Any) -> Path:
+        usual = {
+            "channels": ("MRI",),
+            "network": {"features": (4, 4)},
+            "generator": {"hidden": (6, 4)},
+            "head_features": 4,
+            "sizes": (20, 16, 18)[:spatial_dims],
+        }
+        return write(tmp_path / "bundle", RegistrationSettings(spatial_dims, **{**usual, **options}))
+
+    return make

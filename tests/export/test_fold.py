@@ -1,0 +1,264 @@
+import errno
+import hashlib
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from monai_hyperscale.errors import CheckpointError, ExportError
+from monai_hyperscale.export import fold as folding
+from monai_hyperscale.export import fold_bundle, load_folded, read_manifest
+from monai_hyperscale.export.formats import FORMATS
+from monai_hyperscale.export.source import FoldSource, Inputs
+
+pytest.importorskip("safetensors", reason="needs the export extra")
+
+LIGHT = ["torchscript", "safetensors"]
+
+
+def reference(bundle, phi):
+    """The hypernetwork itself."""
+    source = FoldSource.from_bundle(bundle, phi)
+    return lambda x: source.network(x, phi=phi)
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != "bundle")
+
+
+@pytest.fixture
+def spoiled(monkeypatch):
+    """TorchScript files whose network gives another output."""
+    form = FORMATS["torchscript"]
+
+    def write(*arguments):
+        run = form.write(*arguments)
+        return lambda x: 1.01 * run(x)
+
+    monkeypatch.setitem(FORMATS, "torchscript", replace(form, write=write))
+
+
+def test_files_compute_what_the_network_does(segmentation, tmp_path):
+    bundle = segmentation()
+    fold_bundle(bundle, 0.3, tmp_path / "out", LIGHT)
+    network = reference(bundle, 0.3)
+    files = [torch.jit.load(tmp_path / "out/models/model.ts"), load_folded(tmp_path / "out/models/model.safetensors")]
+    for shape in ((1, 1, 24, 20), (3, 1, 31, 9), (1, 1, 2, 1)):
+        x = torch.rand(shape)
+        with torch.no_grad():
+            for file in files:
+                torch.testing.assert_close(file(x), network(x), atol=1e-5, rtol=0)
+            assert (network(x) - reference(bundle, 0.5)(x)).abs().max() > 1e-4
+
+
+def test_the_manifest_tells_everything(segmentation, tmp_path):
+    bundle = segmentation()
+    returned = fold_bundle(bundle, 0.3, tmp_path / "out", LIGHT)
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest == json.loads(json.dumps(returned))
+    assert manifest["phi"] == [0.3] and manifest["task"] == "segmentation"
+    assert manifest["source"]["bundle"] == "bundle"
+    weights = (bundle / "models/model.pt").read_bytes()
+    assert manifest["source"]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert manifest["versions"]["torch"] == torch.__version__
+    files = {entry["path"]: entry for entry in manifest["files"]}
+    assert set(files) == {"models/model.ts", "models/model.safetensors"}
+    for name, entry in files.items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert entry["largest_difference"] <= 1e-4 and entry["label_agreement"] == 1.0
+        assert entry["sizes"] == "any" and len(entry["verified_shapes"]) == 4
+
+
+def test_a_registration_network(registration, tmp_path):
+    bundle = registration(passes=2)
+    manifest = fold_bundle(bundle, 0.25, tmp_path / "out", LIGHT)
+    assert all(entry["label_agreement"] is None for entry in manifest["files"])
+    x = torch.rand(1, 2, 9, 8, 7)
+    with torch.no_grad():
+        expected = reference(bundle, 0.25)(x)
+        for file in (
+            torch.jit.load(tmp_path / "out/models/model.ts"),
+            load_folded(tmp_path / "out/models/model.safetensors"),
+        ):
+            torch.testing.assert_close(file(x), expected, atol=1e-5, rtol=0)
+    assert expected.abs().max() > 0.01
+
+
+def test_factors_per_level_and_a_weight_of_smoothness(segmentation, registration, tmp_path):
+    per_level = segmentation(per_level=True)
+    manifest = fold_bundle(per_level, (0.4, 0.2), tmp_path / "levels", LIGHT)
+    assert manifest["phi"] == [0.4, 0.2]
+    bundle = registration_at(registration, tmp_path)
+    manifest = fold_bundle(bundle, 0.3, tmp_path / "smooth", ["safetensors"], regularization=0.8)
+    assert (manifest["phi"], manifest["regularization"]) == ([0.3], [0.8])
+    source = FoldSource.from_bundle(bundle, 0.3)
+    x = torch.rand(1, 2, 9, 8)
+    with torch.no_grad():
+        folded = load_folded(tmp_path / "smooth/models/model.safetensors")(x)
+        torch.testing.assert_close(folded, source.network(x, phi=(0.3, 0.8)), atol=1e-5, rtol=0)
+
+
+def registration_at(registration, tmp_path):
+    (tmp_path / "bundle").rename(tmp_path / "first")
+    return registration(2, regularization=(0.0, 1.0))
+
+
+def test_a_file_that_differs_is_refused_and_nothing_is_left(segmentation, tmp_path, spoiled):
+    with pytest.raises(ExportError, match="TorchScript gives something else than the network.*nothing was written"):
+        fold_bundle(segmentation(), 0.3, tmp_path / "new" / "out", LIGHT)
+    assert left(tmp_path) == []
+
+
+def test_a_fold_that_fails_leaves_the_earlier_one(segmentation, tmp_path, spoiled):
+    bundle = segmentation()
+    fold_bundle(bundle, 0.3, tmp_path / "out", ["safetensors"])
+    before = (tmp_path / "out/manifest.json").read_bytes()
+    with pytest.raises(ExportError, match="something else"):
+        fold_bundle(bundle, 0.4, tmp_path / "out", LIGHT, overwrite=True)
+    assert left(tmp_path) == ["out"] and (tmp_path / "out/manifest.json").read_bytes() == before
+
+
+def test_a_full_disk(segmentation, tmp_path, monkeypatch):
+    def replace_(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    bundle = segmentation()
+    monkeypatch.setattr(folding.os, "replace", replace_)
+    with pytest.raises(ExportError, match="cannot be written .No space left on device."):
+        fold_bundle(bundle, 0.3, tmp_path / "out", ["safetensors"])
+    assert left(tmp_path) == []
+
+
+def test_a_network_that_only_goes_for_one_size(segmentation, tmp_path, monkeypatch):
+    """As those whose sizes torch cannot record: the file is for one size, and that is said."""
+    form = FORMATS["safetensors"]
+
+    def write(source, path, example, dynamic):
+        if dynamic:
+            raise RuntimeError("sizes are not known")
+        return form.write(source, path, example, dynamic)
+
+    monkeypatch.setitem(FORMATS, "safetensors", replace(form, write=write, fixed=True))
+    said = []
+    source = FoldSource.from_bundle(segmentation(), 0.3)
+    manifest = folding.write_fold(source, tmp_path / "out", ["safetensors"], size=(18, 14), tell=said.append)
+    assert manifest["files"][0]["sizes"] == "1 x 1 x 18 x 14"
+    assert manifest["files"][0]["verified_shapes"] == [[1, 1, 18, 14]]
+    assert "one size only, 1 x 1 x 18 x 14" in said[0]
+
+
+def test_what_cannot_be_written_is_left_out_or_refused(segmentation, tmp_path, monkeypatch):
+    def write(*_):
+        raise RuntimeError("no such operator.\nAnd a long story.")
+
+    for name in ("onnx", "torch-export"):
+        monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], write=write, packages=()))
+    bundle = segmentation()
+    manifest = fold_bundle(bundle, 0.3, tmp_path / "out")
+    assert manifest["left_out"] == {
+        "torch-export": "torch.export cannot hold this network (no such operator)",
+        "onnx": "ONNX cannot hold this network (no such operator)",
+    }
+    assert not (tmp_path / "out/models/model.onnx").exists() and (tmp_path / "out/configs/inference.json").is_file()
+    with pytest.raises(ExportError, match="ONNX cannot hold this network"):
+        fold_bundle(bundle, 0.3, tmp_path / "other", ["onnx"])
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], packages=("no_such_package",)))
+    with pytest.raises(ExportError, match="ONNX needs no_such_package: pip install"):
+        fold_bundle(bundle, 0.3, tmp_path / "other", ["onnx"])
+    assert left(tmp_path) == ["out"]
+
+
+def test_folders_that_may_not_be_made(segmentation, tmp_path):
+    bundle = segmentation()
+    out = tmp_path / "out"
+    for place in (bundle, bundle / "folded", tmp_path):
+        with pytest.raises(ExportError, match="lies in the bundle"):
+            fold_bundle(bundle, 0.3, place, ["safetensors"])
+    out.write_text("a file")
+    with pytest.raises(ExportError, match="is a file"):
+        fold_bundle(bundle, 0.3, out, ["safetensors"])
+    with pytest.raises(ExportError, match="cannot be made"):
+        fold_bundle(bundle, 0.3, out / "below", ["safetensors"])
+    out.unlink()
+    out.mkdir()
+    (out / "thesis.tex").write_text("mine")
+    with pytest.raises(ExportError, match="exists already; add --overwrite"):
+        fold_bundle(bundle, 0.3, out, ["safetensors"])
+    with pytest.raises(ExportError, match="not a folder that fold wrote"):
+        fold_bundle(bundle, 0.3, out, ["safetensors"], overwrite=True)
+    assert (out / "thesis.tex").read_text() == "mine"
+    (out / "thesis.tex").unlink()
+    fold_bundle(bundle, 0.3, out, ["safetensors"])  # an empty folder is as good as none
+    fold_bundle(bundle, 0.4, out, ["safetensors"], overwrite=True)
+    assert read_manifest(out)["phi"] == [0.4] and left(tmp_path) == ["out"]
+
+
+def test_bad_arguments(segmentation, tmp_path):
+    bundle = segmentation()
+    with pytest.raises(ExportError, match="formats must be some of bundle, torchscript.*got tflite"):
+        fold_bundle(bundle, 0.3, tmp_path / "out", ["tflite"])
+    with pytest.raises(ExportError, match="the size has 2 numbers"):
+        fold_bundle(bundle, 0.3, tmp_path / "out", size=(8, 8, 8))
+    with pytest.raises(ExportError, match="for registration networks"):
+        fold_bundle(bundle, 0.3, tmp_path / "out", regularization=0.5)
+    with pytest.raises(ValueError, match="level"):
+        fold_bundle(bundle, (0.3, 0.2, 0.1, 0.1), tmp_path / "out")
+    (bundle / "models/model.pt").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match="damaged"):
+        fold_bundle(bundle, 0.3, tmp_path / "out")
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"{}" * 50])
+def test_safetensors_that_are_damaged(segmentation, tmp_path, spoil):
+    fold_bundle(segmentation(), 0.3, tmp_path / "out", ["safetensors"])
+    path = tmp_path / "out/models/model.safetensors"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ExportError, match="damaged or was not written by fold"):
+        load_folded(path)
+
+
+def test_safetensors_of_others(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, str(tmp_path / "x.safetensors"))
+    with pytest.raises(ExportError, match="was not written by fold"):
+        load_folded(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("size", [None, (17, 30)])
+def test_inputs_of_any_size(segmentation, size):
+    source = FoldSource.from_bundle(segmentation(), 0.1)
+    inputs = Inputs(source, size=size)
+    assert inputs.example().shape == (1, 1, *(size or (24, 20)))
+    several = inputs.several()
+    assert len({tuple(x.shape) for x in several}) == 4 and any(len(x) > 1 for x in several)
+    assert all(x.isfinite().all() for x in several) and inputs.example().std() > 0.5
+    # No map of what is recorded is a single voxel: two levels of 0.1.
+    assert max(inputs.tracing().shape[2:]) * 0.1 * 0.1 >= 2
+
+
+@pytest.mark.slow
+def test_all_formats(segmentation, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    bundle = segmentation()
+    manifest = fold_bundle(bundle, 0.3, tmp_path / "out")
+    assert manifest["left_out"] == {} and manifest["bundle"] == {"label_agreement": 1.0}
+    entries = {entry.get("format"): entry for entry in manifest["files"]}
+    assert {name: entries[name]["sizes"] for name in FORMATS} == dict.fromkeys(FORMATS, "any")
+    session = onnxruntime.InferenceSession(tmp_path / "out/models/model.onnx")
+    assert session.get_inputs()[0].shape == ["batch", 1, "x", "y"] and entries["onnx"]["opset"] == 20
+    program = torch.export.load(tmp_path / "out/models/model.pt2").module()
+    network = reference(bundle, 0.3)
+    # Sizes that were not compared before.
+    for shape in ((1, 1, 64, 50), (3, 1, 13, 11), (1, 1, 1, 2)):
+        x = torch.rand(shape)
+        with torch.no_grad():
+            expected = network(x)
+            torch.testing.assert_close(program(x), expected, atol=1e-5, rtol=0)
+            found = torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
+            assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
