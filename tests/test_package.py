@@ -39,9 +39,11 @@ MAY_IMPORT = {
     "data": {"errors", "io", "registration"},
     "bundle": BELOW_BUNDLE,
     "inference": BELOW_INFERENCE,
-    "search": BELOW_BUNDLE,
+    "search": BELOW_TRAINING,
     "training": BELOW_TRAINING | {"search"},
-    "cli": BELOW_TRAINING | {"search", "training"},
+    "report": {"data", "errors", "io", "registration", "search"},
+    "export": BELOW_INFERENCE | {"inference", "search"},
+    "cli": BELOW_TRAINING | {"export", "report", "search", "training"},
 }
 
 

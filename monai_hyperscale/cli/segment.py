@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from monai_hyperscale.cli.arguments import count, factors, listed
 from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say, unexpected
+from monai_hyperscale.cli.peak_memory import peak_memory_mib
+from monai_hyperscale.cli.stage_times import added_up, outside_network, stage_table
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.settings import ModelSettings
@@ -66,6 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing.add_argument("--skip-existing", action="store_true", help="leave images alone whose output exists")
     parser.add_argument("--suffix", default="", help="put this after the image's name in the output's, such as _seg")
     parser.add_argument("--volumes", type=Path, metavar="FILE.json", help="write the volume of every label in mm3")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="write the seconds of every stage and the peak memory"
+    )
     parser.add_argument("--preview", action="store_true", help="write a picture NAME_preview.png beside every output")
     parser.add_argument(
         "--max-voxels",
@@ -78,14 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment the images and return the exit code."""
+    started = time.perf_counter()
     # Before the imports, which take seconds: a mistyped path is answered at once.
     for path in (*args.images, *([] if args.bundle is None else [args.bundle])):
         if not path.exists():
             raise argparse.ArgumentTypeError(f"{path} does not exist.")
     from monai_hyperscale.cli.jobs import plan_jobs
 
-    if args.volumes is not None and args.volumes.suffix.lower() != ".json":
-        raise argparse.ArgumentTypeError(f"--volumes is a file that ends in .json, got {args.volumes}.")
+    tables = _tables(args)
     bundle, settings = _bundle(args)
     jobs = plan_jobs(
         args.images,
@@ -93,29 +98,50 @@ def run(args: argparse.Namespace) -> int:
         suffix=args.suffix,
         preview=args.preview,
         existing="overwrite" if args.overwrite else "skip" if args.skip_existing else "refuse",
-        other_outputs=[] if args.volumes is None else [args.volumes],
+        other_outputs=tables,
         channels=settings.in_channels,
     )
-    if args.volumes is not None and args.volumes.exists() and not (args.overwrite or args.skip_existing):
-        raise argparse.ArgumentTypeError(f"{args.volumes} exists already; add --overwrite or --skip-existing.")
+    for path in tables:
+        if path.exists() and not (args.overwrite or args.skip_existing):
+            raise argparse.ArgumentTypeError(f"{path} exists already; add --overwrite or --skip-existing.")
     segmenter = _segmenter(args, bundle)
-    _make_folder(jobs[0].output.parent)
-    if args.volumes is not None:
-        _make_folder(args.volumes.parent)
+    for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
+        _make_folder(folder)
 
-    measured: list[dict[str, Any]] = []
+    from monai_hyperscale.inference.stages import measured
+
+    preparation = time.perf_counter() - started
+    entries: list[dict[str, Any]] = []
+    times: list[dict[str, Any]] = []
     failed = 0
     for job in _progress(jobs):
-        try:
-            measured.append(_segment(job, segmenter, args))
-        except Exception as error:  # one bad image must not take the others along
-            failed += 1
-            if args.debug:
-                traceback.print_exc()
-            say(f"error: {_reason(job, error, args.debug)}")
-    if args.volumes is not None and measured:
-        _write_volumes(args.volumes, measured)
+        with measured() as seconds:
+            try:
+                entries.append(_segment(job, segmenter, args))
+            except Exception as error:  # one bad image must not take the others along
+                failed += 1
+                if args.debug:
+                    traceback.print_exc()
+                say(f"error: {_reason(job, error, args.debug)}")
+            else:
+                if not job.skip:
+                    times.append({key: entries[-1][key] for key in ("image", "output")} | {"seconds": seconds})
+    if args.volumes is not None and entries:
+        _write_volumes(args.volumes, entries)
+    _tell_times(args, bundle, segmenter, times, preparation, started)
     return _conclude(jobs, failed)
+
+
+def _tables(args: argparse.Namespace) -> list[Path]:
+    """Return the files that are written once for all images."""
+    tables = {"--volumes": args.volumes, "--report": args.report}
+    given = {option: path for option, path in tables.items() if path is not None}
+    for option, path in given.items():
+        if path.suffix.lower() != ".json":
+            raise argparse.ArgumentTypeError(f"{option} is a file that ends in .json, got {path}.")
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise argparse.ArgumentTypeError(f"--volumes and --report are the same file {args.report}; name two.")
+    return list(given.values())
 
 
 def _bundle(args: argparse.Namespace) -> tuple[Path, ModelSettings]:
@@ -154,6 +180,7 @@ def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
 def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
     from monai_hyperscale.inference.preview import save_preview
+    from monai_hyperscale.inference.stages import stage
     from monai_hyperscale.inference.volumes import label_volumes
     from monai_hyperscale.io.images import image_source, read_image
     from monai_hyperscale.io.labels import read_label, write_label
@@ -165,21 +192,24 @@ def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[s
     if job.skip and args.volumes is None:
         return entry
     started = time.perf_counter()
-    image = read_image(job.files, segmenter.settings.in_channels)
-    source = image_source(image)
-    if job.skip:
-        label = read_label(job.output)
-    else:
+    with stage("reading"):
+        image = read_image(job.files, segmenter.settings.in_channels)
+        source = image_source(image)
+        label = read_label(job.output) if job.skip else None
+    if label is None:
         label = segmenter.segment(image, args.phi)
         if job.preview is not None:
             title = f"{job.image.name}, phi = {listed(args.phi)}"
-            save_preview(image, label, job.preview, segmenter.label_names, title)
+            with stage("preview"):
+                save_preview(image, label, job.preview, segmenter.label_names, title)
         # Last, so that an output that exists is that of an image that is done.
-        write_label(label, job.output, image)
+        with stage("writing"):
+            write_label(label, job.output, image)
         if args.verbose:
             say(f"{job.image} -> {job.output} ({time.perf_counter() - started:.1f} s)")
     if args.volumes is not None:
-        volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
+        with stage("volumes"):
+            volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
         entry["labels"] = [asdict(volume) for volume in volumes]
     return entry
 
@@ -202,10 +232,44 @@ def _progress(jobs: list[Job]) -> Any:
     return tqdm(jobs, unit="image", file=sys.stderr, disable=len(jobs) == 1 and not sys.stderr.isatty())
 
 
-def _write_volumes(path: Path, measured: list[dict[str, Any]]) -> None:
+def _write_volumes(path: Path, entries: list[dict[str, Any]]) -> None:
     from monai_hyperscale.io.atomic import write_text
 
-    write_text(path, json.dumps({"unit": "mm3", "images": measured}, indent=2) + "\n")
+    write_text(path, json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n")
+
+
+def _tell_times(
+    args: argparse.Namespace,
+    bundle: Path,
+    segmenter: Segmenter,
+    times: list[dict[str, Any]],
+    preparation: float,
+    started: float,
+) -> None:
+    """Show and write where the time went, if that is asked for and an image is done."""
+    if not times or not (args.verbose or args.report):
+        return
+    import torch
+
+    from monai_hyperscale.io.atomic import write_text
+
+    seconds = added_up([image["seconds"] for image in times], preparation, time.perf_counter() - started)
+    peak = peak_memory_mib(str(segmenter.device))
+    if args.verbose:
+        for line in stage_table(seconds, peak):
+            say(line)
+    if args.report is not None:
+        report = {
+            "bundle": str(bundle),
+            "phi": args.phi[0] if len(args.phi) == 1 else list(args.phi),
+            "device": str(segmenter.device),
+            "threads": torch.get_num_threads(),
+            "images": times,
+            "seconds": seconds,
+            "share_outside_network": outside_network(seconds),
+            "peak_memory_mib": peak,
+        }
+        write_text(args.report, json.dumps(report, indent=2) + "\n")
 
 
 def _conclude(jobs: list[Job], failed: int) -> int:

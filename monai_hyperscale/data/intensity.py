@@ -119,9 +119,10 @@ class NormalizeChannels(Transform):
 
 def finite(values: torch.Tensor) -> torch.Tensor:
     """Replace NaN, infinities and fill values beyond ±1e18 by the lowest other value; by 0 where there is none."""
-    good = torch.isfinite(values) & (values.abs() < _LARGEST)
-    if good.all():
+    low, high = values.aminmax()  # NaN if there is any
+    if -_LARGEST < low and high < _LARGEST:
         return values
+    good = torch.isfinite(values) & (values.abs() < _LARGEST)
     lowest = values[good].min() if good.any() else torch.zeros((), dtype=values.dtype)
     return torch.where(good, values, lowest)
 

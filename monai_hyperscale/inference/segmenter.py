@@ -11,14 +11,18 @@ import numpy as np
 import torch
 import torch.nn as nn
 from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImaged
+from monai.transforms import Compose, LoadImaged, Spacingd, Transform
 
 from monai_hyperscale.bundle.settings import ModelSettings, read_settings
-from monai_hyperscale.data.transforms import inversion, segmentation_preprocessing
+from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.inferers import PhiWholeImageInferer
+from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
+from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
+from monai_hyperscale.inference.stages import stage
+from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
+from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["Segmenter", "label_names"]
@@ -37,7 +41,7 @@ class Segmenter:
         network: with trained weights.
         device: where the folded networks run.
         max_voxels: most voxels, on the network's grid, of an image that goes through whole. Larger ones go through in
-            overlapping windows of ``settings.roi_size``.
+            overlapping windows of ``settings.roi_size``, and their logits are never in memory all together.
         overlap: of neighbouring windows, in [0, 1).
         precision: ``fp32``, ``bf16`` or ``fp16``.
 
@@ -74,8 +78,8 @@ class Segmenter:
             slices=settings.slices,
             ct_window=settings.ct_window,
         )
-        self._preprocessing = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
-        self._inversion = inversion(self._preprocessing)
+        parts = (part for part in loading.transforms if not isinstance(part, LoadImaged))
+        self._preprocessing = Compose([_InSlabs(part) if isinstance(part, Spacingd) else part for part in parts])
 
     @classmethod
     def from_bundle(
@@ -125,15 +129,29 @@ class Segmenter:
         network = self.fold(phi)
         flat, slice_axis = self._fitted(image)
         with torch.inference_mode():
-            prepared = self._preprocessing({"image": flat})["image"]
-            logits = self._logits(prepared.as_tensor()[None], network)
-            # The argmax comes first, so that one label map is resampled, not the logits of every label.
-            label = self._inversion({"image": prepared, "pred": logits[0]})["pred"][0].cpu().numpy()
-        if slice_axis:
-            label = label[..., None] if label.ndim < image.ndim - 1 else label[..., 0]
-        return self._values.astype(np.min_scalar_type(int(self._values.max())))[label]
+            with stage("preprocessing"):
+                prepared = self._preprocessing({"image": flat})["image"]
+                affine = np.asarray(prepared.affine)
+                voxels = torch.from_numpy(laid_out(prepared.as_tensor().cpu().numpy()))
+                del prepared
+            found = self._labels(voxels, network)
+        del voxels
+        with stage("resampling"):
+            # The argmax came first, so that one label map is resampled, not the logits of every label.
+            volume = flat.ndim == 4
+            label = label_on_grid(found, affine, np.asarray(flat.affine), flat.shape[1:]) if volume else found.numpy()
+            if slice_axis:
+                label = label[..., None] if label.ndim < image.ndim - 1 else label[..., 0]
+            return self._valued(label)
 
-    def _fitted(self, image: MetaTensor) -> tuple[torch.Tensor, bool]:
+    def _valued(self, label: np.ndarray) -> np.ndarray:
+        """Return the values that class indices mean, in the smallest type and laid out as they are."""
+        values = self._values.astype(np.min_scalar_type(int(self._values.max())))
+        if np.array_equal(values, np.arange(len(values))):
+            return label.astype(values.dtype, copy=False)
+        return values[label.T].T
+
+    def _fitted(self, image: MetaTensor) -> tuple[Any, bool]:
         """Return the image with as many axes as the network takes, and whether one was added or removed."""
         settings, name = self.settings, image.meta.get("filename_or_obj") or "the image"
         if len(image) != settings.in_channels:
@@ -151,18 +169,19 @@ class Segmenter:
         hint = "take a slice, or a network for volumes" if wanted == 2 else "name a volume, or a network for 2D images"
         raise ImageError(f"{name} is {dims}D, but the network takes {wanted}D images; {hint}.")
 
-    def _logits(self, batch: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        """Return logits (1, labels, *sizes); in windows, then on the CPU, if the memory is too small for more."""
+    def _labels(self, image: torch.Tensor, network: nn.Module) -> torch.Tensor:
+        """Return class indices (*sizes); in windows, then on the CPU, if the memory is too small for more."""
+        settings = self.settings
         for device, max_voxels in ((self.device, self.max_voxels), (self.device, 0), (torch.device("cpu"), 0)):
-            inferer = PhiWholeImageInferer(
-                roi_size=self.settings.roi_size,
-                spatial_dims=self.settings.spatial_dims,
-                max_voxels=max_voxels,
-                overlap=self.overlap,
-                precision=self.precision,
-            )
+            run = _Run(network, device, self.precision)
             try:
-                return inferer(batch.to(device), _PlainNetwork(network, device))
+                if image.dim() - 1 > settings.spatial_dims:
+                    return labels_by_slices(image, run, device=device)
+                if image[0].numel() > max_voxels:
+                    return labels_in_windows(image, run, settings.roi_size, self.overlap, device)
+                logits = run(image[None].to(device))[0]
+                with stage("argmax", device):
+                    return most_likely(logits).cpu()
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
@@ -170,15 +189,36 @@ class Segmenter:
         raise MemoryError("the image does not fit into memory even in windows")
 
 
-class _PlainNetwork:
-    """A folded network where an inferer expects one that takes φ."""
+class _InSlabs(Transform):
+    """MONAI's ``Spacingd`` for one image, with little memory."""
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, spacing: Spacingd) -> None:
+        self.spacing = spacing
+
+    def __call__(self, data: dict[str, MetaTensor]) -> dict[str, MetaTensor]:
+        def planned(image: MetaTensor, lazy: bool) -> Any:
+            return self.spacing({"image": image}, lazy=lazy)["image"]
+
+        return {"image": at_spacing(data["image"], planned)}
+
+
+class _Run:
+    """A folded network as a function from images on a device to logits."""
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
         on_device = next(network.parameters()).device
         self.network = network if on_device.type == device.type else copy.deepcopy(network).to(device)
+        self.device = device
+        self.inferer = PhiInferer(precision=precision)
 
-    def __call__(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
-        return self.network(x)
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        with stage("network", self.device):
+            logits: torch.Tensor = self.inferer(x, self._without_phi)
+        return logits
+
+    def _without_phi(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
+        output: torch.Tensor = self.network(x)
+        return output
 
 
 def label_values(settings: ModelSettings) -> np.ndarray:

@@ -8,7 +8,10 @@ from typing import Optional
 
 import numpy as np
 
-__all__ = ["LabelVolume", "label_volumes"]
+__all__ = ["LabelVolume", "label_counts", "label_volumes"]
+
+# Voxels counted at once: numpy makes whole numbers of eight bytes of them.
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,30 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
         LabelVolume(label=1, name='tumour', voxels=3, volume=12.0)
     """
     voxel = None if affine is None else abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
-    values, counts = np.unique(label, return_counts=True)
-    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    found = label_counts(label)
     result = []
     for value in sorted(names):
         voxels = found.get(value, 0)
         result.append(LabelVolume(value, names[value], voxels, None if voxel is None else voxels * voxel))
     return result
+
+
+def label_counts(label: np.ndarray) -> dict[int, int]:
+    """Return how many voxels have each of the values that occur, in ascending order.
+
+    Args:
+        label: whole numbers of at least 0.
+
+    Example:
+        >>> label_counts(np.array([[0, 7], [7, 7]], dtype=np.uint8))
+        {0: 1, 7: 3}
+    """
+    if label.dtype.itemsize > 2:
+        values, counts = np.unique(label, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    # Many times faster than sorting.
+    flat = label.ravel(order="K")
+    total = np.zeros(2 ** (8 * label.dtype.itemsize), dtype=np.int64)
+    for start in range(0, flat.size, _CHUNK):
+        total += np.bincount(flat[start : start + _CHUNK], minlength=len(total))
+    return {value: int(total[value]) for value in np.flatnonzero(total).tolist()}

@@ -15,6 +15,7 @@ from monai.utils import MetaKeys, SpaceKeys
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
+from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, NIFTI_SUFFIXES, load_nibabel, load_nifti_header
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture, picture_size
 
@@ -232,9 +233,9 @@ def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:
     if voxels.ndim < 2:
         raise ImageError(f"{path} has shape {voxels.shape}; an image of 2 or 3 axes is needed.")
     if voxels.ndim <= 3:
-        return np.ascontiguousarray(voxels[None])
+        return laid_out(voxels[None])
     if voxels.ndim == 4 and voxels.shape[3] == channels:
-        return np.ascontiguousarray(np.moveaxis(voxels, 3, 0))
+        return laid_out(np.moveaxis(voxels, 3, 0))
     wanted = "one scalar image" if channels == 1 else f"one image of {channels} channels"
     raise ImageError(
         f"{path} is {voxels.ndim}D, of shape {'x'.join(map(str, voxels.shape))}: a time series, colour or vectors; "

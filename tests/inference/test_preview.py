@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_hyperscale.inference import save_preview
+from monai_hyperscale.inference import preview, save_preview
 from monai_hyperscale.inference.preview import label_colour, slice_centre
 
 
@@ -98,3 +98,30 @@ def test_centre_lies_in_a_label_even_between_two_of_them() -> None:
     # The centre of mass along the first axis is 12.9, where there is no label.
     assert slice_centre(label) == [15, 2, 2]
     assert slice_centre(np.zeros((4, 7, 1))) == [2, 3, 0]
+
+
+@pytest.mark.parametrize("shape", [(9, 14, 11), (9, 14)])
+def test_centre_is_the_same_in_any_layout(shape: tuple[int, ...]) -> None:
+    label = np.random.default_rng(0).integers(-8, 3, shape).clip(0).astype(np.uint8)
+    label[:3] = 0
+    places = np.nonzero(label)
+    expected = [int(n[np.abs(n - n.mean()).argmin()]) for n in map(np.asarray, places)]
+    for array in (label, np.asfortranarray(label), label[::-1][::-1]):
+        assert np.abs(np.array(slice_centre(array)) - expected).max() == 0
+    assert slice_centre(label.T[::-1]) == [
+        shape[-1] - 1 - centre if axis == 0 else centre for axis, centre in enumerate(expected[::-1])
+    ]
+
+
+def test_large_images_are_sampled_for_their_range(
+    drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = MetaTensor(torch.randn(1, 30, 40, 50), affine=torch.eye(4))
+    label = np.zeros((30, 40, 50), np.uint8)
+    monkeypatch.setattr(preview, "_SAMPLE", 5000)
+    save_preview(image, label, tmp_path / "p.png", {})
+    low, high = np.percentile(image.numpy(), (0.5, 99.5))
+    for _, options in drawn[::2]:
+        assert options["vmin"] == pytest.approx(low, rel=0.2)
+        assert options["vmax"] == pytest.approx(high, rel=0.2)
+    assert preview._sample(image.numpy()[0]).size <= 5000

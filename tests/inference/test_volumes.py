@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_hyperscale.inference import LabelVolume, label_volumes
+from monai_hyperscale.inference import LabelVolume, label_volumes, volumes
+from monai_hyperscale.inference.volumes import label_counts
 
 
 def test_against_a_sphere_of_known_volume() -> None:
@@ -35,3 +36,17 @@ def test_absent_labels_are_zero_and_nameless_ones_left_out() -> None:
 
 def test_pixels_without_a_size() -> None:
     assert label_volumes(np.ones((2, 3), int), None, {1: "cell"}) == [LabelVolume(1, "cell", 6, None)]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int16, np.int32, np.int64])
+def test_counts_are_those_of_numpy(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volumes, "_CHUNK", 100)
+    label = np.random.default_rng(0).integers(0, 2 if dtype is bool else 90, (7, 11, 13)).astype(dtype) * dtype(1)
+    for array in (label, np.asfortranarray(label), label[::-1, ::2].T):
+        values, counts = np.unique(array, return_counts=True)
+        assert label_counts(array) == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def test_counts_of_the_greatest_values() -> None:
+    assert label_counts(np.array([65535, 0, 65535], np.uint16)) == {0: 1, 65535: 2}
+    assert label_counts(np.array([10**9, 3])) == {3: 1, 10**9: 1}

@@ -1,0 +1,128 @@
+"""Volumes to the network's voxel size and label maps back, in slabs: the coordinates of all voxels take gigabytes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.data.utils import AFFINE_TOL
+from monai.networks.layers import AffineTransform
+
+from monai_hyperscale.io.layout import laid_out
+
+__all__ = ["at_spacing", "label_on_grid"]
+
+# Voxels of a result at a time. Each takes 50 bytes or so while it is computed.
+_SLAB = 2**22
+
+# What counts as a voxel's border, in voxels: affines of the same place differ by the rounding of headers.
+_SAME_PLACE = 1e-3
+
+
+def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTensor:
+    """Return a volume as MONAI's ``Spacing`` resamples it.
+
+    Args:
+        image: (C, *sizes), three-dimensional, with its affine.
+        spacing: the transform, or another function that calls it on an image and hands ``lazy`` on.
+
+    Returns:
+        float32 (C, *new sizes) with the new affine; the image itself where MONAI leaves it as it is.
+
+    Example:
+        >>> from monai.transforms import Spacing
+        >>> image = MetaTensor(torch.arange(4.0).reshape(1, 1, 1, 4), affine=torch.eye(4))
+        >>> at_spacing(image, Spacing((1, 1, 0.5))).as_tensor().flatten()
+        tensor([0.0000, 0.5000, 1.0000, 1.5000, 2.0000, 2.5000, 3.0000])
+    """
+    # MONAI's own grid and options, by an image of one voxel that is repeated without memory.
+    planned = spacing(MetaTensor(torch.zeros(1).expand(1, *image.shape[1:]), affine=image.affine), lazy=True)
+    sizes = tuple(int(n) for n in planned.peek_pending_shape())
+    before, after = (np.asarray(each, dtype=np.float64) for each in (image.affine, planned.peek_pending_affine()))
+    matrix = np.linalg.solve(before, after)
+    same = np.allclose(before, after, atol=AFFINE_TOL) or np.allclose(matrix, np.eye(4), atol=AFFINE_TOL)
+    if same and sizes == tuple(image.shape[1:]):
+        return image
+    options = planned.pending_operations[-1]["extra_info"]
+    warp = AffineTransform(
+        normalized=False,
+        mode=options["mode"],
+        padding_mode=options["padding_mode"],
+        align_corners=False,
+        reverse_indexing=True,
+    )
+    resampled = _in_slabs(image.as_tensor(), torch.as_tensor(matrix), sizes, warp)
+    return MetaTensor(resampled, meta={**image.meta, "affine": torch.as_tensor(after)})
+
+
+def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Return a label map on another grid of the same space, every voxel with the nearest label.
+
+    Args:
+        label: (X, Y, Z), whole numbers.
+        affine: (4, 4), of the label map.
+        target: (4, 4), of the grid of the result.
+        sizes: of the result.
+
+    Returns:
+        array of these sizes, of the label's type, laid out as files of volumes are (the first axis is contiguous).
+
+    Example:
+        >>> label = torch.tensor([[[1, 2, 3]]], dtype=torch.uint8)
+        >>> turned = np.array([[0, 1.0, 0, 0], [0, 0, 1, 0], [-0.5, 0, 0, 2], [0, 0, 0, 1]])
+        >>> label_on_grid(label, np.eye(4), turned, (6, 1, 1))[:, 0, 0]
+        array([3, 3, 2, 1, 1, 1], dtype=uint8)
+    """
+    matrix = np.linalg.solve(np.asarray(affine, dtype=np.float64), np.asarray(target, dtype=np.float64))
+    axes = np.abs(matrix[:3, :3]).argmax(axis=0)
+    straight = np.zeros((3, 3))
+    straight[axes, range(3)] = matrix[axes, range(3)]
+    drift = np.abs(matrix[:3, :3] - straight) @ (np.asarray(sizes) - 1)
+    if sorted(axes) != [0, 1, 2] or drift.max() > _SAME_PLACE:
+        warp = AffineTransform(
+            normalized=False, mode="nearest", padding_mode="border", align_corners=False, reverse_indexing=True
+        )
+        return laid_out(_in_slabs(label[None], torch.as_tensor(matrix), sizes, warp)[0].numpy(), "F")
+    # Row by row, column by column: the axes of both grids are the same but for their order and direction.
+    label = label.permute(*axes.tolist())
+    for axis, n in enumerate(sizes):
+        # Rounded first, so that a voxel midway between two is not a matter of the last bit.
+        there = np.round(matrix[axes[axis], axis] * np.arange(n) + matrix[axes[axis], 3], 6)
+        nearest = torch.as_tensor(np.rint(there).astype(np.int64)).clamp(0, label.shape[axis] - 1)
+        if not torch.equal(nearest, torch.arange(label.shape[axis])):
+            label = label.index_select(axis, nearest)
+    return laid_out(label.numpy(), "F")
+
+
+def _in_slabs(voxels: torch.Tensor, matrix: torch.Tensor, sizes: Sequence[int], warp: AffineTransform) -> torch.Tensor:
+    """Return (C, *sizes) of the voxels' type, or float32; ``matrix`` leads from there to ``voxels``."""
+    dtype = voxels.dtype if not voxels.is_floating_point() else torch.float32
+    result = torch.empty(len(voxels), *sizes, dtype=dtype)
+    planes = max(1, _SLAB // math.prod(sizes[1:]))
+    for first in range(0, sizes[0], planes):
+        slab = (min(planes, sizes[0] - first), *sizes[1:])
+        there = matrix @ _shift((first, 0, 0))
+        low, high = _reach(there, slab, voxels.shape[1:])
+        part = voxels[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+        moved = warp(part[None].double(), _shift([-n for n in low]) @ there, slab)[0]
+        result[:, first : first + slab[0]] = moved if voxels.is_floating_point() else moved.round()
+    return result
+
+
+def _reach(matrix: torch.Tensor, sizes: Sequence[int], within: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return the first and the last voxel, less one, that the corners of a grid span, with a voxel around."""
+    corners = torch.tensor(list(itertools.product(*((0, n - 1) for n in sizes))), dtype=torch.float64)
+    places = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    low = [min(max(math.floor(a) - 1, 0), n - 1) for a, n in zip(places.amin(0).tolist(), within, strict=True)]
+    high = [min(math.ceil(b) + 2, n) for b, n in zip(places.amax(0).tolist(), within, strict=True)]
+    return low, [max(b, a + 1) for a, b in zip(low, high, strict=True)]
+
+
+def _shift(voxels: Sequence[int]) -> torch.Tensor:
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3, 3] = torch.tensor(voxels, dtype=torch.float64)
+    return matrix

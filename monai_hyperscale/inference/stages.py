@@ -1,0 +1,57 @@
+"""Where the time of an inference goes, for callers who ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Optional
+
+import torch
+
+__all__ = ["measured", "stage"]
+
+_seconds: ContextVar[Optional[dict[str, float]]] = ContextVar("seconds", default=None)
+
+
+@contextmanager
+def measured() -> Iterator[dict[str, float]]:
+    """Give the seconds of every :func:`stage` that this thread goes through inside the block, by name.
+
+    Example:
+        >>> with measured() as seconds:
+        ...     with stage("network"):
+        ...         pass
+        ...     with stage("network"):
+        ...         pass
+        >>> list(seconds)
+        ['network']
+    """
+    seconds: dict[str, float] = {}
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
+
+
+@contextmanager
+def stage(name: str, device: Optional[torch.device] = None) -> Iterator[None]:
+    """Count the time of the block towards a stage, if anyone measures.
+
+    Args:
+        name: of the stage.
+        device: where the block computes; a GPU is then waited for, so that its work counts where it belongs.
+    """
+    seconds = _seconds.get()
+    if seconds is None:
+        yield
+        return
+    started = time.perf_counter()
+    try:
+        yield
+        if device is not None and device.type != "cpu":
+            torch.accelerator.synchronize(device)
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started

@@ -1,0 +1,104 @@
+"""Resampling in slabs gives what MONAI gives in one piece, and brings label maps back where they belong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd, Orientationd, Spacing, Spacingd
+
+from monai_hyperscale.inference import regridding
+from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
+
+TURN = np.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]])
+
+
+def affine_of(matrix: np.ndarray) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix, (12, -30, 5.5)
+    return affine
+
+
+AFFINES = {
+    "straight": affine_of(np.diag([0.8, 0.9, 2.1])),
+    "flipped": affine_of(np.diag([-0.8, -0.9, 2.1])),
+    "turned": affine_of(TURN @ np.diag([-0.83, 0.9, 2.1])),
+    "permuted": affine_of(np.array([[0, 0, 1.3], [-0.9, 0, 0], [0, -2.1, 0]])),
+    "gantry": affine_of(TURN @ np.diag([-0.83, 0.9, 2.1]) @ np.array([[1, 0, 0], [0, 1, 0.3], [0, 0, 1]])),
+}
+
+
+def volume(affine: np.ndarray, channels: int = 1, sizes: tuple[int, ...] = (19, 16, 11)) -> MetaTensor:
+    return MetaTensor(torch.rand(channels, *sizes), affine=torch.as_tensor(affine), meta={"name": "scan"})
+
+
+@pytest.mark.parametrize("slab", [200, 10**6], ids=["slabs", "one piece"])
+@pytest.mark.parametrize("pixdim", [(1.0, 1.0, 1.0), (0.5, 2.0, 1.7)])
+@pytest.mark.parametrize("name", AFFINES)
+def test_spacing_is_monais(name: str, pixdim: tuple[float, ...], slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regridding, "_SLAB", slab)
+    image, spacing = volume(AFFINES[name], channels=2), Spacing(pixdim)
+    expected, found = spacing(image.clone()), at_spacing(image, spacing)
+    assert found.shape == expected.shape and found.dtype == torch.float32 and found.shape != image.shape
+    torch.testing.assert_close(found.as_tensor(), expected.as_tensor(), atol=1e-5, rtol=0)
+    assert np.allclose(found.affine, expected.affine)
+    assert found.meta["name"] == "scan" and torch.equal(image.affine, torch.as_tensor(AFFINES[name]))
+
+
+def test_an_image_at_its_spacing_is_left_as_it_is() -> None:
+    image = volume(AFFINES["turned"])
+    assert at_spacing(image, Spacing((0.83, 0.9, 2.1))) is image
+
+
+def to_network(image: MetaTensor, pixdim: tuple[float, ...]) -> tuple[Compose, MetaTensor]:
+    pipeline = Compose([Orientationd("image", "RAS", labels=None), Spacingd("image", pixdim)])
+    return pipeline, pipeline({"image": image})["image"]
+
+
+@pytest.mark.parametrize("slab", [200, 10**6], ids=["slabs", "one piece"])
+# Not in a simple ratio to the image's voxels: midway between two voxels either one is the nearest.
+@pytest.mark.parametrize("pixdim", [(1.113, 1.271, 1.337), (0.457, 0.731, 3.119)])
+@pytest.mark.parametrize("name", AFFINES)
+def test_labels_come_back_as_monai_inverts_them(
+    name: str, pixdim: tuple[float, ...], slab: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regridding, "_SLAB", slab)
+    image = volume(AFFINES[name])
+    pipeline, prepared = to_network(image, pixdim)
+    label = torch.randint(0, 9, prepared.shape[1:], dtype=torch.uint8)
+    invert = Invertd("pred", pipeline, orig_keys="image", nearest_interp=True)
+    expected = invert({"image": prepared, "pred": MetaTensor(label[None].float())})["pred"][0].numpy()
+    found = label_on_grid(label, prepared.affine.numpy(), AFFINES[name], image.shape[1:])
+    assert found.dtype == np.uint8 and found.flags.f_contiguous
+    assert np.array_equal(found, expected) and len(np.unique(found)) == 9
+
+
+@pytest.mark.parametrize("name", AFFINES)
+def test_labels_are_those_of_the_nearest_voxel_in_space(name: str) -> None:
+    affine = AFFINES[name]
+    _, prepared = to_network(volume(affine), (1.113, 1.271, 1.337))
+    sizes = prepared.shape[1:]
+    label = torch.randint(0, 9, sizes, dtype=torch.uint8)
+    found = label_on_grid(label, prepared.affine.numpy(), affine, (19, 16, 11))
+    to_label = np.linalg.inv(prepared.affine.numpy())
+    for voxel in np.ndindex(found.shape):
+        place = (to_label @ affine @ (*voxel, 1))[:3]
+        # Beyond the border the border's own label.
+        nearest = tuple(np.clip(np.rint(place), 0, np.array(sizes) - 1).astype(int))
+        assert found[voxel] == label[nearest]
+
+
+def test_turned_labels_are_exact_without_a_spacing() -> None:
+    image = MetaTensor(torch.rand(1, 5, 6, 7), affine=torch.as_tensor(AFFINES["permuted"]))
+    turned = Orientationd("image", "RAS", labels=None)({"image": image})["image"]
+    label = (turned[0].as_tensor() * 256).to(torch.uint8)
+    found = label_on_grid(label, turned.affine.numpy(), AFFINES["permuted"], (5, 6, 7))
+    assert np.array_equal(found, (image[0].numpy() * 256).astype(np.uint8))
+
+
+def test_voxels_midway_between_two_do_not_hang_on_rounding() -> None:
+    label = torch.arange(4, dtype=torch.uint8).reshape(4, 1, 1)
+    for noise in (0, 1e-9, -1e-9):
+        fine = np.diag([0.5 + noise, 1, 1, 1])
+        assert label_on_grid(label, np.eye(4), fine, (8, 1, 1)).ravel().tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
