@@ -105,12 +105,18 @@ def run(args: argparse.Namespace) -> int:
             raise argparse.ArgumentTypeError(f"{path} does not exist.")
     if args.output.exists() and not args.output.is_dir():
         raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
-    from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan
+    from monai_hyperscale.search.grids import phi_grid
+
+    phis = None if args.phi is None else phi_grid(args.phi)
+    with _processes() as rank:
+        return _measure(args, phis, rank)
+
+
+def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], rank: int) -> int:
+    from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
 
-    phis = None if args.phi is None else phi_grid(args.phi)
-    rank = _join_processes()
     workload = workload_of(args, args.bundle, args.cases)
     grid = args.phi or default_grid(workload.settings.phi_range)
     phis = phis or phi_grid(grid)
@@ -127,12 +133,17 @@ def run(args: argparse.Namespace) -> int:
     if args.overwrite and rank == 0:
         path.unlink(missing_ok=True)
         files.remove()
+    together()
     frontier: Optional[Frontier] = None
     if path.exists() and not args.overwrite:
         frontier = _finished(path, digest(sweep_plan(workload, phis)))
+        if rank > 0:
+            return DONE
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
-        say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), {len(phis)} phi, on {workload.device}")
+        if rank == 0:
+            cases = f"{len(workload.names)} cases ({workload.part})"
+            say(f"{workload.title}: {cases}, {len(phis)} phi, on {workload.device}")
         with _progress(workload, phis, options, rank) as step:
             try:
                 frontier = sweep(workload, phis, args.output, options, step)
@@ -143,11 +154,10 @@ def run(args: argparse.Namespace) -> int:
             return DONE
         frontier.write(path)
         files.remove()
-    if rank == 0:
-        print(_table(frontier))
-        if not args.no_report:
-            _report(workload, frontier, args.output / "report.html")
-        say(f"wrote {path}" + ("" if args.no_report else f" and {args.output / 'report.html'}"))
+    print(_table(frontier))
+    if not args.no_report:
+        _report(workload, frontier, args.output / "report.html")
+    say(f"wrote {path}" + ("" if args.no_report else f" and {args.output / 'report.html'}"))
     return DONE
 
 
@@ -199,18 +209,22 @@ def _finished(path: Path, fingerprint: str) -> Frontier:
     return frontier
 
 
-def _join_processes() -> int:
-    """Return this process's number among those of ``torchrun``; 0 where it is alone."""
+@contextmanager
+def _processes() -> Iterator[int]:
+    """Give this process's number among those of ``torchrun``; 0 where it is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return 0
+        yield 0
+        return
     from datetime import timedelta
 
     import torch.distributed as dist
 
-    if not dist.is_initialized():
-        # One process may measure for long while the others wait.
-        dist.init_process_group("gloo", timeout=timedelta(days=7))
-    return dist.get_rank()
+    # One process may measure for long while the others wait.
+    dist.init_process_group("gloo", timeout=timedelta(days=7))
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
 
 
 @contextmanager

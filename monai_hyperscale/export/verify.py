@@ -53,8 +53,8 @@ def compare(
 
     Example:
         >>> x = torch.tensor([[[1.0, -4.0]]])
-        >>> compare(torch.neg, lambda x: -x + 0.002, [x], labels=False).difference
-        0.0005...
+        >>> round(compare(torch.neg, lambda x: -x + 0.002, [x], labels=False).difference, 6)
+        0.0005
     """
     if not inputs:
         raise ValueError("there must be an image to compare on.")

@@ -116,7 +116,6 @@ def compose(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return second + warp(first, second)
 
 
-@torch.no_grad()
 def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -> tuple[torch.Tensor, Residual]:
     """Invert a displacement field numerically, and say how well it went.
 
@@ -130,7 +129,8 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
         tolerance: voxels; a voxel that is that near is done.
 
     Returns:
-        the inverse field, (B, D, *sizes), voxels of the same grid, without a gradient, and its residual.
+        the inverse field, (B, D, *sizes), voxels of the same grid, and its residual. The gradient is that of the
+        equation, not of its solution's steps; a voxel where the field folds has none.
 
     Raises:
         RegistrationError: if ``field`` is not of that shape, or holds values that are not finite.
@@ -144,8 +144,35 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
     if not bool(torch.isfinite(field).all()):
         raise RegistrationError("a field that holds NaN or infinite values has no inverse; check where it comes from.")
     exact = field if field.dtype == torch.float64 else field.float()
-    inverses, distances = zip(*(_invert_one(one, iterations, tolerance) for one in exact.split(1)), strict=True)
-    return torch.cat(inverses).to(field.dtype), Residual._worst(torch.stack(distances))
+    with torch.no_grad():
+        inverses, distances = zip(*(_invert_one(one, iterations, tolerance) for one in exact.split(1)), strict=True)
+    inverse = torch.cat(inverses)
+    if exact.requires_grad and torch.is_grad_enabled():
+        inverse = _with_gradient(inverse, exact)
+    return inverse.to(field.dtype), Residual._worst(torch.stack(distances))
+
+
+def _with_gradient(inverse: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+    """Return the inverse with the gradient that ``inverse(x) + field(x + inverse(x)) = 0`` gives it."""
+    points = voxel_grid(field) + inverse
+    miss = inverse + sample(field, list(points.unbind(1)))
+    with torch.no_grad():
+        # Between voxels the field is linear along each axis, so that differences are its derivative.
+        step = 1e-6 if field.dtype == torch.float64 else 1e-3
+        columns = []
+        for axis in range(points.shape[1]):
+            nudge = torch.zeros_like(points)
+            nudge[:, axis] = step
+            ends = [sample(field, list((points + sign * nudge).unbind(1))) for sign in (1, -1)]
+            columns.append((ends[0] - ends[1]) / (2 * step))
+        jacobian = torch.stack(columns, dim=-1).movedim(1, -2)
+        unit = torch.eye(points.shape[1], dtype=field.dtype, device=field.device)
+        jacobian = jacobian + unit
+        invertible = torch.linalg.det(jacobian) > 0
+        jacobian = torch.where(invertible[..., None, None], jacobian, unit)
+    move = torch.linalg.solve(jacobian, miss.movedim(1, -1).unsqueeze(-1)).squeeze(-1)
+    move = torch.where(invertible[..., None], move, 0.0).movedim(-1, 1)
+    return inverse - (move - move.detach())
 
 
 def _invert_one(field: torch.Tensor, iterations: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -86,10 +86,10 @@ def sweep(
     if rank == 0:
         files.begin(sweep_plan(workload, phis))
         costs = _costs(workload, phis, files, options, done)
-    _together()
+    together()
     for phi in phis[rank::processes]:
         _score(workload, phi, files, done)
-    _together()
+    together()
     if rank > 0:
         return None
     results = [_score(workload, phi, files, lambda steps: None) for phi in phis]
@@ -219,6 +219,7 @@ def _score(workload: Workload, phi: Phi, files: ProgressFiles, done: Callable[[i
     return {name: found[name] for name in workload.names}
 
 
-def _together() -> None:
+def together() -> None:
+    """Wait for the other processes, where ``torch.distributed`` has any."""
     if dist.is_initialized():
         dist.barrier()

@@ -359,6 +359,22 @@ def test_gradients(name: str, sizes: tuple[int, ...]) -> None:
     assert torch.autograd.gradcheck(DIFFERENTIABLE[name], (field,))
 
 
+@pytest.mark.parametrize("sizes", [(7, 6), (5, 4, 5), (5, 1)], ids=str)
+def test_gradient_of_the_inverse(sizes: tuple[int, ...]) -> None:
+    field = (0.2 * torch.randn(2, len(sizes), *sizes, dtype=torch.float64)).requires_grad_()
+    inverse, residual = invert(field, tolerance=1e-12)
+    assert residual.maximum < 1e-9
+    assert torch.equal(inverse, invert(field.detach(), tolerance=1e-12)[0])
+    assert torch.autograd.gradcheck(lambda f: invert(f, tolerance=1e-12)[0], (field,), atol=1e-4)
+
+
+def test_gradient_of_the_inverse_is_finite_where_the_field_folds() -> None:
+    field = (4 * torch.randn(1, 2, 9, 8)).requires_grad_()
+    assert folded_share(field.detach()) > 0.1
+    (gradient,) = torch.autograd.grad(invert(field)[0].square().sum(), field)
+    assert gradient.isfinite().all() and gradient.abs().max() > 0
+
+
 def test_gradient_of_affine_to_field() -> None:
     matrix = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda m: affine_to_field(m, (2, 3, 2)), (matrix,))

@@ -11,7 +11,7 @@ import pytest
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.report import Example, write_report
-from monai_hyperscale.search.budget import choose, default_objective, metric_key, read_limits
+from monai_hyperscale.search.budget import choose, default_objective, measured_costs, metric_key, read_limits
 from monai_hyperscale.search.results import Frontier
 from tests.report.conftest import Browser
 from tests.report.made_up import (
@@ -211,7 +211,7 @@ def test_budget_is_answered_as_on_the_command_line(
             states.add(state)
             try:
                 limits = read_limits([text], frontier.metric, metric_key(frontier))
-                objective = default_objective(limits, frontier.rows, frontier.higher_is_better)
+                objective = default_objective(limits, measured_costs(frontier.rows), frontier.higher_is_better)
                 choice = choose(frontier.rows, limits, objective)
             except FrontierError:
                 assert state == "unread", text
