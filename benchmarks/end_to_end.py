@@ -201,6 +201,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             for phi in options.phis:
                 print(f"patch size {patch_size}, φ = {phi:g} …", file=sys.stderr, flush=True)
                 rows.append(_row(options, patch_size, phi, scan, bundle))
+                print(f"{rows[-1]['seconds']['total']:.0f} s", file=sys.stderr, flush=True)
     print(table(HEADER, [_cells(row) for row in rows]))
     write_json(options.json, torch.device("cpu"), vars(options), rows)
     print(f"\nwritten to {options.json}")
