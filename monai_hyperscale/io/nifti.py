@@ -20,6 +20,9 @@ NIBABEL_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 # zlib and deflate cannot compress by more than this; a header that claims more voxels is not of this file.
 _GREATEST_COMPRESSION = 1032
 
+# Voxels that are scaled at once.
+_SLAB = 2**22
+
 
 def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
     """Read a NIfTI or MGH file.
@@ -35,13 +38,25 @@ def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
         with _opened(path) as file:
             image = _read(file, path)
         with np.errstate(over="ignore", invalid="ignore"):
-            voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
+            voxels = _scaled(image)
         affine = np.array(image.affine, dtype=np.float64)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # nibabel has no common class; whatever its parser raises, the file is to blame
         raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
     return voxels, affine, None if isinstance(image, nib.MGHImage) else image.header
+
+
+def _scaled(image: Any) -> np.ndarray:
+    """Return what ``get_fdata(dtype=np.float32)`` does, but some planes at a time: it scales in float64."""
+    shape = image.shape
+    if len(shape) < 2 or 0 in shape:
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    voxels = np.empty(shape, np.float32, order="F")
+    planes = max(1, _SLAB // math.prod(shape[:-1]))
+    for first in range(0, shape[-1], planes):
+        voxels[..., first : first + planes] = image.dataobj[..., first : first + planes]
+    return voxels
 
 
 def load_nifti_header(path: Path) -> tuple[tuple[int, ...], np.ndarray, Any]:

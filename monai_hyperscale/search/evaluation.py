@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Optional
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.search.budget import Limit, Objective, value_of
+from monai_hyperscale.search.budget import Limit, Objective, choose, value_of
 from monai_hyperscale.search.cost import count_flops, measure_costs
 from monai_hyperscale.search.frontier import SweepOptions, make_row
 from monai_hyperscale.search.results import FrontierRow
@@ -129,7 +129,7 @@ class _TreeSearch:
         self.axes = [sorted(set(values)) for values in zip(*grid, strict=True)]
         self.grid = set(grid)
         self.seed = seed
-        # Drawn from where TPE asks for what is known.
+        # In an order of chance, so that it is no direction that comes first of what is equally near.
         self.rest = random.Random(seed).sample(list(grid), len(grid))
         self.found: dict[Phi, FrontierRow] = {}
 
@@ -173,12 +173,15 @@ class _TreeSearch:
         study.enqueue_trial({_name(number): axis.index(factor) for number, (axis, factor) in pairs})
 
     def _other(self) -> Optional[Phi]:
-        """Return a φ at random that may be better than what was found."""
-        while self.rest:
-            phi = self.rest.pop()
-            if phi not in self.found and not self._hopeless(phi):
-                return phi
-        return None
+        """Return the φ nearest to the best so far that may be better."""
+        best = choose(list(self.found.values()), self.limits, self.objective).row.phi if self.found else None
+
+        def distance(phi: Phi) -> int:
+            pairs = zip(self.axes, phi, best or phi, strict=True)
+            return sum(abs(axis.index(a) - axis.index(b)) for axis, a, b in pairs)
+
+        left = sorted((phi for phi in self.rest if phi not in self.found), key=distance)
+        return next((phi for phi in left if not self._hopeless(phi)), None)
 
     def _hopeless(self, phi: Phi) -> bool:
         """Return whether the operations of φ alone rule it out."""
@@ -203,7 +206,7 @@ class _TreeSearch:
 
 # Places on the grid that are measured first, from end to end.
 _FIRST = (1.0, 0.0, 0.5, 0.75, 0.25)
-# Asked so often in a row for a φ of which there is nothing to learn, a random one comes next.
+# Asked so often in a row for a φ of which there is nothing to learn, a neighbour of the best comes next.
 _PATIENCE = 10
 
 
