@@ -36,6 +36,7 @@ class PairDataset(Dataset):
         pair_transform: of a pair, such as :func:`pair_augmentation`, or ``None``.
         cache_rate: share of the cases that is kept in memory.
         num_workers: threads that fill the cache.
+        known_fields: whether samples carry the known displacement of their pair, read from its file every time.
 
     Example:
         >>> import tempfile
@@ -56,10 +57,11 @@ class PairDataset(Dataset):
         pair_transform: Callable | None = None,
         cache_rate: float = 1.0,
         num_workers: int = 2,
+        known_fields: bool = True,
     ) -> None:
         resampled = isinstance(transform, Compose) and any(isinstance(t, Spacingd) for t in transform.transforms)
         self.pairs = pairs
-        self.has_fields = pairs.has_fields and not resampled
+        self.has_fields = known_fields and pairs.has_fields and not resampled
         self.images = CacheDataset(
             pairs.cases, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False
         )

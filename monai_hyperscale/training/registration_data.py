@@ -198,7 +198,11 @@ def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = 
 
 @ends_with_one_sentence
 def cached_pairs(
-    pairs: PairList, transform: Callable, pair_transform: Optional[Callable] = None, cache_rate: float = 1.0
+    pairs: PairList,
+    transform: Callable,
+    pair_transform: Optional[Callable] = None,
+    cache_rate: float = 1.0,
+    known_fields: bool = True,
 ) -> PairDataset:
     """Return a :class:`PairDataset`, which reads every file now, and tells of a damaged one in a sentence.
 
@@ -207,8 +211,9 @@ def cached_pairs(
         transform: of one image.
         pair_transform: of a pair.
         cache_rate: share of the images that is kept in memory.
+        known_fields: whether samples carry the known displacement of their pair; no training needs it.
 
     Raises:
         SystemExit: with one sentence, if a file cannot be read.
     """
-    return PairDataset(pairs, transform, pair_transform, cache_rate)
+    return PairDataset(pairs, transform, pair_transform, cache_rate, known_fields=known_fields)
