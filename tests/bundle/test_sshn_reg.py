@@ -401,7 +401,7 @@ def test_shipped_weights_register_unseen_scans(shared_data, phi, least):
 
 def test_shipped_weights_are_small_and_fit_their_description():
     settings = settings_of(BUNDLE)
-    assert (BUNDLE / "models" / "model.pt").stat().st_size <= 10 * 2**20
+    assert (BUNDLE / "models" / "model.pt").stat().st_size <= 10_000_000
     build_network(settings).load_state_dict(torch.load(BUNDLE / "models" / "model.pt", weights_only=True))
     metadata = json.loads((CONFIGS / "metadata.json").read_text())
     assert settings.out_channels == metadata["network_data_format"]["outputs"]["pred"]["num_channels"]
