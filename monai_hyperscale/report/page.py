@@ -20,6 +20,7 @@ from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.gallery import check_examples, gallery
 from monai_hyperscale.report.markup import Child, as_html, data_block, element
 from monai_hyperscale.report.provenance import provenance
+from monai_hyperscale.report.stages import stage_bars, stage_facts
 from monai_hyperscale.report.summary import comparison, summary
 from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_table
 from monai_hyperscale.report.view import View, capital
@@ -100,6 +101,7 @@ def _data(view: View) -> dict[str, Any]:
                 "texts": texts,
                 "values": {"score": row.score.mean} | {cost.key: row.cost(cost.key) for cost in view.costs},
                 "labels": bar_facts(view, n),
+                "stages": stage_facts(view, n),
             }
         )
     return {
@@ -126,7 +128,7 @@ def _body(view: View, title: str, examples: Sequence[Example]) -> list[ElementTr
         element("h1", title),
         element("p", summary(view), class_="summary"),
     )
-    bars = label_bars(view)
+    bars, stages = label_bars(view), stage_bars(view)
     shown = gallery(view, examples)
     main = element(
         "main",
@@ -137,6 +139,7 @@ def _body(view: View, title: str, examples: Sequence[Example]) -> list[ElementTr
             _section(f"{capital(view.metric)} per label", _bars_hint(view), bars) if bars is not None else None,
             class_="pair",
         ),
+        _section("From file to file", _stages_hint(view), stages) if stages is not None else None,
         element("section", element("h2", "Examples"), _labels_switch(view), shown, class_="gallery") if shown else None,
         _section(
             "All rows",
@@ -184,6 +187,12 @@ def _hint(view: View) -> ElementTree.Element:
 def _bars_hint(view: View) -> ElementTree.Element:
     other = view.phi_name(view.rows[view.reference].phi)
     text = f"At the φ of the dial, with the 95 % interval; the upright line is {other}."
+    return element("p", text, class_="quiet")
+
+
+def _stages_hint(view: View) -> ElementTree.Element:
+    case = (view.frontier.data.get("cases") or ["one case"])[0]
+    text = f"What a user waits for at the φ of the dial, once, with {case}; the program's start is not in it."
     return element("p", text, class_="quiet")
 
 

@@ -21,6 +21,7 @@
     for (const field of all("[data-field]")) field.textContent = row.texts[field.dataset.field] ?? "";
     charts.forEach((chart) => moveCursor(chart, index));
     row.labels.forEach((label, number) => moveBar(number, label));
+    row.stages.forEach((stage, number) => moveStage(number, stage));
     lines.get(index)?.setAttribute("aria-current", "true");
     markNearest(row.phi);
   }
@@ -52,6 +53,13 @@
     interval.setAttribute("visibility", low === null ? "hidden" : "visible");
     find(".value", line).textContent = text;
     find(".change", line).textContent = change;
+  }
+
+  function moveStage(number, [place, seconds, share]) {
+    const line = find(`[data-stage="${number}"]`);
+    find(".bar", line)?.setAttribute("width", place);
+    find(".value", line).textContent = seconds;
+    find(".change", line).textContent = share;
   }
 
   function markNearest(phi) {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Optional
 
@@ -66,12 +66,14 @@ class InferenceCost:
         parameters: of the folded network.
         latency: seconds.
         memory: peak bytes beside weights and image.
+        stages: seconds of every stage of one case from file to file.
     """
 
     flops: int
     parameters: int
     latency: Optional[Latency] = None
     memory: Optional[int] = None
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure_costs(

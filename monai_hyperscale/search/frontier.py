@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -33,7 +33,7 @@ class SweepOptions:
     """How a sweep measures.
 
     Attributes:
-        rounds: times taken of every φ; 0 for none.
+        rounds: times taken of every φ; 0 for none, nor of the stages from file to file.
         memory: whether peak memory is measured.
         sizes: of the image that cost is measured on; ``None`` for the first case.
         bootstrap: resamplings of the cases for intervals.
@@ -144,6 +144,7 @@ def make_row(
         scores,
         of_cases(case_scores(before)) if before else None,
         sum(folded) / len(folded) if folded else None,
+        cost.stages,
     )
 
 
@@ -194,6 +195,8 @@ def _costs(
         runs = [partial(workload.run, as_phi(phi)) for phi in phis]
         image = workload.image(options.sizes)
         costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1))
+        if options.rounds:
+            costs = [replace(cost, stages=workload.stages(as_phi(phi))) for phi, cost in zip(phis, costs, strict=True)]
         files.write_costs(key, costs)
     else:
         done(len(phis) * (2 + options.rounds))

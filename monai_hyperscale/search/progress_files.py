@@ -103,7 +103,7 @@ class ProgressFiles:
             if content["key"] != json.loads(json.dumps(key)) or len(content["costs"]) != count:
                 return None
             return [_cost(cost) for cost in content["costs"]]
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, AttributeError):
             return None
 
     def _path(self, phi: Sequence[float]) -> Path:
@@ -142,6 +142,7 @@ def _cost(content: Any) -> InferenceCost:
     if latency is not None:
         median, low, high = (float(latency[name]) for name in ("median", "low", "high"))
         latency = Latency(median, low, high, int(latency["runs"]))
+    stages = {str(name): float(seconds) for name, seconds in content["stages"].items()}
     return InferenceCost(
-        int(content["flops"]), int(content["parameters"]), latency, None if memory is None else int(memory)
+        int(content["flops"]), int(content["parameters"]), latency, None if memory is None else int(memory), stages
     )

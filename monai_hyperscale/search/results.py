@@ -54,6 +54,7 @@ class FrontierRow:
         cases: case to label value to score; ``None`` where the label is not in the case.
         before: score of the pairs as they lie, for registration.
         folded: share of voxels where the field folds, in [0, 1], for registration.
+        stages: seconds of every stage of one case from file to file; empty where they were not measured.
 
     Example:
         >>> row = FrontierRow((0.3,), Interval(0.9, 0.88, 0.91), flops=5e9, latency=Latency(0.04, 0.03, 0.05, 9))
@@ -71,6 +72,7 @@ class FrontierRow:
     cases: Mapping[str, Mapping[str, Optional[float]]] = field(default_factory=dict)
     before: Optional[Interval] = None
     folded: Optional[float] = None
+    stages: Mapping[str, float] = field(default_factory=dict)
 
     def cost(self, name: str) -> Optional[float]:
         """Return a cost by its name, of latency the median."""
@@ -186,6 +188,8 @@ def row_as_dict(row: FrontierRow) -> dict[str, Any]:
     content["cases"] = {case: dict(scores) for case, scores in row.cases.items()}
     if row.before is not None:
         content |= {"before": vars(row.before), "folded": row.folded}
+    if row.stages:
+        content["stages"] = dict(row.stages)
     return content
 
 
@@ -236,6 +240,7 @@ def row_from_dict(content: Mapping[str, Any]) -> FrontierRow:
         content["cases"],
         None if before is None else Interval(**before),
         content.get("folded"),
+        content.get("stages", {}),
     )
 
 

@@ -40,7 +40,7 @@ _SCORE = _record(closed=True, mean=_or_null(_NUMBER), low=_or_null(_NUMBER), hig
 _LATENCY = _record(closed=True, median=_POSITIVE, low=_POSITIVE, high=_POSITIVE, runs=_COUNT)
 _PHI = {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0, "maximum": 1}}
 _ROW = _record(
-    optional=("before", "folded"),
+    optional=("before", "folded", "stages"),
     phi=_PHI,
     flops=_or_null(_POSITIVE),
     parameters=_or_null(_COUNT),
@@ -51,6 +51,7 @@ _ROW = _record(
     cases=_map(_map(_or_null(_NUMBER))),
     before=_or_null(_SCORE),
     folded=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
+    stages=_map(_POSITIVE),
 )
 _SCHEMA = _record(
     format={"const": FORMAT},

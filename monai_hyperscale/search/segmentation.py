@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -20,6 +22,9 @@ from monai_hyperscale.data import (
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.inferers import PhiWholeImageInferer
 from monai_hyperscale.inference.segmenter import Segmenter, label_values
+from monai_hyperscale.inference.stages import measured, stage
+from monai_hyperscale.io.images import image_source, read_image
+from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cases import cases_of_part, fingerprint
 from monai_hyperscale.search.metrics import Metric
@@ -141,6 +146,21 @@ class SegmentationWorkload(Workload):
         batch = shown["image"].as_tensor()[None].to(self.device)
         maps = {phi: values[run(batch)[0].argmax(0).cpu().numpy()] for phi, run in runs.items()}
         return images, maps
+
+    def stages(self, phi: Phi) -> dict[str, float]:
+        """Return the seconds of every stage of the first case from file to file, see :class:`Workload`."""
+        image = self._cases[0]["image"]
+        self.segmenter.fold(phi)
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder, case_errors(self.names[0]), measured() as seconds:
+            with stage("reading"):
+                voxels = read_image([image] if isinstance(image, str) else image, self.settings.in_channels)
+            label = self.segmenter.segment(voxels, phi)
+            with stage("writing"):
+                suffix = ".png" if image_source(voxels).is_picture else ".nii.gz"
+                write_label(label, Path(folder) / f"label{suffix}", voxels)
+            whole = time.perf_counter() - started
+        return {**seconds, "other": max(0.0, whole - sum(seconds.values()))}
 
     def _label_map(self, image: MetaTensor, run: FoldedInference) -> torch.Tensor:
         """Return class indices (1, *sizes of the file)."""

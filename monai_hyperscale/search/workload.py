@@ -101,6 +101,10 @@ class Workload(ABC):
     ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
         """Return the images of a case and what networks make of them, as reports show them."""
 
+    def stages(self, phi: Phi) -> dict[str, float]:
+        """Return the seconds of every stage of the first case from file to file; nothing where that is not known."""
+        return {}
+
     def check_phi(self, phis: Sequence[tuple[float, ...]]) -> None:
         """Check that the network takes every φ, and was trained for it.
 

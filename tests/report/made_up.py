@@ -20,7 +20,9 @@ def segmentation_results(phis: int = 51, cases: int = 40, **changes: Any) -> dic
         scores = np.clip(labels + skill + rng.normal(0, 0.004, (cases, 2)), 0, 1)
         flops = 2.9e9 + 5.4e9 * (phi / 0.5) ** 2.6
         latency = (9e-3 + 5.1e-12 * flops) * (1 + 0.015 * rng.standard_normal())
-        rows.append(_row([phi], flops, latency, 61e6 + 150e6 * (phi / 0.5) ** 2, names, scores, rng))
+        row = _row([phi], flops, latency, 61e6 + 150e6 * (phi / 0.5) ** 2, names, scores, rng)
+        stages = {"reading": 0.011, "preprocessing": 0.034, "network": latency, "argmax": 0.0021, "resampling": 0.0004}
+        rows.append({**row, "stages": {**stages, "writing": 0.0062, "other": 0.0008}})
     return {**_results("segmentation", names, rows), **changes}
 
 

@@ -109,6 +109,26 @@ def test_dial_moves_the_marker_along_all_curves(browser: Browser, page: Path, fr
             assert float(browser.find(f"{chart} .cursor circle").get_attribute("cx")) == pytest.approx(place, abs=0.06)
 
 
+def test_dial_moves_the_stages_from_file_to_file(browser: Browser, page: Path, frontier: Frontier) -> None:
+    browser.open(page)
+    longest = max(seconds for row in frontier.rows for seconds in row.stages.values())
+    for place in (0, 50):
+        browser.enter("#phi", place)
+        stages = frontier.rows[place].stages
+        whole = sum(stages.values())
+        lines = browser.run(
+            "return [...document.querySelectorAll('.stages [data-stage]')].map((line) => line.innerText)"
+        )
+        assert [line.split()[0] for line in lines] == [*stages, "In"]
+        for number, (name, seconds) in enumerate(stages.items()):
+            width = browser.find(f"[data-stage='{number}'] .bar").get_attribute("width")
+            assert float(width) == pytest.approx(100 * seconds / longest, abs=1e-2)
+            assert lines[number].split()[-2:] == [f"{100 * seconds / whole:.0f}", "%"], name
+        outside = 100 * (1 - stages["network"] / whole)
+        shown, *share = lines[-1].split()[-3:]
+        assert float(shown) == pytest.approx(whole, rel=0.05) and share == [f"{outside:.0f}", "%"]
+
+
 def test_keyboard_and_charts_move_the_dial(browser: Browser, page: Path) -> None:
     browser.open(page)
     before = int(browser.find("#phi").get_attribute("value"))

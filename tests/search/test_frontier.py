@@ -20,6 +20,8 @@ def without_times(frontier):
     content = json.loads(json.dumps(frontier.as_dict()))
     for row in content["rows"]:
         assert row.pop("latency")["median"] > 0
+        stages = row.pop("stages", {})
+        assert min(stages.values(), default=0) >= 0 and (not stages or stages["network"] > 0)
     for name in ("pareto", "knee", "hypervolume"):
         content[name].pop("latency")
     return content

@@ -62,6 +62,15 @@ def test_the_image_that_is_timed(bundle, dataset):
         workload.image((1, 2, 3))
 
 
+def test_stages_from_file_to_file(bundle, dataset):
+    workload = SegmentationWorkload(bundle, dataset, DICE, limit=1)
+    stages = workload.stages(0.3)
+    assert list(stages) == ["reading", "preprocessing", "network", "argmax", "resampling", "writing", "other"]
+    assert all(seconds > 0 for name, seconds in stages.items() if name != "other")
+    # One more stage where an image goes through in windows.
+    assert "merging" in SegmentationWorkload(bundle, dataset, DICE, limit=1, max_voxels=1).stages(0.3)
+
+
 def test_an_example_shows_what_the_network_makes(bundle, dataset):
     workload = open_workload(bundle, dataset, limit=1)
     images, maps = workload.example(0, {(0.5,): workload.run(0.5)})
