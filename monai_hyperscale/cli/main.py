@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn, Optional
 
 from monai_hyperscale import __version__
-from monai_hyperscale.cli import apply_field, choose, fold, info, pareto, register, report, segment
+from monai_hyperscale.cli import analyze, apply_field, choose, fold, info, pareto, register, report, segment
 from monai_hyperscale.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
 from monai_hyperscale.cli.messages import logged_messages, say, unexpected
 from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError, PhiError
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (segment, register, apply_field, pareto, choose, report, info, fold):
+    for module in (segment, register, apply_field, pareto, choose, report, analyze, info, fold):
         name = module.__name__.rpartition(".")[2].replace("_", "-")
         command = commands.add_parser(
             name,

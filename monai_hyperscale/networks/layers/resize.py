@@ -95,6 +95,8 @@ def interpolation_mode(mode: str, spatial_dims: int) -> str:
 def _interpolate(x: torch.Tensor, size: list[int], mode: str) -> torch.Tensor:
     if list(x.shape[2:]) == size:
         return x
+    if list(x.shape[2:]) == [1] * len(size):
+        return x.expand(list(x.shape[:2]) + size)  # the same value everywhere, which torch computes slowly
     if mode == "nearest-exact":
         return F.interpolate(x, size=size, mode=mode)
     return F.interpolate(x, size=size, mode=mode, align_corners=False)
@@ -110,7 +112,25 @@ def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Te
         reference: features (B, C', *target sizes).
         mode: torch's name of the interpolation, see :func:`interpolation_mode`.
     """
-    return _interpolate(x, list(reference.shape[2:]), mode)
+    resized = _interpolate(x, list(reference.shape[2:]), mode)
+    if torch.jit.is_scripting():
+        return resized
+    return _laid_out_like(resized, reference)
+
+
+@torch.jit.unused
+def _laid_out_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Return ``x`` with channels last if the reference has them there.
+
+    Of maps of one voxel torch cannot tell where the channels are. What is made of them has them first, and so would
+    all that they are joined with, at the price of a copy before every convolution that follows.
+    """
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
+    if layout is None or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return x
+    if reference.is_contiguous(memory_format=layout) and not reference.is_contiguous():
+        return x.contiguous(memory_format=layout)
+    return x
 
 
 def resize_maps(maps: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import map_coordinates
 
 from monai_hyperscale.errors import PhiError
@@ -212,3 +213,16 @@ def test_prints_its_settings() -> None:
 def test_bad_arguments(options: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         VariableResize(**{"spatial_dims": 2, **options})
+
+
+@pytest.mark.parametrize(("sizes", "layout"), [((5, 4), torch.channels_last), ((5, 1, 4), torch.channels_last_3d)])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_one_voxel_keeps_the_layout_that_it_is_joined_with(sizes, layout, channels_last):
+    reference = torch.rand(2, 3, *sizes)
+    reference = reference.contiguous(memory_format=layout) if channels_last else reference
+    voxel = torch.rand(2, 6, *[1] * len(sizes))
+    mode = interpolation_mode("linear", len(sizes))
+    grown = resize_like(voxel, reference, mode)
+    torch.testing.assert_close(grown, F.interpolate(voxel, size=sizes, mode=mode, align_corners=False))
+    joined = torch.cat([grown, reference], dim=1)
+    assert joined.is_contiguous(memory_format=layout) == channels_last and joined.is_contiguous() != channels_last

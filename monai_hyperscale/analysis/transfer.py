@@ -1,0 +1,196 @@
+"""Weights made for one φ in a network that resizes by another (SSHN section 5.2, Figure 9)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from matplotlib.figure import Figure
+
+from monai_hyperscale.analysis.figures import COLOURS, drawing, new_figure, tidy
+from monai_hyperscale.errors import ConfigError, DatasetError
+from monai_hyperscale.search.results import Interval
+from monai_hyperscale.search.runs import FoldedInference
+from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.search.workload import Workload
+
+__all__ = ["TransferCurve", "draw_transfer", "fixed_curve", "transfer_curve", "transferred"]
+
+#: Methods whose weights are the same for every φ.
+_CONSTANT = ("fixed", "stochastic")
+
+
+@dataclass(frozen=True)
+class TransferCurve:
+    """What one set of weights scores at several φ.
+
+    Attributes:
+        name: of the curve, for people.
+        network: name of the bundle.
+        weights_phi: φ that the weights were generated for, or trained for; ``None`` where each φ has its own, or the
+            same ones were trained for all.
+        phis: at which the network ran.
+        scores: mean over cases at each of them.
+        cases: name of a case to its score at each of them.
+    """
+
+    name: str
+    network: str
+    weights_phi: Optional[float]
+    phis: tuple[float, ...]
+    scores: tuple[Interval, ...]
+    cases: Mapping[str, Sequence[Optional[float]]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the curve ready for JSON."""
+        scores = [vars(score) for score in self.scores]
+        cases = {name: list(values) for name, values in self.cases.items()}
+        return {**vars(self), "phis": list(self.phis), "scores": scores, "cases": cases}
+
+
+def transferred(workload: Workload, weights_phi: float, phi: float) -> FoldedInference:
+    """Return a network with the weights for one φ whose resize layers go by another: f_φ(·; h(φ′)).
+
+    A folded network has φ in its resize layers and in the values of its weights; the weights are taken from the fold
+    for φ′.
+
+    Args:
+        workload: whose network it is.
+        weights_phi: φ′, for the weights.
+        phi: for the sizes of the feature maps.
+    """
+    run = workload.run(phi)
+    if weights_phi == phi:
+        return run
+    network = copy.deepcopy(run.network)
+    network.load_state_dict(workload.run(weights_phi).network.state_dict())
+    return FoldedInference(network, run.inferer)
+
+
+def transfer_curve(
+    workload: Workload,
+    weights_phi: Optional[float],
+    phis: Sequence[float],
+    bootstrap: int = 2000,
+    seed: int = 0,
+    progress: Optional[Callable[[], object]] = None,
+) -> TransferCurve:
+    """Score one set of generated weights at several φ, on every case.
+
+    Args:
+        workload: network and cases.
+        weights_phi: φ of the weights; ``None`` to generate them anew for each of ``phis``.
+        phis: at which the network runs.
+        bootstrap: resamplings of the cases for intervals.
+        seed: of their draw.
+        progress: called after every case.
+
+    Raises:
+        DatasetError: if a case cannot be used.
+    """
+
+    def of_weights(phi: float) -> float:
+        return phi if weights_phi is None else weights_phi
+
+    name = "weights for each φ" if weights_phi is None else f"weights for φ = {weights_phi:g}"
+    return _curve(workload, name, weights_phi, of_weights, phis, bootstrap, seed, progress)
+
+
+def fixed_curve(
+    workload: Workload,
+    like: Workload,
+    phis: Sequence[float],
+    bootstrap: int = 2000,
+    seed: int = 0,
+    progress: Optional[Callable[[], object]] = None,
+) -> TransferCurve:
+    """Score a network that was trained for one φ (T-Fixed), or with one set of weights for many, at several φ.
+
+    Args:
+        workload: the plainly trained network and cases.
+        like: the network that it is compared with, and its cases.
+        phis: at which the network runs.
+        bootstrap: resamplings of the cases for intervals.
+        seed: of their draw.
+        progress: called after every case.
+
+    Raises:
+        ConfigError: if the network generates its weights, or is for another task.
+        DatasetError: if its cases are not those of the other network, or one cannot be used.
+    """
+    settings, bundle = workload.settings, workload.bundle.resolve().name
+    if settings.task != like.settings.task:
+        raise ConfigError(f"{bundle} is a network for {settings.task}, the other for {like.settings.task}.")
+    if settings.method not in _CONSTANT:
+        raise ConfigError(
+            f"{bundle} was trained as {settings.method} and generates its weights; a network to compare with has the "
+            "same for every phi, of method fixed or stochastic."
+        )
+    if (workload.names, workload.fingerprint) != (like.names, like.fingerprint):
+        raise DatasetError(
+            f"{bundle} has other {workload.part} cases of {workload.title} than {like.bundle.resolve().name}: they "
+            "were trained on other splits; compare networks of the same split."
+        )
+    low, high = settings.phi_range
+    trained = low if low == high else None
+    name = f"{bundle}, {settings.method}" if trained is None else f"{bundle}, trained at φ = {trained:g}"
+    # The weights of such a network are the same in the fold for every φ.
+    return _curve(workload, name, trained, lambda phi: phi, phis, bootstrap, seed, progress)
+
+
+def _curve(
+    workload: Workload,
+    name: str,
+    weights_phi: Optional[float],
+    of_weights: Callable[[float], float],
+    phis: Sequence[float],
+    bootstrap: int,
+    seed: int,
+    progress: Optional[Callable[[], object]],
+) -> TransferCurve:
+    done = progress or (lambda: None)
+    cases: dict[str, list[Optional[float]]] = {case: [] for case in workload.names}
+    for phi in phis:
+        run = transferred(workload, of_weights(phi), phi)
+        for index, case in enumerate(workload.names):
+            cases[case] += case_scores({case: workload.measure(index, run).scores})
+            done()
+    scores = tuple(interval(column, bootstrap, seed) for column in zip(*cases.values(), strict=True))
+    return TransferCurve(name, workload.bundle.resolve().name, weights_phi, tuple(phis), scores, cases)
+
+
+def draw_transfer(curves: Sequence[TransferCurve], metric: str) -> Figure:
+    """Draw the score against φ for every set of weights, with 95 % intervals; the φ of the weights is marked.
+
+    Args:
+        curves: those of generated weights and of networks to compare with.
+        metric: name of the score.
+    """
+    with drawing():
+        figure = new_figure(4.5, 3.0)
+        axes = figure.subplots()
+        colours = iter(COLOURS * (1 + len(curves) // len(COLOURS)))
+        first = curves[0].network if curves else ""
+        for curve in curves:
+            own = curve.weights_phi is None and curve.network == first
+            colour = "black" if own else next(colours)
+            known = [(phi, s) for phi, s in zip(curve.phis, curve.scores, strict=True) if s.mean is not None]
+            if not known:
+                continue
+            x = [phi for phi, _ in known]
+            means: list[Any] = [score.mean for _, score in known]
+            style = "-" if curve.network == first and not own else "--"
+            axes.plot(x, means, style, color=colour, linewidth=1.0, marker=".", markersize=3, label=curve.name)
+            lows: list[Any] = [score.low for _, score in known]
+            highs: list[Any] = [score.high for _, score in known]
+            if not own:
+                axes.fill_between(x, lows, highs, color=colour, alpha=0.12, linewidth=0)
+            at = [mean for phi, mean in zip(x, means, strict=True) if phi == curve.weights_phi]
+            if at:
+                axes.plot([curve.weights_phi], at, "o", color=colour, markersize=5)
+        tidy(axes, "rescaling factor φ of the network", metric)
+        axes.grid(alpha=0.3, linewidth=0.5)
+        axes.legend()
+        return figure

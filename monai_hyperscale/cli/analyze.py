@@ -1,0 +1,372 @@
+"""``monai-hyperscale analyze``: the analyses of the SSHN paper on one's own network: figures and their numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from monai_hyperscale.cli.arguments import count
+from monai_hyperscale.cli.exit_codes import DONE, EXIT_CODES
+from monai_hyperscale.cli.messages import say
+from monai_hyperscale.cli.outputs import check_inputs, written_together
+from monai_hyperscale.cli.pareto import add_workload_arguments, workload_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "see how weights change with phi, where they serve, which level counts"
+DESCRIPTION = """\
+The analyses of the SSHN paper on a network of one's own. Each prints a table and
+writes its numbers as JSON and its figures as PNG and SVG.
+
+  monai-hyperscale analyze variation BUNDLE -o analysis/
+  monai-hyperscale analyze transfer BUNDLE --dataset DIR --fixed fixed_05/ -o analysis/
+  monai-hyperscale analyze levels levels/frontier.json --common frontier.json -o analysis/
+
+`analyze variation --help` and so on tell the options of each.
+"""
+_VARIATION = """\
+How much every generated weight changes with phi: its coefficient of variation,
+the standard deviation over its mean's size, over a grid of phi, as a box per
+layer in forward order. A weight that is 0 for every phi has 0; one whose mean is
+0 while it varies has none, and is counted as undefined.
+"""
+_TRANSFER = """\
+What weights generated for one phi score in a network that resizes by another,
+beside those generated for each phi, and beside plainly trained networks.
+"""
+_LEVELS = """\
+From results of `pareto` with a factor per level: heat maps of the score over
+pairs of factors, the score against operations, and how much of the score each
+factor moves.
+"""
+# φ of a grid over the trained range: as many as the paper takes from 0 to 1.
+_VARIED = 11
+_STEP = 0.05
+# How far beyond the trained range weights are tried.
+_BEYOND = 0.1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the analyses and their arguments."""
+    analyses = parser.add_subparsers(dest="analysis", metavar="ANALYSIS", required=True, help="what to analyze")
+    kinds: tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
+        ("variation", "how much generated weights change with phi", _VARIATION, _add_variation),
+        ("transfer", "what weights for one phi score at others", _TRANSFER, _add_transfer),
+        ("levels", "which of several factors counts", _LEVELS, _add_levels),
+    )
+    for name, summary, description, add in kinds:
+        one = analyses.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(one)
+        one.add_argument(
+            "-o", "--output", type=Path, default=Path("analysis"), metavar="OUT", help="folder; default: %(default)s"
+        )
+        one.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+        # Behind the analysis too, without undoing what stands before it.
+        one.add_argument(
+            "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more about what is done"
+        )
+        one.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+        )
+
+
+def _add_variation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
+    parser.add_argument(
+        "--phi", metavar="GRID", help="0:0.5:0.05, or 0:0.5:0.1x0:0.5:0.1; default: eleven over the trained range"
+    )
+    parser.add_argument(
+        "--regularization", type=float, metavar="L", help="of registration networks trained for several"
+    )
+
+
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="data set with labels")
+    parser.add_argument(
+        "--weights-phi",
+        metavar="GRID",
+        help="phi that weights are generated for; default: 0.5, or the nearest in the trained range",
+    )
+    parser.add_argument(
+        "--phi", metavar="GRID", help="phi of the network; default: steps of 0.05 to 0.1 beyond the trained range"
+    )
+    parser.add_argument(
+        "--fixed", nargs="+", type=Path, default=[], metavar="BUNDLE", help="networks of method fixed to compare with"
+    )
+    add_workload_arguments(parser)
+    parser.add_argument(
+        "--cases",
+        choices=("test", "validation", "all"),
+        default="test",
+        help="those that the network did not see (default), those that its weights were chosen by, or all",
+    )
+    parser.add_argument(
+        "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
+    )
+
+
+def _add_levels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "frontier", type=Path, metavar="FRONTIER", help="results of a factor per level, or their folder"
+    )
+    parser.add_argument(
+        "--common", type=Path, metavar="FRONTIER", help="results of one factor for all levels, to stand beside"
+    )
+    parser.add_argument(
+        "--floor", type=float, metavar="SCORE", help="settings with a worse score are grey in the heat maps"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Analyze, write and print; return the exit code."""
+    return {"variation": _variation, "transfer": _transfer, "levels": _levels}[args.analysis](args)
+
+
+def _variation(args: argparse.Namespace) -> int:
+    check_inputs([args.bundle])
+    outputs = _outputs(args, ["variation"])
+    import torch
+
+    from monai_hyperscale.analysis import draw_variation, weight_variation
+    from monai_hyperscale.bundle import RegistrationSettings
+    from monai_hyperscale.bundle.network_settings import NetworkSettings
+    from monai_hyperscale.bundle.settings import read_settings
+    from monai_hyperscale.errors import ConfigError, PhiError
+    from monai_hyperscale.inference.networks import model_folder, trained_network
+    from monai_hyperscale.search import phi_grid
+    from monai_hyperscale.search.results import phi_name
+    from monai_hyperscale.search.workload import as_phi
+
+    folder = model_folder(args.bundle)
+    settings = read_settings(folder / "model.json", NetworkSettings)
+    low, high = settings.phi_range
+    if args.phi is None:
+        grid = [(round(low + (high - low) * place / (_VARIED - 1), 9),) for place in range(_VARIED)]
+        grid = list(dict.fromkeys(grid))
+    else:
+        grid = phi_grid(args.phi)
+    for phi in grid:
+        if not settings.trained_for(phi):
+            raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {phi_name(phi)}.")
+    phis: list[Any] = [as_phi(phi) for phi in grid]
+    if isinstance(settings, RegistrationSettings):
+        phis = [settings.context(phi, args.regularization) for phi in phis]
+    elif args.regularization is not None:
+        raise ConfigError("a regularization is for registration networks; leave it out.")
+    network = trained_network(folder, settings).eval()
+    name = args.bundle.resolve().name
+    layers = weight_variation(network, phis, torch.zeros(1, settings.in_channels, *[16] * settings.spatial_dims))
+    content = {
+        "bundle": name,
+        "phi": [list(phi) for phi in grid],
+        "sigma": "of the population",
+        "layers": [asdict(layer) for layer in layers],
+    }
+    header = ["layer", "weights", "median CV", "quartiles", "5 % to 95 %", "undefined"]
+    lines = [
+        [
+            layer.layer,
+            str(layer.weights),
+            _figures(layer.median),
+            f"{_figures(layer.low)} - {_figures(layer.high)}",
+            f"{_figures(layer.lowest)} - {_figures(layer.highest)}",
+            str(layer.undefined),
+        ]
+        for layer in layers
+    ]
+    print(_table(header, lines))
+    figure = draw_variation(layers, f"{name}: {len(grid)} φ from {low:g} to {high:g}" if args.phi is None else name)
+    return _written(outputs, content, {"variation": figure})
+
+
+def _transfer(args: argparse.Namespace) -> int:
+    check_inputs([args.bundle, args.dataset, *args.fixed])
+    outputs = _outputs(args, ["transfer"])
+    from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
+    from monai_hyperscale.errors import ConfigError
+    from monai_hyperscale.search.results import phi_name
+
+    workload = workload_of(args, args.bundle, args.cases)
+    if workload.settings.method in ("fixed", "stochastic"):
+        raise ConfigError(
+            f"{args.bundle} has the same weights for every phi (method {workload.settings.method}); name a network "
+            "that generates them, and this one with --fixed."
+        )
+    low, high = workload.settings.phi_range
+    phis = _single(args.phi, "--phi")
+    if phis is None:
+        least, most = max(0.0, low - _BEYOND), min(1.0, high + _BEYOND)
+        phis = [round(least + _STEP * place, 9) for place in range(round((most - least) / _STEP + 1e-6) + 1)]
+    weights = _single(args.weights_phi, "--weights-phi")
+    weights = [min(max(0.5, low), high)] if weights is None else weights
+    workload.check_phi([(phi,) for phi in weights])
+    others = [workload_of(args, bundle, args.cases) for bundle in args.fixed]
+    own = [phi for phi in phis if workload.settings.trained_for((phi,))]
+    shared: dict[str, Any] = {"bootstrap": args.bootstrap, "seed": args.seed}
+    cases = f"{len(workload.names)} cases ({workload.part})"
+    say(f"{workload.title}: {cases}, weights for phi = {phi_name(weights)}, {len(phis)} phi, on {workload.device}")
+    total = (len(phis) * (len(weights) + len(others)) + len(own)) * len(workload.names)
+    with _progress(total) as step:
+        shared["progress"] = step
+        # First, so that a network that cannot be compared is told before the rest is measured.
+        fixed = [fixed_curve(other, workload, phis, **shared) for other in others]
+        curves = [transfer_curve(workload, phi, phis, **shared) for phi in weights]
+        curves += [transfer_curve(workload, None, own, **shared)] if own else []
+    curves += fixed
+    content = {
+        "task": workload.task,
+        "bundle": workload.bundle_facts(),
+        "data": {"name": workload.title, "part": workload.part, "cases": workload.names},
+        "metric": workload.metric_facts,
+        "options": {**workload.choices, "bootstrap_samples": args.bootstrap, "seed": args.seed},
+        "curves": [curve.as_dict() for curve in curves],
+    }
+    found = [dict(zip(curve.phis, curve.scores, strict=True)) for curve in curves]
+    lines = [
+        [f"{phi:g}", *(_figures(scores[phi].mean if phi in scores else None, ".4f") for scores in found)]
+        for phi in phis
+    ]
+    metric = workload.metric_facts["name"]
+    print(f"{metric}, mean of {cases}")
+    print(_table(["phi", *(curve.name for curve in curves)], lines))
+    return _written(outputs, content, {"transfer": draw_transfer(curves, metric)})
+
+
+def _levels(args: argparse.Namespace) -> int:
+    check_inputs([args.frontier, args.common])
+    outputs = _outputs(args, ["levels_map", "levels_cost"], "levels")
+    from monai_hyperscale.analysis import draw_level_costs, draw_level_map, factor_influence, gains_at_cost
+    from monai_hyperscale.search.results import phi_name, read_frontier
+
+    frontier = read_frontier(args.frontier)
+    influence = factor_influence(frontier)
+    common = None if args.common is None else read_frontier(args.common)
+    gains = [] if common is None else gains_at_cost(frontier, common)
+    metric = frontier.metric["name"]
+    lines = [
+        [
+            str(factor.level),
+            f"{factor.values[0]:g} - {factor.values[-1]:g}",
+            str(factor.settings),
+            _figures(factor.change, ".4f"),
+            _figures(factor.rise, "+.4f"),
+            _figures(factor.best, "g"),
+        ]
+        for factor in influence
+    ]
+    print(f"{metric} as one factor goes over its range and the others stay, mean over settings of the others")
+    print(_table(["level", "range", "settings", "change", "least to greatest", "best"], lines))
+    known = [factor for factor in influence if factor.change is not None]
+    if known:
+        most = max(known, key=lambda factor: factor.change or 0.0)
+        print(f"\nThe factor of level {most.level} has the most influence.")
+    if gains:
+        print(f"\n{metric} of one factor for all levels, and of the best factors per level that cost no more")
+        lines = [
+            [
+                f"{gain.flops / 1e9:.4g}",
+                f"{gain.phi:g}",
+                _figures(gain.common, ".4f"),
+                _figures(gain.separate, ".4f"),
+                "" if gain.separate is None else f"{gain.separate - gain.common:+.4f}",
+                "" if gain.factors is None else phi_name(gain.factors),
+            ]
+            for gain in gains
+        ]
+        print(_table(["GFLOPs", "phi", "one", "per level", "difference", "factors"], lines))
+    content = {
+        "bundle": frontier.bundle["name"],
+        "data": {name: frontier.data[name] for name in ("name", "part")},
+        "metric": frontier.metric,
+        "influence": [asdict(factor) for factor in influence],
+        "pareto": [
+            {"phi": list(row.phi), "flops": row.flops, "score": row.score.mean}
+            for row in (frontier.rows[index] for index in frontier.pareto["flops"])
+        ],
+        "at_the_cost_of_one_factor": [asdict(gain) for gain in gains],
+    }
+    figures = {"levels_map": draw_level_map(frontier, args.floor), "levels_cost": draw_level_costs(frontier, common)}
+    return _written(outputs, content, figures)
+
+
+def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
+    """Read a grid of one factor each."""
+    if grid is None:
+        return None
+    from monai_hyperscale.errors import PhiError
+    from monai_hyperscale.search import phi_grid
+
+    found = phi_grid(grid)
+    if len(found[0]) > 1:
+        raise PhiError(f"{option} of transfer is one factor for all levels, got {grid!r}.")
+    return [phi[0] for phi in found]
+
+
+def _outputs(args: argparse.Namespace, figures: Sequence[str], name: Optional[str] = None) -> list[Path]:
+    """Return the files to write, the JSON file first, once it is known that they can be."""
+    if args.output.exists() and not args.output.is_dir():
+        raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
+    names = [f"{name or figures[0]}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
+    paths = [args.output / file for file in names]
+    for path in paths:
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{path} is a folder; name another place with -o.")
+        if path.exists() and not args.overwrite:
+            raise argparse.ArgumentTypeError(f"{path} exists already; add --overwrite, or name another folder with -o.")
+    return paths
+
+
+def _written(outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]) -> int:
+    from monai_hyperscale import __version__
+    from monai_hyperscale.analysis import save_figure
+
+    text = json.dumps({"monai_hyperscale": __version__, **content}, indent=1, allow_nan=False) + "\n"
+    with written_together(outputs) as temporaries:
+        for path, temporary in zip(outputs, temporaries, strict=True):
+            if path.suffix == ".json":
+                temporary.write_text(text, encoding="utf-8")
+            else:
+                save_figure(figures[path.stem], temporary)
+    say(f"wrote {', '.join(str(path) for path in outputs)}")
+    return DONE
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], object]]:
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="case", file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column stands to the left and the others to the right."""
+    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
+    rows = []
+    for line in [header, *lines]:
+        first, *rest = line
+        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))]
+        rows.append("  ".join(cells).rstrip())
+    return "\n".join(rows)
+
+
+def _figures(value: Optional[float], form: str = ".3g") -> str:
+    return "–" if value is None else format(value, form)
