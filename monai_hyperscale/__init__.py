@@ -6,15 +6,18 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "analysis",
     "bundle",
     "cli",
     "data",
+    "export",
     "hypernet",
     "inference",
     "io",
     "losses",
     "networks",
     "registration",
+    "report",
     "search",
     "training",
 )

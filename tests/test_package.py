@@ -41,9 +41,10 @@ MAY_IMPORT = {
     "inference": BELOW_INFERENCE,
     "search": BELOW_TRAINING,
     "training": BELOW_TRAINING | {"search"},
+    "analysis": {"bundle", "errors", "hypernet", "inference", "networks.layers", "search"},
     "report": {"data", "errors", "io", "registration", "search"},
     "export": BELOW_INFERENCE | {"inference", "search"},
-    "cli": BELOW_TRAINING | {"export", "report", "search", "training"},
+    "cli": BELOW_TRAINING | {"analysis", "export", "report", "search", "training"},
 }
 
 

@@ -92,7 +92,7 @@ def draw_level_map(frontier: Frontier, floor: Optional[float] = None) -> Figure:
             for phi in marked:
                 if levels == 2 or title == f"φ₀ = {phi[0]:g}":
                     corner = (xs.index(phi[x]) - 0.5, ys.index(phi[y]) - 0.5)
-                    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=1.2))
+                    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=1.2, clip_on=False))
         masked = {True: "min", False: "max"}[higher] if len(kept) < len(values) else "neither"
         figure.colorbar(picture, ax=grid, label=frontier.metric["name"], extend=masked)
         return figure
@@ -142,9 +142,9 @@ def _beyond(value: float, floor: Optional[float], higher: bool) -> bool:
 
 
 def _ticks(axes: Any, xs: Sequence[float], ys: Sequence[float]) -> None:
-    # A label for about every third value: eleven of them do not fit.
+    # A label for every second value or third: not all of eleven fit.
     for values, put in ((xs, axes.set_xticks), (ys, axes.set_yticks)):
-        step = max(1, math.ceil(len(values) / 6))
+        step = max(1, math.ceil(len(values) / 4))
         places = range(0, len(values), step)
         put(list(places), [f"{values[place]:g}" for place in places])
 

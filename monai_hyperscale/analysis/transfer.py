@@ -33,6 +33,7 @@ class TransferCurve:
             same ones were trained for all.
         phis: at which the network ran.
         scores: mean over cases at each of them.
+        plain: whether the weights were trained as they are, without a generator.
         cases: name of a case to its score at each of them.
     """
 
@@ -41,6 +42,7 @@ class TransferCurve:
     weights_phi: Optional[float]
     phis: tuple[float, ...]
     scores: tuple[Interval, ...]
+    plain: bool = False
     cases: Mapping[str, Sequence[Optional[float]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def fixed_curve(
     trained = low if low == high else None
     name = f"{bundle}, {settings.method}" if trained is None else f"{bundle}, trained at φ = {trained:g}"
     # The weights of such a network are the same in the fold for every φ.
-    return _curve(workload, name, trained, lambda phi: phi, phis, bootstrap, seed, progress)
+    return _curve(workload, name, trained, lambda phi: phi, phis, bootstrap, seed, progress, plain=True)
 
 
 def _curve(
@@ -149,6 +151,7 @@ def _curve(
     bootstrap: int,
     seed: int,
     progress: Optional[Callable[[], object]],
+    plain: bool = False,
 ) -> TransferCurve:
     done = progress or (lambda: None)
     cases: dict[str, list[Optional[float]]] = {case: [] for case in workload.names}
@@ -158,7 +161,7 @@ def _curve(
             cases[case] += case_scores({case: workload.measure(index, run).scores})
             done()
     scores = tuple(interval(column, bootstrap, seed) for column in zip(*cases.values(), strict=True))
-    return TransferCurve(name, workload.bundle.resolve().name, weights_phi, tuple(phis), scores, cases)
+    return TransferCurve(name, workload.bundle.resolve().name, weights_phi, tuple(phis), scores, plain, cases)
 
 
 def draw_transfer(curves: Sequence[TransferCurve], metric: str) -> Figure:
@@ -172,16 +175,15 @@ def draw_transfer(curves: Sequence[TransferCurve], metric: str) -> Figure:
         figure = new_figure(4.5, 3.0)
         axes = figure.subplots()
         colours = iter(COLOURS * (1 + len(curves) // len(COLOURS)))
-        first = curves[0].network if curves else ""
         for curve in curves:
-            own = curve.weights_phi is None and curve.network == first
+            own = curve.weights_phi is None and not curve.plain
             colour = "black" if own else next(colours)
             known = [(phi, s) for phi, s in zip(curve.phis, curve.scores, strict=True) if s.mean is not None]
             if not known:
                 continue
-            x = [phi for phi, _ in known]
+            x: list[Any] = [phi for phi, _ in known]
             means: list[Any] = [score.mean for _, score in known]
-            style = "-" if curve.network == first and not own else "--"
+            style = "--" if own or curve.plain else "-"
             axes.plot(x, means, style, color=colour, linewidth=1.0, marker=".", markersize=3, label=curve.name)
             lows: list[Any] = [score.low for _, score in known]
             highs: list[Any] = [score.high for _, score in known]
@@ -189,7 +191,7 @@ def draw_transfer(curves: Sequence[TransferCurve], metric: str) -> Figure:
                 axes.fill_between(x, lows, highs, color=colour, alpha=0.12, linewidth=0)
             at = [mean for phi, mean in zip(x, means, strict=True) if phi == curve.weights_phi]
             if at:
-                axes.plot([curve.weights_phi], at, "o", color=colour, markersize=5)
+                axes.plot([phi for phi in x if phi == curve.weights_phi], at, "o", color=colour, markersize=5)
         tidy(axes, "rescaling factor φ of the network", metric)
         axes.grid(alpha=0.3, linewidth=0.5)
         axes.legend()

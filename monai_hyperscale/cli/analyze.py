@@ -158,6 +158,7 @@ def _variation(args: argparse.Namespace) -> int:
     folder = model_folder(args.bundle)
     settings = read_settings(folder / "model.json", NetworkSettings)
     low, high = settings.phi_range
+    grid: list[tuple[float, ...]]
     if args.phi is None:
         grid = [(round(low + (high - low) * place / (_VARIED - 1), 9),) for place in range(_VARIED)]
         grid = list(dict.fromkeys(grid))

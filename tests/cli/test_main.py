@@ -13,7 +13,7 @@ from monai_hyperscale import __version__
 from monai_hyperscale.cli import info
 from monai_hyperscale.cli.main import build_parser, main
 
-COMMANDS = ("segment", "register", "apply-field", "pareto", "choose", "report", "info", "fold")
+COMMANDS = ("segment", "register", "apply-field", "pareto", "choose", "report", "analyze", "info", "fold")
 
 
 def exit_of(*arguments: str) -> int:

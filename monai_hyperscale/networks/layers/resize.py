@@ -113,7 +113,7 @@ def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Te
         mode: torch's name of the interpolation, see :func:`interpolation_mode`.
     """
     resized = _interpolate(x, list(reference.shape[2:]), mode)
-    if torch.jit.is_scripting():
+    if torch.jit.is_scripting():  # type: ignore[attr-defined]
         return resized
     return _laid_out_like(resized, reference)
 
@@ -126,7 +126,8 @@ def _laid_out_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     all that they are joined with, at the price of a copy before every convolution that follows.
     """
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
-    if layout is None or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if layout is None or recorded:
         return x
     if reference.is_contiguous(memory_format=layout) and not reference.is_contiguous():
         return x.contiguous(memory_format=layout)
