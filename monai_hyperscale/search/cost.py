@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -33,16 +34,36 @@ def _onednn_flops(
     return conv_flop_count(list(x), list(weight), list(out_shape or ()))
 
 
-# What the counter does not know by itself: see CPUConvolutions.
-_COUNTED_TOO = {torch.ops.aten.mkldnn_convolution: _onednn_flops}
+def _interpolation_flops(*args: Any, out_shape: Sequence[int], **others: Any) -> int:
+    """Return one product and one sum for each of a value's neighbours, two along every axis."""
+    return 2 * 2 ** (len(out_shape) - 2) * math.prod(out_shape)
+
+
+_INTERPOLATIONS = (
+    torch.ops.aten.upsample_linear1d,
+    torch.ops.aten.upsample_bilinear2d,
+    torch.ops.aten.upsample_trilinear3d,
+    torch.ops.aten.grid_sampler_2d,
+    torch.ops.aten.grid_sampler_3d,
+)
+# What the counter does not know by itself: see CPUConvolutions, and resizing. The overloads as well: what it does not
+# find it takes apart, and in inference mode it then misses the parts.
+_COUNTED_TOO = {
+    torch.ops.aten.mkldnn_convolution: _onednn_flops,
+    **{
+        name: _interpolation_flops
+        for op in _INTERPOLATIONS
+        for name in (op, *(getattr(op, overload) for overload in op.overloads()))
+    },
+}
 
 
 def count_flops(network: nn.Module, image: torch.Tensor) -> int:
     """Return the floating-point operations of one forward pass, by torch's own counter.
 
     A multiplication and an addition count as two. Fold the network first: generating weights is no part of the
-    cost of using them. The counter knows convolutions and matrix products; resizing, which it does not know, is
-    well below a percent of them.
+    cost of using them. Counted are convolutions, matrix products, and linear interpolation: resizing by φ, and warping.
+    Maps of one voxel grow by being repeated, which costs no operation.
 
     Args:
         network: a plain network, such as ``HyperNetwork.fold`` returns.
