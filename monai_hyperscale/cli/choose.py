@@ -95,7 +95,7 @@ def _from_table(args: argparse.Namespace) -> int:
     choice = choose(frontier.rows, limits, objective)
     confirmed = None
     if args.confirm is not None:
-        confirmed = _confirming(read_frontier(args.confirm), frontier, choice.row, args.confirm)
+        confirmed = _confirming(args.confirm, frontier, choice.row)
     bundle = str(frontier.bundle["name"])
     return _tell(args, choice, limits, objective, frontier, bundle, confirmed)
 
@@ -127,9 +127,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
     frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
     confirmed = None
     if args.confirm is not None:
-        from monai_hyperscale.search.results import read_frontier
-
-        confirmed = _confirming(read_frontier(args.confirm), frontier, choice.row, args.confirm)
+        confirmed = _confirming(args.confirm, frontier, choice.row)
     elif args.cases == "validation" and choice.met:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
@@ -154,22 +152,15 @@ def _wishes(
     return limits, default_objective(limits, measured, bool(metric["higher_is_better"]))
 
 
-def _confirming(other: Frontier, frontier: Frontier, row: FrontierRow, path: Path) -> tuple[Frontier, FrontierRow]:
-    from monai_hyperscale.search.results import phi_name
+def _confirming(path: Path, frontier: Frontier, row: FrontierRow) -> tuple[Frontier, FrontierRow]:
+    from monai_hyperscale.search.confirmation import confirmation
+    from monai_hyperscale.search.results import read_frontier
 
-    if other.bundle["weights_sha256"] != frontier.bundle["weights_sha256"]:
-        raise FrontierError(f"{path} is of other weights than the choice; confirm on the same network.")
-    if dict(other.metric) != dict(frontier.metric):
-        raise FrontierError(
-            f"{path} has another score ({other.metric['name']}) than the choice ({frontier.metric['name']})."
-        )
-    found = other.row(row.phi)
-    if found is None:
-        raise FrontierError(f"{path} has no phi = {phi_name(row.phi)}; measure it there too.")
-    shared = set(other.data["cases"]) & set(frontier.data["cases"])
-    if shared and other.data["name"] == frontier.data["name"]:
-        say(f"warning: {len(shared)} of the cases to confirm on are among those that the choice was made on.")
-    return other, found
+    found = confirmation(frontier, read_frontier(path), str(path))
+    confirmed = found.row(row.phi)
+    if found.warning is not None:
+        say(f"warning: {found.warning}")
+    return found.other, confirmed
 
 
 def _tell(

@@ -31,7 +31,7 @@ a confidence interval, its operations, time and memory on this machine.
 
 Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html.
 An interrupted command goes on where it was when it is repeated. Under torchrun
-the phi are split over the processes.
+the processes share the cases.
 """
 _SHOWN = 5  # φ at which the report shows an example
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
@@ -231,9 +231,9 @@ def _processes() -> Iterator[int]:
 def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: SweepOptions, rank: int) -> Iterator[Any]:
     from tqdm import tqdm
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    share = math.ceil(len(phis) / processes)
-    total = share * len(workload.names) + len(phis) * (2 + options.rounds)
+    processes, cases = int(os.environ.get("WORLD_SIZE", "1")), len(workload.names)
+    share = len(phis) * math.ceil(cases / processes) if processes <= cases else math.ceil(len(phis) / processes) * cases
+    total = share + len(phis) * (2 + options.rounds)
     with tqdm(total=total, unit="step", file=sys.stderr, disable=rank > 0) as bar:
         yield bar.update
 

@@ -60,7 +60,8 @@ def sweep(
 
     What is measured is on disk at once, in the folder ``parts`` of ``folder``, and taken from there when the sweep is
     repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed`` is
-    initialised the φ are split over its processes; the first measures costs, alone, and puts all together.
+    initialised its processes share the cases, or the φ if there are fewer cases than processes; the first measures
+    costs, alone, and puts all together.
 
     Args:
         workload: network and cases.
@@ -87,12 +88,14 @@ def sweep(
         files.begin(sweep_plan(workload, phis))
         costs = _costs(workload, phis, files, options, done)
     together()
-    for phi in phis[rank::processes]:
-        _score(workload, phi, files, done)
+    # By cases, so that a process prepares only its own.
+    names = workload.names[rank::processes] if processes <= len(workload.names) else workload.names
+    for phi in phis if processes <= len(workload.names) else phis[rank::processes]:
+        _score(workload, phi, names, files, done, rank)
     together()
     if rank > 0:
         return None
-    results = [_score(workload, phi, files, lambda steps: None) for phi in phis]
+    results = [_score(workload, phi, workload.names, files, lambda steps: None) for phi in phis]
     rows = [
         make_row(phi, cost, result, workload.labels, options)
         for phi, cost, result in zip(phis, costs, results, strict=True)
@@ -203,23 +206,30 @@ def _costs(
     return costs
 
 
-def _score(workload: Workload, phi: Phi, files: ProgressFiles, done: Callable[[int], object]) -> dict[str, CaseResult]:
-    """Return what a φ scores on every case, in their order; measured as far as it is not on disk."""
-    found = files.read_cases(phi, workload.names, list(workload.labels))
+def _score(
+    workload: Workload,
+    phi: Phi,
+    names: Sequence[str],
+    files: ProgressFiles,
+    done: Callable[[int], object],
+    process: int = 0,
+) -> dict[str, CaseResult]:
+    """Return what a φ scores on cases, in their order; measured as far as it is not on disk."""
+    found = files.read_cases(phi, names, list(workload.labels))
     done(len(found))
-    if len(found) < len(workload.names):
+    if len(found) < len(names):
         run = workload.run(as_phi(phi))
         saved = time.monotonic()
-        for index, name in enumerate(workload.names):
+        for name in names:
             if name in found:
                 continue
-            found[name] = workload.measure(index, run)
+            found[name] = workload.measure(workload.names.index(name), run)
             done(1)
             if time.monotonic() - saved > _SAVE_AFTER:
-                files.write_cases(phi, found)
+                files.write_cases(phi, found, process)
                 saved = time.monotonic()
-        files.write_cases(phi, found)
-    return {name: found[name] for name in workload.names}
+        files.write_cases(phi, found, process)
+    return {name: found[name] for name in names}
 
 
 def together() -> None:

@@ -70,20 +70,22 @@ class ProgressFiles:
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
-    def write_cases(self, phi: Sequence[float], results: Mapping[str, CaseResult]) -> None:
-        """Write what one φ scores so far, whole or not at all."""
+    def write_cases(self, phi: Sequence[float], results: Mapping[str, CaseResult], process: int = 0) -> None:
+        """Write what one φ scores so far, whole or not at all; every process has a file of its own."""
         content = {name: asdict(result) for name, result in results.items()}
-        write_text(self._path(phi), json.dumps({"phi": list(phi), "cases": content}) + "\n")
+        path = self.folder / f"{_stem(phi)}{f'_p{process}' if process else ''}.json"
+        write_text(path, json.dumps({"phi": list(phi), "cases": content}) + "\n")
 
     def read_cases(self, phi: Sequence[float], names: Sequence[str], labels: Sequence[str]) -> dict[str, CaseResult]:
-        """Return what one φ scores so far; nothing where the file is damaged, so that it is measured again."""
-        content = _read(self._path(phi))
-        try:
-            found = {name: _case(content["cases"][name], labels) for name in names if name in content["cases"]}
-        except (TypeError, KeyError, AttributeError, ValueError):
-            found = {}
-            if content is not None:
-                _LOGGER.warning("%s is damaged: phi = %s is measured again.", self._path(phi), phi_name(phi))
+        """Return what one φ scores so far; nothing of a file that is damaged, so that it is measured again."""
+        found: dict[str, CaseResult] = {}
+        for path in [self.folder / f"{_stem(phi)}.json", *sorted(self.folder.glob(f"{_stem(phi)}_p*.json"))]:
+            content = _read(path)
+            try:
+                found |= {name: _case(content["cases"][name], labels) for name in names if name in content["cases"]}
+            except (TypeError, KeyError, AttributeError, ValueError):
+                if content is not None:
+                    _LOGGER.warning("%s is damaged: phi = %s is measured again.", path, phi_name(phi))
         return found
 
     def write_costs(self, key: Mapping[str, Any], costs: Sequence[InferenceCost]) -> None:
@@ -106,13 +108,14 @@ class ProgressFiles:
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
 
-    def _path(self, phi: Sequence[float]) -> Path:
-        return self.folder / f"phi_{phi_name(phi).replace(',', '_')}.json"
-
 
 def digest(content: Any) -> str:
     """Return a short fingerprint of what is ready for JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _stem(phi: Sequence[float]) -> str:
+    return f"phi_{phi_name(phi).replace(',', '_')}"
 
 
 def _read(path: Path) -> Any:

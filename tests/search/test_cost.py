@@ -36,7 +36,9 @@ def test_resizing_costs_a_product_and_a_sum_for_each_neighbour(mode, sizes):
 def test_warping_costs_as_resizing_does(sizes):
     grid = torch.zeros(2, *sizes, len(sizes))
     sample = Sampler(grid)
-    assert count_flops(sample, torch.zeros(2, 3, *[4] * len(sizes))) == 4 * 2 ** len(sizes) * 3 * grid[0, ..., 0].numel()
+    assert (
+        count_flops(sample, torch.zeros(2, 3, *[4] * len(sizes))) == 4 * 2 ** len(sizes) * 3 * grid[0, ..., 0].numel()
+    )
 
 
 class Sampler(nn.Module):

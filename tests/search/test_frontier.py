@@ -153,7 +153,8 @@ def test_registration_has_what_was_before_and_folds(registration_bundle, dataset
 
 
 @pytest.mark.slow
-def test_processes_share_the_phi_and_give_the_same(bundle, dataset, measured, tmp_path):
+@pytest.mark.parametrize(("processes", "shares"), [(2, [6, 3]), (4, [3, 3, 3, 0])])  # of cases, of phi
+def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, tmp_path, processes, shares):
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, torch.distributed as dist\n"
@@ -165,12 +166,19 @@ def test_processes_share_the_phi_and_give_the_same(bundle, dataset, measured, tm
         "workload.measure = lambda index, run: seen.append(index) or measure(index, run)\n"
         "options = SweepOptions(rounds=1, memory=False, bootstrap=200)\n"
         "frontier = sweep(workload, phi_grid('0.1,0.3,0.5'), Path(sys.argv[3]), options)\n"
-        "Path(sys.argv[3], f'seen_{dist.get_rank()}').write_text(str(len(seen)))\n"
+        "Path(sys.argv[3], f'seen_{dist.get_rank()}').write_text(f'{len(seen)} {len(set(seen))}')\n"
         "if frontier is not None: frontier.write(Path(sys.argv[3]) / 'frontier.json')\n"
         "dist.destroy_process_group()\n"
     )
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={processes}",
+        str(script),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [*command, str(bundle), str(dataset), str(out)], capture_output=True, text=True, env=environment
@@ -179,7 +187,10 @@ def test_processes_share_the_phi_and_give_the_same(bundle, dataset, measured, tm
     from monai_hyperscale.search import read_frontier
 
     frontier = read_frontier(out)
-    assert [(out / f"seen_{rank}").read_text() for rank in (0, 1)] == ["6", "3"]
+    seen = [(out / f"seen_{rank}").read_text().split() for rank in range(processes)]
+    assert [int(calls) for calls, _ in seen] == shares
+    # A process has prepared no case but its own.
+    assert [int(cases) for _, cases in seen] == ([2, 1] if processes == 2 else [3, 3, 3, 0])
     ours, alone = without_times(frontier), without_times(measured)
     for content in (ours, alone):
         content.pop("machine")  # the threads differ
