@@ -100,7 +100,8 @@ def sweep(
         make_row(phi, cost, result, workload.labels, options)
         for phi, cost, result in zip(phis, costs, results, strict=True)
     ]
-    return make_frontier(workload, rows, options, sweep_plan(workload, phis))
+    volumes = mean_volumes([result.volumes for result in results[0].values()])
+    return make_frontier(workload, rows, options, sweep_plan(workload, phis), volumes)
 
 
 def sweep_plan(workload: Workload, phis: Sequence[Phi]) -> dict[str, Any]:
@@ -152,7 +153,11 @@ def make_row(
 
 
 def make_frontier(
-    workload: Workload, rows: Sequence[FrontierRow], options: SweepOptions, plan: Mapping[str, Any]
+    workload: Workload,
+    rows: Sequence[FrontierRow],
+    options: SweepOptions,
+    plan: Mapping[str, Any],
+    volumes: Optional[Mapping[str, float]] = None,
 ) -> Frontier:
     """Return rows with what is best among them, and what is needed to repeat them."""
     higher = bool(workload.metric_facts["higher_is_better"])
@@ -164,7 +169,12 @@ def make_frontier(
     return Frontier(
         task=workload.task,
         bundle=workload.bundle_facts(),
-        data={"name": workload.title, "part": workload.part, "cases": workload.names},
+        data={
+            "name": workload.title,
+            "part": workload.part,
+            "cases": workload.names,
+            **({"mean_volumes": dict(volumes)} if volumes else {}),
+        },
         labels=workload.labels,
         metric=workload.metric_facts,
         machine=describe_machine(workload.device),
@@ -183,6 +193,15 @@ def make_frontier(
         hypervolume={cost: hypervolume(values, scores, higher) for cost, values in measured.items()},
         knee={cost: place for cost, place in knees.items() if place is not None},
     )
+
+
+def mean_volumes(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean volume of every label over the cases that have it."""
+    found: dict[str, list[float]] = {}
+    for volumes in cases:
+        for value, volume in volumes.items():
+            found.setdefault(value, []).extend([volume] if volume else [])
+    return {value: sum(volumes) / len(volumes) for value, volumes in found.items() if volumes}
 
 
 def _costs(

@@ -35,7 +35,7 @@ class ProgressFiles:
         ...     files.begin({"data": "liver"})
         ...     files.write_cases((0.3,), {"case_1": CaseResult({"1": 0.9})})
         ...     files.read_cases((0.3,), ["case_1", "case_2"], ["1"])
-        {'case_1': CaseResult(scores={'1': 0.9}, before=None, folded=None)}
+        {'case_1': CaseResult(scores={'1': 0.9}, before=None, folded=None, volumes={})}
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,6 +131,7 @@ def _case(content: Any, labels: Sequence[str]) -> CaseResult:
         _scores(content["scores"], labels),
         None if before is None else _scores(before, labels),
         None if folded is None else float(folded),
+        {str(value): float(volume) for value, volume in content["volumes"].items()},
     )
 
 

@@ -137,7 +137,9 @@ class RegistrationWorkload(Workload):
             field = run(self._images(pair)).float().cpu()
             if index not in self._before:
                 self._before[index] = self._scores(index, pair, None)
-            return CaseResult(self._scores(index, pair, field), self._before[index], float(folded_share(field)))
+            scores, folded = self._scores(index, pair, field), float(folded_share(field))
+        volumes = self.volumes(pair["fixed_label"], self._classes, self._spacing(index)) if self._classes else {}
+        return CaseResult(scores, self._before[index], folded, volumes)
 
     def example(
         self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]

@@ -58,7 +58,13 @@ _SCHEMA = _record(
     kind={"const": KIND},
     task={"enum": ["segmentation", "registration"]},
     bundle=_record(name=_TEXT, weights_sha256=_TEXT, settings=_OBJECT),
-    data=_record(name=_TEXT, part=_TEXT, cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True}),
+    data=_record(
+        optional=("mean_volumes",),
+        name=_TEXT,
+        part=_TEXT,
+        cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True},
+        mean_volumes=_map(_POSITIVE),
+    ),
     # The values of label files.
     labels={"type": "object", "patternProperties": {r"^-?\d{1,9}$": _TEXT}, "additionalProperties": False},
     metric=_record(name=_TEXT, higher_is_better={"type": "boolean"}),

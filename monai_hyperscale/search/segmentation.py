@@ -132,8 +132,10 @@ class SegmentationWorkload(Workload):
         spacing = None
         if isinstance(case["label"], MetaTensor) and self.settings.file_dims == 3:
             spacing = [float(step) for step in case["label"].pixdim]
-        scores = self._metric(predicted, reference, sorted(self.segmenter.settings.labels), spacing)
-        return CaseResult(dict(zip(self.labels, scores, strict=True)))
+        classes = sorted(self.segmenter.settings.labels)
+        scores = self._metric(predicted, reference, classes, spacing)
+        volumes = self.volumes(reference, classes, spacing)
+        return CaseResult(dict(zip(self.labels, scores, strict=True)), volumes=volumes)
 
     def example(
         self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
@@ -31,11 +32,13 @@ class CaseResult:
         scores: of every label, by its value as text; ``None`` where it has none.
         before: of registration, the scores of the pair as it lies.
         folded: of registration, the share of voxels where the field folds.
+        volumes: of every label in the reference, by its value as text: mm³, or voxels where these have no size.
     """
 
     scores: Mapping[str, Optional[float]]
     before: Optional[Mapping[str, Optional[float]]] = None
     folded: Optional[float] = None
+    volumes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Workload(ABC):
@@ -104,6 +107,14 @@ class Workload(ABC):
     def stages(self, phi: Phi) -> dict[str, float]:
         """Return the seconds of every stage of the first case from file to file; nothing where that is not known."""
         return {}
+
+    def volumes(
+        self, reference: torch.Tensor, classes: Sequence[int], spacing: Optional[Sequence[float]]
+    ) -> dict[str, float]:
+        """Return how much of a label map (1, *sizes) of class indices every label takes, see :class:`CaseResult`."""
+        voxel = 1.0 if spacing is None else math.prod(spacing)
+        counts = torch.bincount(reference.flatten().long(), minlength=max(classes, default=0) + 1).tolist()
+        return {value: counts[index] * voxel for value, index in zip(self.labels, classes, strict=True)}
 
     def check_phi(self, phis: Sequence[tuple[float, ...]]) -> None:
         """Check that the network takes every φ, and was trained for it.

@@ -52,6 +52,8 @@ def test_rows_are_what_the_workload_measures(bundle, dataset, measured):
     assert measured.knee["flops"] == knee(flops, scores)
     assert measured.hypervolume["flops"] == hypervolume(flops, scores)
     assert "memory" not in measured.pareto and measured.options["size"] == list(workload.image().shape[2:])
+    volumes = [workload.measure(index, workload.run(0.5)).volumes["2"] for index in range(3)]
+    assert measured.data["mean_volumes"]["2"] == pytest.approx(np.mean([volume for volume in volumes if volume]))
     described = json.loads((bundle / "models" / "model.json").read_text())
     assert {"format": 1, **measured.bundle["settings"]} == described
     assert measured.bundle["weights_sha256"] == sha256((bundle / "models" / "model.pt").read_bytes()).hexdigest()

@@ -26,6 +26,8 @@ def test_scores_are_those_of_the_segmented_files(bundle, dataset):
             wanted = label_dice(label, read_label(files[name]["label"]))
             scores = workload.measure(index, run).scores
             assert scores == {value: pytest.approx(wanted[int(value)]) for value in ("1", "2")}
+            reference = read_label(files[name]["label"])
+            assert workload.measure(index, run).volumes == {"1": (reference == 1).sum(), "2": (reference == 2).sum()}
             seen.add(tuple(scores.values()))
     assert len(seen) == 6  # every case and phi differs
 
