@@ -95,7 +95,7 @@ def _from_table(args: argparse.Namespace) -> int:
     choice = choose(frontier.rows, limits, objective)
     confirmed = None
     if args.confirm is not None:
-        confirmed = _confirming(args.confirm, frontier, choice.row)
+        confirmed = _confirming(read_frontier(args.confirm), args.confirm, frontier, choice.row)
     bundle = str(frontier.bundle["name"])
     return _tell(args, choice, limits, objective, frontier, bundle, confirmed)
 
@@ -107,7 +107,10 @@ def _by_measuring(args: argparse.Namespace) -> int:
     from monai_hyperscale.search.evaluation import RowMeasurer, search_phi
     from monai_hyperscale.search.frontier import SweepOptions, make_frontier, sweep_plan
     from monai_hyperscale.search.grids import default_grid, phi_grid
+    from monai_hyperscale.search.results import read_frontier
 
+    # Before the measuring, which a damaged file would make vain.
+    other = None if args.confirm is None else read_frontier(args.confirm)
     workload = workload_of(args, args.source, args.cases)
     text = args.phi or default_grid(workload.settings.phi_range)
     grid = phi_grid(text)
@@ -126,14 +129,14 @@ def _by_measuring(args: argparse.Namespace) -> int:
     choice = choose(rows, limits, objective)
     frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
     confirmed = None
-    if args.confirm is not None:
-        confirmed = _confirming(args.confirm, frontier, choice.row)
+    if args.output is not None:
+        frontier.write(args.output)
+    if other is not None:
+        confirmed = _confirming(other, args.confirm, frontier, choice.row)
     elif args.cases == "validation" and choice.met:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
         confirmed = make_frontier(test, [row], options, {}), row
-    if args.output is not None:
-        frontier.write(args.output)
     return _tell(args, choice, limits, objective, frontier, str(args.source), confirmed)
 
 
@@ -152,11 +155,10 @@ def _wishes(
     return limits, default_objective(limits, measured, bool(metric["higher_is_better"]))
 
 
-def _confirming(path: Path, frontier: Frontier, row: FrontierRow) -> tuple[Frontier, FrontierRow]:
+def _confirming(other: Frontier, path: Path, frontier: Frontier, row: FrontierRow) -> tuple[Frontier, FrontierRow]:
     from monai_hyperscale.search.confirmation import confirmation
-    from monai_hyperscale.search.results import read_frontier
 
-    found = confirmation(frontier, read_frontier(path), str(path))
+    found = confirmation(frontier, other, str(path))
     confirmed = found.row(row.phi)
     if found.warning is not None:
         say(f"warning: {found.warning}")

@@ -12,6 +12,7 @@ from monai_hyperscale.cli.outputs import check_inputs, check_outputs
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier
+    from monai_hyperscale.search.confirmation import Confirmation
 
 __all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
 
@@ -49,13 +50,15 @@ def run(args: argparse.Namespace) -> int:
     from monai_hyperscale.search.results import read_frontier
 
     frontier = read_frontier(args.frontier)
-    other = None if args.confirm is None else _other(args.confirm, frontier)
+    found = None if args.confirm is None else _confirmation(args.confirm, frontier)
     if args.figures is not None:
         _check_figures(args.figures, figure_names(frontier), args.overwrite)
+    if found is not None and found.warning is not None:
+        say(f"warning: {found.warning}")
     try:
         figures = [] if args.figures is None else write_figures(frontier, args.figures)
         # Last: a page that exists is that of a command that is done.
-        write_report(frontier, args.output, confirm=other)
+        write_report(frontier, args.output, confirm=found.other if found else None)
     except OSError as error:
         raise FrontierError(f"the outputs cannot be written ({error.strerror or error}).") from error
     drawn = f" and {len(figures)} figures in {args.figures}" if figures else ""
@@ -63,16 +66,14 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _other(path: Path, frontier: Frontier) -> Frontier:
+def _confirmation(path: Path, frontier: Frontier) -> Confirmation:
     """Return the frontier to confirm on, checked here so that messages name its file and no figure is drawn before."""
     from monai_hyperscale.search.confirmation import confirmation
     from monai_hyperscale.search.results import read_frontier
 
     found = confirmation(frontier, read_frontier(path), str(path))
     found.check_common_phi()
-    if found.warning is not None:
-        say(f"warning: {found.warning}")
-    return found.other
+    return found
 
 
 def _check_figures(folder: Path, names: list[str], overwrite: bool) -> None:

@@ -7,20 +7,29 @@ import re
 from typing import Optional
 from xml.etree import ElementTree
 
+from monai_hyperscale.report.confirm import cases_text, texts_there
 from monai_hyperscale.report.markup import element
 from monai_hyperscale.report.summary import comparison
 from monai_hyperscale.report.view import View, capital, significant
-from monai_hyperscale.search.results import FrontierRow
 
-__all__ = ["budget_box", "dial", "folded_text", "interval_text"]
+__all__ = ["budget_box", "dial", "folded_text"]
 
 
 def dial(view: View) -> ElementTree.Element:
     """Return the slider over the rows and the numbers of the row that it is at."""
     row = view.rows[view.chosen]
     changes = comparison(view, view.chosen)
-    interval = ("score-interval", interval_text(view, row))
-    readings = [_reading(capital(view.metric), "score", view.score_text(row.score.mean), "", interval)]
+    title = capital(view.metric)
+    interval = ("score-interval", view.interval_text(row))
+    there = texts_there(view, view.chosen)
+    if view.confirm is None:
+        readings = [_reading(title, "score", view.score_text(row.score.mean), "", interval)]
+    else:
+        here, other = (f"{title}, {cases_text(view, each)}" for each in (view.frontier, view.confirm.other))
+        readings = [
+            _reading(here, "score", view.score_text(row.score.mean), "", interval),
+            _reading(other, "there", there["there"], "", ("there-interval", there["there-interval"])),
+        ]
     readings += [
         _reading(cost.title, cost.key, cost.text(row), cost.unit, (f"{cost.key}-change", changes.get(cost.key, "")))
         for cost in view.costs
@@ -44,7 +53,10 @@ def dial(view: View) -> ElementTree.Element:
         for_="phi",
     )
     inner = element(
-        "div", element("div", label, slider), element("dl", readings, class_="readings"), class_="dial-inner"
+        "div",
+        element("div", label, slider),
+        element("dl", readings, class_="readings" + " two" * (view.confirm is not None)),
+        class_="dial-inner",
     )
     return element("div", inner, class_="dial", role="region", aria_label="Dial")
 
@@ -56,11 +68,6 @@ def _reading(title: str, field: str, text: str, unit: str, aside: Optional[tuple
     return element("div", element("dt", title), element("dd", number, small), below)
 
 
-def interval_text(view: View, row: FrontierRow) -> str:
-    """Return the interval of a row's score in figures."""
-    return f"{view.score_text(row.score.low)} – {view.score_text(row.score.high)}"
-
-
 def folded_text(share: Optional[float]) -> str:
     """Return the share of folded voxels in per cent."""
     return "–" if share is None else significant(100 * share, 2)
@@ -69,11 +76,19 @@ def folded_text(share: Optional[float]) -> str:
 def budget_box(view: View) -> ElementTree.Element:
     """Return the box that takes a budget, with some to begin with, and where its answer goes."""
     suggestions = _suggestions(view)
-    hint = "Limits, with commas between them; answered from the rows of this page."
+    hint = "Limits, with commas between them; answered from the rows of this page"
+    warning = None
+    if view.confirm is None:
+        hint += "."
+    else:
+        here, there = (cases_text(view, each) for each in (view.frontier, view.confirm.other))
+        hint += f": chosen on {here}, confirmed on {there}."
+        warning = element("p", f"Warning: {view.confirm.warning}", class_="warning") if view.confirm.warning else None
     return element(
         "section",
         element("h2", "Choose by budget"),
         element("p", hint, class_="quiet", id="budget-hint"),
+        warning,
         element("label", "Your budget", for_="budget"),
         element(
             "input",

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from matplotlib.ticker import MaxNLocator
 
+from monai_hyperscale.report.confirm import cases_text, points_there
 from monai_hyperscale.report.markup import element
 from monai_hyperscale.report.view import Cost, Point, View, band, capital
 
@@ -77,6 +78,9 @@ def chart_legend(view: View) -> ElementTree.Element:
         entries.append(sample("Pareto point: nothing cheaper scores as well", _dot(13, 7, True)))
         entries.append(sample("other φ", _dot(13, 7, False)))
         entries.append(sample("knee: beyond it, cost buys little", _knee(13, 7)))
+    if view.confirm is not None and view.single:
+        line = element("path", d="M0 7H26", class_="path there")
+        entries.append(sample(f"{view.metric} on {cases_text(view, view.confirm.other)}", line, _dot_there(13, 7)))
     band = element("rect", x=1, y=1, width=24, height=12, class_="band")
     whisker = element("line", x1=13, x2=13, y1=0, y2=14, class_="whisker")
     entries.append(sample("95 % interval over the cases", band if view.single else whisker))
@@ -85,13 +89,16 @@ def chart_legend(view: View) -> ElementTree.Element:
 
 def _figure(view: View, cost: Optional[Cost], points: Sequence[Point]) -> ElementTree.Element:
     x = _Scale([point.cost for point in points], _LEFT, _WIDTH - _RIGHT, 6)
-    y = _Scale([end for point in points for end in (point.low, point.mean, point.high)], _HEIGHT - _BOTTOM, _TOP, 6)
+    there = points_there(view, points)
+    ends = [end for point in (*points, *there) for end in (point.low, point.mean, point.high)]
+    y = _Scale(ends, _HEIGHT - _BOTTOM, _TOP, 6)
     pareto = view.pareto(cost.key) if cost else []
     word = cost.title.lower() if cost else "φ"
     chart = element(
         "svg",
         _axes(x, y, f"{cost.title} ({cost.unit})" if cost else "φ"),
         _band(points, x, y) if view.single else _whiskers(points, x, y),
+        _curve_there(there, x, y),
         element("g", class_="limits"),
         _dots(points, pareto, x, y),
         _marked_knee(view, cost, points, x, y),
@@ -131,6 +138,15 @@ def _band(points: Sequence[Point], x: _Scale, y: _Scale) -> list[ElementTree.Ele
     pieces = ["M" + "L".join(f"{_px(x(a))} {_px(y(b))}" for a, b in corners) + "z" for corners in band(points)]
     line = "M" + "L".join(f"{_px(x(point.cost))} {_px(y(point.mean))}" for point in points)
     return [element("path", d="".join(pieces), class_="band"), element("path", d=line, class_="path")]
+
+
+def _curve_there(points: Sequence[Point], x: _Scale, y: _Scale) -> list[ElementTree.Element]:
+    """Return the curve of the other cases, thin, with a small dot where a φ was measured there."""
+    if not points:
+        return []
+    places = [(x(point.cost), y(point.mean)) for point in points]
+    line = "M" + "L".join(f"{_px(left)} {_px(top)}" for left, top in places)
+    return [element("path", d=line, class_="path there"), *(_dot_there(left, top) for left, top in places)]
 
 
 def _whiskers(points: Sequence[Point], x: _Scale, y: _Scale) -> list[ElementTree.Element]:
@@ -200,6 +216,10 @@ def _description(view: View, word: str, cost: Optional[Cost], pareto: Sequence[i
 
 def _dot(x: float, y: float, pareto: bool) -> ElementTree.Element:
     return element("circle", cx=_px(x), cy=_px(y), r=3 if pareto else 2.4, class_="point" + " pareto" * pareto)
+
+
+def _dot_there(x: float, y: float) -> ElementTree.Element:
+    return element("circle", cx=_px(x), cy=_px(y), r=1.8, class_="dot-there")
 
 
 def _knee(x: float, y: float) -> ElementTree.Element:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any, Union
+from typing import Any, Optional, Union
 from xml.etree import ElementTree
 
 from monai_hyperscale import __version__
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.report.controls import budget_box, dial, folded_text, interval_text
+from monai_hyperscale.report.confirm import cases_text, confirm_facts, confirm_sentence, texts_there, values_there
+from monai_hyperscale.report.controls import budget_box, dial, folded_text
 from monai_hyperscale.report.curves import chart_legend, charts
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.gallery import check_examples, gallery
@@ -25,24 +26,39 @@ from monai_hyperscale.report.summary import comparison, summary
 from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_table
 from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.budget import metric_key
+from monai_hyperscale.search.confirmation import confirmation
 from monai_hyperscale.search.results import Frontier
 
 __all__ = ["write_report"]
 
 
-def write_report(frontier: Frontier, path: Union[str, Path], examples: Sequence[Example] = ()) -> None:
+def write_report(
+    frontier: Frontier,
+    path: Union[str, Path],
+    examples: Sequence[Example] = (),
+    confirm: Optional[Frontier] = None,
+) -> None:
     """Write a frontier as one HTML page, which opens from disk and asks no network for anything.
+
+    Whoever chooses by the scores of some cases learns from other cases what the choice is worth. Give a frontier of
+    validation cases, and one of test cases as ``confirm``: curves, dial and budgets work on the first, and what every
+    φ scores on the second stands beside it.
 
     Args:
         frontier: as ``read_frontier`` gives it.
         path: of the page; written whole or not at all.
         examples: cases to show with what the network makes of them at several φ.
+        confirm: frontier of the same network and score on other cases. φ that are not in it are shown as not measured.
 
     Raises:
+        FrontierError: if ``confirm`` is of other weights, another score or other labels, or has none of the φ.
         ImageError: if an example is of another task than the frontier.
         OSError: if the page cannot be written.
     """
-    view = View(frontier)
+    found = None if confirm is None else confirmation(frontier, confirm)
+    if found is not None:
+        found.check_common_phi()
+    view = View(frontier, found)
     check_examples(view, examples)
     title = f"{frontier.bundle.get('name', 'network')} on {frontier.data.get('name', 'data')}"
     style, script = (_resource(*names) for names in (("report.css",), ("budget.js", "report.js")))
@@ -89,7 +105,8 @@ def _data(view: View) -> dict[str, Any]:
     for n, row in enumerate(view.rows):
         changes = comparison(view, n)
         texts = {"phi": view.phi_name(row.phi), "score": view.score_text(row.score.mean)}
-        texts["score-interval"] = interval_text(view, row)
+        texts["score-interval"] = view.interval_text(row)
+        texts |= texts_there(view, n)
         texts |= {cost.key: cost.text(row) for cost in view.costs}
         texts |= {f"{key}-change": text for key, text in changes.items()}
         if view.registration:
@@ -100,6 +117,7 @@ def _data(view: View) -> dict[str, Any]:
                 "phi": list(row.phi),
                 "texts": texts,
                 "values": {"score": row.score.mean} | {cost.key: row.cost(cost.key) for cost in view.costs},
+                "there": values_there(view, n),
                 "labels": bar_facts(view, n),
                 "stages": stage_facts(view, n),
             }
@@ -113,6 +131,7 @@ def _data(view: View) -> dict[str, Any]:
         "bars": bars_end(view),
         "main": view.main_cost.key if view.main_cost else None,
         "first": view.chosen,
+        "confirm": confirm_facts(view),
         "rows": rows,
     }
 
@@ -122,11 +141,14 @@ def _body(view: View, title: str, examples: Sequence[Example]) -> list[ElementTr
     cases = view.frontier.data.get("cases") or []
     part = view.frontier.data.get("part")
     measured_on = f"{len(cases)} {pairs}" + (f", the {part} part" if part and part != "all" else "")
+    if view.confirm is not None:
+        measured_on += f" · confirmed on {cases_text(view, view.confirm.other)}"
+    sentences = " ".join(filter(None, (summary(view), confirm_sentence(view))))
     header = element(
         "header",
         element("p", f"{task.capitalize()} · {len(view.rows)} values of φ · {measured_on}", class_="kicker"),
         element("h1", title),
-        element("p", summary(view), class_="summary"),
+        element("p", sentences, class_="summary"),
     )
     bars, stages = label_bars(view), stage_bars(view)
     shown = gallery(view, examples)

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.report.view import View, significant
+from monai_hyperscale.search.confirmation import Confirmation
 
 __all__ = ["provenance"]
 
@@ -19,7 +20,10 @@ def provenance(view: View) -> ElementTree.Element:
     frontier = view.frontier
     bundle, data, options = dict(frontier.bundle), dict(frontier.data), dict(frontier.options)
     settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
-    data["pairs" if view.registration else "cases"] = len(cases)
+    noun = "pairs" if view.registration else "cases"
+    data[noun] = len(cases)
+    confirm = view.confirm
+    there = [] if confirm is None else confirm.other.data["cases"]
     found = {
         cost.title.lower(): significant(volume)
         for cost in view.costs
@@ -30,7 +34,8 @@ def provenance(view: View) -> ElementTree.Element:
         bundle["parameters"] = f"{parameters.pop():,} at every φ"
     groups = [
         _group("Network", {**bundle, "task": frontier.task}),
-        _group("Data", data),
+        _group("Data" if confirm is None else "Data to choose on", data),
+        _group("Data to confirm on", _confirming(view, confirm, noun)) if confirm is not None else None,
         _group("Machine", frontier.machine),
         _group("Measurement", options),
         _group("Hypervolume, of 1", found) if found else None,
@@ -38,10 +43,22 @@ def provenance(view: View) -> ElementTree.Element:
     return element(
         "div",
         element("div", groups, class_="facts"),
-        _command(command),
-        _folded(f"The {len(cases)} {'pairs' if view.registration else 'cases'}", ", ".join(map(str, cases))),
+        _command("Command", command),
+        _command("Command, of the cases to confirm on", confirm.other.options.get("command")) if confirm else None,
+        _folded(f"The {len(cases)} {noun}", ", ".join(map(str, cases))),
+        _folded(f"The {len(there)} {noun} to confirm on", ", ".join(map(str, there))),
         _folded("Settings of the network", json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""),
     )
+
+
+def _confirming(view: View, found: Confirmation, noun: str) -> dict[str, Any]:
+    """Return what the other frontier tells of its data, and which of the cases are in both."""
+    data = {**found.other.data, noun: len(found.other.data["cases"])}
+    if view.registration:
+        data.pop("cases")
+    measured = sum(found.other.row(row.phi) is not None for row in view.rows)
+    shared = f"{len(found.shared)}: {', '.join(found.shared)}" if found.shared else "none"
+    return {**data, f"shared {noun}": shared, "φ measured": f"{measured} of {len(view.rows)}"}
 
 
 def _group(title: str, facts: Mapping[str, Any]) -> ElementTree.Element:
@@ -62,11 +79,11 @@ def _value(value: Any) -> Child:
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 
-def _command(command: Any) -> Optional[ElementTree.Element]:
+def _command(title: str, command: Any) -> Optional[ElementTree.Element]:
     if not command:
         return None
     text = shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)
-    return element("div", element("h3", "Command"), element("pre", text, tabindex=0))
+    return element("div", element("h3", title), element("pre", text, tabindex=0))
 
 
 def _folded(title: str, text: str) -> Optional[ElementTree.Element]:

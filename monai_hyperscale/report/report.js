@@ -119,9 +119,43 @@
 
   function say(state, strong, ...sentences) {
     answer.dataset.state = state;
+    delete answer.dataset.confirmed;
     const bold = document.createElement("b");
     bold.textContent = strong;
     answer.replaceChildren(...(strong ? [bold, document.createElement("br")] : []), sentences.join(" "));
+  }
+
+  // The choice is confirmed: what it scores on the other cases, and whether it keeps to the limits on the score there.
+  function confirm(row, limits) {
+    if (!data.confirm) return;
+    const [verdict, text] = confirmed(row, limits);
+    answer.dataset.confirmed = verdict;
+    const line = document.createElement("span");
+    line.textContent = `On ${data.confirm.cases}${text}.`;
+    answer.append(line);
+  }
+
+  function confirmed({ there, texts }, limits) {
+    if (!there) return ["unknown", `: ${data.confirm.missing}`];
+    if (there.score === null) return ["unknown", `: no case has a ${data.metric}`];
+    const bounds = limits.filter(({ key }) => key === "score");
+    const missed = bounds.filter((bound) => budget.miss({ values: there }, bound) > 0);
+    const interval = `95 % interval ${texts["there-interval"]}`;
+    if (!missed.length) {
+      const kept = bounds.length ? " the score keeps to its limit too" : "";
+      return [bounds.length ? "kept" : "told", `${kept}: ${data.metric} ${texts.there} (${interval})`];
+    }
+    const short = missed.map(({ sign, asked }) => `not ${sign === "<=" ? "at most" : "at least"} ${asked}`);
+    const shown = apart(there, texts.there, missed);
+    return ["missed", ` the score misses its limit: there it is ${shown}, ${short.join(" and ")} (${interval})`];
+  }
+
+  // A score so near its limit that it would be rounded to it is told in as many digits as show which side it is on.
+  function apart({ score }, text, limits) {
+    let shown = text;
+    const hidden = () => limits.some((limit) => budget.miss({ values: { score: Number(shown) } }, limit) === 0);
+    for (let digits = 5; digits <= 17 && hidden(); digits += 1) shown = score.toPrecision(digits);
+    return shown;
   }
 
   function respond() {
@@ -139,13 +173,15 @@
     select(index);
     if (met) {
       const count = met === 1 ? "It is the only one of" : `It has ${why} of the ${met} that keep to this, of`;
-      return say("met", row.name, `${facts(row)}.`, `${count} ${data.rows.length}${met === 1 ? " that keeps to this." : "."}`);
+      say("met", row.name, `${facts(row)}.`, `${count} ${data.rows.length}${met === 1 ? " that keeps to this." : "."}`);
+      return confirm(row, limits);
     }
     const short = missed.map(({ key, name, sign, asked }) => {
       const unit = data.costs.find((cost) => cost.key === key)?.unit;
       return `its ${name} is ${row.texts[key]}${unit ? ` ${unit}` : ""}, not ${sign === "<=" ? "at most" : "at least"} ${asked}`;
     });
-    return say("unmet", `No φ keeps to this; the nearest is ${row.name}`, `${facts(row)}:`, `${short.join(", and ")}.`);
+    say("unmet", `No φ keeps to this; the nearest is ${row.name}`, `${facts(row)}:`, `${short.join(", and ")}.`);
+    return confirm(row, limits);
   }
 
   function drawLimits(limits) {

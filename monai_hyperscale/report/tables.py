@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Optional
 from xml.etree import ElementTree
 
+from monai_hyperscale.report.confirm import cases_text
 from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.report.view import View, capital, significant
-from monai_hyperscale.search.results import FrontierRow
+from monai_hyperscale.search.results import FrontierRow, Interval
 
 __all__ = ["bar_facts", "bars_end", "label_bars", "row_table"]
 
@@ -40,7 +41,10 @@ def label_bars(view: View) -> Optional[ElementTree.Element]:
     end, first = bars_end(view), bar_facts(view, view.chosen)
     reference = view.rows[view.reference]
     lines = []
-    for number, (value, name) in enumerate(view.labels.items()):
+    volumes: dict[str, float] = view.frontier.data.get("mean_volumes") or {}
+    # As in SSHN's Figure 4 the largest first.
+    by_volume = sorted(enumerate(view.labels.items()), key=lambda entry: -volumes.get(entry[1][0], 0.0))
+    for number, (value, name) in by_volume:
         mean, low, high, text, change = first[number]
         mark = _mean(reference, value)
         drawn = element(
@@ -64,7 +68,7 @@ def label_bars(view: View) -> Optional[ElementTree.Element]:
         lines.append(
             element(
                 "tr",
-                element("th", name, scope="row"),
+                element("th", name, _volume(view, volumes.get(value)), scope="row"),
                 element("td", drawn, class_="extent"),
                 element("td", text, class_="number value"),
                 element("td", change, class_="number change"),
@@ -83,10 +87,19 @@ def label_bars(view: View) -> Optional[ElementTree.Element]:
     return element("table", element("thead", head), element("tbody", lines), class_="bars")
 
 
+def _volume(view: View, volume: Optional[float]) -> Child:
+    # Of 2D images it is an area, in pixels or mm²: good for the order alone.
+    if volume is None or view.frontier.bundle["settings"].get("spatial_dims") != 3:
+        return None
+    return (" ", element("small", f"{volume:,.0f} mm³"))
+
+
 def row_table(view: View) -> ElementTree.Element:
     """Return the table of all rows, which the script sorts."""
     several = len(view.labels) > 1
     heads: list[tuple[str, str]] = [("φ", ""), (capital(view.metric), ""), ("95 % interval", "")]
+    if view.confirm is not None:
+        heads += [(f"{capital(view.metric)}, {cases_text(view, view.confirm.other)}", ""), ("95 % interval there", "")]
     heads += [(name, "") for name in view.labels.values()] if several else []
     for cost in view.costs:
         heads += [(f"{cost.title} ({cost.unit})", "")] + [("Quartiles", "")] * (cost.key == "latency")
@@ -102,6 +115,11 @@ def row_table(view: View) -> ElementTree.Element:
         cells = [_cell(view.phi_text(row.phi), n, "th")]
         cells.append(_cell(view.score_text(score.mean), score.mean))
         cells.append(_cell(_range(view.score_text(score.low), view.score_text(score.high)), score.low))
+        if view.confirm is not None:
+            there = view.confirm.other.row(row.phi)
+            found = Interval(None, None, None) if there is None else there.score
+            cells.append(_cell("not measured" if there is None else view.score_text(found.mean), found.mean))
+            cells.append(_cell(_range(view.score_text(found.low), view.score_text(found.high)), found.low))
         if several:
             means = [_mean(row, value) for value in view.labels]
             cells += [_cell(view.score_text(mean), mean) for mean in means]

@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple, Optional
 
+from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 
 __all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
@@ -86,10 +87,11 @@ class View:
 
     Args:
         frontier: as it was read.
+        confirm: the same frontier with one of other cases, where choices are to be confirmed.
     """
 
-    def __init__(self, frontier: Frontier) -> None:
-        self.frontier = frontier
+    def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
+        self.frontier, self.confirm = frontier, confirm
         self.single = all(len(row.phi) == 1 for row in frontier.rows)
         order = range(len(frontier.rows))
         self._order = sorted(order, key=lambda n: frontier.rows[n].phi) if self.single else list(order)
@@ -113,6 +115,10 @@ class View:
         if value is None:
             return "–"
         return f"{value:.4f}" if self.is_share else significant(value, 4)
+
+    def interval_text(self, row: FrontierRow) -> str:
+        """Return the interval of a row's score in figures."""
+        return f"{self.score_text(row.score.low)} – {self.score_text(row.score.high)}"
 
     def score_change(self, score: Optional[float], other: Optional[float]) -> str:
         """Return what a score is more than another, with its sign; nothing where one is missing."""

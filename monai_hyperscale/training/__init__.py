@@ -8,6 +8,7 @@ from monai_hyperscale.training.checkpoints import (
     warm_start,
 )
 from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
+from monai_hyperscale.training.distillation import SoftenedLabels, softened_labels
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.priors import (
@@ -77,6 +78,7 @@ __all__ = [
     "RegularizationWeight",
     "RegularizedPhi",
     "RunCheckpoint",
+    "SoftenedLabels",
     "StopOnDivergence",
     "TrainingData",
     "UniformPhi",
@@ -100,6 +102,7 @@ __all__ = [
     "registration_report",
     "require_images",
     "shipped_start",
+    "softened_labels",
     "starting_network",
     "validation_phis",
     "warm_start",

@@ -80,6 +80,9 @@ def check_training(task: str = "segmentation") -> None:
     check_precision(config.get("precision"), config.get("device"))
     if given(config.get("keep_phi")) and config.get("keep_phi") is not None:
         _check_kept(config)
+    if config.get("teacher") is not None:
+        check_number("teacher_share", config.get("teacher_share"), 0, 1)
+        check_phis("teacher_phi", config.get("teacher_phi"))
     network = _check_arguments(config, _SETTINGS[task])
     if network is not None:
         _check_trained_phi(config.get("phi"), config["method"], network)

@@ -87,6 +87,7 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     [
         ({"bundle": {"name": "net", "weights_sha256": "1", "settings": {}}}, "of other weights"),
         ({"metric": {"name": "IoU", "higher_is_better": True}}, "another score (IoU)"),
+        ({"labels": {"1": "spleen"}}, "other labels (1 spleen) than the choice (1 liver)"),
         ({"rows": ()}, "has no phi = 0.3"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,66 @@ def test_full_disk(
     assert main(["report", str(results), "-o", str(tmp_path / "report.html")]) == 1
     assert capsys.readouterr().err == "error: the outputs cannot be written (No space left on device).\n"
     assert sorted(tmp_path.iterdir()) == [results.parent]
+
+
+@pytest.fixture
+def confirming(tmp_path: Path) -> dict[str, Any]:
+    """Return results of other cases, of the same network."""
+    other = segmentation_results(5, 3)
+    names = ["x", "y", "z"]
+    for row in other["rows"]:
+        row["cases"] = dict(zip(names, row["cases"].values(), strict=True))
+    return {**other, "data": {"name": "Task04_Hippocampus", "part": "test", "cases": names}}
+
+
+def test_choices_are_confirmed_on_other_cases(
+    results: Path, confirming: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, page = tmp_path / "test.json", tmp_path / "report.html"
+    other.write_text(json.dumps(confirming))
+    assert main(["report", str(results), "--confirm", str(other), "-o", str(page)]) == 0
+    assert capsys.readouterr().err == f"wrote {page}\n"
+    assert "Dice, 3 other test cases" in page.read_text(encoding="utf-8")
+    assert main(["report", str(results), "--confirm", str(results.parent), "-o", str(page), "--overwrite"]) == 0
+    said = "warning: 2 of the cases to confirm on are among those that the choice was made on.\n"
+    assert capsys.readouterr().err == f"{said}wrote {page}\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bundle": {"name": "sshn_seg", "weights_sha256": "0" * 64, "settings": {}}}, "of other weights than"),
+        ({"metric": {"name": "IoU", "higher_is_better": True}}, "another score (IoU) than the choice (Dice)"),
+        ({"labels": {"1": "Tail", "2": "Posterior"}}, "other labels (1 Tail, 2 Posterior) than"),
+        ({"rows": 0.11}, "has none of the phi to choose among; measure some of them there too"),
+        ({"rows": []}, "is not a frontier that this version reads"),
+    ],
+)
+def test_what_cannot_confirm_is_told_and_nothing_is_written(
+    results: Path,
+    confirming: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+    said: str,
+) -> None:
+    if change.get("rows"):
+        change = {"rows": [{**confirming["rows"][0], "phi": [change["rows"]]}]}
+    if "rows" in change:
+        change |= {"pareto": {}, "knee": {}, "hypervolume": {}}
+    other = tmp_path / "test.json"
+    other.write_text(json.dumps({**confirming, **change}))
+    outputs = ["-o", str(tmp_path / "report.html"), "--figures", str(tmp_path / "figures")]
+    assert main(["report", str(results), "--confirm", str(other), *outputs]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {other} ") and said in error and error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == [results.parent, other]
+
+
+def test_no_such_results_to_confirm_on(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = ["-o", str(tmp_path / "report.html")]
+    assert main(["report", str(results), "--confirm", str(tmp_path / "none"), *outputs]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'none'} does not exist.\n"
 
 
 def test_no_such_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

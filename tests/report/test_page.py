@@ -128,6 +128,25 @@ def test_table_holds_the_rows(as_frontier: Read, tmp_path: Path) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("volumes", "dims", "wanted"),
+    [
+        ({"1": 900.4, "2": 1400.0}, 3, ["Posterior 1,400 mm³", "Anterior 900 mm³"]),
+        ({"2": 1400.0}, 2, ["Posterior", "Anterior"]),
+        ({}, 3, ["Anterior", "Posterior"]),
+    ],
+)
+def test_bars_of_labels_go_from_the_largest_to_the_smallest(
+    as_frontier: Read, tmp_path: Path, volumes: dict[str, float], dims: int, wanted: list[str]
+) -> None:
+    results = segmentation_results()
+    results["data"] = {**results["data"], "mean_volumes": volumes}
+    results["bundle"]["settings"]["spatial_dims"] = dims
+    _, page = written(as_frontier(results), tmp_path)
+    first = next(place for place, row in enumerate(page.rows) if row[0] == "Label")
+    assert [row[0] for row in page.rows[first + 1 : first + 3]] == wanted
+
+
 def test_provenance_is_told(as_frontier: Read, tmp_path: Path) -> None:
     results = segmentation_results(5, 2)
     text, page = written(as_frontier(results), tmp_path)

@@ -1,0 +1,105 @@
+"""Confirmation: what a φ that was chosen on some cases scores on others, and whether the two can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
+
+__all__ = ["Confirmation", "confirmation"]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Two frontiers of one network: one to choose on, one of other cases to confirm the choice on.
+
+    Attributes:
+        choice: frontier that the choice is made on.
+        other: frontier of the cases to confirm on.
+        shared: names of the cases that are in both.
+        name: of ``other`` in messages.
+    """
+
+    choice: Frontier
+    other: Frontier
+    shared: tuple[str, ...]
+    name: str
+
+    @property
+    def warning(self) -> Optional[str]:
+        """What is to be said where cases are in both, ``None`` where none is."""
+        if not self.shared:
+            return None
+        return f"{len(self.shared)} of the cases to confirm on are among those that the choice was made on."
+
+    def row(self, phi: Sequence[float]) -> FrontierRow:
+        """Return what a φ scores on the other cases.
+
+        Args:
+            phi: the factors.
+
+        Raises:
+            FrontierError: if this φ was not measured there.
+        """
+        found = self.other.row(phi)
+        if found is None:
+            raise FrontierError(f"{self.name} has no phi = {phi_name(phi)}; measure it there too.")
+        return found
+
+    def check_common_phi(self) -> None:
+        """Check that at least one φ was measured on both.
+
+        Raises:
+            FrontierError: if none was.
+        """
+        if all(self.other.row(row.phi) is None for row in self.choice.rows):
+            raise FrontierError(f"{self.name} has none of the phi to choose among; measure some of them there too.")
+
+
+def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to confirm on") -> Confirmation:
+    """Return two frontiers, after a check that one can confirm what is chosen on the other.
+
+    Args:
+        choice: frontier that the choice is made on, as of validation cases.
+        other: frontier of other cases, as of test cases.
+        name: of ``other`` in messages, such as its file.
+
+    Raises:
+        FrontierError: if they are of other weights, have another score, or other labels.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from monai_hyperscale.search import Interval
+        >>> row = FrontierRow((0.3,), Interval(0.9, 0.88, 0.91))
+        >>> data = {"name": "liver", "part": "validation", "cases": ["a", "b"]}
+        >>> dice = {"name": "Dice", "higher_is_better": True}
+        >>> held_out = Frontier(
+        ...     "segmentation", {"weights_sha256": "6f"}, data, {"1": "liver"}, dice, {}, {}, [row], {}, {}, {}
+        ... )
+        >>> test = replace(held_out, data={**data, "part": "test", "cases": ["b", "c"]})
+        >>> found = confirmation(held_out, test)
+        >>> found.row((0.3,)).score.mean, found.shared
+        (0.9, ('b',))
+    """
+    if other.bundle["weights_sha256"] != choice.bundle["weights_sha256"]:
+        raise FrontierError(f"{name} is of other weights than the choice; confirm on the same network.")
+    if dict(other.metric) != dict(choice.metric):
+        raise FrontierError(
+            f"{name} has another score ({other.metric['name']}) than the choice ({choice.metric['name']})."
+        )
+    if dict(other.labels) != dict(choice.labels):
+        raise FrontierError(f"{name} has other labels ({_names(other)}) than the choice ({_names(choice)}).")
+    shared: tuple[str, ...] = ()
+    if other.data["name"] == choice.data["name"]:
+        known = set(choice.data["cases"])
+        shared = tuple(case for case in other.data["cases"] if case in known)
+    return Confirmation(choice, other, shared, name)
+
+
+def _names(frontier: Frontier) -> str:
+    """Return the first few labels, enough to tell what a data set is of."""
+    names = [f"{value} {name}" for value, name in frontier.labels.items()]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"
