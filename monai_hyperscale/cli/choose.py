@@ -29,10 +29,13 @@ or of a bundle by measuring a few.
   monai-hyperscale choose validation/ --within "latency<=40ms, memory<=2GB" --confirm test/
   monai-hyperscale choose BUNDLE --dataset DIR --at-least "dice>=0.88" --minimize flops
 
-Where the score is bounded the least of a cost is chosen, else the best score. Limits
-are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
+Where the score is bounded the least of a cost is chosen, else the best score. The exit
+code is 1 where no phi meets the limits, or the score misses them on the cases to
+confirm on. Limits are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
 """
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
+# Defaults of what only has a meaning where φ are measured.
+_MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25}
 _TITLES = {"flops": "compute", "latency": "time", "memory": "memory"}
 
 
@@ -57,14 +60,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.add_argument(
         "--cases",
         choices=("test", "validation", "all"),
-        default="validation",
+        default=_MEASURING["cases"],
         help="to choose on; default: validation, and the choice is confirmed on the test cases",
     )
     measuring.add_argument("--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01")
     measuring.add_argument(
-        "--sampler", choices=("grid", "random", "tpe"), default="tpe", help="grid measures every phi; default: tpe"
+        "--sampler", choices=("grid", "random", "tpe"), default=_MEASURING["sampler"], help="grid measures every phi; default: tpe"
     )
-    measuring.add_argument("--evaluations", type=count, default=25, metavar="N", help="phi to measure; default: 25")
+    measuring.add_argument(
+        "--evaluations",
+        type=count,
+        default=_MEASURING["evaluations"],
+        metavar="N",
+        help="phi to measure; default: %(default)s",
+    )
     measuring.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write what was measured")
     add_workload_arguments(measuring)
 
@@ -81,9 +90,23 @@ def run(args: argparse.Namespace) -> int:
         raise argparse.ArgumentTypeError("a bundle needs --dataset to measure on; or name a measured frontier.")
     if not (args.within or args.at_least or args.minimize or args.maximize):
         raise argparse.ArgumentTypeError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
+    if is_table:
+        _check_unused(args)
     if args.output is not None and args.output.suffix.lower() != ".json":
         raise argparse.ArgumentTypeError(f"--output is a file that ends in .json, got {args.output}.")
     return _from_table(args) if is_table else _by_measuring(args)
+
+
+def _check_unused(args: argparse.Namespace) -> None:
+    """Refuse what only has a meaning where φ are measured."""
+    given = {name: getattr(args, name) for name in ("phi", "output", "limit", "tolerance", "regularization")}
+    given |= {name: None if getattr(args, name) == value else value for name, value in _MEASURING.items()}
+    named = [f"--{name}" for name, value in given.items() if value is not None]
+    if named:
+        verb = "is" if len(named) == 1 else "are"
+        raise argparse.ArgumentTypeError(
+            f"{' and '.join(named)} {verb} for a bundle with --dataset; {args.source} was measured already."
+        )
 
 
 def _from_table(args: argparse.Namespace) -> int:
@@ -96,8 +119,8 @@ def _from_table(args: argparse.Namespace) -> int:
     confirmed = None
     if args.confirm is not None:
         confirmed = _confirming(read_frontier(args.confirm), args.confirm, frontier, choice.row)
-    bundle = str(frontier.bundle["name"])
-    return _tell(args, choice, limits, objective, frontier, bundle, confirmed)
+    # A frontier knows the bundle's name, not where it lies.
+    return _tell(args, choice, limits, objective, frontier, "BUNDLE", confirmed)
 
 
 def _by_measuring(args: argparse.Namespace) -> int:
@@ -188,13 +211,15 @@ def _tell(
         name = frontier.metric["name"] if objective.quantity == "score" else objective.quantity
         print(f"the {best} {name} of {choice.met} of {choice.considered} phi that meet {wanted}")
         if confirmed is not None:
-            missed = [limit.text for limit in limits if limit.miss(confirmed[1]) > 0]
+            missed = _missed(limits, confirmed)
             verdict = f"misses {', '.join(missed)}" if missed else "meets the limits"
-            print(f"\nconfirmed on {len(confirmed[0].data['cases'])} {confirmed[0].data['part']} cases: {verdict}")
+            told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
+            print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
             print("\n".join(_lines(confirmed[1], confirmed[0])))
-        print(f"\nnext: {command}")
+        where = "" if args.dataset is not None else f"  (BUNDLE: the folder of {frontier.bundle['name']})"
+        print(f"\nnext: {command}{where}")
     if choice.met:
-        return DONE
+        return FAILED if _missed(limits, confirmed) else DONE
     facts = "; ".join(" ".join(line.split()) for line in _lines(choice.row, frontier))
     misses = ", ".join(limit.text for limit in choice.missed)
     say(
@@ -202,6 +227,13 @@ def _tell(
         f"({facts})."
     )
     return FAILED
+
+
+def _missed(limits: list[Limit], confirmed: Optional[tuple[Frontier, FrontierRow]]) -> list[str]:
+    """Return the limits on the score that the other cases miss; costs there may be of an image of another size."""
+    if confirmed is None:
+        return []
+    return [limit.text for limit in limits if limit.quantity == "score" and limit.miss(confirmed[1]) > 0]
 
 
 def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
@@ -241,6 +273,6 @@ def _as_json(
         "next": command if choice.met else None,
     }
     if confirmed is not None:
-        missed = [limit.text for limit in limits if limit.miss(confirmed[1]) > 0]
+        missed = _missed(limits, confirmed)
         content["confirmed"] = {"data": dict(confirmed[0].data), "row": row_as_dict(confirmed[1]), "missed": missed}
     return content

@@ -135,7 +135,8 @@ def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], 
         files.remove()
     together()
     frontier: Optional[Frontier] = None
-    if path.exists() and not args.overwrite:
+    known = path.exists() and not args.overwrite
+    if known:
         frontier = _finished(path, digest(sweep_plan(workload, phis)))
         if rank > 0:
             return DONE
@@ -157,7 +158,11 @@ def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], 
     print(_table(frontier))
     if not args.no_report:
         _report(workload, frontier, args.output / "report.html")
-    say(f"wrote {path}" + ("" if args.no_report else f" and {args.output / 'report.html'}"))
+    files_written = [] if args.no_report else [args.output / "report.html"]
+    if not known:
+        files_written.insert(0, path)
+    if files_written:
+        say(f"wrote {' and '.join(map(str, files_written))}")
     return DONE
 
 

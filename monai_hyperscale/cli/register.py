@@ -105,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     _check_files(args)
     from monai_hyperscale.cli.peak_memory import peak_memory_mib
     from monai_hyperscale.inference.resampling import check_together
+    from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image
 
@@ -118,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
     for kind, image in (("moving", moving), ("fixed", fixed)):
         if kind in labels:
             check_together(labels[kind], image)
+            if not grid_of(labels[kind]).same_as(grid_of(image), tolerance=0.01):
+                say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
     seconds["reading"] = time.perf_counter() - begun
     result = registrar.register(
         moving,

@@ -115,6 +115,9 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
         "",
         *_output(source),
         "",
+        "What is done to an image before the network, which is to be done as well before any of the files below is used "
+        "by itself, stands as MONAI transforms under `preprocessing` in `configs/inference.json`.",
+        "",
         "## Files",
         "",
         "| file | bytes | image sizes | largest difference to the source network |",

@@ -22,6 +22,7 @@ def provenance(view: View) -> ElementTree.Element:
     settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
     noun = "pairs" if view.registration else "cases"
     data[noun] = len(cases)
+    data.pop("mean_volumes", None)  # beside the labels' bars
     confirm = view.confirm
     there = [] if confirm is None else confirm.other.data["cases"]
     found = {

@@ -208,6 +208,8 @@ def read_frontier(path: Union[str, Path]) -> Frontier:
         path = path / "frontier.json"
     if not path.is_file():
         raise FrontierError(f"there is no frontier at {path}; make one with monai-hyperscale pareto.")
+    if path.suffix.lower() != ".json":
+        raise FrontierError(f"{path} is no frontier; name the frontier.json beside it, or its folder.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:

@@ -80,7 +80,8 @@ def test_what_is_measured_is_not_measured_again(
     capsys.readouterr()
     monkeypatch.setattr("monai_hyperscale.search.frontier.sweep", None)
     assert main(arguments(network, dataset, out)) == 0
-    assert "has been measured already" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "has been measured already" in told and told.endswith(f"\nwrote {out / 'report.html'}\n")
     assert (out / "frontier.json").read_bytes() == before and (out / "report.html").exists()
     assert main([*arguments(network, dataset, out), "--limit", "1"]) == 2
     assert "add --overwrite" in capsys.readouterr().err

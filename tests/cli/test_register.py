@@ -100,6 +100,16 @@ def test_simpleitk_moves_the_image_alike_with_the_files(
     assert np.median(left) < 0.3 * np.median(lengths)
 
 
+def test_a_label_map_of_another_image_is_told(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = write_labels(tmp_path / "label.nii.gz", (15, 12, 9), OBLIQUE)
+    command = ["register", *pair, "-o", str(tmp_path / "moved.nii.gz"), "--bundle", str(registration_bundle)]
+    assert main([*command, "--phi", "0.3", "--labels", label, "--labels-out", str(tmp_path / "moved_label.nii.gz")]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"warning: the label map {label} is on another grid than its image; is it of another?\n")
+
+
 def test_labels_report_and_preview(
     tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +125,7 @@ def test_labels_report_and_preview(
     assert files(out) == ["field.mha", "inverse.nrrd", "labels.nii.gz", "look.png", "moved.nii.gz", "report.json"]
     text = capsys.readouterr().err
     assert text.startswith(f"wrote {out}/moved.nii.gz (correlation ") and "mean Dice before " in text
+    assert "warning" not in text
     written = nib.load(out / "labels.nii.gz")
     assert written.get_data_dtype() == np.uint8 and np.array_equal(written.affine, nib.load(fixed).affine)
     after = np.asarray(written.dataobj)

@@ -60,6 +60,12 @@ def test_results_that_cannot_be_read(content: str, tmp_path: Path, capsys: pytes
     assert sorted(tmp_path.iterdir()) == [results]
 
 
+def test_the_table_beside_the_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "frontier.csv").write_text("phi,flops\n")
+    assert main(["report", str(tmp_path / "frontier.csv"), "-o", str(tmp_path / "report.html")]) != 0
+    assert "name the frontier.json beside it" in capsys.readouterr().err
+
+
 def test_truncated_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results.write_text(results.read_text()[:-500])
     assert main(["report", str(results), "-o", str(tmp_path / "report.html")]) != 0
