@@ -65,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     measuring.add_argument("--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01")
     measuring.add_argument(
-        "--sampler", choices=("grid", "random", "tpe"), default=_MEASURING["sampler"], help="grid measures every phi; default: tpe"
+        "--sampler",
+        choices=("grid", "random", "tpe"),
+        default=_MEASURING["sampler"],
+        help="grid measures every phi; default: tpe",
     )
     measuring.add_argument(
         "--evaluations",

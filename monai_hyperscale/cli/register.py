@@ -249,9 +249,12 @@ def _write(
             write(temporary)
 
 
+_WHEN = {"before": "before", "start": "at the start", "after": "after"}
+
+
 def _tell(args: argparse.Namespace, report: dict[str, Any]) -> None:
     facts = [
-        "correlation {before:.3f} before, {after:.3f} after".format(**report["correlation"]),
+        "correlation " + ", ".join(f"{value:.3f} {_WHEN[when]}" for when, value in report["correlation"].items()),
         f"{100 * report['folded_share']:.2g} % of the voxels folded",
         f"{report['seconds']['total']:.1f} s",
     ]

@@ -115,8 +115,8 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
         "",
         *_output(source),
         "",
-        "What is done to an image before the network, which is to be done as well before any of the files below is used "
-        "by itself, stands as MONAI transforms under `preprocessing` in `configs/inference.json`.",
+        "What is done to an image before the network, and has to be done where one of the files below is used by "
+        "itself, stands as MONAI transforms under `preprocessing` in `configs/inference.json`.",
         "",
         "## Files",
         "",

@@ -54,7 +54,7 @@ class Registration:
             (D, *fixed sizes), voxels of the fixed image's grid, with its affine. What files hold, after conversion.
         start: (4, 4), the alignment at the start alone, from millimetres of the fixed image to those of the moving one.
         report: sizes, φ, seconds, folded share and more, ready for JSON. ``correlation`` is that of the images as the
-            network sees them, before (aligned by ``start``) and after.
+            network sees them, ``before`` or, where these were aligned, at the ``start``, and ``after``.
     """
 
     moved: MetaTensor
@@ -256,7 +256,7 @@ class Registrar:
             "folded_share": float(folded_share(voxels[None])),
             "displacement_voxels": _lengths(inner[0]),
             "correlation": {
-                "before": _correlation(seen["moving"], seen["fixed"]),
+                "before" if start == "header" else "start": _correlation(seen["moving"], seen["fixed"]),
                 "after": _correlation(warp(seen["moving"], inner), seen["fixed"]),
             },
             **report,

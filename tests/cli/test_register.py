@@ -105,7 +105,9 @@ def test_a_label_map_of_another_image_is_told(
 ) -> None:
     label = write_labels(tmp_path / "label.nii.gz", (15, 12, 9), OBLIQUE)
     command = ["register", *pair, "-o", str(tmp_path / "moved.nii.gz"), "--bundle", str(registration_bundle)]
-    assert main([*command, "--phi", "0.3", "--labels", label, "--labels-out", str(tmp_path / "moved_label.nii.gz")]) == 0
+    assert (
+        main([*command, "--phi", "0.3", "--labels", label, "--labels-out", str(tmp_path / "moved_label.nii.gz")]) == 0
+    )
     told = capsys.readouterr().err
     assert told.startswith(f"warning: the label map {label} is on another grid than its image; is it of another?\n")
 

@@ -252,6 +252,16 @@ def test_two_channels() -> None:
         made.register(scan((6, 5, 7)), fixed)
 
 
+def test_before_and_start_are_told_apart() -> None:
+    fixed = scan((9, 8, 7), OBLIQUE)
+    shift = np.eye(4)
+    shift[:3, 3] = 30
+    moving = MetaTensor(fixed.as_tensor(), affine=torch.tensor(shift @ np.asarray(fixed.affine)))
+    found = registrar(zero).register(moving, fixed, start="centres").report["correlation"]
+    assert list(found) == ["start", "after"] and found["start"] == pytest.approx(1, abs=1e-3)
+    assert list(registrar(zero).register(fixed, fixed).report["correlation"]) == ["before", "after"]
+
+
 def test_instance_optimization_lowers_the_loss() -> None:
     made = registrar(zero, loss={"similarity": "mse", "smoothness": "gradient", "weight": 0.01, "inverse_weight": 1.0})
     fixed = scan((16, 15, 14))
