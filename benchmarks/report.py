@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import monai
 import torch
 
-import monai_hyperscale
+from monai_hyperscale.search.machine import describe_machine as of_results
 
 __all__ = ["describe_machine", "table", "write_json"]
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what a reader needs to judge the figures: processor, threads, versions, load."""
-    machine: dict[str, Any] = {
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "monai": monai.__version__,
-        "monai_hyperscale": monai_hyperscale.__version__,
-        "device": str(device),
-        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-    }
-    if device.type == "cuda":
-        machine["gpu"] = torch.cuda.get_device_name(device)
-        machine["cuda"] = torch.version.cuda
-    return machine
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    """Return what a reader needs to judge the figures: processor, threads, versions, cores and load."""
+    load = list(os.getloadavg()) if hasattr(os, "getloadavg") else None
+    return {**of_results(device), "cores": os.cpu_count(), "load": load}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,11 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE, EXIT_CODES
 from monai_hyperscale.cli.messages import say
 from monai_hyperscale.cli.outputs import check_inputs, written_together
-from monai_hyperscale.cli.pareto import add_workload_arguments, workload_of
+from monai_hyperscale.cli.pareto import add_case_arguments, add_workload_arguments, workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,15 +111,7 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
         "--fixed", nargs="+", type=Path, default=[], metavar="BUNDLE", help="networks of method fixed to compare with"
     )
     add_workload_arguments(parser)
-    parser.add_argument(
-        "--cases",
-        choices=("test", "validation", "all"),
-        default="test",
-        help="those that the network did not see (default), those that its weights were chosen by, or all",
-    )
-    parser.add_argument(
-        "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
-    )
+    add_case_arguments(parser)
 
 
 def _add_levels(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,15 @@ from monai_hyperscale.errors import FrontierError
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "add_workload_arguments", "run", "workload_of"]
+__all__ = [
+    "DESCRIPTION",
+    "SUMMARY",
+    "add_arguments",
+    "add_case_arguments",
+    "add_workload_arguments",
+    "run",
+    "workload_of",
+]
 
 SUMMARY = "measure what every phi costs and scores on a data set"
 DESCRIPTION = """\
@@ -51,12 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "0.5,0.3;0.5,0.2 (with semicolons between phi), or 0.5x0:0.5:0.1 (every combination)",
     )
     add_workload_arguments(parser)
-    parser.add_argument(
-        "--cases",
-        choices=("test", "validation", "all"),
-        default="test",
-        help="those that the network did not see (default), those that its weights were chosen by, or all",
-    )
+    add_case_arguments(parser)
     parser.add_argument(
         "--repeats", type=_repeats, default=9, metavar="N", help="times taken of each phi, 0 for none; default: 9"
     )
@@ -64,11 +67,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
     )
+    parser.add_argument("--no-report", action="store_true", help="write no report.html")
+    parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
+
+
+def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which cases are measured, and how the intervals of their scores are made."""
+    parser.add_argument(
+        "--cases",
+        choices=("test", "validation", "all"),
+        default="test",
+        help="those that the network did not see (default), those that its weights were chosen by, or all",
+    )
     parser.add_argument(
         "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
     )
-    parser.add_argument("--no-report", action="store_true", help="write no report.html")
-    parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
 
 
 def add_workload_arguments(parser: argparse._ActionsContainer) -> None:
