@@ -212,7 +212,8 @@ def _tell(
         print("\n".join(_lines(choice.row, frontier)))
         best = "least" if objective.minimize else "best"
         name = frontier.metric["name"] if objective.quantity == "score" else objective.quantity
-        print(f"the {best} {name} of {choice.met} of {choice.considered} phi that meet {wanted}")
+        among = f"{choice.met} of {choice.considered} phi that meet {wanted}" if limits else f"{choice.considered} phi"
+        print(f"the {best} {name} of {among}")
         if confirmed is not None:
             missed = _missed(limits, confirmed)
             verdict = f"misses {', '.join(missed)}" if missed else "meets the limits"

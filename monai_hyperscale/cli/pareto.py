@@ -156,7 +156,7 @@ def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], 
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
         if rank == 0:
-            cases = f"{len(workload.names)} cases ({workload.part})"
+            cases = f"{len(workload.names)} case{'s' * (len(workload.names) != 1)} ({workload.part})"
             say(f"{workload.title}: {cases}, {len(phis)} phi, on {workload.device}")
         with _progress(workload, phis, options, rank) as step:
             try:

@@ -46,7 +46,11 @@ const makeBudget = (data) => {
       const problem = suffix ? `has the unknown unit “${suffix}”` : "needs a unit";
       throw new Error(`“${part}” ${problem}; ${name} is told in ${listed(names)}.`);
     }
-    return { key, name, sign: wanted, value: number * units[unit], asked: digits + suffix };
+    const value = number * units[unit];
+    if (key === "score" && data.higher && value > 1) {
+      throw new Error(`${name} is 1 at most, got ${digits}${suffix}; write a share or a percentage (0.9, 90%).`);
+    }
+    return { key, name, sign: wanted, value, asked: digits + suffix };
   }
 
   function spelled(unit) {

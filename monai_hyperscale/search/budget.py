@@ -233,6 +233,10 @@ def _limit(part: str, metric: Mapping[str, Any], key: Optional[str]) -> Limit:
         bound = math.inf
     if not math.isfinite(bound):
         raise FrontierError(f"{digits!r} in the limit {part.strip()!r} is not a number.")
+    if not upper and bound > 1:
+        raise FrontierError(
+            f"{_spelt(name)} is 1 at most, got {digits}{suffix}; write a share or a percentage (0.9, 90%)."
+        )
     return Limit(quantity, bound, upper, part.strip())
 
 

@@ -50,7 +50,7 @@ def write_frontier(path: Path, shift: float = 0.0, part: str = "validation", cas
         (["--at-least", "dice>=0.85"], "0.3", "the least latency of 2 of 3 phi that meet dice>=0.85"),
         (["--within", "latency<=30ms"], "0.3", "the best Dice of 2 of 3 phi that meet latency<=30ms"),
         (["--at-least", "dice>=0.5", "--within", "memory<=2GB, flops<=3G"], "0.3", "the least memory of 2 of 3"),
-        (["--maximize", "dice"], "0.5", "the best Dice of 3 of 3"),
+        (["--maximize", "dice"], "0.5", "the best Dice of 3 phi\n"),
         (["--at-least", "dice>=0.85", "--maximize", "dice"], "0.5", "the best Dice of 2 of 3"),
         (["--at-least", "dice>=0.85", "--minimize", "flops"], "0.3", "the least flops of 2 of 3"),
     ],

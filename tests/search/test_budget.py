@@ -66,6 +66,7 @@ def test_several_limits_and_other_scores():
     ("text", "message"),
     [
         ("latncy<=40ms", "'latncy' is not known; did you mean latency?"),
+        ("dice>=89", "dice is 1 at most, got 89; write a share or a percentage (0.9, 90%)."),
         ("speed<=40ms", "there is flops, latency, memory and dice"),
         ("latency<=40", "needs a unit; latency is told in us, ms, s"),
         ("latency<=40msec", "unknown unit 'msec'"),
