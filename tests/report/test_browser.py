@@ -208,7 +208,8 @@ memory<=95MiB, dice>=87%; memory<=9e7B; flops<=5G; flops <= 4.5 GFLOPs, score >=
 dice>=0.99; latency<=20ms, dice>=0.9; flops<=1G, memory<=1MB, dice>=0.88; dice>=0.7,dice>=0.88,; dice ≥ 0.6
 latency<=30ms,latency<=25ms; latency<=40; memory<=2; latency<=2GB; dice>=0.9ms; flops<=2GB; latency>=40ms; dice<=0.9
 latency<40ms; latency=40ms; latency<=; <=40ms; latency 40ms; latncy<=40ms; dise>=0.9; energy<=4J; latency<=4.0.0ms
-latency<=..ms; dice>=1e999; dice>=1; dice>=1.01; dice>=100%; dice>=101%; latency<=-1ms; dice>=+0.88; dice >= 0 . 8; latency<=40 m s; latency<=40ms dice>=0.8
+latency<=..ms; dice>=1e999; latency<=-1ms; dice>=+0.88; dice >= 0 . 8; latency<=40 m s; latency<=40ms dice>=0.8
+dice>=1; dice>=1.01; dice>=100%; dice>=101%
 """
 
 
