@@ -402,6 +402,5 @@ def test_full_size_brains(shared_data: Path, tmp_path: Path, registration_bundle
         report[phi] = json.loads((tmp_path / "r.json").read_text())
     assert all(entry["sizes"]["network"] == [182, 218, 182] for entry in report.values())
     assert all(entry["seconds"]["network"] > 0 and entry["peak_memory_mib"]["process"] > 0 for entry in report.values())
-    assert report["0.1"]["seconds"]["network"] < report["0.5"]["seconds"]["network"]
     moved = nib.load(tmp_path / "m.nii.gz").get_fdata()
     assert np.isclose(moved, itk_resampled(*pair, f"{tmp_path}/f.nii.gz"), atol=1e-3 * np.ptp(moved)).mean() > 0.99
