@@ -64,7 +64,9 @@ def last_error(capsys: pytest.CaptureFixture[str]) -> str:
 def itk_resampled(moving: str, fixed: str, field: str, nearest: bool = False) -> np.ndarray:
     """Return what SimpleITK makes of files alone, as its users write it."""
     transform = sitk.DisplacementFieldTransform(sitk.ReadImage(field, sitk.sitkVectorFloat64))
-    image, method = sitk.ReadImage(moving), sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    # Of whole numbers ITK would make whole numbers, rounded down.
+    image = sitk.ReadImage(moving) if nearest else sitk.ReadImage(moving, sitk.sitkFloat32)
     moved = sitk.Resample(image, sitk.ReadImage(fixed), transform, method, float(sitk.GetArrayFromImage(image).min()))
     return sitk.GetArrayFromImage(moved).transpose()
 
