@@ -156,3 +156,18 @@ def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
     with pytest.raises(SystemExit) as end:
         train(**options)
     assert message in f"{end.value}{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"teacher": "nowhere"}, "nowhere does not exist"),
+        ({"teacher": "models", "teacher_share": 2}, "teacher_share"),
+        ({"teacher": "models", "teacher_phi": [1.5]}, "teacher_phi"),
+    ],
+)
+def test_a_teacher_that_cannot_be_is_told_before_anything_is_made(train, tmp_path, options, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        train(**options)
+    assert message in f"{end.value}{capsys.readouterr().err}"
+    assert not list(tmp_path.rglob("synthetic_data*"))
