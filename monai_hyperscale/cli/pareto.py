@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE
 from monai_hyperscale.cli.messages import say
+from monai_hyperscale.cli.outputs import check_inputs
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
     )
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
+    parser.add_argument(
+        "--confirm", type=Path, metavar="FRONTIER", help="frontier of other cases whose scores report.html tells too"
+    )
     parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
 
 
@@ -118,14 +122,22 @@ def run(args: argparse.Namespace) -> int:
             raise argparse.ArgumentTypeError(f"{path} does not exist.")
     if args.output.exists() and not args.output.is_dir():
         raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
+    if args.confirm is not None and args.no_report:
+        raise argparse.ArgumentTypeError("--confirm is for the report; leave --no-report out.")
+    check_inputs([args.confirm])
     from monai_hyperscale.search.grids import phi_grid
+    from monai_hyperscale.search.results import read_frontier
 
     phis = None if args.phi is None else phi_grid(args.phi)
+    # Read before the sweep, which takes minutes.
+    confirm = None if args.confirm is None else read_frontier(args.confirm)
     with _processes() as rank:
-        return _measure(args, phis, rank)
+        return _measure(args, phis, confirm, rank)
 
 
-def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], rank: int) -> int:
+def _measure(
+    args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
+) -> int:
     from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
@@ -134,6 +146,8 @@ def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], 
     grid = args.phi or default_grid(workload.settings.phi_range)
     phis = phis or phi_grid(grid)
     workload.check_phi(phis)
+    if confirm is not None:
+        _check_confirmation(workload, phis, confirm, str(args.confirm))
     options = SweepOptions(
         args.repeats,
         not args.no_memory,
@@ -170,13 +184,34 @@ def _measure(args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], 
         files.remove()
     print(_table(frontier))
     if not args.no_report:
-        _report(workload, frontier, args.output / "report.html")
+        _report(workload, frontier, args.output / "report.html", confirm)
     files_written = [] if args.no_report else [args.output / "report.html"]
     if not known:
         files_written.insert(0, path)
     if files_written:
         say(f"wrote {' and '.join(map(str, files_written))}")
     return DONE
+
+
+def _check_confirmation(workload: Workload, phis: Sequence[tuple[float, ...]], confirm: Frontier, name: str) -> None:
+    """Check what a sweep that takes minutes does not change: whether another frontier can confirm what comes of it."""
+    from dataclasses import replace
+
+    from monai_hyperscale.search.confirmation import confirmation
+    from monai_hyperscale.search.results import FrontierRow, Interval
+
+    unmeasured = replace(
+        confirm,
+        bundle=workload.bundle_facts(),
+        data={"name": workload.title, "cases": workload.names},
+        labels=workload.labels,
+        metric=workload.metric_facts,
+        rows=[FrontierRow(phi, Interval(None, None, None)) for phi in phis],
+    )
+    found = confirmation(unmeasured, confirm, name)
+    found.check_common_phi()
+    if found.warning is not None:
+        say(f"warning: {found.warning}")
 
 
 def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
@@ -287,7 +322,7 @@ def _figures(value: Optional[float]) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _report(workload: Workload, frontier: Frontier, path: Path) -> None:
+def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optional[Frontier]) -> None:
     from monai_hyperscale.report import Example, write_report
     from monai_hyperscale.search.workload import as_phi
 
@@ -295,7 +330,7 @@ def _report(workload: Workload, frontier: Frontier, path: Path) -> None:
     places = {round(place * (len(phis) - 1) / max(1, _SHOWN - 1)) for place in range(_SHOWN)}
     runs = {phis[place]: workload.run(as_phi(phis[place])) for place in sorted(places)}
     images, predictions = workload.example(0, runs)
-    write_report(frontier, path, [Example(workload.names[0], images, predictions)])
+    write_report(frontier, path, [Example(workload.names[0], images, predictions)], confirm=confirm)
 
 
 def _command() -> list[str]:

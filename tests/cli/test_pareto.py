@@ -90,6 +90,29 @@ def test_what_is_measured_is_not_measured_again(
     assert len(read_frontier(out).data["cases"]) == 1
 
 
+def test_the_page_tells_what_other_cases_score(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, out = tmp_path / "other", tmp_path / "out"
+    assert main([*arguments(network, dataset, other, "--no-report"), "--limit", "1"]) == 0
+    assert main([*arguments(network, dataset, out), "--confirm", str(other)]) == 0
+    page = (out / "report.html").read_text()
+    assert "1 of the cases to confirm on are among those" in capsys.readouterr().err
+    # With its pictures, which `report` cannot make.
+    assert "data:image/png" in page and "confirm" in page.lower()
+    # What cannot confirm is told before anything is measured.
+    monkeypatch.setattr("monai_hyperscale.search.frontier.sweep", None)
+    changed = tmp_path / "changed.json"
+    facts = json.loads((other / "frontier.json").read_text())
+    facts["bundle"]["weights_sha256"] = "0" * 64
+    changed.write_text(json.dumps(facts))
+    assert main([*arguments(network, dataset, tmp_path / "new"), "--confirm", str(changed)]) == 1
+    assert "is of other weights" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert main([*arguments(network, dataset, out, "--no-report"), "--confirm", str(other)]) == 2
+    assert "--confirm is for the report" in capsys.readouterr().err
+    assert main([*arguments(network, dataset, out), "--confirm", str(tmp_path / "none")]) == 2
+
+
 def test_registration(
     write_registration_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any
 ) -> None:
