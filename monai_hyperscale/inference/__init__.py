@@ -1,7 +1,7 @@
 """From a trained network and images to label maps and displacement fields: segmenter, registrar, pictures."""
 
 from monai_hyperscale.inference.devices import choose_device
-from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
+from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer, PhiWholeImageInferer
 from monai_hyperscale.inference.instance_optimization import Refinement, optimize_instance
 from monai_hyperscale.inference.overlap import label_dice
 from monai_hyperscale.inference.preview import save_preview
@@ -14,6 +14,7 @@ from monai_hyperscale.inference.volumes import LabelVolume, label_volumes
 __all__ = [
     "LabelVolume",
     "PhiInferer",
+    "PhiPartsInferer",
     "PhiWholeImageInferer",
     "Refinement",
     "Registrar",

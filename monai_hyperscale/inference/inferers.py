@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Optional
 
@@ -12,7 +12,7 @@ from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowIn
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 
-__all__ = ["PRECISIONS", "PhiInferer", "PhiWholeImageInferer", "channels_last"]
+__all__ = ["PRECISIONS", "PhiInferer", "PhiPartsInferer", "PhiWholeImageInferer", "channels_last"]
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -65,6 +65,42 @@ class PhiInferer(SimpleInferer):
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(inputs.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+
+class PhiPartsInferer(PhiInferer):
+    """Pass equal parts of a batch through the network, each at a φ of its own: training with several φ per step.
+
+    Args:
+        phis: one φ per part, each a number or one per level; they may be set anew between calls.
+        precision: see :class:`PhiInferer`.
+
+    Raises:
+        ValueError: for an unknown precision, a φ that is not valid, or a batch that the parts do not divide.
+
+    Example:
+        >>> inferer = PhiPartsInferer([0.2, 0.5])
+        >>> inferer(torch.ones(4, 1, 8, 8), lambda x, phi: phi * x)[:, 0, 0, 0]
+        tensor([0.2000, 0.2000, 0.5000, 0.5000])
+    """
+
+    def __init__(self, phis: Sequence[Phi] = (0.5,), precision: str = "fp32") -> None:
+        super().__init__(precision=precision)
+        for phi in phis:
+            as_factors(phi)
+        self.phis: Sequence[Phi] = list(phis)
+
+    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
+        """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
+        if len(inputs) % len(self.phis):
+            raise ValueError(f"a batch of {len(inputs)} cannot be divided among {len(self.phis)} phi.")
+        parts = inputs.chunk(len(self.phis))
+        outputs = [
+            super(PhiPartsInferer, self).__call__(part, network, *args, **{"phi": phi, **kwargs})
+            for part, phi in zip(parts, self.phis, strict=True)
+        ]
+        if isinstance(outputs[0], list):
+            return [torch.cat(same) for same in zip(*outputs, strict=True)]
+        return torch.cat(outputs)
 
 
 class PhiWholeImageInferer(PhiInferer):

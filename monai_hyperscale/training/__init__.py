@@ -45,6 +45,7 @@ from monai_hyperscale.training.schedules import (
     PhiSampler,
     StopOnDivergence,
     as_handler,
+    training_inferer,
 )
 from monai_hyperscale.training.training_data import (
     TrainingData,
@@ -104,6 +105,7 @@ __all__ = [
     "shipped_start",
     "softened_labels",
     "starting_network",
+    "training_inferer",
     "validation_phis",
     "warm_start",
 ]

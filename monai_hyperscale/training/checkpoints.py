@@ -38,6 +38,7 @@ _SINCE = {
     "rescale_input": "false",
     "weight_penalty": "0.0",
     "keep_phi": "null",
+    "phis_per_step": "1",
 }
 
 

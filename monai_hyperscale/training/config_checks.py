@@ -66,9 +66,13 @@ def check_training(task: str = "segmentation") -> None:
     check_phis("phi_range", config.get("phi_range"))
     for name in _WHOLE:
         check_whole(name, config.get(name), least=1)
-    for name in ("iterations_per_epoch", "patience"):
+    for name in ("iterations_per_epoch", "patience", "phis_per_step"):
         if config.get(name) is not None:
             check_whole(name, config.get(name), least=1)
+    phis: Any = config.get("phis_per_step") or 1
+    batch: Any = config.get("batch_size")
+    if batch % phis:
+        raise ConfigError(f"phis_per_step must divide the batch_size {batch}, got {phis}.")
     for name in ("seed", "num_workers"):
         check_whole(name, config.get(name), least=0)
     for name, (low, high) in _NUMBERS.items():

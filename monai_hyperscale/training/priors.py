@@ -24,6 +24,9 @@ __all__ = [
     "validation_phis",
 ]
 
+#: One factor, or one per level.
+Drawn = Union[float, tuple[float, ...]]
+
 
 class PhiPrior:
     """A distribution of φ.
@@ -55,15 +58,23 @@ class PhiPrior:
         """Map a uniform number in [0, 1) to a factor."""
         raise NotImplementedError
 
-    def __call__(self, iteration: int) -> Union[float, tuple[float, ...]]:
+    def __call__(self, iteration: int) -> Drawn:
         """Return the φ of an iteration, counted from 1: a number, or one per level."""
+        return self.several(iteration, 1)[0]
+
+    def several(self, iteration: int, count: int) -> list[Drawn]:
+        """Return ``count`` φ of an iteration, one from each of as many equally likely strata.
+
+        They spread over the whole distribution, so a gradient that is the mean of theirs depends less on the draw. With
+        one factor per level every level has its strata, in an order of its own.
+        """
         generator = self._generator(iteration)
         if self.levels is None:
-            return self.quantile(generator.random())
-        factors = [self.quantile(generator.random()) for _ in range(self.levels)]
+            return [self.quantile(u) for u in _strata(generator, count)]
+        factors = [[self.quantile(u) for u in _shuffled(generator, count)] for _ in range(self.levels)]
         if self.rescale_input:
-            factors[0] = min(1.0, 2 * factors[0])
-        return tuple(factors)
+            factors[0] = [min(1.0, 2 * factor) for factor in factors[0]]
+        return list(zip(*factors, strict=True))
 
     def _generator(self, iteration: int) -> random.Random:
         return random.Random(f"phi {self.seed} {iteration}")
@@ -185,13 +196,13 @@ class ChoicePhi(PhiPrior):
             raise ValueError(f"a level has no factor of its own where all are drawn together, as {value} is.")
         return value
 
-    def __call__(self, iteration: int) -> Union[float, tuple[float, ...]]:
-        """Return the φ of an iteration, counted from 1: a number, or one per level."""
+    def several(self, iteration: int, count: int) -> list[Drawn]:
+        """Return ``count`` φ of an iteration, see :class:`PhiPrior`."""
         if self._together:
-            return self._choice(self._generator(iteration).random())
-        return super().__call__(iteration)
+            return [self._choice(u) for u in _strata(self._generator(iteration), count)]
+        return super().several(iteration, count)
 
-    def _choice(self, u: float) -> Union[float, tuple[float, ...]]:
+    def _choice(self, u: float) -> Drawn:
         return self.values[int(u * len(self.values))]
 
 
@@ -235,14 +246,28 @@ class RegularizedPhi(PhiPrior):
         """Least and greatest φ that can be drawn, see :class:`PhiPrior`."""
         return self.prior.range
 
-    def __call__(self, iteration: int) -> tuple[float, ...]:
-        """Return φ of an iteration, counted from 1, one factor or one per level, and λ."""
+    def several(self, iteration: int, count: int) -> list[Drawn]:
+        """Return ``count`` φ of an iteration, each one factor or one per level, and after it λ."""
         low, high = self.regularization or (0.0, 1.0)
-        drawn = random.Random(f"lambda {self.seed} {iteration}").uniform(low, high)
-        return (*as_factors(self.prior(iteration)), drawn)
+        weights = [low + (high - low) * u for u in _shuffled(random.Random(f"lambda {self.seed} {iteration}"), count)]
+        phis = self.prior.several(iteration, count)
+        return [(*as_factors(phi), weight) for phi, weight in zip(phis, weights, strict=True)]
 
 
-def one_or_per_level(phi: Phi) -> Union[float, tuple[float, ...]]:
+def _strata(generator: random.Random, count: int) -> list[float]:
+    """Return numbers in [0, 1), one in each of ``count`` equal parts, at one place in all of them."""
+    u = generator.random()
+    return [(k + u) / count for k in range(count)]
+
+
+def _shuffled(generator: random.Random, count: int) -> list[float]:
+    drawn = _strata(generator, count)
+    if count > 1:
+        generator.shuffle(drawn)
+    return drawn
+
+
+def one_or_per_level(phi: Phi) -> Drawn:
     """Return φ as one checked number, or as a tuple of them, one per level.
 
     Example:

@@ -14,7 +14,7 @@ from monai.optimizers import WarmupCosineSchedule
 from monai.utils import CommonKeys
 
 from monai_hyperscale.errors import TrainingError
-from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer
 from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.priors import PhiPrior
 
@@ -26,6 +26,7 @@ __all__ = [
     "PhiSampler",
     "StopOnDivergence",
     "as_handler",
+    "training_inferer",
 ]
 
 
@@ -38,10 +39,27 @@ def as_handler(handler: Any) -> Any:
     return handler
 
 
+def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInferer:
+    """Return the trainer's inferer.
+
+    Args:
+        precision: see :class:`PhiInferer`.
+        phis_per_step: how many φ a step trains, each on its share of the batch.
+
+    Example:
+        >>> type(training_inferer()).__name__, len(training_inferer(phis_per_step=4).phis)
+        ('PhiInferer', 4)
+    """
+    if phis_per_step == 1:
+        return PhiInferer(precision=precision)
+    return PhiPartsInferer([0.5] * phis_per_step, precision)
+
+
 class PhiSampler:
     """Draw one φ per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
 
-    The φ of the iteration is in ``engine.state.phi`` for other handlers.
+    The φ of the iteration is in ``engine.state.phi`` for other handlers. An inferer that takes a φ for each part of the
+    batch gets as many, from strata of the prior.
 
     Args:
         prior: the distribution.
@@ -58,6 +76,10 @@ class PhiSampler:
 
     def __call__(self, engine: Engine) -> None:
         """Set the φ of this iteration."""
+        if isinstance(self.inferer, PhiPartsInferer):
+            phis = self.prior.several(engine.state.iteration, len(self.inferer.phis))
+            self.inferer.phis = engine.state.phi = phis  # type: ignore[attr-defined]
+            return
         self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]
 
 

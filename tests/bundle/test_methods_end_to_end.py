@@ -64,6 +64,7 @@ def run_workflow(*names, output_dir, **options):
     ("method", "options", "phis"),
     [
         ("sshn", {"val_phi": [0.2, 0.5], "generator": {"name": "spline"}, "weight_penalty": 1e-4}, [0.2, 0.5]),
+        ("sshn", {"val_phi": [0.2, 0.5], "phis_per_step": 2}, [0.2, 0.5]),
         ("fixed", {}, [0.5]),
         ("fixed", {"phi": 0.3}, [0.3]),
         ("stochastic", {"val_phi": [0.2, 0.5]}, [0.2, 0.5]),

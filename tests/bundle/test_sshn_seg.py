@@ -314,6 +314,12 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"evaluator": 3}, "unknown option --evaluator"),
         ("train.json", {"output_dir": str(BUNDLE)}, "is a bundle, whose trained weights would be replaced"),
         ("train.json", {"dataset_dir": "no/such/folder"}, "dataset_dir must be an existing folder"),
+        (
+            "train.json",
+            {"phis_per_step": 3},
+            "phis_per_step must divide the batch_size 2, got 3",
+        ),
+        ("train.json", {"phis_per_step": 0}, "phis_per_step must be a whole number of at least 1"),
         ("train.json", {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
         ("train.json", {"device": "cuda:63"}, "device cuda:63 is not on this machine"),
         ("train.json", {"device": "gpu"}, "device must be one such as cpu"),

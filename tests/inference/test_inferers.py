@@ -6,7 +6,7 @@ import torch.nn as nn
 from monai.inferers import SlidingWindowInferer
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.inference import PhiInferer, PhiWholeImageInferer
+from monai_hyperscale.inference import PhiInferer, PhiPartsInferer, PhiWholeImageInferer
 from monai_hyperscale.networks import ScaleSpaceUNet
 
 
@@ -38,6 +38,22 @@ def test_same_as_calling_the_network() -> None:
     with torch.no_grad():
         for inferer in (PhiInferer(0.3), PhiWholeImageInferer(0.3)):
             assert torch.allclose(inferer(x, network), network(x, phi=0.3), atol=1e-6)
+
+
+def test_every_part_of_a_batch_has_its_phi() -> None:
+    network, x = ScaleSpaceUNet(2, 1, 2, features=(4, 4)).eval(), torch.rand(6, 1, 9, 7)
+    inferer = PhiPartsInferer([0.1, 0.5, 1.0])
+    with torch.no_grad():
+        expected = torch.cat([network(x[2 * k : 2 * k + 2], phi=phi) for k, phi in enumerate((0.1, 0.5, 1.0))])
+        torch.testing.assert_close(inferer(x, network), expected)
+        # Networks with deep supervision return several maps.
+        several = inferer(x, lambda part, phi: [network(part, phi=phi), part * phi])
+    torch.testing.assert_close(several[0], expected)
+    torch.testing.assert_close(several[1][4:], x[4:])
+    with pytest.raises(ValueError, match="a batch of 4 cannot be divided among 3 phi"):
+        inferer(x[:4], network)
+    with pytest.raises(PhiError):
+        PhiPartsInferer([0.5, 1.5])
 
 
 def test_half_precision_is_the_networks_only() -> None:

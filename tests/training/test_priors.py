@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.training import AroundPhi, ChoicePhi, FixedPhi, UniformPhi, phi_prior, validation_phis
+from monai_hyperscale.training import (
+    AroundPhi,
+    ChoicePhi,
+    FixedPhi,
+    RegularizedPhi,
+    UniformPhi,
+    phi_prior,
+    validation_phis,
+)
 
 
 def draws(prior, count=4000):
@@ -53,6 +61,31 @@ def test_levels_are_independent():
     values = np.array([prior(i) for i in range(1, 1500)])
     assert values.shape[1] == 3
     assert np.abs(np.corrcoef(values.T)[np.triu_indices(3, 1)]).max() < 0.08
+
+
+@pytest.mark.parametrize("prior", [UniformPhi(0.1, 0.5, exponent=2.0, seed=4), ChoicePhi([0.1, 0.2, 0.4, 0.5])])
+def test_several_phi_of_an_iteration_spread_over_the_prior(prior):
+    assert prior.several(3, 1) == [prior(3)]
+    drawn = np.array([prior.several(iteration, 4) for iteration in range(1, 1001)])
+    edges = [prior.quantile(k / 4) for k in range(4)]
+    assert all((drawn[:, k] >= edges[k]).all() for k in range(4))
+    assert all((drawn[:, k] <= edges[k + 1]).all() for k in range(3))
+    # Together they are the prior: same mean, and a mean of four varies less than that of four independent draws.
+    alone = draws(prior)
+    assert abs(drawn.mean() - alone.mean()) < 0.01
+    assert drawn.mean(1).std() < alone.std() / 3
+
+
+def test_several_phi_per_level_have_strata_on_every_level():
+    drawn = np.array([UniformPhi(0, 1, levels=2, rescale_input=True).several(i, 4) for i in range(1, 501)])
+    assert drawn.shape == (500, 4, 2)
+    strata = np.sort((drawn[..., 1] * 4).astype(int), axis=1)
+    assert (strata == [0, 1, 2, 3]).all()
+    assert (np.sort(drawn[..., 0])[:, 2:] == 1).all()
+    # Which stratum of one level meets which of the other differs.
+    assert len({tuple(row) for row in (drawn[..., 1] * 4).astype(int)}) == 24
+    several = RegularizedPhi(UniformPhi(), 0.2, 0.4).several(5, 2)
+    assert sorted(int((weight - 0.2) / 0.1) for _, weight in several) == [0, 1]
 
 
 @pytest.mark.parametrize(("phi", "kind"), [(None, UniformPhi), (0, FixedPhi), (0.3, FixedPhi), ([0.1, 0.3], ChoicePhi)])

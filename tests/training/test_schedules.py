@@ -16,6 +16,7 @@ from monai_hyperscale.training import (
     PhiSampler,
     StopOnDivergence,
     UniformPhi,
+    training_inferer,
 )
 
 
@@ -51,6 +52,14 @@ def test_every_iteration_gets_the_phi_of_the_prior():
     PhiSampler(prior, inferer).attach(engine)
     engine.run(range(3), max_epochs=2)
     assert seen == [(prior(i), prior(i)) for i in range(1, 7)]
+
+
+def test_several_phi_per_step_come_from_strata_of_the_prior():
+    prior, inferer, seen = UniformPhi(seed=2), training_inferer("fp32", 4), []
+    engine = Engine(lambda engine, batch: seen.append((inferer.phis, engine.state.phi)))
+    PhiSampler(prior, inferer).attach(engine)
+    engine.run(range(3), max_epochs=1)
+    assert seen == [(prior.several(i, 4), prior.several(i, 4)) for i in (1, 2, 3)]
 
 
 def test_the_loss_is_told_the_epoch():
