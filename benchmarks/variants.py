@@ -13,6 +13,7 @@ _MEASURED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 _ON_FIXED = {"name": "mlp", "hidden": (10, 16), "head_scale": 0.0, "reference": 0.5}
 _SILU = {**_ON_FIXED, "hidden": (32, 32), "activation": "swish"}
 _SPLINE = {"name": "spline", "anchors": (0.0, 0.1, 0.25, 0.5), "head_scale": 0.0, "reference": 0.5}
+_FROM_005 = {**_SPLINE, "anchors": (0.05, 0.1, 0.25, 0.5)}
 # The best of 1e-3, 3e-3 and 1e-2 for hypernetworks: what depends on φ multiplies the steps that the weights take.
 _RATE = 3e-3
 
@@ -64,6 +65,15 @@ VARIANTS: dict[str, Recipe] = {
     "on fixed, small phi": _on_fixed(exponent=0.6),
     "on fixed, small phi, base learns": _on_fixed(exponent=0.6, base_rate=0.03),
     "on fixed, small phi, spline": _on_fixed(generator=_SPLINE, exponent=0.6),
+    "on fixed, small phi, spline, 4 phi per step": _on_fixed(generator=_SPLINE, exponent=0.6, phis_per_step=4),
+    "on fixed, small phi, spline, 8 phi per step": _on_fixed(generator=_SPLINE, exponent=0.6, phis_per_step=8),
+    "on fixed, small phi, spline, 16 phi per step": _on_fixed(generator=_SPLINE, exponent=0.6, phis_per_step=16),
+    "on fixed, phi from 0.04, spline, 8 phi per step": _on_fixed(
+        generator=_FROM_005, low=0.04, exponent=0.6, phis_per_step=8
+    ),
+    "on fixed, smaller phi from 0.04, spline, 8 phi per step": _on_fixed(
+        generator=_FROM_005, low=0.04, exponent=0.4, phis_per_step=8
+    ),
     "on fixed, smaller phi, spline": _on_fixed(generator=_SPLINE, exponent=0.4),
     "on fixed, small phi, spline, heads at 1e-2": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=1.0),
     "on fixed, small phi, spline, heads at 1e-3": _on_fixed(generator=_SPLINE, exponent=0.6, head_rate=0.1),
@@ -76,4 +86,4 @@ VARIANTS: dict[str, Recipe] = {
     "joint, no norm, the paper's generator": _joint(generator={"hidden": (10, 100), "init": "paper"}, norm=None),
 }
 
-BEST = _on_fixed(generator=_SPLINE, exponent=0.6)
+BEST = VARIANTS["on fixed, smaller phi from 0.04, spline, 8 phi per step"]

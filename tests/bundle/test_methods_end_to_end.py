@@ -38,9 +38,9 @@ def dataset(tmp_path_factory):
 def train(dataset, tmp_path):
     """Return a function that trains, into ``tmp_path``, and gives the settings and the report."""
 
-    def run(**options):
+    def run(*overrides, **options):
         options = {"dataset_dir": str(dataset), "output_dir": str(tmp_path), **SMALL, **options}
-        report = run_workflow("train.json", **options)
+        report = run_workflow("train.json", *overrides, **options)
         return read_settings(Path(options["output_dir"], "models", "model.json")), report
 
     return run
@@ -141,6 +141,18 @@ def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, 
     torch.testing.assert_close(same[0], same[1], atol=0 if method == "fixed" else 5e-3, rtol=0)
     assert (other[0] - other[1]).abs().max() > 1e-4
     assert [row["phi"] for row in report["rows"]] == [0.2, 0.5]
+
+
+def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path):
+    train(method="fixed", output_dir=str(tmp_path / "first"))
+    # On tiny maps, φ from 0.04 and four φ of four images in a step; all else as the file says.
+    options = {"warm_start": str(tmp_path / "first" / "models"), "batch_size": 4, "val_phi": [0.04, 0.5]}
+    second, report = train("from_fixed.json", **options)
+    assert second.phi_range == (0.04, 0.5) and second.generator["name"] == "spline"
+    first = json.loads(Path(tmp_path, "first", "dice_per_phi.json").read_text())["rows"][0]
+    # Half precision rounds the weights of the one file, which are the base of the other.
+    assert report["rows"][1]["dice"] == pytest.approx(first["dice"], abs=0.02)
+    assert report["rows"][1]["gflops"] == first["gflops"]
 
 
 @pytest.mark.parametrize(
