@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import torch
 from monai.bundle import ConfigParser
@@ -39,6 +39,7 @@ from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
 from monai_hyperscale.training import PhiPrior, PhiSampler
+from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
 
@@ -80,14 +81,15 @@ class SpreadPhi(PhiPrior):
         """Map a uniform number in [0, 1) to a factor."""
         return self.prior.quantile(u)
 
-    def __call__(self, iteration: int) -> Union[float, tuple[float, ...]]:
-        """Return the φ of an iteration, counted from 1."""
+    def several(self, iteration: int, count: int) -> list[Drawn]:
+        """Return ``count`` φ of an iteration, counted from 1, at one place of as many equally likely strata."""
         if self.prior.levels is not None or self.prior.regularization is not None:
-            return self.prior(iteration)
+            return self.prior.several(iteration, count)
+        place = ((iteration - 1) % self.count + 0.5) / self.count
         try:
-            return self.quantile(((iteration - 1) % self.count + 0.5) / self.count)
+            return [self.quantile((k + place) / count) for k in range(count)]
         except ValueError:  # factors of all levels, drawn together
-            return self.prior(iteration)
+            return self.prior.several(iteration, count)
 
 
 class Training:

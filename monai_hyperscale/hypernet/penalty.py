@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -17,8 +17,8 @@ __all__ = ["GeneratedWeightPenalty"]
 class GeneratedWeightPenalty(nn.Module):
     """A loss with a penalty on the generated weights θ(φ) added: what weight decay is for a plain network.
 
-    The generators of the network are watched, so that the penalty sees the very weights of the forward pass before
-    it, and nothing is generated twice. Without gradients it is the loss alone.
+    The generators of the network are watched, so that the penalty sees the very weights of the forward passes since its
+    last call, and nothing is generated twice. Without gradients it is the loss alone.
 
     Args:
         loss: any loss, called as this one is.
@@ -58,7 +58,9 @@ class GeneratedWeightPenalty(nn.Module):
             generator.register_forward_hook(record)
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the loss of these arguments plus the penalty on the weights of the last forward pass.
+        """Return the loss of these arguments plus the penalty on the weights of the forward passes before it.
+
+        There is one pass where a step has one φ; of several the mean square of the norm counts.
 
         Raises:
             TrainingError: if there was no forward pass with gradients since the last call.
@@ -66,33 +68,40 @@ class GeneratedWeightPenalty(nn.Module):
         value = self.loss(*args, **kwargs)
         if not self._records or not torch.is_grad_enabled():
             return value
-        weights = [weight for record in self._records for weight in record.take().values()]
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(weight) for weight in weights]))
-        return value + self.weight * (norm.square() if self.squared else norm)
+        square = torch.stack([_mean_square_norm(record.take()) for record in self._records]).sum()
+        return value + self.weight * (square if self.squared else square.sqrt())
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""
         return f"weight={self.weight:g}, squared={self.squared}"
 
 
+def _mean_square_norm(passes: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:
+    squares = []
+    for weights in passes:
+        norms = torch.stack([torch.linalg.vector_norm(weight) for weight in weights.values()])
+        squares.append(torch.linalg.vector_norm(norms).square())
+    return torch.stack(squares).mean()
+
+
 class _Record:
-    """Holds what a generator made last, until it is taken. A copy, as of an averaged network, starts empty."""
+    """Holds what a generator makes until it is taken. A copy, as of an averaged network, starts empty."""
 
     def __init__(self) -> None:
-        self.weights: Optional[Mapping[str, torch.Tensor]] = None
+        self.passes: list[Mapping[str, torch.Tensor]] = []
 
     def __call__(self, generator: nn.Module, args: Any, weights: Mapping[str, torch.Tensor]) -> None:
         if torch.is_grad_enabled():
-            self.weights = weights
+            self.passes.append(weights)
 
-    def take(self) -> Mapping[str, torch.Tensor]:
-        weights, self.weights = self.weights, None
-        if weights is None:
+    def take(self) -> list[Mapping[str, torch.Tensor]]:
+        passes, self.passes = self.passes, []
+        if not passes:
             raise TrainingError(
                 "the penalty found no weights generated since its last call; call the network that it watches, with "
                 "gradients, before each call of the loss."
             )
-        return weights
+        return passes
 
     def __deepcopy__(self, memo: dict) -> _Record:
         return _Record()

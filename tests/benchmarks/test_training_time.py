@@ -38,6 +38,10 @@ def test_quantiles_of_the_prior_are_evenly_spread() -> None:
     drawn = [SpreadPhi(prior, 500)(iteration) for iteration in range(1, 501)]
     assert sum(drawn) / 500 == pytest.approx(0.5 * 1.5 / 2.5, abs=1e-4)  # the mean of the distribution
     assert [SpreadPhi(FixedPhi(0.3), 4)(iteration) for iteration in (1, 2)] == [0.3, 0.3]
+    spread = [SpreadPhi(prior, 5).several(iteration, 2) for iteration in range(1, 6)]
+    assert sorted(phi for pair in spread for phi in pair) == pytest.approx(
+        [SpreadPhi(prior, 10)(iteration) for iteration in range(1, 11)]
+    )
     # What has no quantiles is drawn.
     levels = UniformPhi(levels=3)
     assert SpreadPhi(levels, 4)(5) == levels(5)

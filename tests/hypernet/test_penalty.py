@@ -11,6 +11,7 @@ from monai.losses import DiceLoss
 
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.hypernet import GENERATORS, GeneratedWeightPenalty, HyperNetwork, build_generator
+from monai_hyperscale.inference import PhiPartsInferer
 from tests.hypernet.examples import strong
 
 X = torch.randn(2, 1, 8, 8)
@@ -65,7 +66,17 @@ def test_sees_the_pass_before_it() -> None:
         with torch.no_grad():
             net(X, phi=0.3)
         torch.testing.assert_close(loss(y, LABEL), squares(net, phi))
-        loss._records[0].weights = None  # squares() above was a pass too
+        loss._records[0].passes.clear()  # squares() above was a pass too
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_several_phi_of_a_step_count_alike(squared: bool) -> None:
+    net = hypernetwork()
+    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0, squared=squared)
+    expected = (squares(net, 0.1) + squares(net, 0.9)) / 2
+    loss._records[0].passes.clear()
+    y = PhiPartsInferer([0.1, 0.9])(torch.cat([X, X]), net)
+    torch.testing.assert_close(loss(y, LABEL), expected if squared else expected.sqrt())
 
 
 def test_copies_have_records_of_their_own() -> None:
