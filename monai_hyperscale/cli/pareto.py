@@ -125,6 +125,8 @@ def run(args: argparse.Namespace) -> int:
     if args.confirm is not None and args.no_report:
         raise argparse.ArgumentTypeError("--confirm is for the report; leave --no-report out.")
     check_inputs([args.confirm])
+    if args.confirm is not None and args.output.resolve() in (args.confirm.resolve(), args.confirm.resolve().parent):
+        raise argparse.ArgumentTypeError("--confirm is of other cases than --output; name another folder.")
     from monai_hyperscale.search.grids import phi_grid
     from monai_hyperscale.search.results import read_frontier
 
@@ -147,7 +149,9 @@ def _measure(
     phis = phis or phi_grid(grid)
     workload.check_phi(phis)
     if confirm is not None:
-        _check_confirmation(workload, phis, confirm, str(args.confirm))
+        warning = _check_confirmation(workload, phis, confirm, str(args.confirm))
+        if warning is not None and rank == 0:
+            say(f"warning: {warning}")
     options = SweepOptions(
         args.repeats,
         not args.no_memory,
@@ -193,8 +197,10 @@ def _measure(
     return DONE
 
 
-def _check_confirmation(workload: Workload, phis: Sequence[tuple[float, ...]], confirm: Frontier, name: str) -> None:
-    """Check what a sweep that takes minutes does not change: whether another frontier can confirm what comes of it."""
+def _check_confirmation(
+    workload: Workload, phis: Sequence[tuple[float, ...]], confirm: Frontier, name: str
+) -> Optional[str]:
+    """Check before a sweep, which takes minutes, whether another frontier can confirm it; return a warning of it."""
     from dataclasses import replace
 
     from monai_hyperscale.search.confirmation import confirmation
@@ -210,8 +216,7 @@ def _check_confirmation(workload: Workload, phis: Sequence[tuple[float, ...]], c
     )
     found = confirmation(unmeasured, confirm, name)
     found.check_common_phi()
-    if found.warning is not None:
-        say(f"warning: {found.warning}")
+    return found.warning
 
 
 def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:

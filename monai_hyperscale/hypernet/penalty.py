@@ -18,7 +18,8 @@ class GeneratedWeightPenalty(nn.Module):
     """A loss with a penalty on the generated weights θ(φ) added: what weight decay is for a plain network.
 
     The generators of the network are watched, so that the penalty sees the very weights of the forward passes since its
-    last call, and nothing is generated twice. Without gradients it is the loss alone.
+    last call, and nothing is generated twice. What else generates weights with gradients in between counts too. Without
+    gradients it is the loss alone.
 
     Args:
         loss: any loss, called as this one is.

@@ -66,13 +66,11 @@ def check_training(task: str = "segmentation") -> None:
     check_phis("phi_range", config.get("phi_range"))
     for name in _WHOLE:
         check_whole(name, config.get(name), least=1)
-    for name in ("iterations_per_epoch", "patience", "phis_per_step"):
+    for name in ("iterations_per_epoch", "patience"):
         if config.get(name) is not None:
             check_whole(name, config.get(name), least=1)
-    phis: Any = config.get("phis_per_step") or 1
-    batch: Any = config.get("batch_size")
-    if batch % phis:
-        raise ConfigError(f"phis_per_step must divide the batch_size {batch}, got {phis}.")
+    if "phis_per_step" in config:
+        _check_parts(config.get("phis_per_step"), config.get("batch_size"))
     for name in ("seed", "num_workers"):
         check_whole(name, config.get(name), least=0)
     for name, (low, high) in _NUMBERS.items():
@@ -228,3 +226,9 @@ def _check_checkpoint(folder: Any, kind: type[NetworkSettings]) -> HyperNetwork:
     if not (path / "model.pt").is_file():
         raise CheckpointError(f"no trained weights at {path / 'model.pt'}: train the bundle, or set --ckpt_dir.")
     return trained_network(path, settings)
+
+
+def _check_parts(phis: Any, batch: Any) -> None:
+    check_whole("phis_per_step", phis, least=1)
+    if given(phis) and given(batch) and batch % phis:
+        raise ConfigError(f"phis_per_step must divide the batch_size {batch}, got {phis}.")

@@ -65,8 +65,8 @@ class PhiPrior:
     def several(self, iteration: int, count: int) -> list[Drawn]:
         """Return ``count`` φ of an iteration, one from each of as many equally likely strata.
 
-        They spread over the whole distribution, so a gradient that is the mean of theirs depends less on the draw. With
-        one factor per level every level has its strata, in an order of its own.
+        They spread over the whole distribution, so the gradient of a step with all of them depends less on the draw.
+        With one factor per level every level has its strata, in an order of its own.
         """
         generator = self._generator(iteration)
         if self.levels is None:

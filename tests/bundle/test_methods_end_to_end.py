@@ -12,7 +12,7 @@ from PIL import Image
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.inference import Segmenter
+from monai_hyperscale.inference import PhiPartsInferer, Segmenter
 from monai_hyperscale.io import read_image
 
 CONFIGS = default_bundle("sshn_seg") / "configs"
@@ -64,7 +64,6 @@ def run_workflow(*names, output_dir, **options):
     ("method", "options", "phis"),
     [
         ("sshn", {"val_phi": [0.2, 0.5], "generator": {"name": "spline"}, "weight_penalty": 1e-4}, [0.2, 0.5]),
-        ("sshn", {"val_phi": [0.2, 0.5], "phis_per_step": 2}, [0.2, 0.5]),
         ("fixed", {}, [0.5]),
         ("fixed", {"phi": 0.3}, [0.3]),
         ("stochastic", {"val_phi": [0.2, 0.5]}, [0.2, 0.5]),
@@ -143,16 +142,29 @@ def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, 
     assert [row["phi"] for row in report["rows"]] == [0.2, 0.5]
 
 
-def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path):
-    train(method="fixed", output_dir=str(tmp_path / "first"))
-    # On tiny maps, φ from 0.04 and four φ of four images in a step; all else as the file says.
+def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypatch):
+    first, _ = train(method="fixed", output_dir=str(tmp_path / "first"))
+    steps, call = [], PhiPartsInferer.__call__
+
+    def noted(self, inputs, network, *args, **kwargs):
+        steps.append((len(inputs), list(self.phis)))
+        return call(self, inputs, network, *args, **kwargs)
+
+    monkeypatch.setattr(PhiPartsInferer, "__call__", noted)
     options = {"warm_start": str(tmp_path / "first" / "models"), "batch_size": 4, "val_phi": [0.04, 0.5]}
-    second, report = train("from_fixed.json", **options)
-    assert second.phi_range == (0.04, 0.5) and second.generator["name"] == "spline"
-    first = json.loads(Path(tmp_path, "first", "dice_per_phi.json").read_text())["rows"][0]
-    # Half precision rounds the weights of the one file, which are the base of the other.
-    assert report["rows"][1]["dice"] == pytest.approx(first["dice"], abs=0.02)
-    assert report["rows"][1]["gflops"] == first["gflops"]
+    second, _ = train("from_fixed.json", **options)
+    assert second.phi_range == (0.04, 0.5) and second.generator["reference"] == 0.5
+    assert steps and all(size == 4 and len(phis) == 4 and phis == sorted(phis) for size, phis in steps)
+    assert all(0.04 <= phi <= 0.5 for _, phis in steps for phi in phis)
+    networks = []
+    for settings, folder in ((first, tmp_path / "first"), (second, tmp_path)):
+        network = build_network(settings)
+        network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
+        networks.append(network.eval())
+    image = torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(networks[0](image, phi=0.5), networks[1](image, phi=0.5), atol=0, rtol=0)
+        assert (networks[0](image, phi=0.1) - networks[1](image, phi=0.1)).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize(

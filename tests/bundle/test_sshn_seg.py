@@ -319,6 +319,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
             {"phis_per_step": 3},
             "phis_per_step must divide the batch_size 2, got 3",
         ),
+        ("train.json", {"phis_per_step": None}, "phis_per_step must be a whole number of at least 1"),
         ("train.json", {"phis_per_step": 0}, "phis_per_step must be a whole number of at least 1"),
         ("train.json", {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
         ("train.json", {"device": "cuda:63"}, "device cuda:63 is not on this machine"),

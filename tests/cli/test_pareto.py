@@ -99,7 +99,7 @@ def test_the_page_tells_what_other_cases_score(
     page = (out / "report.html").read_text()
     assert "1 of the cases to confirm on are among those" in capsys.readouterr().err
     # With its pictures, which `report` cannot make.
-    assert "data:image/png" in page and "confirm" in page.lower()
+    assert "data:image/png" in page and "onfirmed on" in page
     # What cannot confirm is told before anything is measured.
     monkeypatch.setattr("monai_hyperscale.search.frontier.sweep", None)
     changed = tmp_path / "changed.json"
@@ -111,6 +111,9 @@ def test_the_page_tells_what_other_cases_score(
     assert main([*arguments(network, dataset, out, "--no-report"), "--confirm", str(other)]) == 2
     assert "--confirm is for the report" in capsys.readouterr().err
     assert main([*arguments(network, dataset, out), "--confirm", str(tmp_path / "none")]) == 2
+    for itself in (out, out / "frontier.json"):
+        assert main([*arguments(network, dataset, out), "--confirm", str(itself), "--overwrite"]) == 2
+        assert "name another folder" in capsys.readouterr().err and (out / "frontier.json").exists()
 
 
 def test_registration(
