@@ -5,7 +5,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
+_LOADED_LATER = (
+    "allocator",
     "analysis",
     "bundle",
     "cli",
@@ -26,6 +27,6 @@ _SUBPACKAGES = (
 def __getattr__(name: str) -> ModuleType:
     # Loaded when first named, so that the command line starts at once and a bundle's configuration, which can only
     # say `import monai_hyperscale`, reaches all of them.
-    if name in _SUBPACKAGES:
+    if name in _LOADED_LATER:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,7 @@ BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data", "losses"}
 BELOW_TRAINING = BELOW_INFERENCE | {"inference"}
 MAY_IMPORT = {
     "": set(),
+    "allocator": set(),
     "errors": set(),
     "networks.layers": {"errors"},
     "networks.blocks": {"errors", "networks.layers"},
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "analysis": {"bundle", "errors", "hypernet", "inference", "networks.layers", "search"},
     "report": {"data", "errors", "io", "registration", "search"},
     "export": BELOW_INFERENCE | {"inference", "search"},
-    "cli": BELOW_TRAINING | {"analysis", "export", "report", "search", "training"},
+    "cli": BELOW_TRAINING | {"allocator", "analysis", "export", "report", "search", "training"},
 }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn, Optional
 
 from monai_hyperscale import __version__
+from monai_hyperscale.allocator import keep_freed_memory
 from monai_hyperscale.cli import analyze, apply_field, choose, fold, info, pareto, register, report, segment
 from monai_hyperscale.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
 from monai_hyperscale.cli.messages import logged_messages, say, unexpected
@@ -34,6 +35,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         the exit code, see ``monai-hyperscale --help``.
     """
     args = build_parser().parse_args(argv)
+    if argv is None:  # a process of its own, not part of another program
+        keep_freed_memory()
     try:
         with _terminated_as_interrupted(), warnings.catch_warnings(), logged_messages(args.verbose or args.debug):
             if not args.debug:
