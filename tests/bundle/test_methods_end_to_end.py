@@ -46,6 +46,12 @@ def train(dataset, tmp_path):
     return run
 
 
+def trained(settings, folder):
+    network = build_network(settings)
+    network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
+    return network.eval()
+
+
 def run_workflow(*names, output_dir, **options):
     flow = ConfigWorkflow(
         config_file=[str(CONFIGS / name) for name in names],
@@ -75,8 +81,7 @@ def test_every_method_trains_and_segments(train, tmp_path, dataset, method, opti
     assert (settings.method, report["method"]) == (method, method)
     assert [row["phi"] for row in report["rows"]] == phis
     assert settings.phi_range == ((phis[0], phis[0]) if method == "fixed" else (0.0, 0.5))
-    network = build_network(settings)
-    network.load_state_dict(torch.load(tmp_path / "models" / "model.pt", weights_only=True))
+    network = trained(settings, tmp_path)
     low, high = network.generate(0.0), network.generate(0.5)
     assert all(torch.equal(low[name], high[name]) for name in low) == (method in ("fixed", "stochastic"))
     segmenter = Segmenter.from_bundle(tmp_path)
@@ -128,11 +133,7 @@ def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, 
     first, _ = train(method=method, output_dir=str(tmp_path / "first"))
     second, report = train(warm_start=str(tmp_path / "first" / "models"), keep_phi=0.5, val_phi=[0.2, 0.5])
     assert second.generator["reference"] == 0.5
-    networks = []
-    for settings, folder in ((first, tmp_path / "first"), (second, tmp_path)):
-        network = build_network(settings)
-        network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
-        networks.append(network.eval())
+    networks = [trained(first, tmp_path / "first"), trained(second, tmp_path)]
     image = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         same, other = ([network(image, phi=phi) for network in networks] for phi in (0.5, 0.2))
@@ -156,11 +157,7 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
     assert second.phi_range == (0.04, 0.5) and second.generator["reference"] == 0.5
     assert steps and all(size == 4 and len(phis) == 4 and phis == sorted(phis) for size, phis in steps)
     assert all(0.04 <= phi <= 0.5 for _, phis in steps for phi in phis)
-    networks = []
-    for settings, folder in ((first, tmp_path / "first"), (second, tmp_path)):
-        network = build_network(settings)
-        network.load_state_dict(torch.load(folder / "models" / "model.pt", weights_only=True))
-        networks.append(network.eval())
+    networks = [trained(first, tmp_path / "first"), trained(second, tmp_path)]
     image = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(networks[0](image, phi=0.5), networks[1](image, phi=0.5), atol=0, rtol=0)
