@@ -125,7 +125,8 @@ def run(args: argparse.Namespace) -> int:
     if args.confirm is not None and args.no_report:
         raise argparse.ArgumentTypeError("--confirm is for the report; leave --no-report out.")
     check_inputs([args.confirm])
-    if args.confirm is not None and args.output.resolve() in (args.confirm.resolve(), args.confirm.resolve().parent):
+    own = (args.output.resolve(), (args.output / "frontier.json").resolve())
+    if args.confirm is not None and args.confirm.resolve() in own:
         raise argparse.ArgumentTypeError("--confirm is of other cases than --output; name another folder.")
     from monai_hyperscale.search.grids import phi_grid
     from monai_hyperscale.search.results import read_frontier
