@@ -17,7 +17,7 @@ def keep_freed_memory(largest: int = 2**28) -> bool:
     """Let the C library's allocator keep what is freed, for arrays up to a size.
 
     By default glibc gives arrays of a few MB back to the system when they are freed, and the next one of that size
-    begins with a page fault for every 4 KiB. For feature maps on a CPU that was between 3 and 44 % of an inference, more
+    begins with a page fault for every 4 KiB. For feature maps on a CPU that was 3 to 44 % of an inference, more
     of a cheap one than of a dear one. Larger arrays go back as ever. What an environment variable says, or another
     allocator that it loads, is left alone.
 
