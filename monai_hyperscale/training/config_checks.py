@@ -19,7 +19,7 @@ from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.networks import model_folder, trained_network
+from monai_hyperscale.inference.networks import trained_network
 from monai_hyperscale.networks.layers.factor import check_factor
 from monai_hyperscale.training.config_values import (
     ARGUMENTS,
@@ -39,6 +39,7 @@ from monai_hyperscale.training.config_values import (
     given,
     takes_one_factor,
 )
+from monai_hyperscale.training.distillation import teacher_folders
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.registration_checks import check_registration_inference, registration_settings
 
@@ -85,7 +86,7 @@ def check_training(task: str = "segmentation") -> None:
     if config.get("teacher") is not None:
         check_number("teacher_share", config.get("teacher_share"), 0, 1)
         check_phis("teacher_phi", config.get("teacher_phi"))
-        model_folder(config["teacher"])  # before any image is made or read
+        teacher_folders(config["teacher"])  # before any image is made or read
     network = _check_arguments(config, _SETTINGS[task])
     if network is not None:
         _check_trained_phi(config.get("phi"), config["method"], network)

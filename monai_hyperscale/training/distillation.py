@@ -1,4 +1,4 @@
-"""Labels softened by what a trained network makes of the image at several φ: distillation."""
+"""Labels softened by what trained networks make of the image at several φ: distillation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
-__all__ = ["SoftenedLabels", "softened_labels"]
+__all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]
 
 
 class SoftenedLabels(PrepareBatch):
-    """Mix the label with the mean prediction of a trained network over several φ.
+    """Mix the label with the mean prediction of trained networks over several φ.
 
     What a network makes of an image at one φ and at another differs most where the image leaves room for doubt. The
-    mean is a steadier target than either, and than one annotator's border. SAN section 3.2 teaches small inputs by
+    mean is a steadier target than either, and than one annotator's border; that of two networks trained apart is
+    steadier still. SAN section 3.2 teaches small inputs by
     the prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
 
     Args:
@@ -73,9 +74,25 @@ class SoftenedLabels(PrepareBatch):
         return image, self.share * predicted + (1 - self.share) * shares
 
 
+def teacher_folders(teacher: Any) -> list[Path]:
+    """Return the folders of ``model.json`` and ``model.pt`` of one teacher or of several.
+
+    Args:
+        teacher: folder of a trained network, or a list of them.
+
+    Raises:
+        ConfigError: if it is neither, or empty.
+        CheckpointError: if a folder does not exist.
+    """
+    named = teacher if isinstance(teacher, (list, tuple)) else [teacher]
+    if not named or not all(isinstance(each, (str, Path)) for each in named):
+        raise ConfigError(f"teacher must be a folder of a trained network or a list of them, got {teacher!r}.")
+    return [model_folder(each) for each in named]
+
+
 @ends_with_one_sentence
 def softened_labels(
-    teacher: Optional[Union[str, Path]],
+    teacher: Optional[Union[str, Path, Sequence[Union[str, Path]]]],
     phis: Sequence[Phi],
     share: float,
     settings: ModelSettings,
@@ -85,11 +102,11 @@ def softened_labels(
     """Return how batches are prepared: with softened labels, if a teacher is named.
 
     Args:
-        teacher: folder of a trained network, or ``None``.
-        phis: its φ.
+        teacher: folder of a trained network, several of them, or ``None``.
+        phis: of every teacher.
         share: see :class:`SoftenedLabels`.
         settings: of the network to train.
-        precision: of the teacher.
+        precision: of the teachers.
         device: of the training.
 
     Raises:
@@ -98,16 +115,22 @@ def softened_labels(
     """
     if teacher is None:
         return default_prepare_batch
-    folder = model_folder(teacher)
+    networks = [network for folder in teacher_folders(teacher) for network in _folded(folder, phis, settings, device)]
+    return SoftenedLabels(networks, share, precision)
+
+
+def _folded(
+    folder: Path, phis: Sequence[Phi], settings: ModelSettings, device: Union[str, torch.device]
+) -> list[torch.nn.Module]:
     taught = read_settings(folder / "model.json")
     wanted, got = ((each.in_channels, each.out_channels, each.file_dims) for each in (settings, taught))
     if wanted != got or settings.spatial_dims != taught.spatial_dims:
         raise ConfigError(
-            f"the teacher in {teacher} takes {got[0]} channels of {taught.spatial_dims}D images and knows {got[1]} "
+            f"the teacher in {folder} takes {got[0]} channels of {taught.spatial_dims}D images and knows {got[1]} "
             f"classes; the network to train takes {wanted[0]}, of {settings.spatial_dims}D images, and has {wanted[1]}."
         )
-    folded = FoldedNetworks(trained_network(folder, taught), taught.spatial_dims, device)
     for phi in phis:
         if not taught.trained_for(as_factors(phi)):
-            raise ConfigError(f"the teacher in {teacher} was not trained for phi = {phi}; change teacher_phi.")
-    return SoftenedLabels([folded.at(phi) for phi in phis], share, precision)
+            raise ConfigError(f"the teacher in {folder} was not trained for phi = {phi}; change teacher_phi.")
+    folded = FoldedNetworks(trained_network(folder, taught), taught.spatial_dims, device)
+    return [folded.at(phi) for phi in phis]

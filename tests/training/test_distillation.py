@@ -44,6 +44,25 @@ def test_targets_are_label_and_mean_prediction(teacher, shares, precision):
     assert logits.grad.abs().sum() > 0
 
 
+def test_several_teachers_count_alike(teacher, tmp_path):
+    torch.manual_seed(1)
+    other, folder = build_network(SETTINGS), tmp_path / "other"
+    folder.mkdir()
+    torch.save(other.state_dict(), folder / "model.pt")
+    write_settings(SETTINGS, folder / "model.json")
+    data = batch()
+    target = softened_labels([teacher[0], str(folder)], [0.2, 0.5], 1.0, SETTINGS)(data)[1]
+    with torch.no_grad():
+        each = [net.fold(phi).eval()(data["image"]).softmax(1) for net in (teacher[1], other) for phi in (0.2, 0.5)]
+    torch.testing.assert_close(target, torch.stack(each).mean(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("named", [[], [None], 3, {"a": 1}])
+def test_what_is_no_folder_is_told(named):
+    with pytest.raises(SystemExit, match="teacher must be a folder of a trained network or a list"):
+        softened_labels(named, [0.5], 0.5, SETTINGS)
+
+
 def test_without_a_teacher_batches_are_as_ever():
     assert softened_labels(None, [0.5], 0.5, SETTINGS) is default_prepare_batch
 
