@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["FIXED_PHI", "METHODS", "method_generator"]
+__all__ = ["FIXED_PHI", "METHODS", "may_keep_phi", "method_generator"]
 
 METHODS = ("sshn", "fixed", "stochastic", "film")
 
@@ -42,7 +42,7 @@ def method_generator(
         {'name': 'constant'}
     """
     if keep_phi is not None:
-        if method != "sshn" or (generator or {}).get("name", "mlp") in ("film", "constant"):
+        if not may_keep_phi(method, generator):
             raise ConfigError("keep_phi needs method sshn and the generator mlp, linear or spline; leave it out.")
         # Heads of zero: every φ starts with the weights that are kept.
         return {"name": "mlp", **(generator or {}), "reference": keep_phi, "head_scale": 0.0}
@@ -53,3 +53,17 @@ def method_generator(
     if method in METHODS:
         return {"name": "constant"}
     raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+
+
+def may_keep_phi(method: str, generator: Optional[Mapping[str, Any]] = None) -> bool:
+    """Return whether the weights at one φ can stay as they are while those at others are trained.
+
+    Args:
+        method: see :func:`method_generator`.
+        generator: see :func:`method_generator`.
+
+    Example:
+        >>> may_keep_phi("sshn", {"name": "spline"}), may_keep_phi("film")
+        (True, False)
+    """
+    return method == "sshn" and (generator or {}).get("name", "mlp") not in ("film", "constant")

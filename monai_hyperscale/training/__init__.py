@@ -47,6 +47,7 @@ from monai_hyperscale.training.schedules import (
     as_handler,
     training_inferer,
 )
+from monai_hyperscale.training.stages import SecondStage, StagedPhi, Stages, parameter_groups, training_stages
 from monai_hyperscale.training.training_data import (
     TrainingData,
     cached_dataset,
@@ -57,6 +58,11 @@ from monai_hyperscale.training.training_data import (
 from monai_hyperscale.training.validation import PhiValidation, Plateau, evaluate_phis
 
 __all__ = [
+    "training_stages",
+    "parameter_groups",
+    "Stages",
+    "StagedPhi",
+    "SecondStage",
     "AroundPhi",
     "ChoicePhi",
     "CosineSchedule",

@@ -38,6 +38,7 @@ _SINCE = {
     "rescale_input": "false",
     "weight_penalty": "0.0",
     "keep_phi": "null",
+    "first_share": "0.0",
     "phis_per_step": "1",
 }
 
@@ -250,7 +251,7 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
 def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
 
-    Where the generator has a ``reference``, the weights for that φ are frozen.
+    Where the generator has a ``reference``, the weights for that φ are frozen, if there are earlier ones.
 
     Args:
         settings: what to build.
@@ -273,8 +274,7 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
         if weights is not None:
             return _freeze(build_network(settings, weights=weights))
         network = build_network(settings)
-        warm_start(network, source)
-        return _freeze(network)
+        return network if source is None else _freeze(warm_start(network, source))
     network = build_network(settings, weights=source)
     converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
     logging.getLogger(__name__).info(str(converted.report.tensors))

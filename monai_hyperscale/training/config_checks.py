@@ -42,6 +42,7 @@ from monai_hyperscale.training.config_values import (
 from monai_hyperscale.training.distillation import teacher_folders
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.registration_checks import check_registration_inference, registration_settings
+from monai_hyperscale.training.stages import Stages, training_stages
 
 __all__ = ["check_evaluation", "check_inference", "check_training"]
 
@@ -77,6 +78,7 @@ def check_training(task: str = "segmentation") -> None:
     for name, (low, high) in _NUMBERS.items():
         check_number(name, config.get(name), low, high)
     check_number("weight_penalty", config.get("weight_penalty"), 0, 10, above=False)
+    check_number("first_share", config.get("first_share", 0), 0, 1, above=False)
     for name in ("resume", "slices", "half_weights", "per_level", "rescale_input"):
         check_flag(name, config.get(name))
     check_split(config.get("split"))
@@ -157,11 +159,24 @@ def _check_kept(config: Mapping[str, Any]) -> None:
         check_factor(config["keep_phi"])
     except ValueError as error:
         raise ConfigError(f"keep_phi: {error}") from None
-    if config.get("warm_start") is None:
-        raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")
+    if config.get("warm_start") is None and not _stages(config).epochs:
+        raise ConfigError(
+            "keep_phi keeps the network that warm_start names or a first stage trains; name one, or leave keep_phi out."
+        )
     if config.get("per_level") is True and config.get("rescale_input") is True:
         # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
         raise ConfigError("keep_phi goes with per_level or with rescale_input, not with both; leave one of them out.")
+
+
+def _stages(config: Mapping[str, Any]) -> Stages:
+    """Return how the training is divided; as one stage where that depends on what is known later."""
+    options = {name: config.get(name) for name in ("method", "phi", "keep_phi", "warm_start", "generator", "phi_range")}
+    share, epochs = config.get("first_share", 0), config.get("max_epochs")
+    known = all(given(value) for value in (share, epochs, *options.values()))
+    if not known or not epochs or not isinstance(options["generator"], dict):
+        return Stages(0, config.get("keep_phi"))
+    all_levels = config.get("per_level") is True and config.get("rescale_input") is True
+    return training_stages(share, epochs, all_levels=all_levels, **options)  # type: ignore[arg-type]
 
 
 def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkSettings]) -> Optional[HyperNetwork]:
@@ -187,7 +202,7 @@ def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkS
             spatial_dims=spatial_dims,
             channels=("x",),
             network=config["network"],
-            generator=method_generator(config["method"], config["generator"], config["film"], config["keep_phi"]),
+            generator=method_generator(config["method"], config["generator"], config["film"], _stages(config).keep_phi),
             select=tuple(select) if isinstance(select, list) else select,
             per_level=config["per_level"],
             rescale_input=config["rescale_input"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Optional
 
 import ignite.distributed as idist
@@ -69,6 +70,7 @@ class PhiSampler:
     def __init__(self, prior: PhiPrior, inferer: PhiInferer) -> None:
         self.prior = prior
         self.inferer = inferer
+        self.count = len(inferer.phis) if isinstance(inferer, PhiPartsInferer) else 1
 
     def attach(self, engine: Engine) -> None:
         """Act at the start of every iteration of ``engine``."""
@@ -77,7 +79,7 @@ class PhiSampler:
     def __call__(self, engine: Engine) -> None:
         """Set the φ of this iteration."""
         if isinstance(self.inferer, PhiPartsInferer):
-            phis = self.prior.several(engine.state.iteration, len(self.inferer.phis))
+            phis = self.prior.several(engine.state.iteration, self.count)
             self.inferer.phis = engine.state.phi = phis  # type: ignore[attr-defined]
             return
         self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]
@@ -86,13 +88,31 @@ class PhiSampler:
 class CosineSchedule(WarmupCosineSchedule):
     """MONAI's learning rate with linear warm-up and cosine decay, of which a checkpoint keeps the position only.
 
-    So a training that is resumed with more epochs follows the longer schedule from there on.
+    So a training that is resumed with more epochs follows the longer schedule from there on. A training in two stages
+    warms up and decays in each, and the first of the optimizer's parameter groups is trained in the first alone.
 
     Args:
         optimizer: whose learning rate is set.
         warmup_steps: iterations of the warm-up.
         t_total: iterations of the whole training.
+        first_steps: those of the first stage; 0 where there is one.
     """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int, first_steps: int = 0) -> None:
+        self.first_steps = first_steps
+        super().__init__(optimizer, warmup_steps=warmup_steps, t_total=t_total)
+        if first_steps:
+            self.lr_lambdas[0] = lambda step: self.lr_lambda(step) if step < first_steps else 0.0
+
+    def lr_lambda(self, step: int) -> float:
+        """Return the factor of the learning rate after ``step`` iterations."""
+        if not self.first_steps:
+            return float(super().lr_lambda(step))
+        start, end = (0, self.first_steps) if step < self.first_steps else (self.first_steps, self.t_total)
+        warmup = min(self.warmup_steps, (end - start) // 10)
+        if step - start < warmup:
+            return (step - start) / warmup
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start - warmup) / max(1, end - start - warmup))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""

@@ -1,5 +1,6 @@
 """The bundle trained with each method, with other networks and one factor per level; as small as it goes."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from PIL import Image
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
+from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference import PhiPartsInferer, Segmenter
 from monai_hyperscale.io import read_image
+from monai_hyperscale.training import SecondStage
 
 CONFIGS = default_bundle("sshn_seg") / "configs"
 SMALL = {
@@ -164,10 +167,43 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
         assert (networks[0](image, phi=0.1) - networks[1](image, phi=0.1)).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("per_level", [False, True])
+@pytest.mark.parametrize("phis", [1, 2])
+def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_level):
+    steps, first, forward, begin = [], [], HyperNetwork.forward, SecondStage.__call__
+
+    def noted(self, *args, **kwargs):
+        if self.training:
+            steps.append(kwargs["phi"])
+        return forward(self, *args, **kwargs)
+
+    def begun(self, engine):
+        begin(self, engine)
+        first.append((len(steps), copy.deepcopy(self.network)))
+
+    monkeypatch.setattr(HyperNetwork, "forward", noted)
+    monkeypatch.setattr(SecondStage, "__call__", begun)
+    options = {"first_share": 0.5, "max_epochs": 4, "phis_per_step": phis, "val_phi": [0.1, 0.5]}
+    settings, _ = train(**options, per_level=per_level)
+    ((count, network),) = first
+    assert count == 4 and len(steps) == 4 + 4 * phis
+    half = (0.5,) * 2 if per_level else 0.5
+    assert steps[:4] == [half] * 4 and half not in steps[4:]
+    assert settings.generator["reference"] == 0.5 and settings.phi_range == (0.0, 0.5)
+    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)["network"]
+    image, result = torch.rand(1, 1, 16, 16), copy.deepcopy(network)
+    result.load_state_dict(last)
+    with torch.no_grad():
+        (kept, changed), (start, other) = ([each(image, phi=phi) for phi in (0.5, 0.1)] for each in (result, network))
+    assert torch.equal(kept, start) and not torch.equal(changed, other)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"keep_phi": 0.5}, "warm_start names"),
+        ({"keep_phi": 0.5, "max_epochs": 4, "phi": [0.2, 0.5]}, "warm_start names"),
+        ({"first_share": 1.5}, "first_share must be a number from 0 to 1"),
         ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
