@@ -9,7 +9,7 @@ pass in its precision, clipping, optimiser, learning rate, averaged weights; on 
 beforehand, since worker processes load while the network works, and without validation and checkpoints. One sample of
 a method that draws φ goes through quantiles of the prior, evenly spread, so that a round has the prior's mean and not
 the luck of a draw. All networks take turns in every round. Minutes are seconds per step times the configuration's
-steps, the same for every network, as if each were trained to the end.
+steps, the same for every network, as if each were trained to the end. A training in two stages has its steps of either.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from benchmarks.timing import interleaved, spread
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.training import PhiPrior, PhiSampler
+from monai_hyperscale.training import PhiPrior, PhiSampler, Stages
 from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
@@ -118,6 +118,9 @@ class Training:
         loader = parser.get_parsed_content("train#dataloader")
         self._batches = list(islice(loader, batches))
         self.steps = int(parser.get_parsed_content("max_epochs")) * int(parser.get_parsed_content("train#epoch_length"))
+        #: How SSHN is trained; other tasks than segmentation have one stage.
+        self.stages: Stages = parser.get_parsed_content("stages") if "stages" in parser else Stages()
+        self.first_share = self.stages.epochs / int(parser.get_parsed_content("max_epochs"))
         self.facts = {name: parser.get_parsed_content(name) for name in ("precision", "batch_size", "learning_rate")}
         set_determinism(None)
 
@@ -126,7 +129,7 @@ class Training:
 
         Args:
             method: one of the bundle's.
-            phi: of ``fixed``; ``None`` for the configuration's prior.
+            phi: of ``fixed``, or of the first stage of ``sshn``; ``None`` for the configuration's prior.
             steps: of one call.
         """
         torch.manual_seed(0)
@@ -180,6 +183,7 @@ def summary(
     parameters: Mapping[tuple[str, Optional[float]], int],
     steps: int,
     frontier: float = 0.0,
+    first: Optional[tuple[float, float]] = None,
 ) -> list[dict[str, Any]]:
     """Return a row for every network, one for all of Fixed together, and one for SSHN with its sweep.
 
@@ -188,23 +192,31 @@ def summary(
         parameters: of the same networks.
         steps: of one training.
         frontier: seconds of the sweep that finds what every φ of SSHN costs and scores; 0 for none.
+        first: φ of SSHN's first stage and its share of the steps; ``None`` where there is one stage.
 
     Returns:
         rows with ``minutes`` and, where all of Fixed is measured, ``ratio`` to all of it: median and quartiles over
         rounds, of which each compares what was measured one right after another.
     """
     by_round = {who: minutes(seconds, steps) for who, seconds in times.items()}
+    if first is not None and ("sshn", None) in by_round:
+        phi, share = first
+        one, rest = by_round["sshn", phi], by_round["sshn", None]
+        by_round["sshn, both stages", None] = [share * a + (1 - share) * b for a, b in zip(one, rest, strict=True)]
     fixed = [values for (method, _), values in by_round.items() if method == "fixed"]
     total = [sum(values) for values in zip(*fixed, strict=True)]
     rows = []
     for (method, phi), values in by_round.items():
-        row: dict[str, Any] = {"method": method, "phi": phi, "parameters": parameters[method, phi], "networks": 1}
-        row["seconds_per_step"] = asdict(spread(times[method, phi]))
+        row: dict[str, Any] = {"method": method, "phi": phi, "networks": 1}
+        if (method, phi) in times:
+            row["parameters"] = parameters[method, phi]
+            row["seconds_per_step"] = asdict(spread(times[method, phi]))
         rows.append({**row, **_compared(values, total if method != "fixed" else [])})
     if total:
         rows.append({"method": "fixed, all", "phi": None, "networks": len(fixed), **_compared(total, total)})
-    if frontier and ("sshn", None) in by_round:
-        values = [value + frontier / 60 for value in by_round["sshn", None]]
+    whole = by_round.get(("sshn, both stages", None), by_round.get(("sshn", None)))
+    if frontier and whole:
+        values = [value + frontier / 60 for value in whole]
         rows.append({"method": "sshn and its sweep", "phi": None, "networks": 1, **_compared(values, total)})
     return rows
 
@@ -277,13 +289,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         contestants: dict[Any, int] = {(method, None): options.draws for method in options.methods}
         # Two, so that the start of the trainer's loop weighs little.
         contestants |= {("fixed", phi): 2 for phi in phis}
+        first = None
+        if training.stages.epochs and "sshn" in options.methods:
+            first = (float(training.stages.keep_phi or 0.0), training.first_share)
+            contestants["sshn", first[0]] = 2
         built = {who: training.program(*who, count) for who, count in contestants.items()}
         with tqdm(total=options.rounds * len(built), unit="sample", file=sys.stderr) as progress:
             programs = {who: run for who, (run, _) in built.items()}
             calls = interleaved(programs, options.rounds, device, warmup=1, progress=progress.update)
     times = {who: [seconds / contestants[who] for seconds in samples] for who, samples in calls.items()}
     steps = options.steps or training.steps
-    rows = summary(times, {who: count for who, (_, count) in built.items()}, steps, options.frontier)
+    rows = summary(times, {who: count for who, (_, count) in built.items()}, steps, options.frontier, first)
     print(f"{steps} steps of {training.facts['batch_size']} images, {training.facts['precision']}\n")
     print(table(HEADER, [_cells(row) for row in rows]))
     write_json(options.json, device, {**vars(options), "steps": steps, **training.facts}, rows)
