@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             description=description,
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         add(one)
         one.add_argument(

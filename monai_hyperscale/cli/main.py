@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Run networks whose cost is chosen at inference by the rescaling factor phi.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # a script's "--ph" would mean another option once there are two
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
             description=module.DESCRIPTION,
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         module.add_arguments(command)
         command.add_argument("-v", "--verbose", action="store_true", help="say more about what is done")

@@ -239,6 +239,12 @@ def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[s
         return {**network.primary.state_dict(), **network.generate(0.5 if kept is None else kept)}
 
 
+def _models_in(folder: Path) -> Path:
+    # The output folder of a training, or a bundle, stands for its models.
+    inner = folder / "models"
+    return inner if not (folder / WEIGHTS).exists() and (inner / WEIGHTS).exists() else folder
+
+
 def _freeze(network: HyperNetwork) -> HyperNetwork:
     # A network that keeps its weights at one φ: only what makes the other φ differ is trained.
     if getattr(network.generator, "reference", None) is not None:
@@ -255,10 +261,10 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
 
     Args:
         settings: what to build.
-        source: ``None`` for fresh weights; the folder of an earlier training's models, of the same settings or with
-            one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ starts,
-            as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file of its
-            weights, of which those are taken over that fit by name and shape.
+        source: ``None`` for fresh weights; the folder of an earlier training or of its models, of the same settings or
+            with one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ
+            starts, as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file
+            of its weights, of which those are taken over that fit by name and shape.
 
     Raises:
         SystemExit: with one sentence, if the weights are missing, or of another network.
@@ -269,16 +275,18 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
         >>> starting_network(settings).primary.levels
         1
     """
-    if source is None or not Path(source).is_file():
-        weights = None if source is None else _earlier_weights(Path(source), settings)
-        if weights is not None:
-            return _freeze(build_network(settings, weights=weights))
-        network = build_network(settings)
-        return network if source is None else _freeze(warm_start(network, source))
-    network = build_network(settings, weights=source)
-    converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
-    logging.getLogger(__name__).info(str(converted.report.tensors))
-    return _freeze(network)
+    if source is None:
+        return build_network(settings)
+    if Path(source).is_file():
+        network = build_network(settings, weights=source)
+        converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
+        logging.getLogger(__name__).info(str(converted.report.tensors))
+        return _freeze(network)
+    folder = _models_in(Path(source))
+    weights = _earlier_weights(folder, settings)
+    if weights is not None:
+        return _freeze(build_network(settings, weights=weights))
+    return _freeze(warm_start(build_network(settings), folder))
 
 
 def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:

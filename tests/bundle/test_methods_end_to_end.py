@@ -134,7 +134,9 @@ def test_a_network_of_monais_with_deep_supervision_trains(train, tmp_path):
 @pytest.mark.parametrize("method", ["fixed", "sshn"])
 def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, method):
     first, _ = train(method=method, output_dir=str(tmp_path / "first"))
-    second, report = train(warm_start=str(tmp_path / "first" / "models"), keep_phi=0.5, val_phi=[0.2, 0.5])
+    # The folder of a training stands for its models.
+    source = tmp_path / "first" if method == "fixed" else tmp_path / "first" / "models"
+    second, report = train(warm_start=str(source), keep_phi=0.5, val_phi=[0.2, 0.5])
     assert second.generator["reference"] == 0.5
     networks = [trained(first, tmp_path / "first"), trained(second, tmp_path)]
     image = torch.rand(1, 1, 16, 16)

@@ -37,7 +37,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"monai-hyperscale {__version__}"
 
 
-@pytest.mark.parametrize("arguments", [(), ("unknown",), ("info", "--unknown")])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("unknown",), ("info", "--unknown"), ("segment", "scan.nii", "-o", "seg.nii", "--ph", "0.3"), ("--vers",)],
+)
 def test_wrong_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_of(*arguments) == 2
     assert "error:" in capsys.readouterr().err
