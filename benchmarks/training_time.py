@@ -38,7 +38,7 @@ from benchmarks.timing import interleaved, spread
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.training import PhiPrior, PhiSampler, Stages
+from monai_hyperscale.training import FixedPhi, PhiPrior, PhiSampler, StagedPhi, Stages
 from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
@@ -120,6 +120,7 @@ class Training:
         self.steps = int(parser.get_parsed_content("max_epochs")) * int(parser.get_parsed_content("train#epoch_length"))
         #: How SSHN is trained; other tasks than segmentation have one stage.
         self.stages: Stages = parser.get_parsed_content("stages") if "stages" in parser else Stages()
+        #: Of the epochs, for the first stage.
         self.first_share = self.stages.epochs / int(parser.get_parsed_content("max_epochs"))
         self.facts = {name: parser.get_parsed_content(name) for name in ("precision", "batch_size", "learning_rate")}
         set_determinism(None)
@@ -138,7 +139,7 @@ class Training:
             {
                 **self._overrides,
                 "method": method,
-                **({} if phi is None else {"phi": phi if isinstance(phi, float) else list(as_factors(phi))}),
+                **({} if phi is None or method == "sshn" else {"phi": _written(phi)}),
                 "data": "$measured_data",
                 "train#dataloader": "$measured_batches",
                 "train#trainer#epoch_length": steps,
@@ -148,7 +149,10 @@ class Training:
         kept = [item for item in parser.get("train#handlers") if _belongs_to_a_step(item)]
         parser.set(kept, "train#handlers")
         trainer: Any = parser.get_parsed_content("train#trainer")
-        prior: Any = SpreadPhi(parser.get_parsed_content("prior"), steps)
+        drawn: Any = parser.get_parsed_content("prior")
+        prior: Any = SpreadPhi(drawn, steps)
+        if phi is not None and method == "sshn":
+            prior = StagedPhi(FixedPhi(phi, drawn.levels, rescale_input=drawn.rescale_input), drawn, sys.maxsize)
         PhiSampler(prior, parser.get_parsed_content("train#inferer")).attach(trainer)
         loss: Any = parser.get_parsed_content("loss")
         if hasattr(loss, "epoch"):  # the stage that all epochs but the first few have
@@ -161,6 +165,10 @@ class Training:
         parser.read_config(self._configs)
         parser.update(dict(overrides))
         return parser
+
+
+def _written(phi: Phi) -> Any:
+    return phi if isinstance(phi, float) else list(as_factors(phi))
 
 
 def _belongs_to_a_step(item: Any) -> bool:

@@ -43,7 +43,9 @@ def method_generator(
     """
     if keep_phi is not None:
         if not may_keep_phi(method, generator):
-            raise ConfigError("keep_phi needs method sshn and the generator mlp, linear or spline; leave it out.")
+            raise ConfigError(
+                "keep_phi needs method sshn and the generator mlp, linear or spline in its residual form; leave it out."
+            )
         # Heads of zero: every φ starts with the weights that are kept.
         return {"name": "mlp", **(generator or {}), "reference": keep_phi, "head_scale": 0.0}
     if method == "sshn":
@@ -66,4 +68,7 @@ def may_keep_phi(method: str, generator: Optional[Mapping[str, Any]] = None) -> 
         >>> may_keep_phi("sshn", {"name": "spline"}), may_keep_phi("film")
         (True, False)
     """
-    return method == "sshn" and (generator or {}).get("name", "mlp") not in ("film", "constant")
+    generator = generator or {}
+    if method != "sshn" or generator.get("init", "residual") != "residual":
+        return False
+    return generator.get("name", "mlp") not in ("film", "constant")

@@ -18,7 +18,7 @@ from ignite.engine import Engine, Events
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import build_network, read_settings, write_settings
-from monai_hyperscale.errors import CheckpointError, HyperscaleError
+from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
@@ -38,7 +38,8 @@ _SINCE = {
     "rescale_input": "false",
     "weight_penalty": "0.0",
     "keep_phi": "null",
-    "first_share": "0.0",
+    "first_epochs": "0",
+    "teachers": "1",
     "phis_per_step": "1",
 }
 
@@ -83,6 +84,8 @@ class RunCheckpoint:
         fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run: seed, data,
             prior of φ and so on, by the names of their options.
         score: name of the score that the best weights are chosen by, see :class:`PhiValidation`.
+        first_epochs: of a training's first stage, which trains one φ alone; the best are those of the second stage as
+            soon as it has some.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class RunCheckpoint:
         half: bool = False,
         fingerprint: Optional[Mapping[str, Any]] = None,
         score: str = "dice",
+        first_epochs: int = 0,
     ) -> None:
         self.folder = Path(folder)
         self.network = network
@@ -104,6 +108,7 @@ class RunCheckpoint:
         self.half = half
         self.fingerprint = {name: json.dumps(value) for name, value in (fingerprint or {}).items()}
         self.score = score
+        self.first_epochs = first_epochs
         self.best = float("-inf")
         self.logger = logging.getLogger(__name__)
 
@@ -116,6 +121,8 @@ class RunCheckpoint:
     def __call__(self, engine: Engine) -> None:
         """Save, from the first process of a distributed run."""
         score = engine.state.metrics.get(key_metric(self.score))
+        if engine.state.epoch == self.first_epochs + 1:
+            self.best = float("-inf")
         if score is not None and math.isfinite(score) and score > self.best:
             self.best = score
             if idist.get_rank() == 0:
@@ -231,6 +238,11 @@ def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[s
         return None
     earlier, kept = read_settings(folder / SETTINGS, type(settings)), settings.generator.get("reference")
     grows = earlier.generator.get("name") == "constant" and settings.generator.get("name") != "constant"
+    if kept is None and earlier.generator.get("reference") is not None:
+        raise CheckpointError(
+            f"the network in {folder} keeps its weights at one phi; go on with --keep_phi "
+            f"{earlier.generator['reference']:g}, or start from scratch."
+        )
     if not grows and (kept is None or kept == earlier.generator.get("reference")):
         return None
     network = best_weights(build_network(earlier), folder)
@@ -254,10 +266,12 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
 
 
 @ends_with_one_sentence
-def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
+def starting_network(
+    settings: NetworkSettings, source: Optional[Union[str, Path]] = None, first_stage: bool = False
+) -> HyperNetwork:
     """Return the network that a training starts from.
 
-    Where the generator has a ``reference``, the weights for that φ are frozen, if there are earlier ones.
+    Where the generator has a ``reference``, the weights for that φ are frozen, unless a first stage trains them.
 
     Args:
         settings: what to build.
@@ -265,9 +279,10 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
             with one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ
             starts, as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file
             of its weights, of which those are taken over that fit by name and shape.
+        first_stage: whether the training begins with what the ``reference`` is to keep.
 
     Raises:
-        SystemExit: with one sentence, if the weights are missing, or of another network.
+        SystemExit: with one sentence, if the weights are missing, or of another network, or there are none to keep.
 
     Example:
         >>> from monai_hyperscale.bundle import ModelSettings
@@ -276,6 +291,12 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
         1
     """
     if source is None:
+        kept = settings.generator.get("reference")
+        if kept is not None and not first_stage:
+            raise ConfigError(
+                f"no weights to keep at phi = {kept:g} are named: name those of a network of this architecture with "
+                "--warm_start, or leave keep_phi out."
+            )
         return build_network(settings)
     if Path(source).is_file():
         network = build_network(settings, weights=source)

@@ -78,7 +78,7 @@ def check_training(task: str = "segmentation") -> None:
     for name, (low, high) in _NUMBERS.items():
         check_number(name, config.get(name), low, high)
     check_number("weight_penalty", config.get("weight_penalty"), 0, 10, above=False)
-    check_number("first_share", config.get("first_share", 0), 0, 1, above=False)
+    check_whole("first_epochs", config.get("first_epochs", 0), least=0)
     for name in ("resume", "slices", "half_weights", "per_level", "rescale_input"):
         check_flag(name, config.get(name))
     check_split(config.get("split"))
@@ -159,24 +159,26 @@ def _check_kept(config: Mapping[str, Any]) -> None:
         check_factor(config["keep_phi"])
     except ValueError as error:
         raise ConfigError(f"keep_phi: {error}") from None
-    if config.get("warm_start") is None and not _stages(config).epochs:
-        raise ConfigError(
-            "keep_phi keeps the network that warm_start names or a first stage trains; name one, or leave keep_phi out."
-        )
     if config.get("per_level") is True and config.get("rescale_input") is True:
         # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
         raise ConfigError("keep_phi goes with per_level or with rescale_input, not with both; leave one of them out.")
+    stages = _stages(config)
+    if config.get("warm_start") is None and stages is not None and not stages.epochs:
+        method_generator(config["method"], config["generator"], keep_phi=config["keep_phi"])
+        trained = " or let --first_epochs train one" if "first_epochs" in config and config.get("phi") is None else ""
+        raise ConfigError(
+            f"keep_phi keeps the network that warm_start names; name one{trained}, or leave keep_phi out."
+        )
 
 
-def _stages(config: Mapping[str, Any]) -> Stages:
-    """Return how the training is divided; as one stage where that depends on what is known later."""
+def _stages(config: Mapping[str, Any]) -> Optional[Stages]:
+    """Return how the training is divided; ``None`` where that depends on what is known later."""
     options = {name: config.get(name) for name in ("method", "phi", "keep_phi", "warm_start", "generator", "phi_range")}
-    share, epochs = config.get("first_share", 0), config.get("max_epochs")
-    known = all(given(value) for value in (share, epochs, *options.values()))
-    if not known or not epochs or not isinstance(options["generator"], dict):
-        return Stages(0, config.get("keep_phi"))
+    epochs = config.get("first_epochs", 0), config.get("max_epochs")
+    if not all(given(value) for value in (*epochs, *options.values())) or not isinstance(options["generator"], dict):
+        return None
     all_levels = config.get("per_level") is True and config.get("rescale_input") is True
-    return training_stages(share, epochs, all_levels=all_levels, **options)  # type: ignore[arg-type]
+    return training_stages(*epochs, all_levels=all_levels, **options)
 
 
 def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkSettings]) -> Optional[HyperNetwork]:
@@ -196,13 +198,16 @@ def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkS
     select = config.get("select")
     if select is not None and not isinstance(select, (str, list, tuple)):
         raise ConfigError(f"select must be a text or a list of name patterns, got {select!r}.")
+    stages = _stages(config)
+    keep_phi = config["keep_phi"] if stages is None else stages.keep_phi
+    keep_phi = keep_phi if given(keep_phi) else None
     return build_network(
         settings(
             config,
             spatial_dims=spatial_dims,
             channels=("x",),
             network=config["network"],
-            generator=method_generator(config["method"], config["generator"], config["film"], _stages(config).keep_phi),
+            generator=method_generator(config["method"], config["generator"], config["film"], keep_phi),
             select=tuple(select) if isinstance(select, list) else select,
             per_level=config["per_level"],
             rescale_input=config["rescale_input"],

@@ -93,7 +93,7 @@ class CosineSchedule(WarmupCosineSchedule):
 
     Args:
         optimizer: whose learning rate is set.
-        warmup_steps: iterations of the warm-up.
+        warmup_steps: iterations of the warm-up; of two stages at most a tenth of each.
         t_total: iterations of the whole training.
         first_steps: those of the first stage; 0 where there is one.
     """
@@ -200,15 +200,15 @@ class LossSchedule:
 
 
 class GradientClipping:
-    """Clip the norm of the gradient before every step of the optimizer.
+    """Clip the norm of the gradient before every step of the trainer's optimizer.
+
+    Parameters whose learning rate is 0, as the kept ones of a second stage, do not count.
 
     Args:
-        network: whose gradient is clipped.
         max_norm: greatest norm let through.
     """
 
-    def __init__(self, network: torch.nn.Module, max_norm: float) -> None:
-        self.network = network
+    def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm
 
     def attach(self, engine: Engine) -> None:
@@ -220,4 +220,7 @@ class GradientClipping:
         if engine.scaler is not None:
             # fp16 gradients are scaled up; the norm is meant of the true ones.
             engine.scaler.unscale_(engine.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_norm)
+        groups = engine.optimizer.param_groups
+        # In the first step of a warm-up all rates are 0.
+        moving = [group for group in groups if group["lr"] > 0] or groups
+        torch.nn.utils.clip_grad_norm_([value for group in moving for value in group["params"]], self.max_norm)

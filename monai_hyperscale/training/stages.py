@@ -10,6 +10,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from monai_hyperscale.bundle.methods import FIXED_PHI, may_keep_phi
+from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.priors import Drawn, PhiPrior
 
 __all__ = ["SecondStage", "StagedPhi", "Stages", "parameter_groups", "training_stages"]
@@ -29,8 +31,9 @@ class Stages:
     keep_phi: Optional[float] = None
 
 
+@ends_with_one_sentence
 def training_stages(
-    share: float,
+    first_epochs: int,
     max_epochs: int,
     method: str = "sshn",
     phi: Any = None,
@@ -46,7 +49,7 @@ def training_stages(
     context, and learns what lies between too slowly. So φ = 0.5 comes first.
 
     Args:
-        share: of the epochs for the first stage; 0 for one stage.
+        first_epochs: of the first stage; 0 for one stage.
         max_epochs: of the training.
         method: see :func:`method_generator`.
         phi: the ``phi`` option; another than ``None`` names what to train for, so all is one stage.
@@ -56,18 +59,26 @@ def training_stages(
         phi_range: least and greatest φ.
         all_levels: whether the input and every level have a factor of their own, so that no single φ names a network.
 
+    Raises:
+        SystemExit: with one sentence, if nothing is left for the second stage, or ``keep_phi`` is not within the range.
+
     Example:
-        >>> training_stages(0.67, 18)
+        >>> training_stages(12, 18)
         Stages(epochs=12, keep_phi=0.5)
-        >>> training_stages(0.67, 18, method="film"), training_stages(0.67, 18, phi=[0.2, 0.5]).epochs
+        >>> training_stages(12, 18, method="film"), training_stages(12, 18, phi=[0.2, 0.5]).epochs
         (Stages(epochs=0, keep_phi=None), 0)
     """
-    epochs = min(max_epochs - 1, round(share * max_epochs))
-    joint = phi is not None or warm_start is not None or all_levels or not may_keep_phi(method, generator)
-    if joint or epochs < 1:
-        return Stages(0, keep_phi)
     low, high = phi_range
-    return Stages(epochs, min(max(FIXED_PHI, low), high) if keep_phi is None else keep_phi)
+    joint = phi is not None or warm_start is not None or all_levels or low == high
+    if joint or not first_epochs or not may_keep_phi(method, generator):
+        return Stages(0, keep_phi)
+    if first_epochs >= max_epochs:
+        raise ConfigError(
+            f"first_epochs must leave some of the {max_epochs} max_epochs for the second stage, got {first_epochs}."
+        )
+    if keep_phi is not None and not low <= keep_phi <= high:
+        raise ConfigError(f"keep_phi must be within phi_range, {low:g} to {high:g}, got {keep_phi:g}.")
+    return Stages(first_epochs, min(max(FIXED_PHI, low), high) if keep_phi is None else keep_phi)
 
 
 class StagedPhi(PhiPrior):

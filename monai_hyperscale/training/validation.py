@@ -191,10 +191,14 @@ class Plateau:
         patience: validations without improvement before stopping; ``None`` never stops.
         min_delta: least increase that counts.
         score: name of the score, see :class:`PhiValidation`.
+        first_epochs: of a training's first stage, whose validations do not count: it trains one φ, and they are of all.
     """
 
-    def __init__(self, patience: Optional[int] = None, min_delta: float = 0.0, score: str = "dice") -> None:
+    def __init__(
+        self, patience: Optional[int] = None, min_delta: float = 0.0, score: str = "dice", first_epochs: int = 0
+    ) -> None:
         self.patience = patience
+        self.first_epochs = first_epochs
         self.min_delta = min_delta
         self.key_metric = key_metric(score)
         self._stopping: Optional[EarlyStopping] = None
@@ -210,7 +214,8 @@ class Plateau:
 
     def __call__(self, engine: Engine) -> None:
         """Count, and stop when it is time."""
-        if self._stopping is not None and self.key_metric in engine.state.metrics:
+        validated = engine.state.epoch > self.first_epochs and self.key_metric in engine.state.metrics
+        if self._stopping is not None and validated:
             self._stopping(engine)
 
     def state_dict(self) -> dict[str, Any]:

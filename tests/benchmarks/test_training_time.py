@@ -119,7 +119,7 @@ def test_two_stages_have_their_steps_of_either() -> None:
 
 def test_the_command_with_two_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "times.json"
-    settings = {**SMALL, "first_share": 0.6}
+    settings = {**SMALL, "first_epochs": 6}
     given = [f"{name}={json.dumps(value)}" for name, value in settings.items() if value is not None]
     arguments = ["--configs", str(CONFIGS[0]), "--set", *given, "--phis", "0.5", "--rounds", "1", "--draws", "2"]
     assert training_time.main([*arguments, "--methods", "sshn", "--device", "cpu", "--json", str(file)]) == 0

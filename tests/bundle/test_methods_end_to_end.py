@@ -16,7 +16,7 @@ from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference import PhiPartsInferer, Segmenter
 from monai_hyperscale.io import read_image
-from monai_hyperscale.training import SecondStage
+from monai_hyperscale.training import PhiSampler, SecondStage
 
 CONFIGS = default_bundle("sshn_seg") / "configs"
 SMALL = {
@@ -181,11 +181,12 @@ def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_leve
 
     def begun(self, engine):
         begin(self, engine)
+        assert not self.optimizer.state
         first.append((len(steps), copy.deepcopy(self.network)))
 
     monkeypatch.setattr(HyperNetwork, "forward", noted)
     monkeypatch.setattr(SecondStage, "__call__", begun)
-    options = {"first_share": 0.5, "max_epochs": 4, "phis_per_step": phis, "val_phi": [0.1, 0.5]}
+    options = {"first_epochs": 2, "max_epochs": 4, "phis_per_step": phis, "val_phi": [0.1, 0.5]}
     settings, _ = train(**options, per_level=per_level)
     ((count, network),) = first
     assert count == 4 and len(steps) == 4 + 4 * phis
@@ -200,12 +201,60 @@ def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_leve
     assert torch.equal(kept, start) and not torch.equal(changed, other)
 
 
+@pytest.mark.parametrize("stop", [2, 3])
+def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, stop):
+    options = {"first_epochs": 2, "max_epochs": 4, "val_phi": [0.5]}
+    train(**options, output_dir=str(tmp_path / "whole"))
+    draw = PhiSampler.__call__
+
+    def interrupted(self, engine):
+        if engine.state.epoch > stop:
+            raise KeyboardInterrupt
+        draw(self, engine)
+
+    part = str(tmp_path / "part")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="interrupted"):
+        patch.setattr(PhiSampler, "__call__", interrupted)
+        train(**options, output_dir=part)
+    with pytest.raises(SystemExit) as end:
+        train(**{**options, "first_epochs": 1}, output_dir=part, resume=True)
+    assert "another first_epochs (2, not 1)" in str(end.value)
+    train(**options, output_dir=part, resume=True)
+    whole, resumed = (
+        torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "part")
+    )
+    for name in ("network", "averaged"):
+        torch.testing.assert_close(resumed[name], whole[name], atol=0, rtol=0)
+
+
+def test_a_network_of_two_stages_goes_on_as_it_was_made(train, tmp_path):
+    train(first_epochs=1, max_epochs=2, val_phi=[0.5], output_dir=str(tmp_path / "first"))
+    with pytest.raises(SystemExit, match="go on with --keep_phi 0.5"):
+        train(warm_start=str(tmp_path / "first"))
+    settings, _ = train(warm_start=str(tmp_path / "first"), keep_phi=0.5, val_phi=[0.5])
+    assert settings.generator["reference"] == 0.5
+
+
+@pytest.mark.parametrize("late", [{"first_epochs": "$1"}, {"max_epochs": "$1 + 1"}, {"phi_range": "$[0.0, 0.5]"}])
+def test_keep_phi_beside_what_is_known_later(train, late):
+    settings, _ = train(**{"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "val_phi": [0.5], **late})
+    assert settings.generator["reference"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"keep_phi": 0.5}, "warm_start names"),
-        ({"keep_phi": 0.5, "max_epochs": 4, "phi": [0.2, 0.5]}, "warm_start names"),
-        ({"first_share": 1.5}, "first_share must be a number from 0 to 1"),
+        ({"keep_phi": 0.5}, "or let --first_epochs train one"),
+        (
+            {"keep_phi": 0.5, "max_epochs": 4, "first_epochs": 2, "phi": [0.2, 0.5]},
+            "warm_start names; name one, or leave",
+        ),
+        ({"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "method": "film"}, "keep_phi needs method sshn"),
+        ({"keep_phi": 0.6, "first_epochs": 1, "max_epochs": 2}, "keep_phi must be within phi_range, 0 to 0.5"),
+        ({"first_epochs": 0.5}, "first_epochs must be a whole number of at least 0"),
+        ({"first_epochs": 4, "max_epochs": 4}, "must leave some of the 4 max_epochs"),
+        ({"generator": {"reference": 0.5}}, "no weights to keep at phi = 0.5"),
         ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),

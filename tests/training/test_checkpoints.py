@@ -22,12 +22,12 @@ from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, ship
 SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
 
-def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None, fingerprint=None):
+def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None, fingerprint=None, first=0):
     """Train nothing for one epoch per score; the weights change by one in every epoch."""
     network = build_network(settings)
     with torch.no_grad():
         network.generator.base.zero_()
-    plateau = Plateau(patience)
+    plateau = Plateau(patience, first_epochs=first)
 
     def step(engine, batch):
         with torch.no_grad():
@@ -37,7 +37,7 @@ def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=No
     engine = Engine(step)
     plateau.attach(engine)
     objects = {"network": network, "plateau": plateau}
-    RunCheckpoint(folder, network, settings, objects, resume, half, fingerprint).attach(engine)
+    RunCheckpoint(folder, network, settings, objects, resume, half, fingerprint, first_epochs=first).attach(engine)
     engine.run([0], max_epochs=len(scores))
     return engine, network
 
@@ -57,6 +57,22 @@ def test_best_and_last_are_kept(tmp_path, half):
     assert stored.dtype == (torch.float16 if half else torch.float32)
     network = best_weights(build_network(settings), tmp_path)
     assert network.generator.base.dtype == torch.float32 and float(network.generator.base.detach()[0]) == 2.0
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
+def test_the_second_stage_is_judged_by_itself(tmp_path, stop):
+    scores = [0.8, 0.9, 0.5, 0.7, 0.6]
+    if stop:
+        run(tmp_path, scores[:stop], first=2, patience=2)
+    run(tmp_path, scores, first=2, patience=2, resume=True)
+    assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (4.0, 5.0)
+
+
+def test_patience_does_not_count_the_first_stage(tmp_path):
+    engine, _ = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], first=4, patience=2)
+    assert engine.state.epoch == 7
+    engine, _ = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], patience=2)
+    assert engine.state.epoch == 3
 
 
 def test_resume_continues_progress_and_best(tmp_path):

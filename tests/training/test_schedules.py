@@ -74,10 +74,22 @@ def test_gradients_are_clipped_to_the_norm():
     network = torch.nn.Linear(3, 1)
     (network(torch.ones(1, 3)) * 100).sum().backward()
     engine = Engine(lambda engine, batch: None)
-    engine.scaler = None
-    GradientClipping(network, 2.0)(engine)
+    engine.scaler, engine.optimizer = None, torch.optim.SGD(network.parameters(), lr=0.1)
+    GradientClipping(2.0)(engine)
     norm = np.sqrt(sum(float((p.grad**2).sum()) for p in network.parameters()))
     np.testing.assert_allclose(norm, 2.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("rates", "expected"), [((0.0, 0.1), (30.0, 2.0)), ((0.0, 0.0), (1.2, 1.6))])
+def test_the_gradient_of_what_stays_as_it_is_does_not_count(rates, expected):
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in rates]
+    for weight, gradient in zip(weights, (30.0, 40.0), strict=True):
+        weight.grad = torch.tensor([gradient])
+    engine = Engine(lambda engine, batch: None)
+    groups = [{"params": [weight], "lr": rate} for weight, rate in zip(weights, rates, strict=True)]
+    engine.scaler, engine.optimizer = None, torch.optim.SGD(groups, lr=1.0)
+    GradientClipping(2.0)(engine)
+    assert [float(weight.grad) for weight in weights] == pytest.approx(expected, rel=1e-4)
 
 
 def learning_rates(epochs, resume_at=None, first_total=8):

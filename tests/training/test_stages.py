@@ -20,27 +20,36 @@ from monai_hyperscale.training import (
 
 
 @pytest.mark.parametrize(
-    ("share", "epochs", "options", "expected"),
+    ("first", "epochs", "options", "expected"),
     [
-        (0.67, 18, {}, Stages(12, 0.5)),
-        (0.5, 7, {"keep_phi": 0.3}, Stages(4, 0.3)),
-        (1.0, 5, {}, Stages(4, 0.5)),
-        (0.0, 18, {}, Stages(0, None)),
-        (0.67, 1, {}, Stages(0, None)),
-        (0.5, 10, {"phi_range": (0.0, 0.25)}, Stages(5, 0.25)),
-        (0.5, 10, {"phi_range": (0.6, 1.0)}, Stages(5, 0.6)),
-        (0.5, 10, {"generator": {"name": "spline"}}, Stages(5, 0.5)),
-        # One stage: nothing comes first.
-        (0.5, 10, {"generator": {"name": "film"}}, Stages(0, None)),
-        (0.5, 10, {"method": "fixed", "phi": 0.3}, Stages(0, None)),
-        (0.5, 10, {"method": "stochastic"}, Stages(0, None)),
-        (0.5, 10, {"phi": [0.1, 0.5]}, Stages(0, None)),
-        (0.5, 10, {"all_levels": True}, Stages(0, None)),
-        (0.5, 10, {"warm_start": "models", "keep_phi": 0.5}, Stages(0, 0.5)),
+        (12, 18, {}, Stages(12, 0.5)),
+        (4, 7, {"keep_phi": 0.3}, Stages(4, 0.3)),
+        (0, 18, {}, Stages(0, None)),
+        (5, 10, {"phi_range": (0.0, 0.25)}, Stages(5, 0.25)),
+        (5, 10, {"phi_range": (0.6, 1.0)}, Stages(5, 0.6)),
+        (5, 10, {"generator": {"name": "spline"}}, Stages(5, 0.5)),
+        # One stage: nothing comes first, or nothing second.
+        (5, 10, {"generator": {"name": "film"}}, Stages(0, None)),
+        (5, 10, {"generator": {"init": "paper"}}, Stages(0, None)),
+        (5, 10, {"method": "fixed", "phi": 0.3}, Stages(0, None)),
+        (5, 10, {"method": "stochastic"}, Stages(0, None)),
+        (5, 10, {"phi": [0.1, 0.5]}, Stages(0, None)),
+        (5, 10, {"all_levels": True}, Stages(0, None)),
+        (5, 10, {"phi_range": (0.5, 0.5)}, Stages(0, None)),
+        (5, 10, {"warm_start": "models", "keep_phi": 0.5}, Stages(0, 0.5)),
     ],
 )
-def test_which_trainings_have_two_stages(share, epochs, options, expected):
-    assert training_stages(share, epochs, **options) == expected
+def test_which_trainings_have_two_stages(first, epochs, options, expected):
+    assert training_stages(first, epochs, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "epochs", "options", "message"),
+    [(5, 5, {}, "some of the 5 max_epochs"), (1, 2, {"keep_phi": 0.8}, "within phi_range, 0 to 0.5, got 0.8")],
+)
+def test_stages_that_cannot_be_are_told(first, epochs, options, message):
+    with pytest.raises(SystemExit, match=message):
+        training_stages(first, epochs, **options)
 
 
 @pytest.mark.parametrize("levels", [None, 3])
