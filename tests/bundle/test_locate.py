@@ -18,7 +18,7 @@ def test_the_default_bundle_is_complete():
         "multi_gpu_train",
         "slices",
         "images",
-        "from_fixed",
+        "two_stages",
         "hippocampus",
     )
     expected |= {f"configs/{name}.json" for name in names} | {"configs/logging.conf"}

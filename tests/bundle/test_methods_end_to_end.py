@@ -157,8 +157,13 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
         return call(self, inputs, network, *args, **kwargs)
 
     monkeypatch.setattr(PhiPartsInferer, "__call__", noted)
-    options = {"warm_start": str(tmp_path / "first" / "models"), "batch_size": 4, "val_phi": [0.04, 0.5]}
-    second, _ = train("from_fixed.json", **options)
+    options = {
+        "warm_start": str(tmp_path / "first" / "models"),
+        "batch_size": 4,
+        "phis_per_step": 4,
+        "val_phi": [0.04, 0.5],
+    }
+    second, _ = train("two_stages.json", **options)
     assert second.phi_range == (0.04, 0.5) and second.generator["reference"] == 0.5
     assert steps and all(size == 4 and len(phis) == 4 and phis == sorted(phis) for size, phis in steps)
     assert all(0.04 <= phi <= 0.5 for _, phis in steps for phi in phis)
@@ -171,6 +176,16 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
 
 @pytest.mark.parametrize("per_level", [False, True])
 @pytest.mark.parametrize("phis", [1, 2])
+def test_the_file_of_two_stages(train, tmp_path):
+    settings, report = train("two_stages.json", max_epochs=3, val_phi=[0.1, 0.5])
+    assert settings.generator["name"] == "spline" and settings.generator["reference"] == 0.5
+    assert settings.phi_range == (0.04, 0.5) and len(report["rows"]) == 2
+    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
+    assert last["fingerprint"]["first_epochs"] == "1" and last["network"]["generator.heads"].abs().max() > 0
+    with pytest.raises(SystemExit, match="no weights to keep"):
+        train("two_stages.json", max_epochs=1)
+
+
 def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_level):
     steps, first, forward, begin = [], [], HyperNetwork.forward, SecondStage.__call__
 
