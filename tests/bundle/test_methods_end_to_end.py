@@ -174,8 +174,6 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
         assert (networks[0](image, phi=0.1) - networks[1](image, phi=0.1)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("per_level", [False, True])
-@pytest.mark.parametrize("phis", [1, 2])
 def test_the_file_of_two_stages(train, tmp_path):
     settings, report = train("two_stages.json", max_epochs=3, val_phi=[0.1, 0.5])
     assert settings.generator["name"] == "spline" and settings.generator["reference"] == 0.5
@@ -186,6 +184,8 @@ def test_the_file_of_two_stages(train, tmp_path):
         train("two_stages.json", max_epochs=1)
 
 
+@pytest.mark.parametrize("per_level", [False, True])
+@pytest.mark.parametrize("phis", [1, 2])
 def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_level):
     steps, first, forward, begin = [], [], HyperNetwork.forward, SecondStage.__call__
 
