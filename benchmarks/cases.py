@@ -72,7 +72,15 @@ CASES: dict[str, Case] = {
     "3d-8": Case(3, (8,) * 4, (36, 52, 36), batch=2),
     # The shipped network: configs/hippocampus.json of the sshn_seg bundle.
     "3d-hippocampus": Case(
-        3, (16, 32, 48, 64), (36, 52, 36), batch=2, classes=3, hidden=(16, 6), precision="bf16", **_BARS
+        3,
+        (16, 64, 64, 64, 64),
+        (36, 52, 36),
+        batch=2,
+        classes=3,
+        options={"decoder_features": (32, 32, 16, 16)},
+        hidden=(16, 3),
+        precision="bf16",
+        **_BARS,
     ),
     "3d-32": Case(3, (32,) * 4, (36, 52, 36), batch=2),
     # About 30 million parameters, as nnU-Net plans for 3D; the dense generator would have three billion.

@@ -175,12 +175,20 @@ def test_monais_export_commands_work(trained, tmp_path):
 
 def test_the_shipped_recipe_runs(tmp_path):
     small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
-    files = [TRAIN, str(CONFIGS / "hippocampus.json")]
     options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20], "precision": "fp32"}
-    flow = workflow(files, output_dir=str(tmp_path), **options)
-    flow.initialize()
-    flow.run()
-    trained_keys = torch.load(tmp_path / "models" / "model.pt", weights_only=True).keys()
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    steps: list[tuple[list[str], dict]] = [
+        (["hippocampus"], {"method": "fixed", "output_dir": first}),
+        (["hippocampus_finetune"], {"method": "fixed", "output_dir": second, "warm_start": first, "teacher": first}),
+        (["hippocampus_finetune", "hippocampus_dial"], {"output_dir": third, "warm_start": second, "teacher": second}),
+    ]
+    for names, own in steps:
+        teaching = {"teacher_phi": [0.5]} if "teacher" in own else {}
+        files = [TRAIN, *(str(CONFIGS / f"{name}.json") for name in dict.fromkeys(["hippocampus", *names]))]
+        flow = workflow(files, **{**options, **own, **teaching})
+        flow.initialize()
+        flow.run()
+    trained_keys = torch.load(tmp_path / "third" / "models" / "model.pt", weights_only=True).keys()
     assert trained_keys == torch.load(BUNDLE / "models" / "model.pt", weights_only=True).keys()
 
 
@@ -367,7 +375,7 @@ def test_outputs_land_in_the_bundle_wherever_it_is_started_from(tmp_path, monkey
         assert flow.output_dir == str(BUNDLE / "output")
 
 
-@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.888), (0.3, 0.889), (0.2, 0.883)])
+@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.890), (0.3, 0.887), (0.2, 0.879)])
 def test_shipped_weights_segment_unseen_scans(shared_data, phi, least):
     dataset = read_dataset(shared_data / "Task04_Hippocampus")
     segmenter = Segmenter.from_bundle(BUNDLE)
