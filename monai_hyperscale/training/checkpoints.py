@@ -64,7 +64,7 @@ def set_aside(folder: Path) -> None:
 
 def _without_foreseen_tracebacks(record: logging.LogRecord) -> bool:
     # MONAI's StatsHandler logs whatever ends a run with its traceback; what we raise is one sentence, said elsewhere.
-    return record.exc_info is None or not isinstance(record.exc_info[1], HyperscaleError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], (HyperscaleError, KeyboardInterrupt))
 
 
 class RunCheckpoint:
@@ -114,7 +114,8 @@ class RunCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Act at the start and at the end of every epoch of ``engine``; attach after all that changes the state."""
-        engine.logger.addFilter(_without_foreseen_tracebacks)
+        for logger in (engine.logger, logging.getLogger("monai.handlers.StatsHandler")):
+            logger.addFilter(_without_foreseen_tracebacks)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -240,8 +241,8 @@ def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[s
     grows = earlier.generator.get("name") == "constant" and settings.generator.get("name") != "constant"
     if kept is None and earlier.generator.get("reference") is not None:
         raise CheckpointError(
-            f"the network in {folder} keeps its weights at one phi; go on with --keep_phi "
-            f"{earlier.generator['reference']:g}, or start from scratch."
+            f"the network in {folder} keeps its weights at phi = {earlier.generator['reference']:g}; go on with the "
+            "options that it was trained with, such as two_stages.json, or start from scratch."
         )
     if not grows and (kept is None or kept == earlier.generator.get("reference")):
         return None
@@ -294,8 +295,8 @@ def starting_network(
         kept = settings.generator.get("reference")
         if kept is not None and not first_stage:
             raise ConfigError(
-                f"no weights to keep at phi = {kept:g} are named: name those of a network of this architecture with "
-                "--warm_start, or leave keep_phi out."
+                f"there is nothing to keep at phi = {kept:g}, since no first stage trains it here: name a network of "
+                "this architecture with --warm_start, or leave keep_phi, or two_stages.json, out."
             )
         return build_network(settings)
     if Path(source).is_file():

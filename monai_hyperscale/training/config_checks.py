@@ -78,7 +78,7 @@ def check_training(task: str = "segmentation") -> None:
     for name, (low, high) in _NUMBERS.items():
         check_number(name, config.get(name), low, high)
     check_number("weight_penalty", config.get("weight_penalty"), 0, 10, above=False)
-    check_whole("first_epochs", config.get("first_epochs", 0), least=0)
+    _check_first(config)
     for name in ("resume", "slices", "half_weights", "per_level", "rescale_input"):
         check_flag(name, config.get(name))
     check_split(config.get("split"))
@@ -168,6 +168,17 @@ def _check_kept(config: Mapping[str, Any]) -> None:
         trained = " or let --first_epochs train one" if "first_epochs" in config and config.get("phi") is None else ""
         raise ConfigError(
             f"keep_phi keeps the network that warm_start names; name one{trained}, or leave keep_phi out."
+        )
+
+
+def _check_first(config: Mapping[str, Any]) -> None:
+    first = config.get("first_epochs", 0)
+    check_whole("first_epochs", first, least=0)
+    stages = _stages(config)
+    if first and stages is not None and not stages.epochs and config.get("warm_start") is None:
+        raise ConfigError(
+            "first_epochs is for method sshn with the generator mlp, linear or spline, and for a range of phi, not for "
+            "a factor for the input and every level; leave it out."
         )
 
 

@@ -180,7 +180,7 @@ def test_the_file_of_two_stages(train, tmp_path):
     assert settings.phi_range == (0.04, 0.5) and len(report["rows"]) == 2
     last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert last["fingerprint"]["first_epochs"] == "1" and last["network"]["generator.heads"].abs().max() > 0
-    with pytest.raises(SystemExit, match="no weights to keep"):
+    with pytest.raises(SystemExit, match="nothing to keep"):
         train("two_stages.json", max_epochs=1)
 
 
@@ -217,7 +217,7 @@ def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_leve
 
 
 @pytest.mark.parametrize("stop", [2, 3])
-def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, stop):
+def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, caplog, stop):
     options = {"first_epochs": 2, "max_epochs": 4, "val_phi": [0.5]}
     train(**options, output_dir=str(tmp_path / "whole"))
     draw = PhiSampler.__call__
@@ -234,6 +234,7 @@ def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, sto
     with pytest.raises(SystemExit) as end:
         train(**{**options, "first_epochs": 1}, output_dir=part, resume=True)
     assert "another first_epochs (2, not 1)" in str(end.value)
+    assert not any(record.exc_info for record in caplog.records)
     train(**options, output_dir=part, resume=True)
     whole, resumed = (
         torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "part")
@@ -244,7 +245,7 @@ def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, sto
 
 def test_a_network_of_two_stages_goes_on_as_it_was_made(train, tmp_path):
     train(first_epochs=1, max_epochs=2, val_phi=[0.5], output_dir=str(tmp_path / "first"))
-    with pytest.raises(SystemExit, match="go on with --keep_phi 0.5"):
+    with pytest.raises(SystemExit, match="keeps its weights at phi = 0.5; go on with"):
         train(warm_start=str(tmp_path / "first"))
     settings, _ = train(warm_start=str(tmp_path / "first"), keep_phi=0.5, val_phi=[0.5])
     assert settings.generator["reference"] == 0.5
@@ -263,13 +264,14 @@ def test_keep_phi_beside_what_is_known_later(train, late):
         ({"keep_phi": 0.5}, "or let --first_epochs train one"),
         (
             {"keep_phi": 0.5, "max_epochs": 4, "first_epochs": 2, "phi": [0.2, 0.5]},
-            "warm_start names; name one, or leave",
+            "first_epochs is for method sshn",
         ),
-        ({"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "method": "film"}, "keep_phi needs method sshn"),
+        ({"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "method": "film"}, "first_epochs is for method sshn"),
         ({"keep_phi": 0.6, "first_epochs": 1, "max_epochs": 2}, "keep_phi must be within phi_range, 0 to 0.5"),
         ({"first_epochs": 0.5}, "first_epochs must be a whole number of at least 0"),
         ({"first_epochs": 4, "max_epochs": 4}, "must leave some of the 4 max_epochs"),
-        ({"generator": {"reference": 0.5}}, "no weights to keep at phi = 0.5"),
+        ({"generator": {"reference": 0.5}}, "nothing to keep at phi = 0.5"),
+        ({"first_epochs": 1, "max_epochs": 2, "method": "stochastic"}, "first_epochs is for method sshn"),
         ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
