@@ -58,11 +58,6 @@ from monai_hyperscale.training.training_data import (
 from monai_hyperscale.training.validation import PhiValidation, Plateau, evaluate_phis
 
 __all__ = [
-    "training_stages",
-    "parameter_groups",
-    "Stages",
-    "StagedPhi",
-    "SecondStage",
     "AroundPhi",
     "ChoicePhi",
     "CosineSchedule",
@@ -85,7 +80,10 @@ __all__ = [
     "RegularizationWeight",
     "RegularizedPhi",
     "RunCheckpoint",
+    "SecondStage",
     "SoftenedLabels",
+    "StagedPhi",
+    "Stages",
     "StopOnDivergence",
     "TrainingData",
     "UniformPhi",
@@ -105,6 +103,7 @@ __all__ = [
     "load_registration_data",
     "load_training_data",
     "pairs_to_register",
+    "parameter_groups",
     "phi_prior",
     "registration_report",
     "require_images",
@@ -112,6 +111,7 @@ __all__ = [
     "softened_labels",
     "starting_network",
     "training_inferer",
+    "training_stages",
     "validation_phis",
     "warm_start",
 ]
