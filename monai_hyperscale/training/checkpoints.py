@@ -20,6 +20,7 @@ from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import build_network, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -252,12 +253,6 @@ def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[s
         return {**network.primary.state_dict(), **network.generate(0.5 if kept is None else kept)}
 
 
-def _models_in(folder: Path) -> Path:
-    # The output folder of a training, or a bundle, stands for its models.
-    inner = folder / "models"
-    return inner if not (folder / WEIGHTS).exists() and (inner / WEIGHTS).exists() else folder
-
-
 def _freeze(network: HyperNetwork) -> HyperNetwork:
     # A network that keeps its weights at one φ: only what makes the other φ differ is trained.
     if getattr(network.generator, "reference", None) is not None:
@@ -304,7 +299,9 @@ def starting_network(
         converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
         logging.getLogger(__name__).info(str(converted.report.tensors))
         return _freeze(network)
-    folder = _models_in(Path(source))
+    folder = Path(source)
+    if not (folder / WEIGHTS).is_file():
+        folder = model_folder(folder)
     weights = _earlier_weights(folder, settings)
     if weights is not None:
         return _freeze(build_network(settings, weights=weights))
