@@ -178,6 +178,8 @@ class RunCheckpoint:
         try:
             for name, item in self._objects(engine).items():
                 item.load_state_dict(content[name])
+                if isinstance(item, torch.optim.Optimizer):
+                    _turn_as_parameters(item)
             progress = content["progress"]
             engine.state.epoch, engine.state.iteration = progress["epoch"], progress["iteration"]
             self.best = progress["best"]
@@ -191,6 +193,14 @@ class RunCheckpoint:
         if progress["stopped"]:
             self.logger.info("That run had stopped on a plateau, so there is nothing left to train.")
             engine.terminate()
+
+
+def _turn_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    # An earlier version's generators have their heads the other way round, which a fused optimizer does not see.
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape[::-1] != parameter.shape:
+                moments[name] = value.t().contiguous()
 
 
 def _mismatch(error: Exception) -> str:

@@ -31,7 +31,7 @@ def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
     with torch.no_grad():  # no bias of the logits, so that no label wins everywhere
         last = network.primary.out_channels
         network.generator.base[-last:] = 0
-        network.generator.heads[-last:] = 0
+        network.generator.heads[:, -last:] = 0
     assert network.generated[-1].endswith("final.bias")
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     write_settings(described, folder / "models" / "model.json")

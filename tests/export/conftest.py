@@ -21,7 +21,7 @@ def write(folder: Path, settings: NetworkSettings) -> Path:
         # No bias of the outputs, so that no label wins everywhere and no field is a shift.
         last = settings.out_channels
         network.generator.base[-last:] = 0
-        network.generator.heads[-last:] = 0
+        network.generator.heads[:, -last:] = 0
     (folder / "models").mkdir(parents=True)
     torch.save(network.state_dict(), folder / "models" / "model.pt")
     write_settings(settings, folder / "models" / "model.json")

@@ -85,6 +85,36 @@ def test_resume_continues_progress_and_best(tmp_path):
     assert weight(tmp_path) == 5.0
 
 
+def test_a_run_of_an_earlier_version_resumes(tmp_path):
+    # Its generators had their heads the other way round, and so the optimizer's moments of them.
+    def trained(epochs, resume):
+        torch.manual_seed(0)
+        network = build_network(SETTINGS)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+
+        def step(engine, batch):
+            torch.manual_seed(engine.state.epoch)
+            optimizer.zero_grad()
+            network(torch.randn(1, 1, 5, 7), phi=0.3).square().sum().backward()
+            optimizer.step()
+
+        engine = Engine(step)
+        RunCheckpoint(tmp_path, network, SETTINGS, {"network": network, "optimizer": optimizer}, resume).attach(engine)
+        engine.run([0], max_epochs=epochs)
+        return network.state_dict()
+
+    whole = trained(3, resume=False)
+    trained(2, resume=False)
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    last["network"]["generator.heads"] = last["network"]["generator.heads"].t().clone()
+    for moments in last["optimizer"]["state"].values():
+        if moments["exp_avg"].shape == (2, whole["generator.base"].numel()):
+            moments.update({name: moments[name].t().contiguous() for name in ("exp_avg", "exp_avg_sq")})
+    torch.save(last, tmp_path / "last.pt")
+    for name, value in trained(3, resume=True).items():
+        torch.testing.assert_close(value, whole[name], atol=0, rtol=0)
+
+
 def test_nothing_to_resume_starts_from_the_beginning(tmp_path):
     engine, _ = run(tmp_path, [0.1], resume=True)
     assert engine.state.epoch == 1 and weight(tmp_path, "last.pt") == 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn as nn
@@ -83,15 +83,17 @@ class FlatGenerator(WeightGenerator):
 
 
 class HeadsGenerator(FlatGenerator):
-    """θ = θ₀ + H·e(context), with the heads H [P, k] of all tensors in one matrix and θ₀ as learned as H is.
+    """θ = θ₀ + e(context)·H, with the heads H [k, P] of all tensors in one matrix and θ₀ as learned as H is.
+
+    H has few rows and millions of columns: its gradient takes a third of the time that it takes the other way round.
 
     A subclass says what e is: :meth:`build` and :meth:`embed`.
 
     Args:
-        head_scale: the spread of H·e at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
+        head_scale: the spread of e·H at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
             starts as one network for every context. A constant tensor, as a bias of zeros, starts with no change.
         reference: context, the same for every level, at which the weights stay θ₀, however the heads are trained:
-            θ = θ₀ + H·(e − e(reference)). A network that was trained for that φ alone keeps what it does there.
+            θ = θ₀ + (e − e(reference))·H. A network that was trained for that φ alone keeps what it does there.
             ``None`` for none.
     """
 
@@ -123,11 +125,11 @@ class HeadsGenerator(FlatGenerator):
         """Allocate the heads for these tensors and initialise them; see :class:`WeightGenerator`."""
         values = self._remember(parameters, contexts)
         width, energy = self.build(contexts)
-        # Filled in place: a copy of the heads of a large 3D network would be gigabytes.
-        heads = torch.empty(sum(value.numel() for value in values), width)
-        parts = heads.split([value.numel() for value in values])
+        # Tensor by tensor: a copy of the heads of a large 3D network would be gigabytes.
+        heads = torch.empty(width, sum(value.numel() for value in values))
+        parts = heads.split([value.numel() for value in values], dim=1)
         for name, part, value in zip(self.shapes, parts, values, strict=True):
-            part.normal_().mul_(self._head_std(name, value, width, energy))
+            part.copy_(torch.randn(value.numel(), width).mul_(self._head_std(name, value, width, energy)).t())
         self.heads = nn.Parameter(heads)
         self.base = nn.Parameter(self._start(torch.cat([value.flatten() for value in values])))
         # Drawn on the CPU, so that a seed gives the same weights on every device.
@@ -142,7 +144,14 @@ class HeadsGenerator(FlatGenerator):
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map a context (contexts,) to the weights, views of one flat vector."""
         self._check_bound()
-        return self._cut(torch.addmv(self.base, self.heads, self.change(context)))
+        return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads)[0])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Files of earlier versions have the heads as [P, k].
+        stored = state_dict.get(f"{prefix}heads")
+        if isinstance(stored, torch.Tensor) and stored.shape == self.heads.shape[::-1] != self.heads.shape:
+            state_dict[f"{prefix}heads"] = stored.t()
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""

@@ -14,14 +14,14 @@ __all__ = ["LinearGenerator"]
 
 
 class LinearGenerator(HeadsGenerator):
-    """θ(c) = θ₀ + H·c: one linear layer from the context to every weight (SAN, section 3.1).
+    """θ(c) = θ₀ + c·H: one linear layer from the context to every weight (SAN, section 3.1).
 
     With one context the generator has twice the weights of the primary network, the smallest that depends on φ.
 
     Args:
         encoding: ``identity`` (default): the context as it is. SAN's ε = 0.1·S/32 of an input size S is
             ``IdentityEncoding(scale=0.1 / 32)``. Or ``complement``, ``cosine``, a module: see :class:`MLPGenerator`.
-        head_scale: the spread of H·c at initialisation relative to that of θ₀, per tensor and at c = 1.
+        head_scale: the spread of c·H at initialisation relative to that of θ₀, per tensor and at c = 1.
         reference: context at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
     Raises:

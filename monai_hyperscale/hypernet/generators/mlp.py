@@ -22,7 +22,7 @@ INITS = ("residual", "paper", "paper_fan_out")
 class MLPGenerator(HeadsGenerator):
     """A multilayer perceptron whose linear last layer gives every weight of the primary network.
 
-    The heads of all tensors are one matrix H [P, k]: θ(φ) = b + H·e(φ), with e the last hidden layer. The size of
+    The heads of all tensors are one matrix H [k, P]: θ(φ) = b + e(φ)·H, with e the last hidden layer. The size of
     the generator is about (k + 1) × P, so a narrow last layer (``hidden=(10, 16)``) makes it small; the paper's is
     ``hidden=(10, 100)``.
 
@@ -34,12 +34,12 @@ class MLPGenerator(HeadsGenerator):
             fan-in where nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says
             (section 4), with each tensor's head a layer of its own (SSHN A.1). Without normalisation in the primary
             network the signal explodes with the one and vanishes with the other.
-        head_scale: residual form only: the spread of H·e at initialisation relative to that of θ₀, per tensor and for
+        head_scale: residual form only: the spread of e·H at initialisation relative to that of θ₀, per tensor and for
             an e of unit mean square (after Kaiming layers it comes out at about half that).
         activation: of the hidden layers, a name of MONAI's or (name, options); the papers' is LeakyReLU.
-        normalize: bring e to mean 0 and mean square 1 (layer norm without weights), so that the change H·e is as
+        normalize: bring e to mean 0 and mean square 1 (layer norm without weights), so that the change e·H is as
             large at every φ. Needs a last layer of two units or more.
-        gains: a learned factor on H·e per tensor, 1 at the start: how much each tensor depends on φ becomes one
+        gains: a learned factor on e·H per tensor, 1 at the start: how much each tensor depends on φ becomes one
             number that the optimiser moves at once.
         reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
@@ -127,7 +127,7 @@ class MLPGenerator(HeadsGenerator):
         if not self.with_gains:
             return super().forward(context)
         self._check_bound()
-        changes = self._cut(self.heads @ self.change(context))
+        changes = self._cut((self.change(context)[None] @ self.heads)[0])
         starts = self._cut(self.base)
         return {name: torch.addcmul(starts[name], changes[name], self.gains[i]) for i, name in enumerate(self.shapes)}
 

@@ -269,3 +269,19 @@ def test_film_is_the_only_one_that_adds_parameters() -> None:
         generator = BUILD[name]()
         added = ["0.bias"] if isinstance(generator, FiLMGenerator) else []
         assert sorted(HyperNetwork(network, generator).generated) == sorted(["0.weight", "1.weight", "1.bias", *added])
+
+
+@every_generator
+def test_weights_of_earlier_versions(name: str) -> None:
+    # They had the heads as [P, k].
+    generator = BUILD[name]()
+    if not isinstance(generator, HeadsGenerator):
+        pytest.skip("has no heads")
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), generator)
+    nn.init.normal_(generator.heads)
+    stored = net.state_dict()
+    stored["generator.heads"] = stored["generator.heads"].t().clone()
+    other = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), BUILD[name]())
+    other.load_state_dict(stored)
+    for found, expected in zip(other.generate(0.3).values(), net.generate(0.3).values(), strict=True):
+        torch.testing.assert_close(found, expected, atol=0, rtol=0)

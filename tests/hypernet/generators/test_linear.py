@@ -15,7 +15,7 @@ def test_values(contexts: int) -> None:
     generator.bind(start, contexts)
     context = torch.rand(contexts)
     flat = torch.cat([value.flatten() for value in start.values()]).double().numpy()
-    expected = flat + generator.heads.detach().double().numpy() @ context.double().numpy()
+    expected = flat + context.double().numpy() @ generator.heads.detach().double().numpy()
     generated = torch.cat([value.flatten() for value in generator(context).values()]).detach()
     np.testing.assert_allclose(generated.numpy(), expected, atol=1e-6)
 
@@ -26,7 +26,7 @@ def test_is_the_linear_layer_of_san() -> None:
     net = HyperNetwork(nn.Conv2d(2, 3, 3, bias=False), generator)
     learner = nn.Linear(1, 3 * 2 * 9)
     with torch.no_grad():
-        learner.weight.copy_(generator.heads)
+        learner.weight.copy_(generator.heads.t())
         learner.bias.copy_(generator.base)
     x = torch.randn(1, 2, 7, 7)
     for size in (96, 160, 224):

@@ -20,13 +20,13 @@ def parameters() -> dict[str, torch.Tensor]:
 
 
 def numpy_weights(generator: MLPGenerator, encoded: np.ndarray) -> dict[str, np.ndarray]:
-    """Return b + H·e(φ), computed with NumPy from the generator's state only."""
+    """Return b + e(φ)·H, computed with NumPy from the generator's state only."""
     state = {name: value.double().numpy() for name, value in generator.state_dict().items()}
     e = encoded
     for index in range(len(generator.hidden)):
         e = state[f"layers.{index}.weight"] @ e + state[f"layers.{index}.bias"]
         e = np.where(e > 0, e, 0.01 * e)
-    flat = state["base"] + state["heads"] @ e
+    flat = state["base"] + e @ state["heads"]
     result, start = {}, 0
     for name, shape in SHAPES.items():
         result[name] = flat[start : start + math.prod(shape)].reshape(shape)
@@ -71,7 +71,7 @@ def test_residual_form_starts_at_the_weights_it_was_bound_to(encoding: str) -> N
             spread = float(start[name].std(correction=0))
             change = (value - start[name]).detach()
             assert 0.02 * spread < change.square().mean().sqrt() < 0.2 * spread, name
-            # H·e has exactly the spread that its definition gives, up to sampling.
+            # e·H has exactly the spread that its definition gives, up to sampling.
             if value.numel() > 200:
                 e = generator.embed(torch.tensor([phi])).detach()
                 assert change.std().item() == pytest.approx(0.1 * spread * float(e.norm()) / 8, rel=0.15), name
@@ -83,7 +83,7 @@ def test_residual_form_leaves_constant_tensors_alone() -> None:
     generated = generator(torch.tensor([0.4]))
     assert (generated["bias"] == 0).all() and (generated["scale"] == 1).all()
     sum(value.square().sum() for value in generated.values()).backward()
-    assert generator.heads.grad is not None and (generator.heads.grad[5:] != 0).all()
+    assert generator.heads.grad is not None and (generator.heads.grad[:, 5:] != 0).all()
 
 
 def test_head_scale_zero_is_one_network_for_all() -> None:
@@ -106,7 +106,7 @@ def test_paper_initialisation(init: str, fan: str) -> None:
     for layer, (inputs, outputs, gain) in zip(generator.layers, expected, strict=True):
         assert not layer.bias.any()  # type: ignore[operator]
         check_normal(layer.weight, gain / (inputs if fan == "in" else outputs))  # type: ignore[arg-type]
-    heads = generator.heads.split([math.prod(shape) for shape in SHAPES.values()])
+    heads = generator.heads.split([math.prod(shape) for shape in SHAPES.values()], dim=1)
     for head, shape in zip(heads, SHAPES.values(), strict=True):
         check_normal(head, 1 / (100 if fan == "in" else math.prod(shape)))
 

@@ -23,10 +23,10 @@ def bound(basis: str, anchors: Any = ANCHORS, contexts: int = 1) -> tuple[Spline
 def curve(generator: SplineGenerator, level: int = 0) -> Any:
     """Return SciPy's curve through the changes at the anchors of one level."""
     places = generator.anchors.double().numpy()
-    changes = generator.heads.detach().double().numpy()[:, level * places.size : (level + 1) * places.size]
+    changes = generator.heads.detach().double().numpy()[level * places.size : (level + 1) * places.size]
     if generator.basis == "cubic" and places.size > 2:
-        return make_interp_spline(places, changes.T, k=3, bc_type="natural")
-    return make_interp_spline(places, changes.T, k=1)
+        return make_interp_spline(places, changes, k=3, bc_type="natural")
+    return make_interp_spline(places, changes, k=1)
 
 
 @pytest.mark.parametrize("basis", ["linear", "cubic"])
