@@ -70,6 +70,8 @@ def measure(
             row |= {"parameters": count_parameters(networks[who]), "rounds": rounds, "seconds": asdict(spread(seconds))}
             row["ratio"] = None if ratio is None else asdict(ratio)
             row |= _judged(ratio, bars.get((operation, who)))
+            if (operation, who) in case.limits:
+                row |= _within(row["seconds"]["median"], case.limits[operation, who])
             rows.append(row)
     return rows
 
@@ -80,9 +82,15 @@ def _judged(ratio: Optional[Spread], bar: Optional[tuple[float, float]]) -> dict
     return {"bar": list(bar), "met": bar[0] <= ratio.median <= bar[1]}
 
 
+def _within(seconds: float, limit: float) -> dict[str, Any]:
+    return {"limit": limit, "met": seconds <= limit}
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     seconds, ratio, bar = row["seconds"], row["ratio"], row["bar"]
     digits = 2 if seconds["median"] < 0.1 else 0
+    bars = [] if bar is None else [f"{bar[0]:g}–{bar[1]:g}"]
+    bars += [f"≤ {1e3 * row['limit']:g} ms"] if "limit" in row else []
     return [
         row["case"],
         row["operation"],
@@ -92,7 +100,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{1e3 * seconds['low']:.{digits}f}–{1e3 * seconds['high']:.{digits}f}",
         "" if ratio is None else f"{ratio['median']:.3f}",
         "" if ratio is None else f"{ratio['low']:.3f}–{ratio['high']:.3f}",
-        "" if bar is None else f"{bar[0]:g}–{bar[1]:g} {'met' if row['met'] else 'MISSED'}",
+        " ".join([*bars, "met" if row["met"] else "MISSED"]) if bars else "",
     ]
 
 
@@ -102,7 +110,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     add_common_options(parser, "speed.json")
     parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=OPERATIONS)
     parser.add_argument("--rounds", type=int, default=20, help="samples per network (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio is outside its bar")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio or a time is outside its bar")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {options.rounds}")

@@ -26,7 +26,7 @@ class HyperNetwork(nn.Module):
 
     Args:
         primary: any network.
-        generator: default: :class:`MLPGenerator` with hidden widths (10, 16).
+        generator: default: :class:`MLPGenerator` with hidden widths (10, 8).
         select: which parameters are generated, see :func:`select_parameters`; convolutions by default.
         contexts: how many numbers φ is for the generator: 1, or one per level. A single φ stands for all of them.
         default_phi: φ of calls that name none, as tools that know only ``network(x)`` make; by default they raise.
@@ -38,7 +38,7 @@ class HyperNetwork(nn.Module):
         >>> import torch
         >>> from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
-        >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(hidden=(10, 16)))
+        >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(hidden=(10, 8)))
         >>> x = torch.rand(1, 1, 31, 17)
         >>> plain = net.fold(phi=0.3)
         >>> torch.allclose(net(x, phi=0.3), plain(x), atol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def test_bars_are_judged_by_the_median() -> None:
     assert speed._judged(Spread(1.08, 1.0, 1.2), (0.0, 1.1)) == {"bar": [0.0, 1.1], "met": True}
     assert speed._judged(Spread(1.12, 1.0, 1.2), (0.0, 1.1)) == {"bar": [0.0, 1.1], "met": False}
     assert speed._judged(None, (0.0, 1.1))["met"] is None
+    assert speed._within(0.004, 0.005) == {"limit": 0.005, "met": True}
+    assert speed._within(0.006, 0.005)["met"] is False
 
 
 @pytest.mark.parametrize("name", [PLAIN, *GENERATORS])
@@ -98,3 +101,13 @@ def test_cases_are_of_the_sizes_they_are_named_for() -> None:
     bars = {name: set(case.bars) for name, case in CASES.items() if case.bars}
     judged = {("training", "narrow"), ("inference", "narrow")}
     assert bars == {"2d-32": judged, "3d-hippocampus": judged}
+    assert CASES["2d-32"].limits == {("generation", "narrow"): 0.005}
+
+
+def test_a_time_beyond_its_limit_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    for limit, code, said in ((0.0, 1, "≤ 0 ms MISSED"), (60.0, 0, "≤ 60000 ms met")):
+        case = replace(TINY, limits={("generation", "narrow"): limit})
+        monkeypatch.setitem(CASES, "tiny", case)
+        arguments = ["--cases", "tiny", "--operations", "generation", "--check", "--json", str(tmp_path / "speed.json")]
+        assert speed.main(arguments) == code
+        assert said in capsys.readouterr().out

@@ -23,7 +23,7 @@ class MLPGenerator(HeadsGenerator):
     """A multilayer perceptron whose linear last layer gives every weight of the primary network.
 
     The heads of all tensors are one matrix H [k, P]: θ(φ) = b + e(φ)·H, with e the last hidden layer. The size of
-    the generator is about (k + 1) × P, so a narrow last layer (``hidden=(10, 16)``) makes it small; the paper's is
+    the generator is about (k + 1) × P, so a narrow last layer (``hidden=(10, 8)``) makes it small; the paper's is
     ``hidden=(10, 100)``.
 
     Args:
@@ -47,7 +47,7 @@ class MLPGenerator(HeadsGenerator):
         ValueError: for an unknown encoding, init or activation, or a width that is too small.
 
     Example:
-        >>> generator = MLPGenerator(hidden=(10, 16))
+        >>> generator = MLPGenerator(hidden=(10, 8))
         >>> generator.bind({"weight": torch.randn(8, 1, 3, 3)})
         >>> generator(torch.tensor([0.3]))["weight"].shape
         torch.Size([8, 1, 3, 3])
@@ -57,7 +57,7 @@ class MLPGenerator(HeadsGenerator):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (10, 16),
+        hidden: Sequence[int] = (10, 8),
         encoding: Union[str, nn.Module] = "complement",
         init: str = "residual",
         head_scale: float = 0.1,
