@@ -2,9 +2,10 @@
 
     python benchmarks/one_against_many.py --dataset ../shared/data/wbc -o gap.json
 
-Every run shares the images, their order, the first weights of the U-Net and the number of steps. Finished runs are kept
-in the JSON file, so the same command continues where it was stopped. ``--variants`` compares changes of SSHN instead,
-on the validation images; the methods are compared on the test images.
+Every run shares the images, their order and the first weights of the U-Net. What serves every φ has the same number of
+steps, 1.5 × that of a Fixed network. Finished runs are kept in the JSON file, so the same command continues where it
+was stopped. ``--variants`` compares changes of SSHN instead, on the validation images; the methods are compared on the
+test images.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone by the file's name
 
+from benchmarks.report import describe_machine
 from benchmarks.variants import BEST, VARIANTS
 from benchmarks.wbc import METHODS, Images, Recipe, dice, load_images, train
 from monai_hyperscale.io import write_text
@@ -44,7 +47,7 @@ def runs(args: argparse.Namespace) -> dict[str, tuple[Recipe, str, int]]:
                     recipe = Recipe(method="fixed", phi=phi, steps=args.steps)
                     found[f"fixed {phi:g}, seed {seed}"] = (recipe, seed)
             else:
-                recipe = BEST if method == "sshn" else Recipe(method=method)
+                recipe = BEST if method == "sshn" else Recipe(method=method, step_factor=BEST.step_factor)
                 found[f"{method}, seed {seed}"] = (dataclasses.replace(recipe, steps=args.steps), seed)
     part = "test" if args.variants is None else "validation"
     return {name: (recipe, part, seed) for name, (recipe, seed) in found.items()}
@@ -64,6 +67,7 @@ def measure(recipe: Recipe, part: str, seed: int, images: Mapping[str, Images], 
         "part": part,
         "seed": seed,
         "seconds": round(seconds, 1),
+        "machine": describe_machine(torch.device("cpu")),
         "parameters": sum(p.numel() for p in network.parameters()),
         "dice": {f"{phi:g}": round(statistics.fmean(values), 5) for phi, values in scores.items()},
         "training_dice": {f"{phi:g}": round(statistics.fmean(values), 5) for phi, values in fitted.items()},
@@ -71,26 +75,35 @@ def measure(recipe: Recipe, part: str, seed: int, images: Mapping[str, Images], 
     }
 
 
+def same_recipe(stored: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Return whether a run in the JSON file was trained as ``recipe`` says."""
+    return dict(stored) == json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
 def table(results: Mapping[str, dict], phis: Sequence[float]) -> str:
-    """Return the mean over seeds, and for methods beside Fixed the paired difference to it with its spread."""
+    """Return the mean over seeds, and paired differences with their spread: to Fixed, and of SSHN to the others."""
     by_method: dict[str, dict[tuple[str, int], float]] = {}
     for name, result in results.items():
         method = "fixed" if name.startswith("fixed") else name.rpartition(", seed")[0]
         for phi, value in result["dice"].items():
             by_method.setdefault(method, {})[phi, result["seed"]] = value
     lines = ["method".ljust(34) + "".join(f"φ {phi:g}".rjust(10) for phi in phis) + "     mean"]
-    fixed = by_method.get("fixed", {})
     for method, values in by_method.items():
         means = [_mean([v for (p, _), v in values.items() if p == f"{phi:g}"]) for phi in phis]
         lines.append(method.ljust(34) + "".join(_cell(mean, "10.4f") for mean in means) + _cell(_mean(means), "9.4f"))
-        if method == "fixed" or not fixed:
-            continue
-        pairs = [
-            [v - fixed[p, s] for (p, s), v in values.items() if p == f"{phi:g}" and (p, s) in fixed] for phi in phis
-        ]
-        lines.append("  − fixed, in points".ljust(34) + "".join(_cell(_points(pair), "+10.2f") for pair in pairs))
-        spread = [100 * statistics.stdev(pair) if len(pair) > 1 else None for pair in pairs]
-        lines.append("  its standard deviation over seeds".ljust(34) + "".join(_cell(s, "10.2f") for s in spread))
+        for other in ("fixed", "stochastic", "film") if method == "sshn" else ("fixed",):
+            theirs = by_method.get(other, {})
+            if other == method or not theirs:
+                continue
+            pairs = [
+                [v - theirs[p, s] for (p, s), v in values.items() if p == f"{phi:g}" and (p, s) in theirs]
+                for phi in phis
+            ]
+            lines.append(
+                f"  − {other}, in points".ljust(34) + "".join(_cell(_points(pair), "+10.2f") for pair in pairs)
+            )
+            spread = [100 * statistics.stdev(pair) if len(pair) > 1 else None for pair in pairs]
+            lines.append("  its standard deviation over seeds".ljust(34) + "".join(_cell(s, "10.2f") for s in spread))
     return "\n".join(lines)
 
 
@@ -122,9 +135,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    images = load_images(args.dataset)
-    results = json.loads(args.output.read_text()) if args.output.exists() else {}
-    todo = {name: run for name, run in runs(args).items() if name not in results}
+    results = json.loads(args.output.read_text(encoding="utf-8")) if args.output.exists() else {}
+    wanted = runs(args)
+    for name, (recipe, _, _) in wanted.items():
+        if name in results and not same_recipe(results[name]["recipe"], recipe):
+            parser.error(f"{args.output} holds {name} of another recipe or number of steps; name another file")
+    todo = {name: run for name, run in wanted.items() if name not in results}
+    images = load_images(args.dataset) if todo else {}
     for name, (recipe, part, seed) in (progress := tqdm(todo.items())):
         progress.set_description(name)
         results[name] = measure(recipe, part, seed, images, args.phis)

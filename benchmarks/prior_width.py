@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone by the file's name
 
-from benchmarks.one_against_many import measure
+from benchmarks.one_against_many import measure, same_recipe
 from benchmarks.report import table
 from benchmarks.variants import VARIANTS
 from benchmarks.wbc import Recipe, load_images
@@ -166,7 +166,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     results = json.loads(args.output.read_text(encoding="utf-8")) if args.output.exists() else {}
     wanted = recipes(args.radii, args.seeds, args.steps)
     for name, (recipe, _) in wanted.items():
-        if name in results and results[name]["recipe"] != json.loads(json.dumps(dataclasses.asdict(recipe))):
+        if name in results and not same_recipe(results[name]["recipe"], recipe):
             parser.error(f"{args.output} holds {name} of another recipe or number of steps; name another file")
     todo = {name: run for name, run in wanted.items() if name not in results}
     images = load_images(args.dataset) if todo else {}

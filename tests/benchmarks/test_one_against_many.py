@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmarks.one_against_many import table
+from benchmarks.one_against_many import main, runs, table
 from benchmarks.variants import VARIANTS
 from benchmarks.wbc import METHODS, Recipe, _factors, build, dice, train
 
@@ -65,3 +70,34 @@ def test_table_pairs_the_seeds() -> None:
     rows = [line.split() for line in table(results, [0.5]).splitlines()]
     assert rows[1][:2] == ["fixed", "0.8500"]
     assert rows[3][-1] == "+2.00" and rows[4][-1] == "1.41"
+
+
+def test_table_pairs_sshn_with_the_other_methods() -> None:
+    dice = {"sshn": (0.91, 0.83), "fixed": (0.9, 0.8), "stochastic": (0.9, 0.84)}
+    results = {
+        f"{method}, seed {seed}": {"dice": {"0.5": value}, "seed": seed}
+        for method, values in dice.items()
+        for seed, value in enumerate(values)
+    }
+    lines = [line.split() for line in table(results, [0.5]).splitlines()]
+    pairs = [(line[1], line[-1]) for line in lines if line[0] == "−"]
+    assert pairs == [("fixed,", "+2.00"), ("stochastic,", "+0.00"), ("fixed,", "+2.00")]
+
+
+def test_what_serves_every_phi_has_the_same_steps() -> None:
+    args = argparse.Namespace(seeds=[0], variants=None, methods=METHODS, phis=[0.5], steps=600)
+    steps = {name: recipe.total_steps for name, (recipe, _, _) in runs(args).items()}
+    assert steps == {"sshn, seed 0": 900, "stochastic, seed 0": 900, "film, seed 0": 900, "fixed 0.5, seed 0": 600}
+
+
+def test_a_run_of_another_recipe_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gap.json"
+    stored = json.loads(json.dumps({"fixed 0.5, seed 0": {"recipe": asdict(Recipe(method="fixed", steps=300))}}))
+    file.write_text(json.dumps(stored))
+    monkeypatch.setattr("sys.argv", ["", "--dataset", str(tmp_path), "-o", str(file), "--phis", "0.5", "--seeds", "0"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2 and "fixed 0.5, seed 0 of another recipe" in capsys.readouterr().err
+    assert json.loads(file.read_text()) == stored
