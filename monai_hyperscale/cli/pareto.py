@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(
     args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
 ) -> int:
-    from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan, together
+    from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
 
@@ -161,8 +161,9 @@ def _measure(
         args.seed,
         {"phi": grid, "limit": args.limit, "command": _command()},
     )
-    path, files = args.output / "frontier.json", ProgressFiles(args.output / PARTS)
+    path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
     if args.overwrite and rank == 0:
+        files.check()
         path.unlink(missing_ok=True)
         files.remove()
     together()
@@ -181,7 +182,8 @@ def _measure(
             try:
                 frontier = sweep(workload, phis, args.output, options, step)
             except KeyboardInterrupt:
-                say(f"unfinished: the same command goes on with what is in {files.folder}")
+                same = f"the same command{' without --overwrite' * args.overwrite}"
+                say(f"unfinished: {same} goes on with what is in {files.folder}")
                 raise
         if frontier is None:
             return DONE

@@ -68,7 +68,9 @@ def test_it_goes_on_after_an_interruption(
     assert "unfinished sweep with another metric" in capsys.readouterr().err
     monkeypatch.setattr(SegmentationWorkload, "measure", measure)
     assert main(arguments(network, dataset, out, "--no-report")) == 0
-    assert len(read_frontier(out).rows) == 2 and not (out / "parts").exists() and not (out / "report.html").exists()
+    assert (
+        len(read_frontier(out).rows) == 2 and not (out / "unfinished").exists() and not (out / "report.html").exists()
+    )
 
 
 def test_what_is_measured_is_not_measured_again(
@@ -164,3 +166,22 @@ def test_missing_and_damaged_files_are_told(network: Path, dataset: Path, tmp_pa
     capsys.readouterr()
     assert main(arguments(network, dataset, tmp_path / "out")) == 1
     assert "is not a frontier that this version reads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_files_in_the_place_of_unfinished_sweeps_are_refused_and_stay(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, overwrite: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "unfinished").mkdir(parents=True)
+    (out / "unfinished" / "novel.txt").write_text("chapter 1")
+    (out / "parts").mkdir()
+    (out / "frontier.json").write_text("old") if overwrite else None
+    assert main([*arguments(network, dataset, out), *overwrite]) == 1
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert error == [
+        f"error: {out / 'unfinished'} holds what no sweep wrote (novel.txt); move it away, or name another folder "
+        "with -o."
+    ]
+    assert (out / "unfinished" / "novel.txt").read_text() == "chapter 1" and (out / "parts").is_dir()
+    assert not overwrite or (out / "frontier.json").read_text() == "old"

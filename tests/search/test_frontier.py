@@ -10,7 +10,7 @@ import pytest
 
 from monai_hyperscale.errors import FrontierError, PhiError
 from monai_hyperscale.search import SweepOptions, hypervolume, knee, open_workload, pareto_points, phi_grid, sweep
-from monai_hyperscale.search.frontier import PARTS
+from monai_hyperscale.search.frontier import UNFINISHED
 
 QUICK = SweepOptions(rounds=1, memory=False, bootstrap=200)
 GRID = phi_grid("0.1,0.3,0.5")
@@ -89,8 +89,9 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(bundle, dataset, measure
 def test_a_damaged_part_is_measured_again(bundle, dataset, measured, tmp_path, caplog):
     workload = open_workload(bundle, dataset)
     sweep(workload, GRID, tmp_path, QUICK)
-    files = tmp_path / PARTS
-    (files / "phi_0.3.json").write_text('{"cases": {"case_004": {"scores": [1]}}}')
+    files = tmp_path / UNFINISHED
+    part = json.loads((files / "phi_0.3.json").read_text())
+    (files / "phi_0.3.json").write_text(json.dumps({**part, "cases": {"case_004": {"scores": [1]}}}))
     (files / "costs.json").write_text("{")
     assert without_times(sweep(workload, GRID, tmp_path, QUICK)) == without_times(measured)
     assert "phi = 0.3 is measured again" in caplog.text
@@ -197,4 +198,4 @@ def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, t
     for content in (ours, alone):
         content.pop("machine")  # the threads differ
     assert ours == alone
-    assert Path(out, PARTS).is_dir()
+    assert Path(out, UNFINISHED).is_dir()
