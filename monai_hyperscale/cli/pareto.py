@@ -261,7 +261,7 @@ def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
 def _finished(path: Path, fingerprint: str) -> Frontier:
     from monai_hyperscale.search.results import read_frontier
 
-    frontier = read_frontier(path)
+    frontier = read_frontier(path, "add --overwrite to measure again, or name another folder with -o")
     if frontier.options.get("fingerprint") != fingerprint:
         raise argparse.ArgumentTypeError(
             f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "

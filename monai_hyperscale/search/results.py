@@ -194,11 +194,13 @@ def row_as_dict(row: FrontierRow) -> dict[str, Any]:
     return content
 
 
-def read_frontier(path: Union[str, Path]) -> Frontier:
+def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Frontier:
     """Read and check the JSON file of a frontier.
 
     Args:
         path: of the file that ``monai-hyperscale pareto`` wrote, or of its folder.
+        way_out: what is to be done about a file that cannot be used, to end the sentence with; default: to name
+            another or to write it anew.
 
     Raises:
         FrontierError: if the file is missing, damaged, or something else.
@@ -213,12 +215,12 @@ def read_frontier(path: Union[str, Path]) -> Frontier:
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
-        raise FrontierError(
-            f"{path} is damaged or cut off ({first_line(error)}); run monai-hyperscale pareto again."
-        ) from error
+        told = way_out or "write it anew, with monai-hyperscale pareto --overwrite if that wrote it"
+        raise FrontierError(f"{path} is damaged or cut off ({first_line(error)}); {told}.") from error
     mistake = first_mistake(content)
     if mistake is not None:
-        raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}.")
+        told = way_out or "name another, or write it anew"
+        raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}; {told}.")
     names = ("task", "bundle", "data", "labels", "metric", "machine", "options", "hypervolume")
     # JSON schema counts 3.0 as whole.
     return Frontier(

@@ -135,8 +135,11 @@ def test_what_cannot_be_answered_is_told_in_one_sentence(
 def test_damaged_files_are_told(tmp_path: Path, capsys: Any) -> None:
     path = write_frontier(tmp_path / "frontier.json")
     path.write_text(path.read_text()[:300])
-    assert main(["choose", str(path), "--maximize", "dice"]) == 1
-    assert "damaged or cut off" in capsys.readouterr().err
+    for command in (["choose", str(path), "--maximize", "dice"], ["report", str(path), "-o", str(tmp_path / "r.html")]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "is damaged or cut off (" in error and len(error.splitlines()) == 1
+        assert error.endswith("; write it anew, with monai-hyperscale pareto --overwrite if that wrote it.\n")
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,26 @@ def test_missing_and_damaged_files_are_told(network: Path, dataset: Path, tmp_pa
     (tmp_path / "out" / "frontier.json").write_text(json.dumps({"kind": "frontier"}))
     capsys.readouterr()
     assert main(arguments(network, dataset, tmp_path / "out")) == 1
-    assert "is not a frontier that this version reads" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "is not a frontier that this version reads" in error and error.endswith("or name another folder with -o.\n")
+
+
+def test_a_frontier_that_is_cut_off_is_measured_again_as_the_sentence_says(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    command = arguments(network, dataset, tmp_path / "out", "--no-report")
+    assert main(command) == 0
+    path = tmp_path / "out" / "frontier.json"
+    whole = path.read_text()
+    path.write_text(whole[:300])
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(command) == 1
+        (error,) = capsys.readouterr().err.splitlines()
+        assert error.startswith(f"error: {path} is damaged or cut off (") and path.read_text() == whole[:300]
+        assert error.endswith("; add --overwrite to measure again, or name another folder with -o.")
+    assert main([*command, "--overwrite"]) == 0
+    assert [row.phi for row in read_frontier(path).rows] == [(0.1,), (0.5,)]
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
