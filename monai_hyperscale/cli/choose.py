@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
 from monai_hyperscale.cli.arguments import count
@@ -163,7 +164,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
         confirmed = make_frontier(test, [row], options, {}), row
-    return _tell(args, choice, limits, objective, frontier, str(args.source), confirmed)
+    return _tell(args, choice, limits, objective, frontier, quote(str(args.source)), confirmed)
 
 
 def _wishes(
@@ -204,7 +205,8 @@ def _tell(
 
     phi = phi_name(choice.row.phi)
     wanted = "all" if not limits else ", ".join(limit.text for limit in limits)
-    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT"
+    # Its files are compared on a case of the data set.
+    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
     if args.json:
         print(json.dumps(_as_json(choice, limits, objective, confirmed, command), indent=1))
     elif choice.met:
@@ -220,7 +222,8 @@ def _tell(
             told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
             print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
             print("\n".join(_lines(confirmed[1], confirmed[0])))
-        where = "" if args.dataset is not None else f"  (BUNDLE: the folder of {frontier.bundle['name']})"
+        where = f"  (BUNDLE: the folder of {frontier.bundle['name']}, DIR: of {frontier.data['name']})"
+        where = "" if args.dataset is not None else where
         print(f"\nnext: {command}{where}")
     if choice.met:
         return FAILED if _missed(limits, confirmed) else DONE

@@ -61,7 +61,8 @@ def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, wh
     out = capsys.readouterr().out
     assert out.startswith(f"phi = {phi}\n") and why in out
     # A frontier knows the bundle's name, but not where it lies.
-    assert out.endswith(f"next: monai-hyperscale fold BUNDLE --phi {phi} -o OUT  (BUNDLE: the folder of net)\n")
+    command = f"monai-hyperscale fold BUNDLE --phi {phi} -o OUT --dataset DIR"
+    assert out.endswith(f"next: {command}  (BUNDLE: the folder of net, DIR: of liver)\n")
     assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
@@ -174,6 +175,7 @@ def test_of_a_bundle_by_measuring(
     # Chosen on the validation cases, of which the cheapest is found, and confirmed on the test cases.
     assert frontier.data["part"] == "validation" and set(frontier.data["cases"]) == set(names[1])
     assert "the least flops of" in text and "confirmed on 2 test cases" in text and f"fold {network} --phi" in text
+    assert text.endswith(f" -o OUT --dataset {dataset}\n")
     assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
     assert frontier.rows[0].latency is None  # not asked for
     chosen = float(text.split()[2])
