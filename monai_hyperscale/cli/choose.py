@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.pareto import add_workload_arguments, workload_of
+from monai_hyperscale.cli.pareto import add_workload_arguments, command_line, workload_of
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:
@@ -144,8 +144,17 @@ def _by_measuring(args: argparse.Namespace) -> int:
     workload.check_phi(grid)
     limits, objective = _wishes(args, workload.metric_facts, workload.choices["metric"], ["flops"])
     quantities = {objective.quantity, *(limit.quantity for limit in limits)}
-    notes = {"phi": text, "sampler": args.sampler, "limits": [limit.text for limit in limits]}
-    options = SweepOptions(seed=args.seed, notes=notes)
+    best = "minimize" if objective.minimize else "maximize"
+    notes = {
+        "phi": text,
+        "limit": args.limit,
+        "sampler": args.sampler,
+        "evaluations": args.evaluations,
+        "limits": [limit.text for limit in limits],
+        best: objective.quantity,
+        "command": command_line(),
+    }
+    options = SweepOptions(SweepOptions.rounds * ("latency" in quantities), seed=args.seed, notes=notes)
     measure = RowMeasurer(workload, quantities, options)
     evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
     say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")

@@ -26,6 +26,7 @@ __all__ = [
     "add_arguments",
     "add_case_arguments",
     "add_workload_arguments",
+    "command_line",
     "run",
     "workload_of",
 ]
@@ -159,7 +160,7 @@ def _measure(
         args.size,
         args.bootstrap,
         args.seed,
-        {"phi": grid, "limit": args.limit, "command": _command()},
+        {"phi": grid, "limit": args.limit, "command": command_line()},
     )
     path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
     if args.overwrite and rank == 0:
@@ -341,7 +342,7 @@ def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optiona
     write_report(frontier, path, [Example(workload.names[0], images, predictions)], confirm=confirm)
 
 
-def _command() -> list[str]:
+def command_line() -> list[str]:
     """Return the command line without folders, which are of this machine only."""
     words = [word if os.sep not in word else Path(word).name for word in sys.argv[1:]]
     return ["monai-hyperscale", *words]

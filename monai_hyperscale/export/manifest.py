@@ -13,7 +13,7 @@ import torch
 
 import monai_hyperscale
 from monai_hyperscale.errors import ExportError
-from monai_hyperscale.export.source import sha256
+from monai_hyperscale.io.hashing import sha256
 
 __all__ = ["MANIFEST", "file_entries", "input_text", "is_fold", "read_manifest", "versions"]
 

@@ -174,6 +174,7 @@ def make_frontier(
             "name": workload.title,
             "part": workload.part,
             "cases": workload.names,
+            "files_sha256": workload.fingerprint,
             **({"mean_volumes": dict(volumes)} if volumes else {}),
         },
         labels=workload.labels,

@@ -27,7 +27,7 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.registrar import Registrar
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.search.cases import cases_of_part, fingerprint
+from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
@@ -90,7 +90,6 @@ class RegistrationWorkload(Workload):
         self._metric = metric
         self._regularization = regularization
         self.names = [pair["name"] for pair in pairs]
-        self.fingerprint = fingerprint(pairs.cases)
         named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
         self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
         self.choices |= {"regularization": regularization, "pairs_seed": seed}

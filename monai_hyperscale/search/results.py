@@ -87,8 +87,9 @@ class Frontier:
     Attributes:
         task: ``segmentation`` or ``registration``.
         bundle: ``name``, ``weights_sha256`` and ``settings``, the content of ``model.json``.
-        data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``mean_volumes``
-            of the labels, in mm³, or voxels of 2D images.
+        data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``files_sha256`` of
+            their files, which results before it have not; ``mean_volumes`` of the labels, in mm³, or voxels of 2D
+            images.
         labels: name of every label by its value as text.
         metric: ``name`` and ``higher_is_better``.
         machine: what it was measured on.

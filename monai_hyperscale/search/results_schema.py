@@ -59,10 +59,11 @@ _SCHEMA = _record(
     task={"enum": ["segmentation", "registration"]},
     bundle=_record(name=_TEXT, weights_sha256=_TEXT, settings=_OBJECT),
     data=_record(
-        optional=("mean_volumes",),
+        optional=("files_sha256", "mean_volumes"),
         name=_TEXT,
         part=_TEXT,
         cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True},
+        files_sha256=_TEXT,
         mean_volumes=_map(_POSITIVE),
     ),
     # The values of label files.

@@ -149,6 +149,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=10, size=24, labels=2))
 
 
+RARE = ["--evaluations", "5", "--device", "cpu"]
+
+
 def test_of_a_bundle_by_measuring(
     write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +172,8 @@ def test_of_a_bundle_by_measuring(
     monkeypatch.setattr(SegmentationWorkload, "measure", counting)
     out = tmp_path / "measured.json"
     command = ["choose", str(network), "--dataset", str(dataset), "--at-least", "dice>=0", "-o", str(out)]
-    assert main([*command, "--evaluations", "5", "--device", "cpu"]) == 0
+    monkeypatch.setattr("sys.argv", ["monai-hyperscale", *command, *RARE])
+    assert main([*command, *RARE]) == 0
     text = capsys.readouterr().out
     frontier = read_frontier(out)
     # Chosen on the validation cases, of which the cheapest is found, and confirmed on the test cases.
@@ -178,6 +182,17 @@ def test_of_a_bundle_by_measuring(
     assert text.endswith(f" -o OUT --dataset {dataset}\n")
     assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
     assert frontier.rows[0].latency is None  # not asked for
+    told = {name: frontier.options[name] for name in ("phi", "sampler", "evaluations", "limits", "minimize", "repeats")}
+    assert told == {
+        "phi": "0:0.5:0.01",
+        "sampler": "tpe",
+        "evaluations": 5,
+        "limits": ["dice>=0"],
+        "minimize": "flops",
+        "repeats": 0,
+    }
+    # Without folders, as of pareto.
+    assert frontier.options["command"] == ["monai-hyperscale", *(Path(word).name for word in command), *RARE]
     chosen = float(text.split()[2])
     met = [each for each in frontier.rows if each.score.mean is not None]
     assert frontier.row([chosen]).flops == min(each.flops for each in met)
