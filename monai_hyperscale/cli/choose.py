@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
@@ -166,6 +167,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
     frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
     confirmed = None
     if args.output is not None:
+        # Before the confirmation, which may fail.
         frontier.write(args.output)
     if other is not None:
         confirmed = _confirming(other, args.confirm, frontier, choice.row)
@@ -173,6 +175,9 @@ def _by_measuring(args: argparse.Namespace) -> int:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
         confirmed = make_frontier(test, [row], options, {}), row
+    if args.output is not None and choice.met:
+        chosen = _as_json(choice, limits, objective, confirmed)
+        replace(frontier, choice={name: chosen[name] for name in chosen if name != "row"}).write(args.output)
     return _tell(args, choice, limits, objective, frontier, quote(str(args.source)), confirmed)
 
 
@@ -210,14 +215,19 @@ def _tell(
     bundle: str,
     confirmed: Optional[tuple[Frontier, FrontierRow]],
 ) -> int:
+    from monai_hyperscale.search.confirmation import unconfirmed
     from monai_hyperscale.search.results import phi_name
 
     phi = phi_name(choice.row.phi)
     wanted = "all" if not limits else ", ".join(limit.text for limit in limits)
     # Its files are compared on a case of the data set.
     command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
+    note = None
+    if choice.met and confirmed is None:
+        note = unconfirmed(frontier, None if args.dataset is None else "leave --cases out")
     if args.json:
-        print(json.dumps(_as_json(choice, limits, objective, confirmed, command), indent=1))
+        content = {**_as_json(choice, limits, objective, confirmed), "next": command if choice.met else None}
+        print(json.dumps(content | ({"note": note} if note else {}), indent=1))
     elif choice.met:
         print(f"phi = {phi}")
         print("\n".join(_lines(choice.row, frontier)))
@@ -231,6 +241,8 @@ def _tell(
             told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
             print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
             print("\n".join(_lines(confirmed[1], confirmed[0])))
+        if note is not None:
+            print(f"\nnote: {note}.")
         where = f"  (BUNDLE: the folder of {frontier.bundle['name']}, DIR: of {frontier.data['name']})"
         where = "" if args.dataset is not None else where
         print(f"\nnext: {command}{where}")
@@ -274,7 +286,6 @@ def _as_json(
     limits: list[Limit],
     objective: Objective,
     confirmed: Optional[tuple[Frontier, FrontierRow]],
-    command: str,
 ) -> dict[str, Any]:
     from monai_hyperscale.search.results import row_as_dict
 
@@ -286,7 +297,6 @@ def _as_json(
         "missed": [limit.text for limit in choice.missed],
         "objective": vars(objective),
         "row": row_as_dict(choice.row),
-        "next": command if choice.met else None,
     }
     if confirmed is not None:
         missed = _missed(limits, confirmed)

@@ -98,6 +98,8 @@ class Frontier:
         pareto: cost to the indices of rows that no other beats, cheapest first.
         hypervolume: cost to the share of the plane that the Pareto points dominate, see :func:`hypervolume`.
         knee: cost to the index of the row at the knee, see :func:`knee`.
+        choice: of results that a choice was made on: ``phi``, ``limits``, ``objective``, and under ``confirmed`` the
+            ``data`` and the ``row`` of the cases that it was confirmed on.
     """
 
     task: str
@@ -111,6 +113,7 @@ class Frontier:
     pareto: Mapping[str, Sequence[int]]
     hypervolume: Mapping[str, float]
     knee: Mapping[str, int]
+    choice: Optional[Mapping[str, Any]] = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -125,6 +128,8 @@ class Frontier:
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
         content = {name: value for name, value in vars(self).items() if name != "rows"}
+        if content["choice"] is None:
+            del content["choice"]
         rows = [row_as_dict(row) for row in self.rows]
         content = {"format": FORMAT, "kind": KIND, **content}
         places = list(content).index("pareto")
@@ -229,6 +234,7 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
         rows=tuple(map(row_from_dict, content["rows"])),
         pareto={cost: tuple(map(int, indices)) for cost, indices in content["pareto"].items()},
         knee={cost: int(index) for cost, index in content["knee"].items()},
+        choice=content.get("choice"),
     )
 
 

@@ -66,6 +66,8 @@ def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, wh
     assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
+    told = "chosen and scored on the same 1 validation case, which flatters the score; to confirm, add --confirm"
+    assert f"\nnote: {told} with those of pareto --cases test.\n\nnext: " in out and content["note"].startswith(told)
 
 
 def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> None:
@@ -75,7 +77,7 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     assert main(arguments) == 0
     captured = capsys.readouterr()
     assert "confirmed on 2 test cases: meets the limits" in captured.out and "0.8600 (95 %" in captured.out
-    assert "warning" not in captured.err
+    assert "warning" not in captured.err and "note: " not in captured.out
     assert main(["choose", str(source), "--at-least", "dice>=0.88", "--confirm", str(test)]) == 1
     assert "\nnot confirmed on 2 test cases: misses dice>=0.88" in capsys.readouterr().out
     # What the network costs was measured on another image there.
@@ -87,7 +89,11 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     assert main([*arguments[:-1], str(source), "--json"]) == 0
     captured = capsys.readouterr()
     assert "1 of the cases to confirm on are among those" in captured.err
-    assert json.loads(captured.out)["confirmed"]["missed"] == []
+    assert json.loads(captured.out)["confirmed"]["missed"] == [] and "note" not in json.loads(captured.out)
+    assert main(["choose", str(test), "--at-least", "dice>=0.8"]) == 0
+    way = "choose on those of pareto --cases validation, with these as --confirm"
+    note = f"note: chosen and scored on the same 2 test cases, which flatters the score; to confirm, {way}.\n"
+    assert note in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -194,12 +200,33 @@ def test_of_a_bundle_by_measuring(
     # Without folders, as of pareto.
     assert frontier.options["command"] == ["monai-hyperscale", *(Path(word).name for word in command), *RARE]
     chosen = float(text.split()[2])
+    # The choice and its confirmation are kept.
+    kept = frontier.choice
+    assert kept["phi"] == [chosen] and kept["missed"] == [] and kept["objective"]["quantity"] == "flops"
+    assert [limit["text"] for limit in kept["limits"]] == ["dice>=0"] and "row" not in kept and "next" not in kept
+    there = kept["confirmed"]
+    assert there["data"]["part"] == "test" and there["data"]["cases"] == names[2] and there["missed"] == []
+    assert there["row"]["phi"] == [chosen] and set(there["row"]["cases"]) == set(names[2])
+    assert f"{there['row']['score']['mean']:.4f} (95 %" in text.partition("confirmed on 2 test cases")[2]
     met = [each for each in frontier.rows if each.score.mean is not None]
     assert frontier.row([chosen]).flops == min(each.flops for each in met)
 
     assert main([*command[:-2], "--cases", "all", "--sampler", "grid", "--phi", "0.1,0.5", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["considered"] == 2 and "confirmed" not in content
+    assert content["note"].endswith("on the same 10 cases, which flatters the score; to confirm, leave --cases out")
+
+
+def test_what_is_measured_is_kept_where_there_is_no_choice(
+    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    network, out = write_bundle(tmp_path / "net", 2, channels=("grey",)), tmp_path / "measured.json"
+    command = ["choose", str(network), "--dataset", str(dataset), "--cases", "test", "--phi", "0.1,0.5", "-o", str(out)]
+    assert main([*command, "--limit", "1", "--at-least", "dice>=1"]) == 1
+    assert "no phi of 2 meets dice>=1" in capsys.readouterr().err
+    frontier = read_frontier(out)
+    assert frontier.choice is None and [row.phi for row in frontier.rows] == [(0.1,), (0.5,)]
+    assert "choice" not in json.loads(out.read_text())
 
 
 def test_a_bundle_needs_data(write_bundle: Callable[..., Path], tmp_path: Path, capsys: Any) -> None:
