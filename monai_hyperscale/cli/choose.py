@@ -34,11 +34,12 @@ or of a bundle by measuring a few.
 Where the score is bounded the least of a cost is chosen, else the best score. The exit
 code is 1 where no phi meets the limits, or the score misses them on the cases to
 confirm on. Limits are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
+Memory is the peak of one inference, beside the weights, the image and the process.
 """
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
 # Defaults of what only has a meaning where φ are measured.
 _MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25}
-_TITLES = {"flops": "compute", "latency": "time", "memory": "memory"}
+_TITLES = {"flops": "compute", "latency": "time", "memory": "working memory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -276,6 +277,8 @@ def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
         spread = ""
         if cost == "latency" and row.latency is not None:
             spread = f" (quartiles {row.latency.low / scale:.4g} - {row.latency.high / scale:.4g})"
+        if cost == "memory":
+            spread = " (beside weights, image and process)"
         lines.append((_TITLES[cost], f"{value / scale:.4g} {unit}{spread}"))
     width = max(len(name) for name, _ in lines)
     return [f"  {name:<{width}}  {text}" for name, text in lines]

@@ -34,7 +34,8 @@ __all__ = [
 SUMMARY = "measure what every phi costs and scores on a data set"
 DESCRIPTION = """\
 Measure a trained network at every phi: its score on the cases of a data set with
-a confidence interval, its operations, time and memory on this machine.
+a confidence interval, its operations, time and working memory on this machine
+(the peak of one inference, beside the weights, the image and the process).
 
   monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
   monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
@@ -44,7 +45,7 @@ An interrupted command goes on where it was when it is repeated. Under torchrun
 the processes share the cases.
 """
 _SHOWN = 5  # φ at which the report shows an example
-_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
+_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=_repeats, default=9, metavar="N", help="times taken of each phi, 0 for none; default: 9"
     )
-    parser.add_argument("--no-memory", action="store_true", help="leave memory out")
+    parser.add_argument("--no-memory", action="store_true", help="leave working memory out")
     parser.add_argument(
         "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
     )
@@ -144,6 +145,7 @@ def _measure(
 ) -> int:
     from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
+    from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
 
     workload = workload_of(args, args.bundle, args.cases)
@@ -191,6 +193,8 @@ def _measure(
         frontier.write(path)
         files.remove()
     print(_table(frontier))
+    if "memory" in frontier.pareto:
+        say(WORKING_MEMORY)
     if not args.no_report:
         _report(workload, frontier, args.output / "report.html", confirm)
     files_written = [] if args.no_report else [args.output / "report.html"]

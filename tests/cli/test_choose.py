@@ -64,6 +64,7 @@ def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, wh
     command = f"monai-hyperscale fold BUNDLE --phi {phi} -o OUT --dataset DIR"
     assert out.endswith(f"next: {command}  (BUNDLE: the folder of net, DIR: of liver)\n")
     assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
+    assert "\n  working memory  1 MB (beside weights, image and process)\n" in out
     content = json.loads(capsys.readouterr().out)
     assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
     told = "chosen and scored on the same 1 validation case, which flatters the score; to confirm, add --confirm"

@@ -204,3 +204,14 @@ def test_files_in_the_place_of_unfinished_sweeps_are_refused_and_stay(
     ]
     assert (out / "unfinished" / "novel.txt").read_text() == "chapter 1" and (out / "parts").is_dir()
     assert not overwrite or (out / "frontier.json").read_text() == "old"
+
+
+def test_memory_says_what_it_is_of(network: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    command = arguments(network, dataset, tmp_path / "out", "--no-report")
+    command.remove("--no-memory")
+    assert main([*command, "--limit", "1"]) == 0
+    told = capsys.readouterr()
+    note = "working memory is the peak of one inference, beside the weights, the image and the process\n"
+    if read_frontier(tmp_path / "out").rows[0].memory is None:
+        pytest.skip("the system does not tell memory")
+    assert told.out.splitlines()[0].split()[:5] == ["phi", "GFLOPs", "ms", "MB", "working"] and note in told.err
