@@ -105,9 +105,13 @@ class ProgressFiles:
     def _is_own(self, name: str) -> bool:
         if _OWN.fullmatch(name) is None or not (self.folder / name).is_file():
             return False
-        content = _read(self.folder / name)
-        # Of a file that cannot be read the name alone tells.
-        return content is None or isinstance(content, dict) and content.get("kind") == _KIND
+        try:
+            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except OSError:  # such as a file that this user may not read: not known to be a sweep's
+            return False
+        except (ValueError, RecursionError):
+            return True  # of a damaged file the name alone tells
+        return isinstance(content, dict) and content.get("kind") == _KIND
 
     def write_cases(self, phi: Sequence[float], results: Mapping[str, CaseResult], process: int = 0) -> None:
         """Write what one φ scores so far, whole or not at all; every process has a file of its own."""

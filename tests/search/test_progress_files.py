@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,20 @@ def test_what_is_not_a_sweeps_is_refused_and_stays(tmp_path, name, content, begu
     files.remove()  # of a sweep during which it came
     assert names(files.folder) == [name]
     assert path.is_dir() if content is None else path.read_text() == content
+
+
+def test_what_may_not_be_read_is_refused_and_stays(files, monkeypatch):
+    plan, read = files.folder / "plan.json", Path.read_text
+
+    def denied(path, **options):
+        if path == plan:
+            raise PermissionError
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(FrontierError, match=r"holds what no sweep wrote \(plan.json\)"):
+        files.begin(PLAN)
+    assert len(names(files.folder)) == 5
 
 
 def test_only_a_few_foreign_files_are_named(tmp_path):
