@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
 from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.pareto import add_workload_arguments, workload_of
+from monai_hyperscale.cli.pareto import add_workload_arguments, command_line, workload_of
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ or of a bundle by measuring a few.
 Where the score is bounded the least of a cost is chosen, else the best score. The exit
 code is 1 where no phi meets the limits, or the score misses them on the cases to
 confirm on. Limits are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
+Memory is the peak of one inference, beside the weights, the image and the process.
 """
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
 # Defaults of what only has a meaning where φ are measured.
 _MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25}
-_TITLES = {"flops": "compute", "latency": "time", "memory": "memory"}
+_TITLES = {"flops": "compute", "latency": "time", "memory": "working memory"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,8 +146,17 @@ def _by_measuring(args: argparse.Namespace) -> int:
     workload.check_phi(grid)
     limits, objective = _wishes(args, workload.metric_facts, workload.choices["metric"], ["flops"])
     quantities = {objective.quantity, *(limit.quantity for limit in limits)}
-    notes = {"phi": text, "sampler": args.sampler, "limits": [limit.text for limit in limits]}
-    options = SweepOptions(seed=args.seed, notes=notes)
+    best = "minimize" if objective.minimize else "maximize"
+    notes = {
+        "phi": text,
+        "limit": args.limit,
+        "sampler": args.sampler,
+        "evaluations": args.evaluations,
+        "limits": [limit.text for limit in limits],
+        best: objective.quantity,
+        "command": command_line(),
+    }
+    options = SweepOptions(SweepOptions.rounds * ("latency" in quantities), seed=args.seed, notes=notes)
     measure = RowMeasurer(workload, quantities, options)
     evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
     say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")
@@ -156,6 +168,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
     frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
     confirmed = None
     if args.output is not None:
+        # Before the confirmation, which may fail.
         frontier.write(args.output)
     if other is not None:
         confirmed = _confirming(other, args.confirm, frontier, choice.row)
@@ -163,7 +176,10 @@ def _by_measuring(args: argparse.Namespace) -> int:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
         confirmed = make_frontier(test, [row], options, {}), row
-    return _tell(args, choice, limits, objective, frontier, str(args.source), confirmed)
+    if args.output is not None and choice.met:
+        chosen = _as_json(choice, limits, objective, confirmed)
+        replace(frontier, choice={name: chosen[name] for name in chosen if name != "row"}).write(args.output)
+    return _tell(args, choice, limits, objective, frontier, quote(str(args.source)), confirmed)
 
 
 def _wishes(
@@ -200,13 +216,19 @@ def _tell(
     bundle: str,
     confirmed: Optional[tuple[Frontier, FrontierRow]],
 ) -> int:
+    from monai_hyperscale.search.confirmation import unconfirmed
     from monai_hyperscale.search.results import phi_name
 
     phi = phi_name(choice.row.phi)
     wanted = "all" if not limits else ", ".join(limit.text for limit in limits)
-    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT"
+    # Its files are compared on a case of the data set.
+    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
+    note = None
+    if choice.met and confirmed is None:
+        note = unconfirmed(frontier, None if args.dataset is None else "leave --cases out")
     if args.json:
-        print(json.dumps(_as_json(choice, limits, objective, confirmed, command), indent=1))
+        content = {**_as_json(choice, limits, objective, confirmed), "next": command if choice.met else None}
+        print(json.dumps(content | ({"note": note} if note else {}), indent=1))
     elif choice.met:
         print(f"phi = {phi}")
         print("\n".join(_lines(choice.row, frontier)))
@@ -220,7 +242,10 @@ def _tell(
             told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
             print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
             print("\n".join(_lines(confirmed[1], confirmed[0])))
-        where = "" if args.dataset is not None else f"  (BUNDLE: the folder of {frontier.bundle['name']})"
+        if note is not None:
+            print(f"\nnote: {note}.")
+        where = f"  (BUNDLE: the folder of {frontier.bundle['name']}, DIR: of {frontier.data['name']})"
+        where = "" if args.dataset is not None else where
         print(f"\nnext: {command}{where}")
     if choice.met:
         return FAILED if _missed(limits, confirmed) else DONE
@@ -252,6 +277,8 @@ def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
         spread = ""
         if cost == "latency" and row.latency is not None:
             spread = f" (quartiles {row.latency.low / scale:.4g} - {row.latency.high / scale:.4g})"
+        if cost == "memory":
+            spread = " (beside weights, image and process)"
         lines.append((_TITLES[cost], f"{value / scale:.4g} {unit}{spread}"))
     width = max(len(name) for name, _ in lines)
     return [f"  {name:<{width}}  {text}" for name, text in lines]
@@ -262,7 +289,6 @@ def _as_json(
     limits: list[Limit],
     objective: Objective,
     confirmed: Optional[tuple[Frontier, FrontierRow]],
-    command: str,
 ) -> dict[str, Any]:
     from monai_hyperscale.search.results import row_as_dict
 
@@ -274,7 +300,6 @@ def _as_json(
         "missed": [limit.text for limit in choice.missed],
         "objective": vars(objective),
         "row": row_as_dict(choice.row),
-        "next": command if choice.met else None,
     }
     if confirmed is not None:
         missed = _missed(limits, confirmed)

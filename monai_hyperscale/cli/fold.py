@@ -22,10 +22,12 @@ SUMMARY = "write a plain network for one phi: MONAI bundle, TorchScript, ONNX an
 DESCRIPTION = """\
 Fold a trained bundle for one rescaling factor phi and write the plain network:
 a MONAI bundle that runs without this package, TorchScript, ONNX, torch.export
-and safetensors. Each file is compared with the network before the folder appears;
-manifest.json tells sizes, hashes and differences.
+and safetensors. Each file is compared with the network before the folder appears,
+on a test case of the data set that --dataset names, on the image that --image
+names, or else on synthetic anatomy; manifest.json tells which, with sizes, hashes
+and differences.
 
-  monai-hyperscale fold bundles/sshn_seg --phi 0.3 -o folded
+  monai-hyperscale fold bundles/sshn_seg --phi 0.3 -o folded --dataset DIR
   monai-hyperscale fold bundles/sshn_seg --phi 0.3 -o folded --image scan.nii.gz
   python -m monai.bundle run --config_file folded/configs/inference.json \\
     --dataset_dir scans --output_dir labels
@@ -53,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"some of {', '.join(FORMATS)}, with commas; default: all that can be written",
     )
-    parser.add_argument(
+    compared = parser.add_mutually_exclusive_group()
+    compared.add_argument(
+        "--dataset", type=Path, metavar="DIR", help="compare on the first test case of this data set (or pair of cases)"
+    )
+    compared.add_argument(
         "--image",
         nargs="+",
         type=Path,
@@ -78,10 +84,12 @@ def run(args: argparse.Namespace) -> int:
     """Fold the bundle and return the exit code."""
     images = args.image or []
     # Before the imports, which take seconds.
-    check_inputs([*images, args.bundle])
+    check_inputs([*images, args.dataset, args.bundle])
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.errors import ExportError, HyperscaleError
     from monai_hyperscale.export.fold import check_output, write_fold
+    from monai_hyperscale.export.manifest import input_text
+    from monai_hyperscale.export.real_input import RealInput
     from monai_hyperscale.export.source import FoldSource
 
     try:
@@ -100,12 +108,18 @@ def run(args: argparse.Namespace) -> int:
     low, high = source.settings.phi_range
     if not source.settings.trained_for(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
-    read = _read(images, source.settings)
-    manifest = write_fold(source, args.output, args.format, read, args.size, args.overwrite, say)
-    cost = manifest["cost"]
+    read, data = _read(images, source.settings), None
+    if args.dataset is not None:
+        found = RealInput.from_dataset(args.dataset, source.settings)
+        read, data = list(found.images), found.data
+    manifest = write_fold(source, args.output, args.format, read, args.size, args.overwrite, say, data)
+    cost, compared = manifest["cost"], manifest["verified_on"]
+    way_out = "; for a real one add --dataset DIR or --image FILE" if compared["synthetic"] else ""
+    say(f"compared with the network on {input_text(compared)}{way_out}")
+    size = " x ".join(map(str, cost["size"]))
     say(
-        f"wrote {args.output}: {source.name} at phi {listed(args.phi)}, {cost['flops'] / 1e9:.3g} GFLOPs, "
-        f"{cost['parameters']:,} parameters"
+        f"wrote {args.output}: {source.name} at phi {listed(args.phi)}, {cost['flops'] / 1e9:.3g} GFLOPs for {size} "
+        f"voxels, {cost['parameters']:,} parameters"
     )
     return DONE
 

@@ -26,6 +26,7 @@ __all__ = [
     "add_arguments",
     "add_case_arguments",
     "add_workload_arguments",
+    "command_line",
     "run",
     "workload_of",
 ]
@@ -33,7 +34,8 @@ __all__ = [
 SUMMARY = "measure what every phi costs and scores on a data set"
 DESCRIPTION = """\
 Measure a trained network at every phi: its score on the cases of a data set with
-a confidence interval, its operations, time and memory on this machine.
+a confidence interval, its operations, time and working memory on this machine
+(the peak of one inference, beside the weights, the image and the process).
 
   monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
   monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
@@ -43,7 +45,7 @@ An interrupted command goes on where it was when it is repeated. Under torchrun
 the processes share the cases.
 """
 _SHOWN = 5  # φ at which the report shows an example
-_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
+_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeats", type=_repeats, default=9, metavar="N", help="times taken of each phi, 0 for none; default: 9"
     )
-    parser.add_argument("--no-memory", action="store_true", help="leave memory out")
+    parser.add_argument("--no-memory", action="store_true", help="leave working memory out")
     parser.add_argument(
         "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
     )
@@ -141,8 +143,9 @@ def run(args: argparse.Namespace) -> int:
 def _measure(
     args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
 ) -> int:
-    from monai_hyperscale.search.frontier import PARTS, SweepOptions, sweep, sweep_plan, together
+    from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
+    from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
 
     workload = workload_of(args, args.bundle, args.cases)
@@ -159,10 +162,11 @@ def _measure(
         args.size,
         args.bootstrap,
         args.seed,
-        {"phi": grid, "limit": args.limit, "command": _command()},
+        {"phi": grid, "limit": args.limit, "command": command_line()},
     )
-    path, files = args.output / "frontier.json", ProgressFiles(args.output / PARTS)
+    path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
     if args.overwrite and rank == 0:
+        files.check()
         path.unlink(missing_ok=True)
         files.remove()
     together()
@@ -181,13 +185,16 @@ def _measure(
             try:
                 frontier = sweep(workload, phis, args.output, options, step)
             except KeyboardInterrupt:
-                say(f"unfinished: the same command goes on with what is in {files.folder}")
+                same = f"the same command{' without --overwrite' * args.overwrite}"
+                say(f"unfinished: {same} goes on with what is in {files.folder}")
                 raise
         if frontier is None:
             return DONE
         frontier.write(path)
         files.remove()
     print(_table(frontier))
+    if "memory" in frontier.pareto:
+        say(WORKING_MEMORY)
     if not args.no_report:
         _report(workload, frontier, args.output / "report.html", confirm)
     files_written = [] if args.no_report else [args.output / "report.html"]
@@ -259,7 +266,7 @@ def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
 def _finished(path: Path, fingerprint: str) -> Frontier:
     from monai_hyperscale.search.results import read_frontier
 
-    frontier = read_frontier(path)
+    frontier = read_frontier(path, "add --overwrite to measure again, or name another folder with -o")
     if frontier.options.get("fingerprint") != fingerprint:
         raise argparse.ArgumentTypeError(
             f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "
@@ -339,7 +346,7 @@ def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optiona
     write_report(frontier, path, [Example(workload.names[0], images, predictions)], confirm=confirm)
 
 
-def _command() -> list[str]:
+def command_line() -> list[str]:
     """Return the command line without folders, which are of this machine only."""
     words = [word if os.sep not in word else Path(word).name for word in sys.argv[1:]]
     return ["monai-hyperscale", *words]

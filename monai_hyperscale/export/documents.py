@@ -12,6 +12,7 @@ import torch
 
 from monai_hyperscale.bundle.locate import default_bundle
 from monai_hyperscale.bundle.registration import RegistrationSettings
+from monai_hyperscale.export.manifest import input_text
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.io.atomic import write_text
 
@@ -127,8 +128,8 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
             for entry in files
         ),
         "",
-        f"Differences are in units of the largest output, measured on {facts['verified_on']['input']}. Hashes and all "
-        "else are in `manifest.json`.",
+        f"Differences are in units of the largest output, measured on {input_text(facts['verified_on'])}. "
+        "Hashes and all else are in `manifest.json`.",
         "",
         "## Licence",
         "",

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -20,6 +20,7 @@ from monai_hyperscale.export.check_bundle import check_bundle
 from monai_hyperscale.export.documents import copy_licences, fold_metadata, model_card, write_logging
 from monai_hyperscale.export.formats import FORMATS, OPSET, Format, missing_packages
 from monai_hyperscale.export.manifest import MANIFEST, file_entries, is_fold, versions
+from monai_hyperscale.export.real_input import RealInput
 from monai_hyperscale.export.source import FoldSource, Inputs
 from monai_hyperscale.export.stock_bundle import segmentation_config
 from monai_hyperscale.export.stock_registration import registration_config, why_not
@@ -50,6 +51,7 @@ def fold_bundle(
     size: Optional[Sequence[int]] = None,
     regularization: Optional[float] = None,
     overwrite: bool = False,
+    dataset_dir: Optional[Union[str, Path]] = None,
 ) -> dict[str, Any]:
     """Fold a trained bundle for one φ and write the plain network, checked against the bundle's own.
 
@@ -59,21 +61,29 @@ def fold_bundle(
         output: folder to make. It appears when everything in it is done.
         formats: some of :data:`CHOICES`; default: all that the installed packages can write.
         images: to compare on, as :func:`monai_hyperscale.io.read_image` gives them: one, or for registration the moving
-            and the fixed one; none for synthetic anatomy.
+            and the fixed one; none for synthetic anatomy, or for ``dataset_dir``.
         size: voxels per axis of the files that are for one size, and of synthetic anatomy.
         regularization: λ, for registration networks trained for several.
         overwrite: replace a folder that an earlier fold wrote.
+        dataset_dir: of a data set, on whose first test case the files are compared, see :class:`RealInput`.
 
     Returns:
         the content of ``manifest.json``.
 
     Raises:
         CheckpointError: if the bundle cannot be read.
+        DatasetError: if ``dataset_dir`` has no case for the network.
         ExportError: if a file computes something else than the network, cannot be made, or ``output`` cannot be.
         ValueError: if ``phi`` is not valid for the network, or an argument is not.
     """
     check_output(output, bundle, overwrite)
-    return write_fold(FoldSource.from_bundle(bundle, phi, regularization), output, formats, images, size, overwrite)
+    if images and dataset_dir is not None:
+        raise ExportError("images and dataset_dir both say what to compare on; leave one out.")
+    source = FoldSource.from_bundle(bundle, phi, regularization)
+    if dataset_dir is None:
+        return write_fold(source, output, formats, images, size, overwrite)
+    found = RealInput.from_dataset(dataset_dir, source.settings)
+    return write_fold(source, output, formats, found.images, size, overwrite, data=found.data)
 
 
 def check_output(output: Union[str, Path], bundle: Union[str, Path], overwrite: bool = False) -> None:
@@ -108,6 +118,7 @@ def write_fold(
     size: Optional[Sequence[int]] = None,
     overwrite: bool = False,
     tell: Callable[[str], None] = logger.info,
+    data: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """Write a folded network; see :func:`fold_bundle`.
 
@@ -119,14 +130,21 @@ def write_fold(
         size: voxels per axis.
         overwrite: replace a folder that an earlier fold wrote.
         tell: called with one sentence for every file, and for every one left out.
+        data: where the images are from, for the manifest; see :class:`RealInput`.
     """
     unknown = [name for name in formats or () if name not in CHOICES]
     if unknown or formats is not None and not formats:
         raise ExportError(f"formats must be some of {', '.join(CHOICES)}, got {', '.join(unknown) or 'none'}.")
     check_output(output, source.bundle, overwrite)
     inputs = Inputs(source, images, size)
+    verified_on = {
+        "input": inputs.described,
+        "synthetic": not images,
+        **({"data": dict(data)} if data else {}),
+        "tolerance": TOLERANCE,
+    }
     with _new_folder(Path(output)) as folder:
-        manifest = _Fold(source, inputs, folder, tell).make(formats, images)
+        manifest = _Fold(source, inputs, folder, tell, verified_on).make(formats, images)
         content = json.dumps(manifest, indent=2) + "\n"
         (folder / MANIFEST).write_text(content, encoding="utf-8")
     return manifest
@@ -135,8 +153,16 @@ def write_fold(
 class _Fold:
     """One fold in the making."""
 
-    def __init__(self, source: FoldSource, inputs: Inputs, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        source: FoldSource,
+        inputs: Inputs,
+        folder: Path,
+        tell: Callable[[str], None],
+        verified_on: Mapping[str, Any],
+    ) -> None:
         self.source = source
+        self.verified_on = verified_on
         self.inputs = inputs
         self.folder = folder
         self.tell = tell
@@ -170,7 +196,7 @@ class _Fold:
                 "parameters": sum(parameter.numel() for parameter in source.plain.parameters()),
                 "size": list(self.inputs.size),
             },
-            "verified_on": {"input": self.inputs.described, "tolerance": TOLERANCE},
+            "verified_on": self.verified_on,
             "versions": versions(),
             "left_out": self.left_out,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Union
@@ -12,9 +13,9 @@ import torch
 
 import monai_hyperscale
 from monai_hyperscale.errors import ExportError
-from monai_hyperscale.export.source import sha256
+from monai_hyperscale.io.hashing import sha256
 
-__all__ = ["MANIFEST", "file_entries", "is_fold", "read_manifest", "versions"]
+__all__ = ["MANIFEST", "file_entries", "input_text", "is_fold", "read_manifest", "versions"]
 
 #: The file's name.
 MANIFEST = "manifest.json"
@@ -45,6 +46,24 @@ def file_entries(folder: Path, known: dict[str, dict[str, Any]]) -> list[dict[st
         if path.is_file() and name != MANIFEST:
             entries.append({"path": name, "bytes": path.stat().st_size, "sha256": sha256(path), **known.get(name, {})})
     return entries
+
+
+def input_text(verified_on: Mapping[str, Any]) -> str:
+    """Return in words what the files of a fold were compared on.
+
+    Args:
+        verified_on: the entry of the manifest.
+
+    Example:
+        >>> input_text({"input": "a.nii.gz", "data": {"name": "liver", "part": "test", "case": "a"}})
+        'a.nii.gz (test case a of liver)'
+        >>> input_text({"input": "synthetic anatomy", "synthetic": True})
+        'synthetic anatomy, no real image'
+    """
+    data = verified_on.get("data")
+    if data:
+        return f"{verified_on['input']} ({data['part']} case {data['case']} of {data['name']})"
+    return f"{verified_on['input']}{', no real image' * bool(verified_on.get('synthetic'))}"
 
 
 def read_manifest(folder: Union[str, Path]) -> dict[str, Any]:

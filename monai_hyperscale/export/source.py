@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
 from monai_hyperscale.inference.resampling import as_placed, resample, working_grid
 from monai_hyperscale.io.grids import grid_of
+from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 
-__all__ = ["FoldSource", "Inputs", "sha256"]
+__all__ = ["FoldSource", "Inputs"]
 
 # Voxels along every axis where the bundle names no size.
 _USUAL = {2: 128, 3: 64}
@@ -252,12 +252,3 @@ def _middle(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     for axis, n in enumerate(sizes):
         x = x.narrow(2 + axis, (x.shape[2 + axis] - n) // 2, n)
     return x
-
-
-def sha256(path: Union[str, Path]) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ from monai_hyperscale.report.confirm import cases_text, texts_there
 from monai_hyperscale.report.markup import element
 from monai_hyperscale.report.summary import comparison
 from monai_hyperscale.report.view import View, capital, significant
+from monai_hyperscale.search.confirmation import unconfirmed
 
 __all__ = ["budget_box", "dial", "folded_text"]
 
@@ -80,6 +81,8 @@ def budget_box(view: View) -> ElementTree.Element:
     warning = None
     if view.confirm is None:
         hint += "."
+        note = unconfirmed(view.frontier)
+        warning = element("p", f"{capital(note)}.", class_="quiet", id="unconfirmed") if note else None
     else:
         here, there = (cases_text(view, each) for each in (view.frontier, view.confirm.other))
         hint += f": chosen on {here}, confirmed on {there}."

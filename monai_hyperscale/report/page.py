@@ -27,6 +27,7 @@ from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_
 from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.budget import metric_key
 from monai_hyperscale.search.confirmation import confirmation
+from monai_hyperscale.search.memory import WORKING_MEMORY
 from monai_hyperscale.search.results import Frontier
 
 __all__ = ["write_report"]
@@ -201,9 +202,10 @@ def _section(title: str, *children: Child) -> ElementTree.Element:
 
 def _hint(view: View) -> ElementTree.Element:
     text = "Move the dial, or touch a chart." if view.single else "Move the dial through the rows, or touch a chart."
-    return element(
-        "p", f"Upper left is best. {text}" if view.higher_is_better else f"Lower left is best. {text}", class_="quiet"
-    )
+    text = f"Upper left is best. {text}" if view.higher_is_better else f"Lower left is best. {text}"
+    if any(cost.key == "memory" for cost in view.costs):
+        text += f" {capital(WORKING_MEMORY)}."
+    return element("p", text, class_="quiet")
 
 
 def _bars_hint(view: View) -> ElementTree.Element:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.report.view import View, significant
 from monai_hyperscale.search.confirmation import Confirmation
+from monai_hyperscale.search.results import row_from_dict
 
 __all__ = ["provenance"]
 
@@ -39,6 +40,7 @@ def provenance(view: View) -> ElementTree.Element:
         _group("Data to confirm on", _confirming(view, confirm, noun)) if confirm is not None else None,
         _group("Machine", frontier.machine),
         _group("Measurement", options),
+        _group("Chosen", _chosen(view, frontier.choice, noun)) if frontier.choice is not None else None,
         _group("Hypervolume, of 1", found) if found else None,
     ]
     return element(
@@ -60,6 +62,17 @@ def _confirming(view: View, found: Confirmation, noun: str) -> dict[str, Any]:
     measured = sum(found.other.row(row.phi) is not None for row in view.rows)
     shared = f"{len(found.shared)}: {', '.join(found.shared)}" if found.shared else "none"
     return {**data, f"shared {noun}": shared, "φ measured": f"{measured} of {len(view.rows)}"}
+
+
+def _chosen(view: View, choice: Mapping[str, Any], noun: str) -> dict[str, Any]:
+    """Return the φ that was chosen when this was measured, and what it scored on the cases to confirm on."""
+    facts = {"φ": view.phi_text(choice["phi"])}
+    there = choice.get("confirmed")
+    if there is not None:
+        row = row_from_dict(there["row"])
+        facts["confirmed on"] = f"{len(there['data']['cases'])} {there['data']['part']} {noun}"
+        facts[f"{view.metric} there"] = f"{view.score_text(row.score.mean)} ({view.interval_text(row)})"
+    return facts
 
 
 def _group(title: str, facts: Mapping[str, Any]) -> ElementTree.Element:

@@ -18,7 +18,7 @@ __all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
 _COSTS = (
     ("flops", "Compute", "compute", (("GFLOPs", 1e9), ("TFLOPs", 1e12)), ("MFLOPs", 1e6)),
     ("latency", "Time", "time", (("ms", 1e-3), ("s", 1.0)), ("µs", 1e-6)),
-    ("memory", "Memory", "memory", (("MB", 1e6), ("GB", 1e9)), ("kB", 1e3)),
+    ("memory", "Working memory", "working memory", (("MB", 1e6), ("GB", 1e9)), ("kB", 1e3)),
 )
 #: Loss of score that still counts as none to speak of, where the score is a share: one point of Dice.
 TOLERANCE = 0.01

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_hyperscale.data import split_cases
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io.hashing import sha256
 
 __all__ = ["PARTS", "cases_of_part", "fingerprint"]
 
@@ -74,14 +74,15 @@ def cases_of_part(
 
 
 def fingerprint(cases: Sequence[Mapping[str, Any]]) -> str:
-    """Return a digest of the cases' names and the sizes of their files, by which other data are noticed."""
-    files = [[case["name"], [_sizes(case.get(kind)) for kind in ("image", "label")]] for case in cases]
-    return _digest(files)
+    """Return the SHA-256 of the cases' names and the contents of their files, by which other data are noticed."""
+    files = [[case["name"], [_contents(case.get(kind)) for kind in ("image", "label")]] for case in cases]
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _sizes(paths: Any) -> list[int]:
+def _contents(paths: Any) -> list[str]:
     found = [paths] if isinstance(paths, (str, Path)) else paths or []
-    return [os.path.getsize(path) if os.path.exists(path) else -1 for path in found]
+    # A file that is missing is told when it is read.
+    return [sha256(path) if Path(path).is_file() else "" for path in found]
 
 
 def _digest(names: Any) -> str:

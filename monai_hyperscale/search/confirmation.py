@@ -9,7 +9,7 @@ from typing import Optional
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 
-__all__ = ["Confirmation", "confirmation"]
+__all__ = ["Confirmation", "confirmation", "unconfirmed"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,35 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
         known = set(choice.data["cases"])
         shared = tuple(case for case in other.data["cases"] if case in known)
     return Confirmation(choice, other, shared, name)
+
+
+def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
+    """Return what is to be said of a choice by a frontier alone, without a full stop; ``None`` of a single φ.
+
+    Args:
+        frontier: that the choice is made on.
+        way: to confirm it; default: by the commands for the part that the frontier is of.
+
+    Example:
+        >>> from monai_hyperscale.search import Interval
+        >>> rows = [FrontierRow((phi,), Interval(0.9, 0.8, 1.0)) for phi in (0.1, 0.5)]
+        >>> data = {"part": "test", "cases": ["a", "b"]}
+        >>> unconfirmed(Frontier("segmentation", {}, data, {}, {}, {}, {}, rows, {}, {}, {}), "leave --cases out")
+        'chosen and scored on the same 2 test cases, which flatters the score; to confirm, leave --cases out'
+    """
+    if len(frontier.rows) < 2:
+        return None
+    part, count = frontier.data["part"], len(frontier.data["cases"])
+    ways = {
+        "test": "choose on those of pareto --cases validation, with these as --confirm",
+        "validation": "add --confirm with those of pareto --cases test",
+    }
+    default = "choose on those of pareto --cases validation, with those of --cases test as --confirm"
+    noun = ("pair" if frontier.task == "registration" else "case") + "s" * (count != 1)
+    cases = f"{count} {noun}" if part == "all" else f"{count} {part} {noun}"
+    return (
+        f"chosen and scored on the same {cases}, which flatters the score; to confirm, {way or ways.get(part, default)}"
+    )
 
 
 def _names(frontier: Frontier) -> str:

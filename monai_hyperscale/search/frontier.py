@@ -21,7 +21,8 @@ from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
 
 __all__ = ["SweepOptions", "make_frontier", "make_row", "sweep", "sweep_plan"]
 
-PARTS = "parts"
+#: Folder of what is measured until all is, in that of the results.
+UNFINISHED = "unfinished"
 # Seconds after which what a φ has scored so far is written although it is not done.
 _SAVE_AFTER = 20.0
 
@@ -58,9 +59,9 @@ def sweep(
 ) -> Optional[Frontier]:
     """Measure every φ on every case.
 
-    What is measured is on disk at once, in the folder ``parts`` of ``folder``, and taken from there when the sweep is
-    repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed`` is
-    initialised its processes share the cases, or the φ if there are fewer cases than processes; the first measures
+    What is measured is on disk at once, in the folder ``unfinished`` of ``folder``, and taken from there when the sweep
+    is repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed``
+    is initialised its processes share the cases, or the φ if there are fewer cases than processes; the first measures
     costs, alone, and puts all together.
 
     Args:
@@ -75,14 +76,14 @@ def sweep(
 
     Raises:
         PhiError: if the network does not take a φ, or was not trained for it.
-        FrontierError: if the folder holds an unfinished sweep of something else.
+        FrontierError: if the folder holds an unfinished sweep of something else, or files in the place of one.
         DatasetError: if a case cannot be used.
     """
     options = options or SweepOptions()
     done = progress or (lambda steps: None)
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     workload.check_phi(phis)
-    files = ProgressFiles(folder / PARTS)
+    files = ProgressFiles(folder / UNFINISHED)
     costs: list[InferenceCost] = []
     if rank == 0:
         files.begin(sweep_plan(workload, phis))
@@ -173,6 +174,7 @@ def make_frontier(
             "name": workload.title,
             "part": workload.part,
             "cases": workload.names,
+            "files_sha256": workload.fingerprint,
             **({"mean_volumes": dict(volumes)} if volumes else {}),
         },
         labels=workload.labels,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import monai
+import numpy as np
 import torch
 
 import monai_hyperscale
@@ -31,6 +32,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "monai": monai.__version__,
+        "numpy": np.__version__,
         "monai_hyperscale": monai_hyperscale.__version__,
         "system": platform.system(),
     }

@@ -14,7 +14,10 @@ from typing import IO, Optional
 import torch
 import torch.nn as nn
 
-__all__ = ["MemoryProbe"]
+__all__ = ["WORKING_MEMORY", "MemoryProbe"]
+
+#: What the figure is of, said where it is shown.
+WORKING_MEMORY = "working memory is the peak of one inference, beside the weights, the image and the process"
 
 # Arrays of the size of feature maps get pages of their own, which go back when they are freed: what is resident is
 # what is in use.

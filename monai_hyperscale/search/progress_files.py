@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.io.atomic import PARTIAL, write_text
 from monai_hyperscale.search.cost import InferenceCost
 from monai_hyperscale.search.results import Latency, phi_name
 from monai_hyperscale.search.workload import CaseResult
@@ -21,9 +21,16 @@ __all__ = ["ProgressFiles", "digest"]
 
 _LOGGER = logging.getLogger(__name__)
 
+_PLAN, _COSTS = "plan.json", "costs.json"
+#: What ``kind`` of every file says.
+_KIND = "unfinished sweep"
+# Every name that a sweep gives a file; a kill can leave a partial one behind.
+_OWN = re.compile(rf"{re.escape(_PLAN)}|{re.escape(_COSTS)}|phi_[0-9.e_-]+(_p\d+)?\.json|{re.escape(PARTIAL)}[\w.]+")
+_NAMED = 3  # foreign files that a message names
+
 
 class ProgressFiles:
-    """What a sweep has measured so far, in a folder of its own.
+    """What a sweep has measured so far, in a folder of its own; no other file is ever removed.
 
     Args:
         folder: of these files; made at the first.
@@ -31,7 +38,7 @@ class ProgressFiles:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     files = ProgressFiles(Path(folder) / "parts")
+        ...     files = ProgressFiles(Path(folder) / "unfinished")
         ...     files.begin({"data": "liver"})
         ...     files.write_cases((0.3,), {"case_1": CaseResult({"1": 0.9})})
         ...     files.read_cases((0.3,), ["case_1", "case_2"], ["1"])
@@ -48,33 +55,69 @@ class ProgressFiles:
             plan: what the results depend on, ready for JSON; keys are words for people.
 
         Raises:
-            FrontierError: if the folder is of another sweep.
+            FrontierError: if the folder is of another sweep, or has files that no sweep wrote.
         """
-        path = self.folder / "plan.json"
+        self.check()
+        path = self.folder / _PLAN
         earlier = _read(path)
         wanted = json.loads(json.dumps(plan))
         if earlier is None:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
-            write_text(path, json.dumps(wanted, indent=1) + "\n")
+            if any(name.startswith("phi_") or name in (_PLAN, _COSTS) for name in self._names()):
+                state = "damaged" if path.exists() else "gone"
+                _LOGGER.warning(
+                    "%s is %s, so what was measured for it is not used: the sweep starts anew.", path, state
+                )
+            self.remove()
+            write_text(path, json.dumps({"kind": _KIND, **wanted}, indent=1) + "\n")
             return
         for name in wanted:
-            if not isinstance(earlier, dict) or earlier.get(name) != wanted[name]:
+            if earlier.get(name) != wanted[name]:
                 raise FrontierError(
                     f"{self.folder.parent} holds an unfinished sweep with another {name}; repeat that command to "
                     "finish it, name another folder, or start anew with --overwrite."
                 )
 
+    def check(self) -> None:
+        """Check that a sweep wrote whatever is in the folder, so that it may write and remove there.
+
+        Raises:
+            FrontierError: if something else is.
+        """
+        way_out = "move it away, or name another folder with -o"
+        if self.folder.is_symlink() or self.folder.exists() and not self.folder.is_dir():
+            raise FrontierError(f"{self.folder} is no folder of an unfinished sweep; {way_out}.")
+        foreign = [name for name in self._names() if not self._is_own(name)]
+        if foreign:
+            told = ", ".join(foreign[:_NAMED]) + (", …" if len(foreign) > _NAMED else "")
+            raise FrontierError(f"{self.folder} holds what no sweep wrote ({told}); {way_out}.")
+
     def remove(self) -> None:
-        """Remove the folder."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        """Remove what a sweep wrote, and the folder if nothing else is in it."""
+        names = self._names()
+        for name in filter(self._is_own, names):
+            (self.folder / name).unlink(missing_ok=True)
+        if self.folder.is_dir() and not self._names():
+            self.folder.rmdir()
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def _is_own(self, name: str) -> bool:
+        if _OWN.fullmatch(name) is None or not (self.folder / name).is_file():
+            return False
+        try:
+            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except OSError:  # such as a file that this user may not read: not known to be a sweep's
+            return False
+        except (ValueError, RecursionError):
+            return True  # of a damaged file the name alone tells
+        return isinstance(content, dict) and content.get("kind") == _KIND
 
     def write_cases(self, phi: Sequence[float], results: Mapping[str, CaseResult], process: int = 0) -> None:
         """Write what one φ scores so far, whole or not at all; every process has a file of its own."""
         content = {name: asdict(result) for name, result in results.items()}
         path = self.folder / f"{_stem(phi)}{f'_p{process}' if process else ''}.json"
-        write_text(path, json.dumps({"phi": list(phi), "cases": content}) + "\n")
+        write_text(path, json.dumps({"kind": _KIND, "phi": list(phi), "cases": content}) + "\n")
 
     def read_cases(self, phi: Sequence[float], names: Sequence[str], labels: Sequence[str]) -> dict[str, CaseResult]:
         """Return what one φ scores so far; nothing of a file that is damaged, so that it is measured again."""
@@ -95,12 +138,12 @@ class ProgressFiles:
             key: what the costs depend on, the machine foremost, ready for JSON.
             costs: in the order of the sweep.
         """
-        content = {"key": key, "costs": [asdict(cost) for cost in costs]}
-        write_text(self.folder / "costs.json", json.dumps(content) + "\n")
+        content = {"kind": _KIND, "key": key, "costs": [asdict(cost) for cost in costs]}
+        write_text(self.folder / _COSTS, json.dumps(content) + "\n")
 
     def read_costs(self, key: Mapping[str, Any], count: int) -> Optional[list[InferenceCost]]:
         """Return what every φ costs, ``None`` where that was not measured, or not on this machine."""
-        content = _read(self.folder / "costs.json")
+        content = _read(self.folder / _COSTS)
         try:
             if content["key"] != json.loads(json.dumps(key)) or len(content["costs"]) != count:
                 return None

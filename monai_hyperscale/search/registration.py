@@ -27,12 +27,12 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.registrar import Registrar
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.search.cases import cases_of_part, fingerprint
+from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 
-__all__ = ["PAIRS", "RegistrationWorkload"]
+__all__ = ["PAIRS", "RegistrationWorkload", "pairs_of_part"]
 
 #: Pairs that are drawn unless told otherwise: of n cases there are n (n − 1).
 PAIRS = 40
@@ -84,15 +84,12 @@ class RegistrationWorkload(Workload):
             )
         if metric is not None and not images.labels:
             raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
-        pairs = _pairs_of_part(images, cases_of_part(images.cases, settings.provenance, title, part)).sample(
-            limit, seed
-        )
+        pairs = pairs_of_part(images, cases_of_part(images.cases, settings.provenance, title, part)).sample(limit, seed)
         if not len(pairs):
             raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
         self._metric = metric
         self._regularization = regularization
         self.names = [pair["name"] for pair in pairs]
-        self.fingerprint = fingerprint(pairs.cases)
         named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
         self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
         self.choices |= {"regularization": regularization, "pairs_seed": seed}
@@ -177,7 +174,8 @@ class RegistrationWorkload(Workload):
         return np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()[:dims]
 
 
-def _pairs_of_part(images: RegistrationImages, cases: Sequence[Mapping[str, Any]]) -> PairList:
+def pairs_of_part(images: RegistrationImages, cases: Sequence[Mapping[str, Any]]) -> PairList:
+    """Return the pairs of images whose both cases are among those of a part."""
     if images.pairs is None:
         return PairList([dict(case) for case in cases])
     kept = {case["name"] for case in cases}

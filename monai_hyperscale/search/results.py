@@ -87,8 +87,9 @@ class Frontier:
     Attributes:
         task: ``segmentation`` or ``registration``.
         bundle: ``name``, ``weights_sha256`` and ``settings``, the content of ``model.json``.
-        data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``mean_volumes``
-            of the labels, in mm³, or voxels of 2D images.
+        data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``files_sha256`` of
+            their files, which results before it have not; ``mean_volumes`` of the labels, in mm³, or voxels of 2D
+            images.
         labels: name of every label by its value as text.
         metric: ``name`` and ``higher_is_better``.
         machine: what it was measured on.
@@ -97,6 +98,8 @@ class Frontier:
         pareto: cost to the indices of rows that no other beats, cheapest first.
         hypervolume: cost to the share of the plane that the Pareto points dominate, see :func:`hypervolume`.
         knee: cost to the index of the row at the knee, see :func:`knee`.
+        choice: of results that a choice was made on: ``phi``, ``limits``, ``objective``, and under ``confirmed`` the
+            ``data`` and the ``row`` of the cases that it was confirmed on.
     """
 
     task: str
@@ -110,6 +113,7 @@ class Frontier:
     pareto: Mapping[str, Sequence[int]]
     hypervolume: Mapping[str, float]
     knee: Mapping[str, int]
+    choice: Optional[Mapping[str, Any]] = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -124,6 +128,8 @@ class Frontier:
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
         content = {name: value for name, value in vars(self).items() if name != "rows"}
+        if content["choice"] is None:
+            del content["choice"]
         rows = [row_as_dict(row) for row in self.rows]
         content = {"format": FORMAT, "kind": KIND, **content}
         places = list(content).index("pareto")
@@ -194,11 +200,13 @@ def row_as_dict(row: FrontierRow) -> dict[str, Any]:
     return content
 
 
-def read_frontier(path: Union[str, Path]) -> Frontier:
+def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Frontier:
     """Read and check the JSON file of a frontier.
 
     Args:
         path: of the file that ``monai-hyperscale pareto`` wrote, or of its folder.
+        way_out: what is to be done about a file that cannot be used, to end the sentence with; default: to name
+            another or to write it anew.
 
     Raises:
         FrontierError: if the file is missing, damaged, or something else.
@@ -213,12 +221,12 @@ def read_frontier(path: Union[str, Path]) -> Frontier:
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
-        raise FrontierError(
-            f"{path} is damaged or cut off ({first_line(error)}); run monai-hyperscale pareto again."
-        ) from error
+        told = way_out or "write it anew, with monai-hyperscale pareto --overwrite if that wrote it"
+        raise FrontierError(f"{path} is damaged or cut off ({first_line(error)}); {told}.") from error
     mistake = first_mistake(content)
     if mistake is not None:
-        raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}.")
+        told = way_out or "name another, or write it anew"
+        raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}; {told}.")
     names = ("task", "bundle", "data", "labels", "metric", "machine", "options", "hypervolume")
     # JSON schema counts 3.0 as whole.
     return Frontier(
@@ -226,6 +234,7 @@ def read_frontier(path: Union[str, Path]) -> Frontier:
         rows=tuple(map(row_from_dict, content["rows"])),
         pareto={cost: tuple(map(int, indices)) for cost, indices in content["pareto"].items()},
         knee={cost: int(index) for cost, index in content["knee"].items()},
+        choice=content.get("choice"),
     )
 
 

@@ -53,18 +53,21 @@ _ROW = _record(
     folded=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
     stages=_map(_POSITIVE),
 )
+_DATA = _record(
+    optional=("files_sha256", "mean_volumes"),
+    name=_TEXT,
+    part=_TEXT,
+    cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True},
+    files_sha256=_TEXT,
+    mean_volumes=_map(_POSITIVE),
+)
 _SCHEMA = _record(
+    optional=("choice",),
     format={"const": FORMAT},
     kind={"const": KIND},
     task={"enum": ["segmentation", "registration"]},
     bundle=_record(name=_TEXT, weights_sha256=_TEXT, settings=_OBJECT),
-    data=_record(
-        optional=("mean_volumes",),
-        name=_TEXT,
-        part=_TEXT,
-        cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True},
-        mean_volumes=_map(_POSITIVE),
-    ),
+    data=_DATA,
     # The values of label files.
     labels={"type": "object", "patternProperties": {r"^-?\d{1,9}$": _TEXT}, "additionalProperties": False},
     metric=_record(name=_TEXT, higher_is_better={"type": "boolean"}),
@@ -74,6 +77,7 @@ _SCHEMA = _record(
     pareto=_by_cost({"type": "array", "items": _COUNT, "uniqueItems": True}),
     hypervolume=_by_cost(_NUMBER),
     knee=_by_cost(_COUNT),
+    choice=_record(optional=("confirmed",), phi=_PHI, confirmed=_record(data=_DATA, row=_ROW)),
 )
 _SHOWN = 90  # characters of a wrong value
 

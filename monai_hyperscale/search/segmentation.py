@@ -26,7 +26,7 @@ from monai_hyperscale.inference.stages import measured, stage
 from monai_hyperscale.io.images import image_source, read_image
 from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
-from monai_hyperscale.search.cases import cases_of_part, fingerprint
+from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
@@ -87,7 +87,6 @@ class SegmentationWorkload(Workload):
         self._cases = cases_of_part(dataset.cases, settings.provenance, title, part)[:limit]
         self.names = [str(case["name"]) for case in self._cases]
         self.labels = {str(values[index]): name for index, name in sorted(settings.labels.items())}
-        self.fingerprint = fingerprint(self._cases)
         self.choices = {"metric": metric.key, "tolerance": metric.tolerance, "max_voxels": max_voxels}
         shared = (settings.channels, settings.spatial_dims, settings.spacing)
         options: dict[str, Any] = {"slices": settings.slices, "ct_window": settings.ct_window, "label_values": values}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
@@ -18,7 +18,9 @@ import torch
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import DatasetError, HyperscaleError, PhiError, first_line
 from monai_hyperscale.inference.networks import model_folder
+from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.search.cases import fingerprint
 from monai_hyperscale.search.runs import FoldedInference
 
 __all__ = ["CaseResult", "Workload", "as_phi"]
@@ -54,7 +56,6 @@ class Workload(ABC):
     Attributes:
         names: of the cases.
         labels: name of every label that is compared, by its value as text.
-        fingerprint: of the cases' files.
         choices: further options that scores depend on, ready for JSON.
     """
 
@@ -70,8 +71,13 @@ class Workload(ABC):
         self.device = device
         self.names: list[str] = []
         self.labels: dict[str, str] = {}
-        self.fingerprint = ""
+        self._cases: Sequence[Mapping[str, Any]] = []
         self.choices: dict[str, Any] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the cases' files; they are read at the first use."""
+        return fingerprint(self._cases)
 
     @property
     @abstractmethod
@@ -135,12 +141,11 @@ class Workload(ABC):
 
     def bundle_facts(self) -> dict[str, Any]:
         """Return name, hash of the weights and settings of the trained network, ready for JSON."""
-        weights = (model_folder(self.bundle) / "model.pt").read_bytes()
         # As model.json has them: names are text, tuples are lists.
         described = json.loads(json.dumps({"task": self.settings.task, **asdict(self.settings)}))
         return {
             "name": self.bundle.resolve().name,
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "weights_sha256": sha256(model_folder(self.bundle) / "model.pt"),
             "settings": described,
         }
 

@@ -61,10 +61,14 @@ def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, wh
     out = capsys.readouterr().out
     assert out.startswith(f"phi = {phi}\n") and why in out
     # A frontier knows the bundle's name, but not where it lies.
-    assert out.endswith(f"next: monai-hyperscale fold BUNDLE --phi {phi} -o OUT  (BUNDLE: the folder of net)\n")
+    command = f"monai-hyperscale fold BUNDLE --phi {phi} -o OUT --dataset DIR"
+    assert out.endswith(f"next: {command}  (BUNDLE: the folder of net, DIR: of liver)\n")
     assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
+    assert "\n  working memory  1 MB (beside weights, image and process)\n" in out
     content = json.loads(capsys.readouterr().out)
     assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
+    told = "chosen and scored on the same 1 validation case, which flatters the score; to confirm, add --confirm"
+    assert f"\nnote: {told} with those of pareto --cases test.\n\nnext: " in out and content["note"].startswith(told)
 
 
 def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> None:
@@ -74,7 +78,7 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     assert main(arguments) == 0
     captured = capsys.readouterr()
     assert "confirmed on 2 test cases: meets the limits" in captured.out and "0.8600 (95 %" in captured.out
-    assert "warning" not in captured.err
+    assert "warning" not in captured.err and "note: " not in captured.out
     assert main(["choose", str(source), "--at-least", "dice>=0.88", "--confirm", str(test)]) == 1
     assert "\nnot confirmed on 2 test cases: misses dice>=0.88" in capsys.readouterr().out
     # What the network costs was measured on another image there.
@@ -86,7 +90,11 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     assert main([*arguments[:-1], str(source), "--json"]) == 0
     captured = capsys.readouterr()
     assert "1 of the cases to confirm on are among those" in captured.err
-    assert json.loads(captured.out)["confirmed"]["missed"] == []
+    assert json.loads(captured.out)["confirmed"]["missed"] == [] and "note" not in json.loads(captured.out)
+    assert main(["choose", str(test), "--at-least", "dice>=0.8"]) == 0
+    way = "choose on those of pareto --cases validation, with these as --confirm"
+    note = f"note: chosen and scored on the same 2 test cases, which flatters the score; to confirm, {way}.\n"
+    assert note in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -135,14 +143,20 @@ def test_what_cannot_be_answered_is_told_in_one_sentence(
 def test_damaged_files_are_told(tmp_path: Path, capsys: Any) -> None:
     path = write_frontier(tmp_path / "frontier.json")
     path.write_text(path.read_text()[:300])
-    assert main(["choose", str(path), "--maximize", "dice"]) == 1
-    assert "damaged or cut off" in capsys.readouterr().err
+    for command in (["choose", str(path), "--maximize", "dice"], ["report", str(path), "-o", str(tmp_path / "r.html")]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "is damaged or cut off (" in error and len(error.splitlines()) == 1
+        assert error.endswith("; write it anew, with monai-hyperscale pareto --overwrite if that wrote it.\n")
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "shapes"
     return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=10, size=24, labels=2))
+
+
+RARE = ["--evaluations", "5", "--device", "cpu"]
 
 
 def test_of_a_bundle_by_measuring(
@@ -165,21 +179,55 @@ def test_of_a_bundle_by_measuring(
     monkeypatch.setattr(SegmentationWorkload, "measure", counting)
     out = tmp_path / "measured.json"
     command = ["choose", str(network), "--dataset", str(dataset), "--at-least", "dice>=0", "-o", str(out)]
-    assert main([*command, "--evaluations", "5", "--device", "cpu"]) == 0
+    monkeypatch.setattr("sys.argv", ["monai-hyperscale", *command, *RARE])
+    assert main([*command, *RARE]) == 0
     text = capsys.readouterr().out
     frontier = read_frontier(out)
     # Chosen on the validation cases, of which the cheapest is found, and confirmed on the test cases.
     assert frontier.data["part"] == "validation" and set(frontier.data["cases"]) == set(names[1])
     assert "the least flops of" in text and "confirmed on 2 test cases" in text and f"fold {network} --phi" in text
+    assert text.endswith(f" -o OUT --dataset {dataset}\n")
     assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
     assert frontier.rows[0].latency is None  # not asked for
+    told = {name: frontier.options[name] for name in ("phi", "sampler", "evaluations", "limits", "minimize", "repeats")}
+    assert told == {
+        "phi": "0:0.5:0.01",
+        "sampler": "tpe",
+        "evaluations": 5,
+        "limits": ["dice>=0"],
+        "minimize": "flops",
+        "repeats": 0,
+    }
+    # Without folders, as of pareto.
+    assert frontier.options["command"] == ["monai-hyperscale", *(Path(word).name for word in command), *RARE]
     chosen = float(text.split()[2])
+    # The choice and its confirmation are kept.
+    kept = frontier.choice
+    assert kept["phi"] == [chosen] and kept["missed"] == [] and kept["objective"]["quantity"] == "flops"
+    assert [limit["text"] for limit in kept["limits"]] == ["dice>=0"] and "row" not in kept and "next" not in kept
+    there = kept["confirmed"]
+    assert there["data"]["part"] == "test" and there["data"]["cases"] == names[2] and there["missed"] == []
+    assert there["row"]["phi"] == [chosen] and set(there["row"]["cases"]) == set(names[2])
+    assert f"{there['row']['score']['mean']:.4f} (95 %" in text.partition("confirmed on 2 test cases")[2]
     met = [each for each in frontier.rows if each.score.mean is not None]
     assert frontier.row([chosen]).flops == min(each.flops for each in met)
 
     assert main([*command[:-2], "--cases", "all", "--sampler", "grid", "--phi", "0.1,0.5", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["considered"] == 2 and "confirmed" not in content
+    assert content["note"].endswith("on the same 10 cases, which flatters the score; to confirm, leave --cases out")
+
+
+def test_what_is_measured_is_kept_where_there_is_no_choice(
+    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    network, out = write_bundle(tmp_path / "net", 2, channels=("grey",)), tmp_path / "measured.json"
+    command = ["choose", str(network), "--dataset", str(dataset), "--cases", "test", "--phi", "0.1,0.5", "-o", str(out)]
+    assert main([*command, "--limit", "1", "--at-least", "dice>=1"]) == 1
+    assert "no phi of 2 meets dice>=1" in capsys.readouterr().err
+    frontier = read_frontier(out)
+    assert frontier.choice is None and [row.phi for row in frontier.rows] == [(0.1,), (0.5,)]
+    assert "choice" not in json.loads(out.read_text())
 
 
 def test_a_bundle_needs_data(write_bundle: Callable[..., Path], tmp_path: Path, capsys: Any) -> None:

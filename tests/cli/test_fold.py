@@ -9,7 +9,9 @@ import pytest
 
 from monai_hyperscale.cli import fold
 from monai_hyperscale.cli.main import main
+from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.export import CHOICES
+from monai_hyperscale.io import read_image
 
 pytest.importorskip("safetensors", reason="needs the export extra")
 
@@ -30,7 +32,11 @@ def test_files_and_what_is_said(bundle: Path, tmp_path: Path, capsys: pytest.Cap
     lines = said(capsys)
     assert [line.partition(":")[0] for line in lines[:2]] == ["models/model.ts", "models/model.safetensors"]
     assert lines[-1].startswith(f"wrote {out}: ") and "at phi 0.3" in lines[-1]
+    way_out = "for a real one add --dataset DIR or --image FILE"
+    assert lines[-2] == f"compared with the network on synthetic anatomy, no real image; {way_out}"
     manifest = json.loads((out / "manifest.json").read_text())
+    assert f", {manifest['cost']['flops'] / 1e9:.3g} GFLOPs for 14 x 10 x 12 voxels, " in lines[-1]
+    assert manifest["verified_on"] == {"input": "synthetic anatomy", "synthetic": True, "tolerance": 1e-4}
     assert manifest["phi"] == [0.3] and manifest["cost"]["size"] == [14, 10, 12]
     assert sorted(path.name for path in (out / "models").iterdir()) == ["model.safetensors", "model.ts"]
 
@@ -43,7 +49,61 @@ def test_compared_on_an_image(
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["verified_on"]["input"] == "scan.nii.gz" and manifest["bundle"] == {"label_agreement": 1.0}
     assert manifest["cost"]["size"] == [14, 12, 11]
-    assert any("MONAI bundle" in line and "100.0000%" in line for line in said(capsys))
+    lines = said(capsys)
+    assert any("MONAI bundle" in line and "100.0000%" in line for line in lines)
+    assert lines[-2] == "compared with the network on scan.nii.gz"
+    assert "measured on scan.nii.gz. Hashes" in (out / "docs" / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=4, size=24, labels=2))
+
+
+def test_compared_on_a_test_case(
+    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"data": "shapes", "test_cases": ["case_002", "case_001"]}
+    bundle, out = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=facts), tmp_path / "out"
+    assert main(["fold", str(bundle), "--phi", "0.3", "-o", str(out), *LIGHT, "--dataset", str(dataset)]) == 0
+    manifest = json.loads((out / "manifest.json").read_text())
+    (image,) = (Path(case["image"]) for case in read_dataset(dataset).cases if case["name"] == "case_002")
+    data = {"name": "shapes", "part": "test", "case": "case_002"}
+    verified = {"input": image.name, "synthetic": False, "data": data, "tolerance": 1e-4}
+    assert manifest["verified_on"] == verified
+    assert manifest["cost"]["size"] == list(read_image(image).shape[1:])
+    lines = said(capsys)
+    assert lines[-2] == f"compared with the network on {image.name} (test case case_002 of shapes)"
+    assert str(tmp_path) not in (out / "manifest.json").read_text()
+
+
+def test_compared_on_a_pair_of_test_cases(
+    write_registration_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"data": "shapes", "test_cases": ["case_003", "case_001"]}
+    bundle = write_registration_bundle(tmp_path / "net", 2, channels=("grey",), sizes=(32, 32), provenance=facts)
+    out = tmp_path / "out"
+    assert main(["fold", str(bundle), "--phi", "0.3", "-o", str(out), *LIGHT, "--dataset", str(dataset)]) == 0
+    verified = json.loads((out / "manifest.json").read_text())["verified_on"]
+    assert verified["data"]["case"] in ("case_003 to case_001", "case_001 to case_003")
+    moving, fixed = verified["data"]["case"].split(" to ")
+    assert [name.partition(".")[0] for name in verified["input"].split(", ")] == [moving, fixed]
+
+
+def test_a_data_set_of_other_images_is_told(
+    bundle: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["fold", str(bundle), "--phi", "0.3", "-o", str(out), *LIGHT, "--dataset"]
+    assert main([*arguments, str(dataset)]) == 1
+    (line,) = said(capsys)
+    assert line.startswith("error: the network takes 3D images of 1 channels (MRI), those of ") and "are 2D" in line
+    assert main([*arguments, str(tmp_path)]) == 1 and len(said(capsys)) == 1
+    assert main([*arguments, str(tmp_path / "none")]) == 2 and "none does not exist" in said(capsys)[0]
+    with pytest.raises(SystemExit):
+        main([*arguments, str(dataset), "--image", "a.nii.gz"])
+    assert "not allowed with" in said(capsys)[-1] and not out.exists()
 
 
 def test_a_pair(

@@ -68,7 +68,9 @@ def test_it_goes_on_after_an_interruption(
     assert "unfinished sweep with another metric" in capsys.readouterr().err
     monkeypatch.setattr(SegmentationWorkload, "measure", measure)
     assert main(arguments(network, dataset, out, "--no-report")) == 0
-    assert len(read_frontier(out).rows) == 2 and not (out / "parts").exists() and not (out / "report.html").exists()
+    assert (
+        len(read_frontier(out).rows) == 2 and not (out / "unfinished").exists() and not (out / "report.html").exists()
+    )
 
 
 def test_what_is_measured_is_not_measured_again(
@@ -163,4 +165,53 @@ def test_missing_and_damaged_files_are_told(network: Path, dataset: Path, tmp_pa
     (tmp_path / "out" / "frontier.json").write_text(json.dumps({"kind": "frontier"}))
     capsys.readouterr()
     assert main(arguments(network, dataset, tmp_path / "out")) == 1
-    assert "is not a frontier that this version reads" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "is not a frontier that this version reads" in error and error.endswith("or name another folder with -o.\n")
+
+
+def test_a_frontier_that_is_cut_off_is_measured_again_as_the_sentence_says(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    command = arguments(network, dataset, tmp_path / "out", "--no-report")
+    assert main(command) == 0
+    path = tmp_path / "out" / "frontier.json"
+    whole = path.read_text()
+    path.write_text(whole[:300])
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(command) == 1
+        (error,) = capsys.readouterr().err.splitlines()
+        assert error.startswith(f"error: {path} is damaged or cut off (") and path.read_text() == whole[:300]
+        assert error.endswith("; add --overwrite to measure again, or name another folder with -o.")
+    assert main([*command, "--overwrite"]) == 0
+    assert [row.phi for row in read_frontier(path).rows] == [(0.1,), (0.5,)]
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_files_in_the_place_of_unfinished_sweeps_are_refused_and_stay(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, overwrite: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (out / "unfinished").mkdir(parents=True)
+    (out / "unfinished" / "novel.txt").write_text("chapter 1")
+    (out / "parts").mkdir()
+    (out / "frontier.json").write_text("old") if overwrite else None
+    assert main([*arguments(network, dataset, out), *overwrite]) == 1
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert error == [
+        f"error: {out / 'unfinished'} holds what no sweep wrote (novel.txt); move it away, or name another folder "
+        "with -o."
+    ]
+    assert (out / "unfinished" / "novel.txt").read_text() == "chapter 1" and (out / "parts").is_dir()
+    assert not overwrite or (out / "frontier.json").read_text() == "old"
+
+
+def test_memory_says_what_it_is_of(network: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    command = arguments(network, dataset, tmp_path / "out", "--no-report")
+    command.remove("--no-memory")
+    assert main([*command, "--limit", "1"]) == 0
+    told = capsys.readouterr()
+    note = "working memory is the peak of one inference, beside the weights, the image and the process\n"
+    if read_frontier(tmp_path / "out").rows[0].memory is None:
+        pytest.skip("the system does not tell memory")
+    assert told.out.splitlines()[0].split()[:5] == ["phi", "GFLOPs", "ms", "MB", "working"] and note in told.err

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.errors import CheckpointError, ExportError
 from monai_hyperscale.export import fold as folding
 from monai_hyperscale.export import fold_bundle, load_folded, read_manifest
 from monai_hyperscale.export.formats import FORMATS
 from monai_hyperscale.export.source import FoldSource, Inputs
+from monai_hyperscale.io import read_image
 
 pytest.importorskip("safetensors", reason="needs the export extra")
 
@@ -70,6 +72,18 @@ def test_the_manifest_tells_everything(segmentation, tmp_path):
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
         assert entry["largest_difference"] <= 1e-4 and entry["label_agreement"] == 1.0
         assert entry["sizes"] == "any" and len(entry["verified_shapes"]) == 4
+
+
+def test_compared_on_a_case_of_a_data_set(segmentation, tmp_path):
+    dataset = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=2, cases=2, size=24, labels=2)
+    image = read_image(read_dataset(dataset).cases[0]["image"])
+    bundle = segmentation()
+    manifest = fold_bundle(bundle, 0.3, tmp_path / "out", ["safetensors"], dataset_dir=dataset)
+    assert manifest["verified_on"]["data"] == {"name": "shapes", "part": "test", "case": "case_000"}
+    assert not manifest["verified_on"]["synthetic"] and manifest["cost"]["size"] == list(image.shape[1:])
+    with pytest.raises(ExportError, match="both say what to compare on; leave one out"):
+        fold_bundle(bundle, 0.3, tmp_path / "other", ["safetensors"], [image], dataset_dir=dataset)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_registration_network(registration, tmp_path):

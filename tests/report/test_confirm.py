@@ -68,7 +68,7 @@ def there(phi: float, other: Frontier) -> dict[str, str]:
 def test_dial_tells_the_score_on_both(browser: Browser, page: Path, choice: Frontier, other: Frontier) -> None:
     browser.open(page)
     titles = browser.run("return [...document.querySelectorAll('.readings dt')].map((title) => title.innerText)")
-    assert titles == ["Dice, 40 validation cases", "Dice, 40 test cases", "Compute", "Time", "Memory"]
+    assert titles == ["Dice, 40 validation cases", "Dice, 40 test cases", "Compute", "Time", "Working memory"]
     for phi in (0.0, 0.225, 0.25, 0.45):
         browser.enter("#phi", [row.phi for row in choice.rows].index((phi,)))
         shown = browser.run(

@@ -117,12 +117,12 @@ def test_table_holds_the_rows(as_frontier: Read, tmp_path: Path) -> None:
             "Compute (GFLOPs)": f"{row.flops / 1e9:.{2 if row.flops < 1e10 else 1}f}",
             "Time (ms)": f"{row.latency.median * 1e3:.1f}",
             "Quartiles": f"{row.latency.low * 1e3:.1f} – {row.latency.high * 1e3:.1f}",
-            "Memory (MB)": f"{row.memory / 1e6:.{1 if row.memory < 1e8 else 0}f}",
+            "Working memory (MB)": f"{row.memory / 1e6:.{1 if row.memory < 1e8 else 0}f}",
             "Before": f"{row.before.mean:.4f}",
             "Folded (%)": f"{100 * row.folded:.3f}",
             "Pareto for": ", ".join(
                 word
-                for word, key in (("compute", "flops"), ("time", "latency"), ("memory", "memory"))
+                for word, key in (("compute", "flops"), ("time", "latency"), ("working memory", "memory"))
                 if n in frontier.pareto[key]
             ),
         }
@@ -167,12 +167,47 @@ def test_provenance_is_told(as_frontier: Read, tmp_path: Path) -> None:
         assert f"{volume:.3f}" in told, key
 
 
+def test_a_choice_by_the_page_alone_is_said_to_flatter(as_frontier: Read, tmp_path: Path) -> None:
+    results = segmentation_results()
+    count, part = len(results["data"]["cases"]), results["data"]["part"]
+    text, _ = written(as_frontier(results), tmp_path)
+    way = "choose on those of pareto --cases validation, with these as --confirm"
+    assert part == "test"
+    assert f"Chosen and scored on the same {count} test cases, which flatters the score; to confirm, {way}." in text
+    validation = {**results, "data": {**results["data"], "part": "validation"}}
+    text, _ = written(as_frontier(validation), tmp_path)
+    assert "to confirm, add --confirm with those of pareto --cases test." in text
+    write_report(as_frontier(validation), tmp_path / "both.html", confirm=as_frontier(results))
+    assert "flatters" not in (tmp_path / "both.html").read_text()
+
+
+def test_memory_says_what_it_is_of(as_frontier: Read, tmp_path: Path) -> None:
+    note = "Working memory is the peak of one inference, beside the weights, the image and the process."
+    text, _ = written(as_frontier(segmentation_results()), tmp_path)
+    assert text.count(note) == 1
+    text, _ = written(as_frontier(without_cost(segmentation_results(), "memory")), tmp_path)
+    assert "emory" not in text.partition("<main")[2].partition("<script")[0]
+
+
+def test_a_choice_that_was_kept_is_told(as_frontier: Read, tmp_path: Path) -> None:
+    results = segmentation_results()
+    row, data = results["rows"][1], {**results["data"], "part": "test"}
+    _, parsed = written(as_frontier({**results, "choice": {"phi": row["phi"]}}), tmp_path)
+    assert "Chosen" in parsed.inside["h3"] and "confirmed on" not in parsed.inside["dt"]
+    chosen = {"phi": row["phi"], "confirmed": {"data": data, "row": row}}
+    _, parsed = written(as_frontier({**results, "choice": chosen}), tmp_path)
+    names, values = parsed.inside["dt"], parsed.inside["dd"]
+    score = row["score"]
+    assert f"{len(data['cases'])} test cases" in values and "confirmed on" in names
+    assert f"{score['mean']:.4f} ({score['low']:.4f} – {score['high']:.4f})" in values
+
+
 def test_costs_that_were_not_measured_are_left_out(as_frontier: Read, tmp_path: Path) -> None:
     text, page = written(as_frontier(without_cost(segmentation_results(5, 2), "latency", "memory")), tmp_path)
     charts = [a.get("data-cost") for tag, a in page.tags if tag == "svg" and a.get("data-cost")]
     assert set(charts) == {"flops"}
     assert "ms" not in page.inside["small"] and not any(
-        text.startswith(("Time", "Memory")) for text in page.inside["button"]
+        text.startswith(("Time", "Working memory")) for text in page.inside["button"]
     )
     assert "less compute than φ = 0.5" in page.inside["p"][1]
 

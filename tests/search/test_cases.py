@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pytest
 
 from monai_hyperscale.data import split_cases
@@ -47,4 +50,20 @@ def test_other_files_are_noticed(tmp_path):
     before = fingerprint(cases)
     assert before == fingerprint(cases) != fingerprint([{**cases[0], "name": "c"}])
     label.write_bytes(b"12")
+    longer = fingerprint(cases)
+    label.write_bytes(b"21")  # of the same size
+    other = fingerprint(cases)
+    image.write_bytes(b"321")
+    assert len({before, longer, other, fingerprint(cases)}) == 4 and len(before) == 64
+    label.write_bytes(b"1")
+    image.write_bytes(b"123")
+    assert fingerprint(cases) == before
+    label.unlink()
     assert fingerprint(cases) != before
+
+
+def test_the_fingerprint_is_of_the_contents(tmp_path):
+    image, content = tmp_path / "a.nii", bytes(range(256)) * 2**13  # more than is read at once
+    image.write_bytes(content)
+    files = [["a", [[hashlib.sha256(content).hexdigest()], []]]]
+    assert fingerprint([{"name": "a", "image": str(image)}]) == hashlib.sha256(json.dumps(files).encode()).hexdigest()

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -10,7 +11,7 @@ import pytest
 
 from monai_hyperscale.errors import FrontierError, PhiError
 from monai_hyperscale.search import SweepOptions, hypervolume, knee, open_workload, pareto_points, phi_grid, sweep
-from monai_hyperscale.search.frontier import PARTS
+from monai_hyperscale.search.frontier import UNFINISHED
 
 QUICK = SweepOptions(rounds=1, memory=False, bootstrap=200)
 GRID = phi_grid("0.1,0.3,0.5")
@@ -54,6 +55,7 @@ def test_rows_are_what_the_workload_measures(bundle, dataset, measured):
     assert "memory" not in measured.pareto and measured.options["size"] == list(workload.image().shape[2:])
     volumes = [workload.measure(index, workload.run(0.5)).volumes["2"] for index in range(3)]
     assert measured.data["mean_volumes"]["2"] == pytest.approx(np.mean([volume for volume in volumes if volume]))
+    assert measured.data["files_sha256"] == workload.fingerprint and measured.machine["numpy"] == np.__version__
     described = json.loads((bundle / "models" / "model.json").read_text())
     assert {"format": 1, **measured.bundle["settings"]} == described
     assert measured.bundle["weights_sha256"] == sha256((bundle / "models" / "model.pt").read_bytes()).hexdigest()
@@ -89,8 +91,9 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(bundle, dataset, measure
 def test_a_damaged_part_is_measured_again(bundle, dataset, measured, tmp_path, caplog):
     workload = open_workload(bundle, dataset)
     sweep(workload, GRID, tmp_path, QUICK)
-    files = tmp_path / PARTS
-    (files / "phi_0.3.json").write_text('{"cases": {"case_004": {"scores": [1]}}}')
+    files = tmp_path / UNFINISHED
+    part = json.loads((files / "phi_0.3.json").read_text())
+    (files / "phi_0.3.json").write_text(json.dumps({**part, "cases": {"case_004": {"scores": [1]}}}))
     (files / "costs.json").write_text("{")
     assert without_times(sweep(workload, GRID, tmp_path, QUICK)) == without_times(measured)
     assert "phi = 0.3 is measured again" in caplog.text
@@ -118,6 +121,19 @@ def test_a_sweep_of_something_else_is_not_gone_on_with(bundle, dataset, tmp_path
     sweep(open_workload(bundle, dataset), GRID, tmp_path, QUICK)
     with pytest.raises(FrontierError, match=f"unfinished sweep with another {word};"):
         sweep(open_workload(bundle, dataset, **options), grid, tmp_path, QUICK)
+
+
+def test_another_content_of_the_same_size_is_not_gone_on_with(bundle, dataset, tmp_path):
+    data = tmp_path / "shapes"
+    shutil.copytree(dataset, data)
+    workload = open_workload(bundle, data)
+    sweep(workload, GRID[:1], tmp_path / "out", QUICK)
+    label = Path(workload._cases[0]["label"])
+    content = bytearray(label.read_bytes())
+    content[-1] ^= 1
+    label.write_bytes(bytes(content))
+    with pytest.raises(FrontierError, match="unfinished sweep with another data set;"):
+        sweep(open_workload(bundle, data), GRID[:1], tmp_path / "out", QUICK)
 
 
 def test_other_weights_are_not_gone_on_with(bundle, level_bundle, dataset, tmp_path):
@@ -197,4 +213,4 @@ def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, t
     for content in (ours, alone):
         content.pop("machine")  # the threads differ
     assert ours == alone
-    assert Path(out, PARTS).is_dir()
+    assert Path(out, UNFINISHED).is_dir()

@@ -6,6 +6,7 @@ import pytest
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search import Interval, read_frontier
+from monai_hyperscale.search.results import row_as_dict
 
 
 def test_what_is_written_is_read(frontier, tmp_path):
@@ -14,6 +15,17 @@ def test_what_is_written_is_read(frontier, tmp_path):
     content = json.loads((tmp_path / "frontier.json").read_text())
     assert (content["format"], content["kind"], content["rows"][1]["phi"]) == (1, "frontier", [0.1])
     assert content["rows"][0]["latency"] == {"median": 0.01, "low": 0.9 * 0.01, "high": 1.1 * 0.01, "runs": 9}
+
+
+def test_a_choice_is_kept_and_may_be_missing(frontier, tmp_path):
+    frontier.write(tmp_path / "before.json")
+    assert "choice" not in json.loads((tmp_path / "before.json").read_text())
+    confirmed = {"data": {**frontier.data, "part": "test"}, "row": row_as_dict(frontier.rows[1])}
+    chosen = replace(frontier, choice={"phi": [0.1], "limits": [], "confirmed": confirmed})
+    chosen.write(tmp_path / "f.json")
+    found = read_frontier(tmp_path / "f.json")
+    assert found.choice["confirmed"]["row"]["score"] == {"mean": 0.86, "low": 0.85, "high": 0.87}
+    assert found == replace(chosen, choice=json.loads(json.dumps(chosen.choice)))
 
 
 def test_rows_of_registration_and_of_what_was_not_measured(frontier, tmp_path):
@@ -70,6 +82,7 @@ def changed(content, *path, value):
         (("rows", 0, "cases", "a"), {"2": 0.5}, "not its labels"),
         (("pareto", "flops"), [0, 4], "pareto.flops names a row that is not there"),
         (("knee", "memory"), 9, "knee.memory names a row"),
+        (("choice",), {"phi": [0.1], "confirmed": {}}, "choice.confirmed: '(data|row)' is a required"),
         (("knee", "flops"), True, "knee.flops: True is not of type"),
         (("labels",), {"<b>": "x"}, "labels: "),
         (("data", "cases"), "a", "data.cases: 'a' is not of type 'array'"),
