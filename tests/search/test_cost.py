@@ -112,3 +112,18 @@ def test_peak_memory_is_that_of_what_is_alive_at_once():
         assert [peak / 2**20 for peak in peaks] == pytest.approx([4, 24, 4], abs=1)
         assert probe.peak(nn.Linear(3, 3), image) is None  # it fails, and the next does not
         assert probe.peak(padded(8), image) / 2**20 == pytest.approx(8, abs=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_costs_on_a_gpu():
+    network = ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8))
+    image = torch.rand(1, 1, 96, 80)
+    device = torch.device("cuda")
+    runs = [lambda phi=phi: FoldedInference(network.fold(phi).to(device), PhiInferer()) for phi in (0.1, 0.5)]
+    small, large = measure_costs(runs, image.to(device), rounds=5, memory=True)
+    assert [small.flops, large.flops] == [count_flops(network.fold(phi), image) for phi in (0.1, 0.5)]
+    assert small.parameters == large.parameters
+    # A map of 8 channels of the whole image is alive beside the image at least, and never a hundred of them.
+    maps = 8 * 96 * 80 * 4
+    assert maps <= small.memory <= large.memory < 100 * maps
+    assert small.latency.runs == 5 and 0 < small.latency.low <= small.latency.median <= small.latency.high
