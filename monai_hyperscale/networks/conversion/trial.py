@@ -8,7 +8,7 @@ does, and costs no arithmetic.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -24,9 +24,9 @@ _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 # Of torch.nn.modules: the files of layers that bear only some sizes.
 _FILES = tuple(f"torch.nn.modules.{file}" for file in ("linear", "flatten", "padding"))
-# Voxels along each axis: most networks run on the first; one that flattens its maps runs on its own size alone.
+# Voxels along each axis: most networks run on the first, and some on a size of their own alone.
 _SIZES = (64, 128, 256, 32, 28, 16, 8, 48, 96, 112, 160, 192, 224, 240, 299, 320, 384, 512)
-_PHIS = (0.0, 0.3, 1.0)
+_PHIS = (0.5, 0.0, 0.3, 1.0)
 
 
 class _Failure(NamedTuple):
@@ -76,7 +76,10 @@ def refuse_sizes(original: nn.Module, body: nn.Module, conversion: Conversion) -
     suspects = [name for name, module in parts if size_bound(module) and not conversion.claimed(module)]
     if not suspects:
         return
-    plain = _weightless(original)
+    plain, resized = _weightless(original), _weightless(body)
+    _watch(plain)
+    features = _watch(resized)
+    usual: dict[str, int] = {}
     image = next((x for x in _images(body, conversion.spatial_dims) if _failure(plain, x) is None), None)
     if image is None:
         some = ", ".join(suspects[:3]) + (" ..." if len(suspects) > 3 else "")
@@ -85,12 +88,19 @@ def refuse_sizes(original: nn.Module, body: nn.Module, conversion: Conversion) -
             f"square image of {min(_SIZES)} to {max(_SIZES)} voxels."
         )
         return
-    resized = _weightless(body)
     for phi in _PHIS:
         with rescaling_factor(phi):
             failure = _failure(resized, image)
         if failure is not None:
             raise conversion.error(failure.name, failure.module, _reason(failure, phi))
+        usual = usual or dict(features)
+        for name, count in features.items():
+            if count != usual.get(name, count):
+                reason = (
+                    f"at phi = {phi:g} it gets another number of features than at {_PHIS[0]:g}, since maps were "
+                    "flattened at a size that goes by phi; put an adaptive pooling before that"
+                )
+                raise conversion.error(name, resized.get_submodule(name), reason)
 
 
 def _weightless(network: nn.Module) -> nn.Module:
@@ -98,6 +108,24 @@ def _weightless(network: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {id(value): nn.Parameter(value.to("meta"), False) for value in network.parameters()}
     memo |= {id(value): value.to("meta") for value in network.buffers()}
     return copy.deepcopy(network, memo).eval()
+
+
+def _watch(network: nn.Module) -> dict[str, int]:
+    # Linear layers take any number of features from here on, and note how many: that of their own they get on images
+    # of one size only, which may be any.
+    features: dict[str, int] = {}
+
+    def watched(name: str, linear: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            features[name] = x.shape[-1]
+            return x.new_empty((*x.shape[:-1], linear.out_features))
+
+        return forward
+
+    for name, module in network.named_modules():
+        if type(module) is nn.Linear:
+            module.forward = watched(name, module)  # type: ignore[method-assign,assignment]
+    return features
 
 
 def _images(body: nn.Module, spatial_dims: int) -> Iterator[torch.Tensor]:
@@ -132,11 +160,6 @@ def _failure(network: nn.Module, x: torch.Tensor) -> Optional[_Failure]:
 
 def _reason(failure: _Failure, phi: float) -> str:
     module: Any = failure.module
-    if isinstance(module, nn.Linear):
-        return (
-            f"at phi = {phi:g} it does not get the {module.in_features} features that it takes, since maps were "
-            "flattened at a size that goes by phi; put an adaptive pooling before that"
-        )
     if isinstance(module, (*_CONVS, *_POOLS)):
         return (
             f"at phi = {phi:g} its maps are smaller than {describe(module)} can take; let it pad them by zeros, so "

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn as nn
-from monai.networks.nets import BasicUNet, EfficientNetBN
+from monai.networks.nets import BasicUNet, EfficientNetBN, UNet
 from monai.networks.nets.resnet import resnet10
 
 from monai_hyperscale.networks.conversion import rescalable, trial
@@ -22,12 +22,10 @@ def halved(*after: nn.Module, **options: Any) -> nn.Sequential:
 @pytest.mark.parametrize(
     ("network", "match"),
     [
-        # Of an image of 28 voxels and of one of 64: those that it was built for.
-        (
-            halved(nn.Flatten(), nn.Linear(392, 3)),
-            r"3 \(Linear\): at phi = 0 it does not get the 392 features.*adaptive",
-        ),
-        (halved(nn.Flatten(), nn.Dropout(), nn.Linear(2048, 3)), r"4 \(Linear\): .*2048 features"),
+        # For images of 28 × 28, of 64 × 64, and of 20 × 24 voxels.
+        (halved(nn.Flatten(), nn.Linear(392, 3)), r"3 \(Linear\): at phi = 0 it gets another number of .*adaptive"),
+        (halved(nn.Flatten(), nn.Dropout(), nn.Linear(2048, 3)), r"4 \(Linear\): .*features"),
+        (halved(nn.Flatten(), nn.Linear(240, 8), nn.ReLU(), nn.Linear(8, 3)), r"3 \(Linear\): .*features"),
         (halved(nn.Flatten(2), nn.Unflatten(2, (32, 32))), r"3 \(Unflatten\): at phi = 0 it fails"),
         (halved(nn.Conv2d(2, 2, 3)), r"2 \(Conv2d\): at phi = 0 its maps are smaller than .*kernel 3, stride 1"),
         (halved(nn.Conv2d(2, 2, 3, padding=(1, 0))), r"2 \(Conv2d\): .*let it pad them by zeros"),
@@ -65,8 +63,8 @@ def test_what_bears_every_phi_is_converted(network: nn.Module) -> None:
 
 
 def test_maps_that_come_back_to_the_image_can_be_flattened() -> None:
-    network = nn.Sequential(BasicUNet(2, 1, 2, features=(4, 4, 4, 4, 4, 4)), nn.Flatten(), nn.Linear(2048, 3)).eval()
-    converted, x = rescalable(network), torch.randn(1, 1, 32, 32)
+    network = nn.Sequential(UNet(2, 1, 2, channels=(4, 4), strides=(2,)), nn.Flatten(), nn.Linear(64, 3)).eval()
+    converted, x = rescalable(network), torch.randn(1, 1, 4, 8)
     for phi in PHIS:
         assert converted(x, phi=phi).shape == (1, 3)
 
@@ -81,7 +79,7 @@ def test_a_fixed_size_is_told() -> None:
 
 
 def test_what_could_not_be_tried_is_told() -> None:
-    network = halved(nn.Flatten(), nn.Linear(2 * 10 * 12, 3))  # of images of 20 × 24 voxels
+    network = halved(nn.Flatten(2), nn.Unflatten(2, (10, 12)))  # for images of 20 × 24 voxels
     (note,) = rescalable(network).report.notes
     assert "(2, 3) could not be tried at every phi: the original ran on no square image" in note
 
