@@ -23,6 +23,7 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
+from monai_hyperscale.networks.conversion import TensorReport
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import in_words, key_metric
 
@@ -277,7 +278,8 @@ def starting_network(
 ) -> HyperNetwork:
     """Return the network that a training starts from.
 
-    Where the generator has a ``reference``, the weights for that φ are frozen, unless a first stage trains them.
+    Where the generator has a ``reference``, the weights for that φ are frozen, unless a first stage trains them. The
+    log tells which tensors were reused.
 
     Args:
         settings: what to build.
@@ -312,10 +314,18 @@ def starting_network(
     folder = Path(source)
     if not (folder / WEIGHTS).is_file():
         folder = model_folder(folder)
+    told = TensorReport(str(folder / WEIGHTS))
     weights = _earlier_weights(folder, settings)
-    if weights is not None:
-        return _freeze(build_network(settings, weights=weights))
-    return _freeze(warm_start(build_network(settings), folder))
+    if weights is None:
+        network = warm_start(build_network(settings), folder)
+        told.reused = list(network.state_dict())
+    else:
+        network = build_network(settings, weights=weights)
+        told.reused = list(weights)
+        added = [name for name in network.state_dict() if name.startswith("generator.") and name != "generator.base"]
+        told.fresh = dict.fromkeys(added, "what makes a network of each phi starts anew")
+    logging.getLogger(__name__).info(str(told))
+    return _freeze(network)
 
 
 def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from monai_hyperscale.cli import fold
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.export import CHOICES
+from monai_hyperscale.export import CHOICES, load_folded
+from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.io import read_image
 
 pytest.importorskip("safetensors", reason="needs the export extra")
@@ -116,6 +118,30 @@ def test_a_pair(
     assert json.loads((out / "manifest.json").read_text())["verified_on"]["input"] == "a.nii.gz, fixed.nii.gz"
     assert main([*arguments, pair[0], "--overwrite"]) == 2
     assert said(capsys)[-1] == "error: --image needs the moving and the fixed image for registration, got 1 file."
+
+
+@pytest.mark.parametrize("rescale_input", [False, True])
+def test_a_factor_per_level(
+    write_bundle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], rescale_input: bool
+) -> None:
+    """With a factor of the input in front where that has one; the files are folds of exactly these factors."""
+    folder, out = write_bundle(tmp_path / "bundle", per_level=True, rescale_input=rescale_input), tmp_path / "out"
+    phi = [0.8, 0.5, 0.2][not rescale_input :]
+    given = ",".join(map(str, phi))
+    assert main(["fold", str(folder), "--phi", given, "-o", str(out), *LIGHT, "--size", "14,10,12"]) == 0
+    assert f"at phi {given}" in said(capsys)[-1]
+    assert json.loads((out / "manifest.json").read_text())["phi"] == phi
+    network = FoldSource.from_bundle(folder, phi).network
+    files = [torch.jit.load(out / "models" / "model.ts"), load_folded(out / "models" / "model.safetensors")]
+    with torch.no_grad():
+        for size in ((14, 10, 12), (9, 1, 7)):
+            x = torch.rand(1, 1, *size)
+            for file in files:
+                torch.testing.assert_close(file(x), network(x, phi=phi), atol=1e-5, rtol=0)
+        assert (network(x, phi=phi) - network(x, phi=phi[::-1])).abs().max() > 1e-3
+    # More factors than there are levels.
+    assert main(["fold", str(folder), "--phi", "0.5,0.2,0.1,0.1", "-o", str(out), *LIGHT, "--overwrite"]) == 2
+    assert f"phi must be one factor or {len(phi)}, one per level; got 4" in said(capsys)[-1]
 
 
 def test_phi_outside_the_trained_range_is_warned_of(

@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNet
 
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
 from tests.hypernet.examples import TwoInputs, strong
-from tests.networks.network_tests import assert_threads_agree, copy_of
+from tests.networks.comparisons import assert_threads_agree, copy_of
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 # Networks that know nothing of φ: how to build one, what to generate, and an input.

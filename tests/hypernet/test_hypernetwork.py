@@ -13,7 +13,7 @@ from monai_hyperscale.errors import PhiError
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, WeightGenerator
 from monai_hyperscale.networks import ScaleSpaceUNet
 from tests.hypernet.examples import TwoInputs, strong
-from tests.networks.network_tests import assert_threads_agree, copy_of
+from tests.networks.comparisons import assert_threads_agree, copy_of
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 

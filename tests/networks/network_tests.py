@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import math
-import pickle
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,11 +13,21 @@ import torch
 import torch.nn as nn
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
+from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, WeightGenerator
 from monai_hyperscale.networks.layers import CPUConvolutions
+from tests.networks.comparisons import (
+    assert_same,
+    assert_threads_agree,
+    copy_of,
+    difference,
+    joined,
+    relative_error,
+    tensors,
+)
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 PHIS = (0.0, 0.1, 0.37, 0.5, 1.0)
+USUAL_PHI = 0.37
 #: One voxel, odd, prime and even, alone and mixed.
 SIZES: dict[int, list[tuple[int, ...]]] = {
     2: [(1, 1), (7, 7), (31, 31), (32, 32), (48, 33), (1, 17)],
@@ -44,20 +49,32 @@ class PhiNetworkTests:
 
     #: Spatial dimensions in which the network exists.
     dimensions: tuple[int, ...] = (2, 3)
+    #: Those of them that are tested with the slow tests.
+    slow_dimensions: tuple[int, ...] = ()
     in_channels = 2
+    #: Whether networks and folds run as in training, where deep supervision returns further maps.
+    training = False
     #: Of every network the base may ask for; gradients reach all weights at this size and ``gradient_phi``.
     gradient_size: dict[int, tuple[int, ...]] = {2: (48, 48), 3: (32, 32, 32)}
     gradient_phi = 0.5
     #: How folds are exported to ONNX: with ``torch.export``, with the exporter for TorchScript, or with both.
     exporters: tuple[str, ...] = ("torch.export", "torchscript")
+    #: Whether TorchScript of folds is tested at every φ, in two dimensions, and not with the slow tests but at one.
+    quick_scripts = False
 
     def network(self, spatial_dims: int) -> nn.Module:
         """Return a small φ-network with ``in_channels`` input channels and no dropout."""
         raise NotImplementedError
 
     def hypernetwork(self, spatial_dims: int) -> HyperNetwork:
+        return HyperNetwork(self.network(spatial_dims), self.generator()).train(self.training)
+
+    def generator(self) -> WeightGenerator:
         # Heads as large as the weights themselves: what depends on φ is then plain to see.
-        return HyperNetwork(self.network(spatial_dims), MLPGenerator(hidden=(10, 8), head_scale=1.0)).eval()
+        return MLPGenerator(hidden=(10, 8), head_scale=1.0)
+
+    def folded(self, net: Any, phi: Any) -> nn.Module:
+        return net.fold(phi).train(self.training)
 
     def images(self, sizes: tuple[int, ...], batch: int = 1) -> torch.Tensor:
         return torch.randn(batch, self.in_channels, *sizes)
@@ -69,31 +86,49 @@ class PhiNetworkTests:
         for maps in tensors(y):
             assert maps.shape[0] == x.shape[0] and maps.shape[2 - x.dim() :] == x.shape[2:]
 
+    def prediction(self, y: Any) -> torch.Tensor:
+        """Return the map that is the prediction from what the network returned, in training or not."""
+        return tensors(y)[0]
+
     @classmethod
     def pytest_generate_tests(cls, metafunc: Any) -> None:
         if "exporter" in metafunc.fixturenames:
-            metafunc.parametrize(("spatial_dims", "exporter"), cls._exports())
+            metafunc.parametrize(("spatial_dims", "exporter", "phi"), cls._exports())
+        elif metafunc.function is cls.test_torchscript:
+            metafunc.parametrize(("spatial_dims", "phi"), cls._scripts())
         elif "spatial_dims" in metafunc.fixturenames:
             marks = metafunc.definition.iter_markers("parametrize")
             if not any("spatial_dims" in mark.args[0] for mark in marks):
-                metafunc.parametrize("spatial_dims", cls.dimensions)
+                metafunc.parametrize("spatial_dims", [cls._param(n) for n in cls.dimensions])
+
+    @classmethod
+    def _scripts(cls) -> list[Any]:
+        quick = {(n, phi) for n in cls.dimensions for phi in PHIS if phi == USUAL_PHI or (cls.quick_scripts and n == 2)}
+        return [cls._param(n, phi, slow=(n, phi) not in quick) for n in cls.dimensions for phi in PHIS]
 
     @classmethod
     def _exports(cls) -> list[Any]:
-        # ONNX in every dimension; torch.export takes seconds, and runs in the highest where there is another way.
-        slow = [] if cls.exporters == ("torch.export",) else list(cls.dimensions)[:-1]
+        # ONNX in every dimension; torch.export takes seconds, and runs in the highest where there is another way. The
+        # extremes of φ, where maps of one voxel are repeated or none is resized, are tested with the slow tests.
+        others = set(cls.dimensions[:-1]) if "torchscript" in cls.exporters else set()
         return [
-            pytest.param(n, how, marks=[pytest.mark.slow] if how == "torch.export" and n in slow else [])
+            cls._param(n, how, phi, slow=(how == "torch.export" and n in others) or phi != USUAL_PHI)
             for n in cls.dimensions
             for how in cls.exporters
+            for phi in (0.0, USUAL_PHI, 1.0)
         ]
+
+    @classmethod
+    def _param(cls, spatial_dims: int, *values: Any, slow: bool = False) -> Any:
+        slow = slow or spatial_dims in cls.slow_dimensions
+        return pytest.param(spatial_dims, *values, marks=[pytest.mark.slow] if slow else [])
 
     # --- values and shapes
 
     @pytest.mark.parametrize("phi", PHIS)
     def test_any_size_comes_back_and_hypernetwork_equals_fold(self, spatial_dims: int, phi: float) -> None:
         net = self.hypernetwork(spatial_dims)
-        plain = net.fold(phi)
+        plain = self.folded(net, phi)
         with torch.no_grad():
             for sizes in SIZES[spatial_dims]:
                 x = self.images(sizes, batch=2)
@@ -114,7 +149,7 @@ class PhiNetworkTests:
                 torch.testing.assert_close(maps, torch.cat(parts), atol=1e-5, rtol=1e-5)
 
     def test_phi_changes_the_result(self, spatial_dims: int) -> None:
-        network = self.network(spatial_dims).eval()
+        network = self.network(spatial_dims).train(self.training)
         x = self.images(ODD[spatial_dims])
         with torch.no_grad():
             results = [joined(network(x, phi=phi)) for phi in (0.1, 0.4, 0.9)]
@@ -122,7 +157,7 @@ class PhiNetworkTests:
         assert difference(results[1], results[2]) > 1e-3
 
     def test_a_factor_per_level(self, spatial_dims: int) -> None:
-        network: Any = self.network(spatial_dims).eval()
+        network: Any = self.network(spatial_dims).train(self.training)
         x = self.images(ODD[spatial_dims])
         with torch.no_grad():
             one = network(x, phi=0.8)
@@ -134,17 +169,17 @@ class PhiNetworkTests:
                 # Each of them has a say of its own.
                 varied = [0.4 if index == level else factor for index, factor in enumerate(factors)]
                 y = network(x, phi=varied)
-                assert_same(network.fold(varied).eval()(x), y, 1e-5)
+                assert_same(self.folded(network, varied)(x), y, 1e-5)
                 assert difference(y, one) > 1e-4, f"level {level} changes nothing"
 
     def test_a_factor_per_level_reaches_the_generator(self, spatial_dims: int) -> None:
         primary: Any = self.network(spatial_dims)
-        net = HyperNetwork(primary, MLPGenerator(hidden=(10, 8), head_scale=1.0), contexts=primary.levels).eval()
+        net = HyperNetwork(primary, self.generator(), contexts=primary.levels).train(self.training)
         x = self.images(ODD[spatial_dims])
         varied = [0.8 - 0.1 * level for level in range(primary.levels)]
         with torch.no_grad():
-            assert_same(net.fold(varied)(x), net(x, phi=varied), 1e-5)
-            assert_same(net.fold(0.4)(x), net(x, phi=0.4), 1e-5)
+            assert_same(self.folded(net, varied)(x), net(x, phi=varied), 1e-5)
+            assert_same(self.folded(net, 0.4)(x), net(x, phi=0.4), 1e-5)
 
     def test_bad_phi(self, spatial_dims: int) -> None:
         x = self.images((4,) * spatial_dims)
@@ -176,7 +211,7 @@ class PhiNetworkTests:
 
     def test_fold_outlives_training(self, spatial_dims: int) -> None:
         net = self.hypernetwork(spatial_dims)
-        plain = net.fold(0.4)
+        plain = self.folded(net, 0.4)
         x = self.images(ODD[spatial_dims])
         with torch.no_grad():
             folded, generated = plain(x), net(x, phi=0.4)
@@ -190,10 +225,10 @@ class PhiNetworkTests:
             assert_same(net(x, phi=0.4), changed, 0)
 
     def test_fold_of_the_network_alone(self, spatial_dims: int) -> None:
-        network: Any = self.network(spatial_dims).eval()
+        network: Any = self.network(spatial_dims).train(self.training)
         x = self.images(ODD[spatial_dims])
         for phi in (0, 0.3, 1):
-            plain = network.fold(phi)
+            plain = self.folded(network, phi)
             assert_same(plain(x), network(x, phi=phi), 1e-5)
             assert_shares_nothing(plain, network)
 
@@ -234,7 +269,7 @@ class PhiNetworkTests:
             assert not any(module.training for module in plain.modules())
             assert_same(plain(x), expected, 1e-5)
             # Deep supervision returns further maps in training; the first is the prediction.
-            assert_same(tensors(net(x, phi=0.3))[0], tensors(expected)[0], 0)
+            assert_same(self.prediction(net(x, phi=0.3)), tensors(expected)[0], 0)
 
     def test_autocast(self, spatial_dims: int) -> None:
         net = self.hypernetwork(spatial_dims)
@@ -242,7 +277,7 @@ class PhiNetworkTests:
         exact = joined(net(x, phi=0.3))
         with torch.autocast("cpu", dtype=torch.bfloat16), CPUConvolutions():
             y = joined(net(x, phi=0.3))
-            folded = joined(net.fold(0.3)(x))
+            folded = joined(self.folded(net, 0.3)(x))
         assert y.dtype == torch.bfloat16
         assert relative_error(y, exact) < 0.05
         torch.testing.assert_close(folded, y, atol=0.02, rtol=0.02)
@@ -259,7 +294,7 @@ class PhiNetworkTests:
             exact = joined(net(x, phi=phi))
             net.bfloat16()
             y = joined(net(x.bfloat16(), phi=phi))
-            torch.testing.assert_close(joined(net.fold(phi)(x.bfloat16())), y, atol=0.02, rtol=0.02)
+            torch.testing.assert_close(joined(self.folded(net, phi)(x.bfloat16())), y, atol=0.02, rtol=0.02)
         assert y.dtype == torch.bfloat16
         assert relative_error(y, exact) < 0.1
 
@@ -273,7 +308,7 @@ class PhiNetworkTests:
         with torch.no_grad():
             expected = net(x, phi=0.3)
             assert_same(copied(x, phi=0.3), expected, 0)
-            assert_same(copied.fold(0.3)(x), expected, 1e-5)
+            assert_same(self.folded(copied, 0.3)(x), expected, 1e-5)
             assert_shares_nothing(copied, net)
             for parameter in net.parameters():
                 parameter.zero_()
@@ -305,8 +340,8 @@ class PhiNetworkTests:
 
     @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
     @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # a trace is for one size of image
-    def test_torchscript(self, spatial_dims: int) -> None:
-        plain = self.hypernetwork(spatial_dims).fold(0.3)
+    def test_torchscript(self, spatial_dims: int, phi: float) -> None:
+        plain = self.folded(self.hypernetwork(spatial_dims), phi)
         stream = io.BytesIO()
         torch.jit.save(torch.jit.script(plain), stream)
         stream.seek(0)
@@ -321,9 +356,9 @@ class PhiNetworkTests:
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
     @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-    def test_export(self, spatial_dims: int, exporter: str, tmp_path: Any) -> None:
+    def test_export(self, spatial_dims: int, exporter: str, phi: float, tmp_path: Any) -> None:
         """``torch.export`` where that is the exporter, and ONNX."""
-        plain = self.hypernetwork(spatial_dims).fold(0.3)
+        plain = self.hypernetwork(spatial_dims).fold(phi)
         x = self.images(ODD[spatial_dims])
         source: Any = plain
         if exporter == "torch.export":
@@ -340,63 +375,3 @@ class PhiNetworkTests:
         with torch.no_grad():
             for value, expected in zip(session.run(None, {"x": x.numpy()}), tensors(plain(x)), strict=True):
                 np.testing.assert_allclose(value, expected.numpy(), atol=1e-4, rtol=0)
-
-
-def tensors(output: Any) -> list[torch.Tensor]:
-    """Return what a network returned, one map or several, as a list."""
-    return [output] if isinstance(output, torch.Tensor) else list(output)
-
-
-def joined(output: Any) -> torch.Tensor:
-    """Return all values of what a network returned: the map itself, or those of a list in one row."""
-    return output if isinstance(output, torch.Tensor) else torch.cat([maps.flatten() for maps in output])
-
-
-def assert_same(output: Any, expected: Any, tolerance: float) -> None:
-    """Check that two outputs have as many maps, of the same shapes, and values that agree to ``tolerance``."""
-    for maps, reference in zip(tensors(output), tensors(expected), strict=True):
-        torch.testing.assert_close(maps, reference, atol=tolerance, rtol=0)
-
-
-def difference(output: Any, other: Any) -> float:
-    """Return the largest absolute difference between two outputs; infinity for features of different sizes."""
-    values, others = joined(output), joined(other)
-    return float((values - others).abs().max()) if values.shape == others.shape else math.inf
-
-
-def relative_error(value: torch.Tensor, exact: torch.Tensor) -> float:
-    """Return the Euclidean norm of the difference over that of ``exact``."""
-    return float((value.float() - exact).detach().norm() / exact.detach().norm())
-
-
-def copy_of(module: Any, how: str) -> Any:
-    """Return a copy made by ``deepcopy``, ``pickle`` or ``torch.save``."""
-    if how == "deepcopy":
-        return copy.deepcopy(module)
-    if how == "pickle":
-        return pickle.loads(pickle.dumps(module))
-    stream = io.BytesIO()
-    torch.save(module, stream)
-    stream.seek(0)
-    return torch.load(stream, weights_only=False)
-
-
-def assert_threads_agree(call: Any, phis: list[float], rounds: int) -> None:
-    """Check that ``call(phi)`` in one thread per φ, many times over, gives what it gives when called alone."""
-    with torch.no_grad():
-        alone = {phi: call(phi) for phi in phis}
-    for phi, other in pairwise(phis):
-        assert difference(alone[phi], alone[other]) > 1e-2  # else a mix-up would not show
-
-    def work(phi: float) -> float:
-        with torch.no_grad():
-            return max(float((call(phi) - alone[phi]).abs().max()) for _ in range(rounds))
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(len(phis)) as pool:
-            errors = list(pool.map(work, phis))
-    finally:
-        sys.setswitchinterval(interval)
-    assert max(errors) < 1e-5, errors

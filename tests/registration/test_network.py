@@ -17,7 +17,8 @@ from monai_hyperscale.networks.conversion import rescalable
 from monai_hyperscale.registration.fields import integrate, resize_field
 from monai_hyperscale.registration.network import FieldHead, RegistrationNetwork, both_directions
 from monai_hyperscale.registration.warping import warp
-from tests.networks.network_tests import ODD, PhiNetworkTests, assert_same, both_dimensions, relative_error
+from tests.networks.comparisons import assert_same, relative_error
+from tests.networks.network_tests import ODD, PhiNetworkTests, both_dimensions
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 

@@ -17,7 +17,7 @@ from monai_hyperscale.bundle import (
 )
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.atomic import PARTIAL
-from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, shipped_start
+from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, shipped_start, starting_network
 
 SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
@@ -249,3 +249,35 @@ def test_a_training_starts_from_shipped_weights_that_fit(tmp_path, caplog):
         replace(settings, method="fixed", generator={"name": "constant"}),
     ):
         assert shipped_start(other, tmp_path) is None
+
+
+def saved(folder, settings):
+    """A training's models, with random weights."""
+    folder.mkdir()
+    network = build_network(settings)
+    torch.save(network.state_dict(), folder / "model.pt")
+    write_settings(settings, folder / "model.json")
+    return network
+
+
+def test_a_start_from_a_training_tells_what_it_reused(tmp_path, caplog):
+    earlier = saved(tmp_path / "models", SETTINGS)
+    with caplog.at_level(logging.INFO):
+        network = starting_network(SETTINGS, tmp_path)  # the folder of the training stands for its models
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, earlier.state_dict()[name], atol=0, rtol=0)
+    count = len(network.state_dict())
+    assert caplog.messages == [f"Tensors from {tmp_path / 'models' / 'model.pt'}: {count} of {count} reused."]
+
+
+def test_a_start_from_one_set_of_weights_tells_what_is_new(tmp_path, caplog):
+    earlier = saved(tmp_path / "models", replace(SETTINGS, method="fixed", generator={"name": "constant"}))
+    with caplog.at_level(logging.INFO):
+        network = starting_network(SETTINGS, tmp_path / "models")
+    torch.testing.assert_close(network.generator.base, earlier.generator.base, atol=0, rtol=0)
+    (told,) = caplog.messages
+    first, *rest = told.splitlines()
+    values = len(earlier.primary.state_dict()) + len(earlier.generate(0.5))
+    new = [name for name, _ in network.generator.named_parameters() if name != "base"]
+    assert first == f"Tensors from {tmp_path / 'models' / 'model.pt'}: {values} of {values + len(new)} reused."
+    assert rest[0].strip() == f"{len(new)} fresh:" and "generator.heads" in rest[1] and "starts anew" in rest[1]

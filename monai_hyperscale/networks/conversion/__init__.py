@@ -1,7 +1,8 @@
 """MONAI's networks as φ-networks: the conversion, and one file of converters per family of networks.
 
 The core is :mod:`conversion` (the walk and its register), :mod:`layers` (what takes a strided layer's place),
-:mod:`norms`, :mod:`report` and :mod:`network`; every other file registers the converters of one family.
+:mod:`norms`, :mod:`refusals`, :mod:`trial`, :mod:`report` and :mod:`network`; every other file registers the converters
+of one family.
 """
 
 # Imported for the converters that they register.

@@ -24,6 +24,7 @@ from monai_hyperscale.networks.conversion.layers import (
     resizing_convolution,
 )
 from monai_hyperscale.networks.conversion.norms import convert_norm, is_norm
+from monai_hyperscale.networks.conversion.refusals import refusal
 from monai_hyperscale.networks.conversion.report import ConversionReport, Replacement
 from monai_hyperscale.networks.layers.resize import interpolation_mode
 
@@ -155,7 +156,10 @@ class Conversion:
             return module
         if is_norm(module):
             return self._norm(module, name)
-        if kind in _ADAPTIVE or kind in (nn.Identity, Swish, MemoryEfficientSwish, Mish):
+        if kind in _ADAPTIVE:
+            self._fixed_size(module, name)
+            return module
+        if kind in (nn.Identity, Swish, MemoryEfficientSwish, Mish):
             return module
         if kind.__module__ in {f"torch.nn.modules.{file}" for file in _SIZE_KEEPING}:
             return module
@@ -260,6 +264,10 @@ class Conversion:
         """Say that strided or up-sampling layers are dealt with by the block around them, and stay as they are."""
         self._claimed.update(modules)
 
+    def claimed(self, module: nn.Module) -> bool:
+        """Return whether the converter of a block has claimed a layer in it."""
+        return module in self._claimed
+
     def replaced(self, name: str, before: nn.Module, after: str, level: Optional[int] = None) -> None:
         """Enter a replacement in the report, with its level if it down-samples."""
         self.report.replaced.append(Replacement(name, describe(before), after, level))
@@ -271,8 +279,7 @@ class Conversion:
 
     def error(self, name: str, module: nn.Module, reason: str) -> ConversionError:
         """Return the error that says which module cannot be converted, and why."""
-        where = f"{name} ({type(module).__name__})" if name else f"the network ({type(module).__name__})"
-        return ConversionError(f"{self.report.network} cannot be made rescalable: {where}: {reason}.")
+        return refusal(self.report.network, name, module, reason)
 
     def check_padding(self, module: Any, name: str) -> None:
         """Check that a strided layer divides a size that its stride divides by exactly the stride.
@@ -292,6 +299,10 @@ class Conversion:
 
     def _per_axis(self, value: Any) -> tuple[int, ...]:
         return (value,) * self.spatial_dims if isinstance(value, int) else tuple(value)
+
+    def _fixed_size(self, module: Any, name: str) -> None:
+        if any(size not in (1, None) for size in self._per_axis(module.output_size)):
+            self.note(f"{name} ({type(module).__name__}) gives the size {_short(module.output_size)} whatever phi is.")
 
     def _norm(self, module: nn.Module, name: str) -> nn.Module:
         converted = convert_norm(module, self.norm, lambda reason: self.error(name, module, reason))

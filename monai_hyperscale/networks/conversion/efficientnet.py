@@ -50,16 +50,16 @@ def _convert_padded(module: nn.Module, name: str, conv: str, level: int, convers
     # MONAI pads in a layer of its own, by what "same" padding is for the size that the network was planned for; for
     # sizes that the stride divides it leaves the same size whatever that was.
     layer: Any = module._modules[conv]
+    # The padding before each convolution keeps the size, and the linear layer comes after global pooling.
+    conversion.claim(layer, *(part for child, part in module.named_children() if child.endswith("_padding")))
+    if hasattr(module, "_fc"):
+        conversion.claim(module._fc)  # type: ignore[arg-type]
+    if strided(layer):
+        conversion.replaced(
+            join(name, conv), layer, f"resize to a multiple of the stride that phi gives (level {level}), then the same"
+        )
     for child in [child for child, _ in module.named_children() if child != "_blocks"]:
-        if child == conv and strided(layer):
-            conversion.claim(layer)
-            conversion.replaced(
-                join(name, conv),
-                layer,
-                f"resize to a multiple of the stride that phi gives (level {level}), then the same",
-            )
-        else:
-            conversion.convert_child(module, name, child, level)
+        conversion.convert_child(module, name, child, level)
     if strided(layer):
         padding = f"{conv}_padding"
         module._modules[padding] = nn.Sequential(conversion.resize(layer.stride, level), module._modules[padding])  # type: ignore[arg-type]

@@ -15,7 +15,9 @@ from monai_hyperscale.errors import CheckpointError, ConversionError
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.networks.conversion.conversion import Conversion
 from monai_hyperscale.networks.conversion.norms import NORMS
+from monai_hyperscale.networks.conversion.refusals import refuse_altered_modules
 from monai_hyperscale.networks.conversion.report import ConversionReport, TensorReport
+from monai_hyperscale.networks.conversion.trial import refuse_sizes
 from monai_hyperscale.networks.layers.resize import ROUNDINGS, VariableResize
 from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
 
@@ -123,7 +125,8 @@ def rescalable(
         rescale_input: see :class:`~monai_hyperscale.networks.nets.ScaleSpaceNetwork`.
 
     Raises:
-        ConversionError: if any part of the network cannot be converted; the sentence names the module and the reason.
+        ConversionError: if any part of the network cannot be converted, or does not run at every φ; the sentence names
+            the module and the reason.
         ValueError: for an unknown option.
         CheckpointError: if ``weights`` cannot be read or do not fit.
 
@@ -146,6 +149,7 @@ def rescalable(
         raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
     if any(isinstance(module, VariableResize) for module in network.modules()):
         raise ConversionError(f"{type(network).__name__} goes by phi already; use it as it is.")
+    refuse_altered_modules(network)
     conversion = Conversion(copy.deepcopy(network), norm, mode, rounding)
     body = conversion.run()
     if not any(isinstance(module, VariableResize) for module in body.modules()):
@@ -155,6 +159,7 @@ def rescalable(
             f"{type(network).__name__} returns features of several sizes, and rescale_input would bring them all to "
             "that of the image; use it with a network that returns logits."
         )
+    refuse_sizes(network, body, conversion)
     tensors = conversion.report.tensors
     before = network.state_dict()
     tensors.reused = [name for name in body.state_dict() if name in before and name not in tensors.adapted]

@@ -33,13 +33,16 @@ class ConvertedNorm(NamedTuple):
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Return whether a module is one of torch's normalisation layers over feature maps.
+    """Return whether a module is one of torch's normalisation layers over feature maps, and computes what they do.
 
     Example:
         >>> is_norm(nn.BatchNorm2d(4)), is_norm(nn.ReLU())
         (True, False)
     """
-    return isinstance(module, (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm))
+    kinds = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
+    # Any other subclass may compute something else, which its replacement would not.
+    known = type(module).forward.__module__.startswith(("torch.nn.modules.", "apex.", "monai_hyperscale."))
+    return isinstance(module, kinds) and known
 
 
 def convert_norm(module: Any, norm: str, error: Callable[[str], Exception]) -> ConvertedNorm:

@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from monai_hyperscale.errors import ConversionError
 from monai_hyperscale.networks.conversion import RescalableNetwork, rescalable
 from monai_hyperscale.search import count_flops
-from tests.networks.network_tests import ODD, PhiNetworkTests, assert_same
+from tests.networks.comparisons import assert_same
+from tests.networks.network_tests import ODD, PhiNetworkTests
 
 
 class ConversionTests(PhiNetworkTests):
@@ -45,6 +46,7 @@ class ConversionTests(PhiNetworkTests):
         before = {name: value.clone() for name, value in original.state_dict().items()}
         network = rescalable(original, norm=self.norm)
         x = self.images(self.divided[spatial_dims], batch=2)
+        original.train(self.training), network.train(self.training)
         with torch.no_grad():
             expected = original(x) if self.norm == "refuse" else normed(original, self.norm)(x)
             assert_same(network(x, phi=0.5), expected, 1e-4)
@@ -60,8 +62,8 @@ class ConversionTests(PhiNetworkTests):
 
     def test_input_factor(self, spatial_dims: int) -> None:
         original = self.original(spatial_dims)
-        network = rescalable(original, norm=self.norm, rescale_input=True).eval()
-        plain = rescalable(original, norm=self.norm).eval()
+        network = rescalable(original, norm=self.norm, rescale_input=True).train(self.training)
+        plain = rescalable(original, norm=self.norm).train(self.training)
         assert network.levels == plain.levels + 1
         x = self.images(ODD[spatial_dims])
         with torch.no_grad():

@@ -7,7 +7,6 @@ import torch
 import torch.nn as nn
 from monai.networks.nets import DynUNet
 
-from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
 from monai_hyperscale.networks.conversion import rescalable
 from tests.networks.conversion.conversion_tests import ConversionTests
 
@@ -32,7 +31,7 @@ class TestDynUNet(ConversionTests):
 
 
 class TestDynUNetOfResidualBlocks(ConversionTests):
-    dimensions = (2,)
+    slow_dimensions = (3,)
     exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
     def original(self, spatial_dims: int) -> nn.Module:
@@ -42,6 +41,24 @@ class TestDynUNetOfResidualBlocks(ConversionTests):
 def supervised(spatial_dims: int = 2) -> DynUNet:
     options: dict[str, Any] = {"strides": [1, 2, 2, 2], "upsample_kernel_size": [2, 2, 2]}
     return dynunet(spatial_dims, deep_supervision=True, deep_supr_num=2, **options)
+
+
+class TestSupervisedDynUNet(ConversionTests):
+    """As in training: the logits and those of two supervision heads, all of them compared in every test."""
+
+    training = True
+    slow_dimensions = (3,)
+    test_export = None  # type: ignore[assignment]  # a network in training; in evaluation it is that of TestDynUNet
+
+    def original(self, spatial_dims: int) -> nn.Module:
+        return supervised(spatial_dims)
+
+    def check_output(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        assert y.shape == (x.shape[0], 3, 3, *x.shape[2:])
+        assert not torch.equal(y[:, 0], y[:, 1]) and not torch.equal(y[:, 1], y[:, 2])
+
+    def prediction(self, y: torch.Tensor) -> torch.Tensor:
+        return y[:, 0]
 
 
 class TestDeepSupervision:
@@ -55,13 +72,6 @@ class TestDeepSupervision:
             assert expected.dim() == x.dim() + training
             torch.testing.assert_close(network.train(training)(x, phi=0.5), expected, atol=1e-4, rtol=0)
 
-    @pytest.mark.parametrize("phi", [0, 0.1, 0.37, 0.5, 1])
-    def test_any_size(self, phi: float) -> None:
-        network = rescalable(supervised())
-        for sizes in ((1, 1), (23, 18), (7, 1)):
-            stacked = network.train()(torch.randn(2, 2, *sizes), phi=phi)
-            assert stacked.shape == (2, 3, 3, *sizes) and stacked.isfinite().all()
-
     def test_the_heads_are_those_of_the_stages(self) -> None:
         network = rescalable(supervised())
         maps: dict[str, torch.Tensor] = {}
@@ -73,20 +83,6 @@ class TestDeepSupervision:
         torch.testing.assert_close(stacked[:, 1, :, 2::4, 2::4], maps["0"])
         network.eval()(torch.randn(1, 2, 40, 40), phi=0.5)
         assert maps["0"].shape[2:] == (10, 10)  # not computed where nobody sees them
-
-    def test_hypernetwork_trains_the_heads(self) -> None:
-        net = HyperNetwork(rescalable(supervised()), MLPGenerator(hidden=(10, 8), head_scale=1.0)).train()
-        y = net(torch.randn(2, 2, 32, 32), phi=0.4)
-        (y * torch.randn_like(y)).sum().backward()
-        for name, parameter in net.named_parameters():
-            assert parameter.grad is not None and (parameter.grad != 0).all(), name
-        assert net.fold(0.4)(torch.randn(1, 2, 17, 13)).shape == (1, 3, 17, 13)
-
-    @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-    def test_torchscript_of_a_fold_in_training(self) -> None:
-        plain = rescalable(supervised()).fold(0.4).train()
-        x = torch.randn(1, 2, 23, 18)
-        torch.testing.assert_close(torch.jit.script(plain)(x), plain(x), atol=1e-4, rtol=0)
 
     def test_weights_of_all_heads_carry_over(self) -> None:
         source, network = supervised(), rescalable(supervised())

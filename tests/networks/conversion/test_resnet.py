@@ -10,8 +10,8 @@ from monai.networks.nets.resnet import ResNetFeatures
 
 from monai_hyperscale.networks.conversion import rescalable
 from monai_hyperscale.networks.layers import rescaled_size
+from tests.networks.comparisons import tensors
 from tests.networks.conversion.conversion_tests import ConversionTests, assert_refused, normed
-from tests.networks.network_tests import tensors
 
 
 class TinyResNetFeatures(ResNetFeatures):
@@ -19,7 +19,8 @@ class TinyResNetFeatures(ResNetFeatures):
 
     def __init__(self, spatial_dims: int = 2, in_channels: int = 2, **options: Any) -> None:
         settings: dict[str, Any] = {"conv1_t_size": 3, "conv1_t_stride": 2, "feed_forward": False, **options}
-        ResNet.__init__(self, "basic", [1, 1, 1, 1], [4, 4, 4, 6], spatial_dims, in_channels, **settings)
+        block, planes = settings.pop("block", "basic"), settings.pop("planes", (4, 4, 4, 6))
+        ResNet.__init__(self, block, [1, 1, 1, 1], list(planes), spatial_dims, in_channels, **settings)
 
 
 def leaky(network: nn.Module) -> nn.Module:
@@ -52,9 +53,9 @@ class TestResNetFeatures(ConversionTests):
 class TestResNet(ConversionTests):
     """The classifier, of bottlenecks."""
 
+    slow_dimensions = (3,)
     norm = "group"
-    dimensions = (2,)
-    gradient_size = {2: (24, 24)}
+    gradient_size = {2: (24, 24), 3: (16, 16, 16)}
     gradient_phi = 0.8
     exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
@@ -63,6 +64,17 @@ class TestResNet(ConversionTests):
 
     def check_output(self, x: torch.Tensor, y: torch.Tensor) -> None:
         assert y.shape == (x.shape[0], 3)
+
+
+class TestResNetFeaturesOfBottlenecks(TestResNetFeatures):
+    slow_dimensions = (2, 3)
+
+    def original(self, spatial_dims: int) -> nn.Module:
+        return leaky(TinyResNetFeatures(spatial_dims, block="bottleneck", planes=(2, 2, 2, 3)))
+
+    def check_output(self, x: torch.Tensor, y: Any) -> None:
+        assert isinstance(y, list)
+        assert [maps.shape[:2] for maps in y] == [(x.shape[0], channels) for channels in (2, 8, 8, 8, 12)]
 
 
 @pytest.mark.parametrize("phi", [0, 0.1, 0.37, 0.5, 1])

@@ -18,7 +18,7 @@ class TestSegResNet(ConversionTests):
 
 
 class TestSegResNetWithTransposedConvolutions(ConversionTests):
-    dimensions = (2,)
+    slow_dimensions = (3,)
     exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
     def original(self, spatial_dims: int) -> nn.Module:
