@@ -3,9 +3,9 @@
     python benchmarks/one_against_many.py --dataset ../shared/data/wbc -o gap.json
 
 Every run shares the images, their order and the first weights of the U-Net. What serves every φ has the same number of
-steps, 1.5 × that of a Fixed network. Finished runs are kept in the JSON file, so the same command continues where it
-was stopped. ``--variants`` compares changes of SSHN instead, on the validation images; the methods are compared on the
-test images.
+steps, 1.5 × that of a Fixed network, and draws the same φ. Finished runs are kept in the JSON file, so the same command
+continues where it was stopped. ``--variants`` compares changes of SSHN instead, on the validation images; the methods
+are compared on the test images.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from benchmarks.wbc import METHODS, Images, Recipe, dice, load_images, train
 from monai_hyperscale.io import write_text
 
 PHIS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+#: What the other methods that serve every φ have of SSHN's recipe: steps, prior, φ in a step.
+SHARED: Any = {
+    name: getattr(BEST, name) for name in ("step_factor", "low", "exponent", "phis_per_step", "learning_rate")
+}
 
 
 def runs(args: argparse.Namespace) -> dict[str, tuple[Recipe, str, int]]:
@@ -47,7 +51,7 @@ def runs(args: argparse.Namespace) -> dict[str, tuple[Recipe, str, int]]:
                     recipe = Recipe(method="fixed", phi=phi, steps=args.steps)
                     found[f"fixed {phi:g}, seed {seed}"] = (recipe, seed)
             else:
-                recipe = BEST if method == "sshn" else Recipe(method=method, step_factor=BEST.step_factor)
+                recipe = BEST if method == "sshn" else Recipe(method=method, **SHARED)
                 found[f"{method}, seed {seed}"] = (dataclasses.replace(recipe, steps=args.steps), seed)
     part = "test" if args.variants is None else "validation"
     return {name: (recipe, part, seed) for name, (recipe, seed) in found.items()}

@@ -186,7 +186,8 @@ def _optimizer(network: HyperNetwork, recipe: Recipe, steps: int, base_rate: flo
 
 def _factors(recipe: Recipe, step: int, seed: int) -> list[float]:
     if recipe.method == "fixed":
-        return [float(FixedPhi(recipe.phi)(step))]  # type: ignore[arg-type]
+        # As many parts as the others have, for a loss over parts is not that over the batch.
+        return [float(FixedPhi(recipe.phi)(step))] * recipe.phis_per_step  # type: ignore[arg-type]
     if step <= recipe.fixed_share * recipe.total_steps:
         return [0.5]
     count = recipe.phis_per_step

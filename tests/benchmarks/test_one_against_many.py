@@ -44,6 +44,7 @@ def test_methods_start_from_the_same_weights() -> None:
 
 def test_factors_of_a_step() -> None:
     assert {_factors(Recipe(method="fixed", phi=0.2), step, 0)[0] for step in range(1, 9)} == {0.2}
+    assert _factors(Recipe(method="fixed", phi=0.2, phis_per_step=4), 1, 0) == [0.2] * 4
     drawn = [_factors(Recipe(), step, 0)[0] for step in range(1, 201)]
     assert 0 <= min(drawn) < 0.05 and 0.45 < max(drawn) <= 0.5
     assert all(k / 8 <= phi < (k + 1) / 8 for k, phi in enumerate(_factors(Recipe(phis_per_step=4), 5, 0)))
@@ -84,10 +85,13 @@ def test_table_pairs_sshn_with_the_other_methods() -> None:
     assert pairs == [("fixed,", "+2.00"), ("stochastic,", "+0.00"), ("fixed,", "+2.00")]
 
 
-def test_what_serves_every_phi_has_the_same_steps() -> None:
+def test_what_serves_every_phi_has_the_same_steps_and_phi() -> None:
     args = argparse.Namespace(seeds=[0], variants=None, methods=METHODS, phis=[0.5], steps=600)
-    steps = {name: recipe.total_steps for name, (recipe, _, _) in runs(args).items()}
+    found = {name: recipe for name, (recipe, _, _) in runs(args).items()}
+    steps = {name: recipe.total_steps for name, recipe in found.items()}
     assert steps == {"sshn, seed 0": 900, "stochastic, seed 0": 900, "film, seed 0": 900, "fixed 0.5, seed 0": 600}
+    drawn = [_factors(found[f"{method}, seed 0"], 7, 0) for method in ("sshn", "stochastic", "film")]
+    assert drawn[0] == drawn[1] == drawn[2] and len(drawn[0]) == 8
 
 
 def test_a_run_of_another_recipe_is_not_taken_for_this_one(
