@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import statistics
 import sys
 import time
@@ -31,6 +32,7 @@ from benchmarks.wbc import METHODS, Images, Recipe, dice, load_images, train
 from monai_hyperscale.io import write_text
 
 PHIS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+_FIXED = re.compile(r"fixed [\d.]+, seed ")
 #: What the other methods that serve every φ have of SSHN's recipe: steps, prior, φ in a step.
 SHARED: Any = {
     name: getattr(BEST, name) for name in ("step_factor", "low", "exponent", "phis_per_step", "learning_rate")
@@ -53,7 +55,7 @@ def runs(args: argparse.Namespace) -> dict[str, tuple[Recipe, str, int]]:
             else:
                 recipe = BEST if method == "sshn" else Recipe(method=method, **SHARED)
                 found[f"{method}, seed {seed}"] = (dataclasses.replace(recipe, steps=args.steps), seed)
-    part = "test" if args.variants is None else "validation"
+    part = args.part or ("test" if args.variants is None else "validation")
     return {name: (recipe, part, seed) for name, (recipe, seed) in found.items()}
 
 
@@ -88,7 +90,8 @@ def table(results: Mapping[str, dict], phis: Sequence[float]) -> str:
     """Return the mean over seeds, and paired differences with their spread: to Fixed, and of SSHN to the others."""
     by_method: dict[str, dict[tuple[str, int], float]] = {}
     for name, result in results.items():
-        method = "fixed" if name.startswith("fixed") else name.rpartition(", seed")[0]
+        # The Fixed networks of all φ are one line; what is tried of them has its own.
+        method = "fixed" if _FIXED.match(name) else name.rpartition(", seed")[0]
         for phi, value in result["dice"].items():
             by_method.setdefault(method, {})[phi, result["seed"]] = value
     lines = ["method".ljust(34) + "".join(f"φ {phi:g}".rjust(10) for phi in phis) + "     mean"]
@@ -132,6 +135,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file, continued if it exists")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--variants", nargs="*", choices=tuple(VARIANTS), help="of SSHN; without names, all of them")
+    parser.add_argument("--part", choices=("validation", "test"), help="images to measure on; default: see above")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--phis", nargs="+", type=float, default=PHIS)
     parser.add_argument("--steps", type=int, default=600, help="of one fixed network; default: 600")
@@ -141,9 +145,14 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     results = json.loads(args.output.read_text(encoding="utf-8")) if args.output.exists() else {}
     wanted = runs(args)
-    for name, (recipe, _, _) in wanted.items():
-        if name in results and not same_recipe(results[name]["recipe"], recipe):
+    for name, (recipe, part, _) in wanted.items():
+        if name not in results:
+            continue
+        if not same_recipe(results[name]["recipe"], recipe):
             parser.error(f"{args.output} holds {name} of another recipe or number of steps; name another file")
+        phis = [recipe.phi] if recipe.method == "fixed" else args.phis
+        if results[name]["part"] != part or not {f"{phi:g}" for phi in phis} <= set(results[name]["dice"]):
+            parser.error(f"{args.output} holds {name} of other images or phi; name another file")
     todo = {name: run for name, run in wanted.items() if name not in results}
     images = load_images(args.dataset) if todo else {}
     for name, (recipe, part, seed) in (progress := tqdm(todo.items())):

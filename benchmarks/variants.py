@@ -48,6 +48,7 @@ VARIANTS: dict[str, Recipe] = {
     "stochastic": Recipe(method="stochastic"),
     "stochastic, rate 3e-3": Recipe(method="stochastic", learning_rate=3e-3),
     "stochastic, 1.5 x steps": Recipe(method="stochastic", step_factor=1.5),
+    "stochastic, 1.5 x steps, 8 phi per step": Recipe(method="stochastic", step_factor=1.5, phis_per_step=8),
     "stochastic in 0.45 to 0.5": Recipe(method="stochastic", low=0.45, learning_rate=3e-3),
     "stochastic in 0.05, 0.1 to 0.5": Recipe(method="stochastic", choices=_MEASURED, learning_rate=3e-3),
     "stochastic in 0.25 and 0.5": Recipe(method="stochastic", choices=(0.25, 0.5), learning_rate=3e-3),

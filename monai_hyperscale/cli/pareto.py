@@ -173,9 +173,9 @@ def _measure(
     frontier: Optional[Frontier] = None
     known = path.exists() and not args.overwrite
     if known:
-        frontier = _finished(path, digest(sweep_plan(workload, phis)))
         if rank > 0:
             return DONE
+        frontier = _finished(path, digest(sweep_plan(workload, phis)))
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
         if rank == 0:

@@ -26,7 +26,7 @@ class HyperNetwork(nn.Module):
 
     Args:
         primary: any network.
-        generator: default: :class:`MLPGenerator` with hidden widths (10, 8).
+        generator: default: :class:`MLPGenerator` with hidden widths (10, 16).
         select: which parameters are generated, see :func:`select_parameters`; convolutions by default.
         contexts: how many numbers φ is for the generator: 1, or one per level. A single φ stands for all of them.
         default_phi: φ of calls that name none, as tools that know only ``network(x)`` make; by default they raise.

@@ -25,7 +25,9 @@ _PLAN, _COSTS = "plan.json", "costs.json"
 #: What ``kind`` of every file says.
 _KIND = "unfinished sweep"
 # Every name that a sweep gives a file; a kill can leave a partial one behind.
-_OWN = re.compile(rf"{re.escape(_PLAN)}|{re.escape(_COSTS)}|phi_[0-9.e_-]+(_p\d+)?\.json|{re.escape(PARTIAL)}[\w.]+")
+_OWN = re.compile(rf"{re.escape(_PLAN)}|{re.escape(_COSTS)}|phi_[0-9.e_-]+(_p\d+)?\.json|{re.escape(PARTIAL)}[\w.-]+")
+# What these leave in every folder they show is in nobody's way.
+_OF_FILE_MANAGERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 _NAMED = 3  # foreign files that a message names
 
 
@@ -86,7 +88,7 @@ class ProgressFiles:
         way_out = "move it away, or name another folder with -o"
         if self.folder.is_symlink() or self.folder.exists() and not self.folder.is_dir():
             raise FrontierError(f"{self.folder} is no folder of an unfinished sweep; {way_out}.")
-        foreign = [name for name in self._names() if not self._is_own(name)]
+        foreign = [name for name in self._names() if not self._is_own(name) and name not in _OF_FILE_MANAGERS]
         if foreign:
             told = ", ".join(foreign[:_NAMED]) + (", …" if len(foreign) > _NAMED else "")
             raise FrontierError(f"{self.folder} holds what no sweep wrote ({told}); {way_out}.")

@@ -85,8 +85,17 @@ def test_table_pairs_sshn_with_the_other_methods() -> None:
     assert pairs == [("fixed,", "+2.00"), ("stochastic,", "+0.00"), ("fixed,", "+2.00")]
 
 
+def test_a_variant_of_fixed_has_a_line_of_its_own() -> None:
+    results = {
+        "fixed 0.5, seed 0": {"dice": {"0.5": 0.9}, "seed": 0},
+        "fixed 0.5, in 8 parts, seed 0": {"dice": {"0.5": 0.5}, "seed": 0},
+    }
+    lines = table(results, [0.5]).splitlines()
+    assert lines[1].split()[:2] == ["fixed", "0.9000"] and lines[2].startswith("fixed 0.5, in 8 parts")
+
+
 def test_what_serves_every_phi_has_the_same_steps_and_phi() -> None:
-    args = argparse.Namespace(seeds=[0], variants=None, methods=METHODS, phis=[0.5], steps=600)
+    args = argparse.Namespace(seeds=[0], variants=None, methods=METHODS, phis=[0.5], steps=600, part=None)
     found = {name: recipe for name, (recipe, _, _) in runs(args).items()}
     steps = {name: recipe.total_steps for name, recipe in found.items()}
     assert steps == {"sshn, seed 0": 900, "stochastic, seed 0": 900, "film, seed 0": 900, "fixed 0.5, seed 0": 600}

@@ -146,7 +146,8 @@ class PhiNetworkTests:
                 together = tensors(net(x, phi=phi))
                 alone = [tensors(net(x[i : i + 1], phi=phi)) for i in range(3)]
             for maps, *parts in zip(together, *alone, strict=True):
-                torch.testing.assert_close(maps, torch.cat(parts), atol=1e-5, rtol=1e-5)
+                # Convolutions of several images may add in another order than those of one.
+                torch.testing.assert_close(maps, torch.cat(parts), atol=1e-4, rtol=1e-4)
 
     def test_phi_changes_the_result(self, spatial_dims: int) -> None:
         network = self.network(spatial_dims).train(self.training)

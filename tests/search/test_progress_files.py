@@ -127,3 +127,12 @@ def test_nothing_is_said_of_an_empty_folder_or_a_first_file_that_was_never_whole
     (files.folder / ".partial-12345678.json").write_text("")
     files.begin(PLAN)
     assert names(files.folder) == ["plan.json"] and not caplog.messages
+
+
+def test_files_of_a_file_manager_are_in_nobodys_way_and_stay(files):
+    files.begin(PLAN)
+    (files.folder / ".DS_Store").write_bytes(b"\0Bud1")
+    (files.folder / ".partial-0a1b.5e-05.json").write_text("{")  # of a kill, at a phi of many digits
+    files.check()
+    files.remove()
+    assert [path.name for path in files.folder.iterdir()] == [".DS_Store"]

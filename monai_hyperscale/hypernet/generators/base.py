@@ -147,10 +147,11 @@ class HeadsGenerator(FlatGenerator):
         return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads)[0])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Files of earlier versions have the heads as [P, k].
-        stored = state_dict.get(f"{prefix}heads")
-        if isinstance(stored, torch.Tensor) and stored.shape == self.heads.shape[::-1] != self.heads.shape:
-            state_dict[f"{prefix}heads"] = stored.t()
+        # Files of earlier versions have the heads as [P, k]; P is never k, since no tensor has so few numbers.
+        stored, heads = state_dict.get(f"{prefix}heads"), getattr(self, "heads", None)
+        if isinstance(stored, torch.Tensor) and heads is not None and heads.shape[1:] == self.base.shape:
+            if stored.shape == heads.shape[::-1] != heads.shape:
+                state_dict[f"{prefix}heads"] = stored.t().contiguous()
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:

@@ -96,8 +96,8 @@ class FiLMGenerator(MLPGenerator):
             _Layer(f"{p}weight", f"{p}bias", parameters[f"{p}bias"].shape[0], self._groups.get(p, 0)) for p in prefixes
         ]
         channels = sum(layer.channels for layer in self._modulated)
-        heads = torch.randn(2 * channels, width).t().contiguous() * (self.head_scale / math.sqrt(energy))
-        shifts = heads[:, channels:].split([layer.channels for layer in self._modulated], dim=1)
+        heads = torch.randn(2 * channels, width) * (self.head_scale / math.sqrt(energy))
+        shifts = heads[channels:].split([layer.channels for layer in self._modulated])
         for layer, shift in zip(self._modulated, shifts, strict=True):
             if layer.bias in self._keep_start:
                 shift.zero_()  # a scale of weights near zero is near zero, a shift would not be
@@ -110,7 +110,7 @@ class FiLMGenerator(MLPGenerator):
         self._check_bound()
         shared = self._cut(self.base)
         sizes = [layer.channels for layer in self._modulated]
-        scales, shifts = (self.embed(context)[None] @ self.heads)[0].chunk(2)
+        scales, shifts = (self.heads @ self.embed(context)).chunk(2)
         modulated = {}
         for layer, scale, shift in zip(self._modulated, (1 + scales).split(sizes), shifts.split(sizes), strict=True):
             modulated[layer.weight] = _scaled(shared[layer.weight], scale, layer.groups)

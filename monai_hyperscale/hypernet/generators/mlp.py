@@ -57,7 +57,7 @@ class MLPGenerator(HeadsGenerator):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (10, 8),
+        hidden: Sequence[int] = (10, 16),
         encoding: Union[str, nn.Module] = "complement",
         init: str = "residual",
         head_scale: float = 0.1,

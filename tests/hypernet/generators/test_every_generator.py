@@ -276,8 +276,8 @@ def test_film_is_the_only_one_that_adds_parameters() -> None:
 def test_weights_of_earlier_versions(name: str) -> None:
     # They had the heads as [P, k].
     generator = BUILD[name]()
-    if not isinstance(generator, HeadsGenerator):
-        pytest.skip("has no heads")
+    if not isinstance(generator, HeadsGenerator) or isinstance(generator, FiLMGenerator):
+        pytest.skip("has no heads of every weight")
     net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), generator)
     nn.init.normal_(generator.heads)
     stored = net.state_dict()

@@ -32,7 +32,7 @@ def modulation(generator: Any, phi: float) -> tuple[torch.Tensor, torch.Tensor]:
     e = torch.tensor([phi, 1 - phi])
     for layer in generator.layers:
         e = nn.functional.leaky_relu(layer(e))
-    scales, shifts = (e @ generator.heads).chunk(2)
+    scales, shifts = (generator.heads @ e).chunk(2)
     return 1 + scales, shifts
 
 
@@ -67,7 +67,7 @@ def test_starts_as_the_network_itself(name: str) -> None:
         torch.testing.assert_close(net(x, phi=phi), plain(x), atol=1e-6, rtol=1e-6)
     y = net(x, phi=0.3)
     (y * torch.randn_like(y)).sum().backward()
-    assert net.generator.heads.grad is not None and (net.generator.heads.grad != 0).any(dim=0).all()  # type: ignore
+    assert net.generator.heads.grad is not None and (net.generator.heads.grad != 0).any(dim=1).all()  # type: ignore
 
 
 def test_is_small() -> None:
