@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a cl
 from benchmarks.options import chosen_device
 from benchmarks.report import table, write_json
 from benchmarks.timing import interleaved, spread
+from monai_hyperscale.allocator import keep_freed_memory
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
@@ -285,6 +286,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if min(options.rounds, options.draws, 1 if options.steps is None else options.steps) < 1 or options.frontier < 0:
         parser.error("--rounds, --draws and --steps must be at least 1, --frontier at least 0")
     device = chosen_device(parser, options)
+    keep_freed_memory()  # as the configurations do before they train
     try:
         phis = [phi[0] if len(phi) == 1 else phi for phi in phi_grid(options.phis)]
     except HyperscaleError as error:

@@ -43,6 +43,7 @@ _SINCE = {
     "first_epochs": "0",
     "teachers": "1",
     "phis_per_step": "1",
+    "head_rate": "1.0",
 }
 
 

@@ -73,6 +73,8 @@ def check_training(task: str = "segmentation") -> None:
             check_whole(name, config.get(name), least=1)
     if "phis_per_step" in config:
         _check_parts(config.get("phis_per_step"), config.get("batch_size"))
+    if "head_rate" in config:
+        check_number("head_rate", config.get("head_rate"), 0.0, 100.0)
     for name in ("seed", "num_workers"):
         check_whole(name, config.get(name), least=0)
     for name, (low, high) in _NUMBERS.items():

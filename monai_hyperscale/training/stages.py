@@ -114,18 +114,36 @@ class StagedPhi(PhiPrior):
         return self.then.several(iteration, count)
 
 
-def parameter_groups(network: torch.nn.Module, stages: Optional[Stages] = None) -> list[dict[str, Any]]:
-    """Return an optimizer's parameter groups: of a training in two stages first all that no φ changes, then the rest.
+def parameter_groups(
+    network: torch.nn.Module, stages: Optional[Stages] = None, learning_rate: float = 1e-3, head_rate: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return an optimizer's parameter groups: all together, or what every φ shares and then what changes with φ.
+
+    They are two where a training has two stages, of which the second trains the latter alone, and where the two learn
+    at different rates: heads multiply the steps that the weights take, so a rate that suits the shared ones may be too
+    fast for them.
 
     Args:
         network: a hypernetwork.
         stages: of the training.
+        learning_rate: of what every φ shares.
+        head_rate: learning rate of what changes with φ, relative to that.
+
+    Example:
+        >>> from monai_hyperscale.hypernet import HyperNetwork
+        >>> from monai_hyperscale.networks import ScaleSpaceUNet
+        >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8)))
+        >>> [group["lr"] for group in parameter_groups(net, learning_rate=0.01, head_rate=0.5)]
+        [0.01, 0.005]
     """
     trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
-    if stages is None or not stages.epochs:
-        return [{"params": list(trained.values())}]
     changing = {n: v for n, v in trained.items() if n.startswith("generator.") and n != "generator.base"}
-    return [{"params": [v for n, v in trained.items() if n not in changing]}, {"params": list(changing.values())}]
+    two_stages = stages is not None and bool(stages.epochs)
+    if not two_stages and (head_rate == 1 or not changing):
+        return [{"params": list(trained.values()), "lr": learning_rate}]
+    shared = [value for name, value in trained.items() if name not in changing]
+    groups = [{"params": shared, "lr": learning_rate}]
+    return [*groups, {"params": list(changing.values()), "lr": learning_rate * head_rate}]
 
 
 class SecondStage:

@@ -302,6 +302,8 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"spacing": 2}, "spacing must be 3 numbers"),
         ("train.json", {"split": [0.8, 0.2, 0]}, "split must be three shares above 0"),
         ("train.json", {"learning_rate": "abc"}, "learning_rate must be a number"),
+        ("train.json", {"head_rate": 0}, "head_rate must be a number above 0"),
+        ("train.json", {"head_rat": 0.3}, "unknown option --head_rat; did you mean --head_rate"),
         ("train.json", {"method": "san"}, "method must be one of sshn, fixed, stochastic, film, got 'san'"),
         ("train.json", {"method": "fixed", "phi": [0.1, 0.3]}, "phi: method fixed trains one network for one phi"),
         ("train.json", {"val_phi": [[0.5, 0.4, 0.3]]}, "built for one phi for all levels, got 3 factors.*per_level"),

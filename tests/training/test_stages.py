@@ -124,6 +124,29 @@ def test_every_trained_parameter_is_in_one_group():
     assert [id(value) for value in whole["params"]] == list(names)
 
 
+@pytest.mark.parametrize("generator", [MLP, SPLINE, {"name": "linear"}])
+@pytest.mark.parametrize("stages", [None, Stages(), Stages(2, 0.5)])
+def test_heads_learn_at_their_own_rate(generator, stages):
+    net = network(**generator)
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    optimizer = torch.optim.Adam(parameter_groups(net, stages, learning_rate=1e-2, head_rate=0.3), lr=1.0, eps=1e-20)
+    schedule = CosineSchedule(optimizer, 0, 100, first_steps=50 if stages and stages.epochs else 0)
+    net(torch.rand(2, 1, 12, 9), phi=0.1).square().mean().backward()
+    optimizer.step()
+    moved = {name: float((value.detach() - before[name]).abs().max()) for name, value in net.named_parameters()}
+    # Adam's first step is the learning rate, wherever there is a gradient.
+    assert moved["generator.base"] == pytest.approx(1e-2, rel=1e-3)
+    assert moved["generator.heads"] == pytest.approx(3e-3, rel=1e-3)
+    schedule.step()
+    assert optimizer.param_groups[1]["lr"] == pytest.approx(0.3 * optimizer.param_groups[0]["lr"])
+
+
+def test_what_has_no_heads_has_one_rate():
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), build_generator(name="constant"))
+    (whole,) = parameter_groups(net, None, learning_rate=1e-2, head_rate=0.3)
+    assert whole["lr"] == 1e-2 and len(whole["params"]) == len(list(net.parameters()))
+
+
 @pytest.mark.parametrize("generator", [MLP, SPLINE])
 def test_what_the_first_stage_learnt_stays(generator):
     net = network(**generator)
