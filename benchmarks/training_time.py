@@ -3,6 +3,7 @@
     python benchmarks/training_time.py --dataset_dir ../shared/data/Task04_Hippocampus
     python benchmarks/training_time.py --dataset_dir DIR --frontier 95 --rounds 10
     python benchmarks/training_time.py --configs bundles/sshn_reg/configs/{train,hippocampus}.json --dataset_dir DIR
+    python benchmarks/training_time.py --configs TRAIN FIRST --configs TRAIN FIRST THEN --dataset_dir DIR
 
 What is measured is a training step as the bundle's configuration makes it, by its own trainer: forward and backward
 pass in its precision, clipping, optimiser, learning rate, averaged weights; on batches of the data set that are drawn
@@ -10,6 +11,8 @@ beforehand, since worker processes load while the network works, and without val
 a method that draws φ goes through quantiles of the prior, evenly spread, so that a round has the prior's mean and not
 the luck of a draw. All networks take turns in every round. Minutes are seconds per step times the configuration's
 steps, the same for every network, as if each were trained to the end. A training in two stages has its steps of either.
+``--configs`` given again is a further training, which begins where the one before ended; all of them count, for all
+networks.
 """
 
 from __future__ import annotations
@@ -187,6 +190,29 @@ def minutes(seconds: Sequence[float], steps: int) -> list[float]:
     return [value * steps / 60 for value in seconds]
 
 
+def in_one(
+    trainings: Sequence[Mapping[tuple[str, Optional[float]], Sequence[float]]], steps: Sequence[int]
+) -> dict[tuple[str, Optional[float]], list[float]]:
+    """Return seconds per step of trainings that follow one another, all together, by network and round.
+
+    Args:
+        trainings: seconds per step by network, a sample per round; the same networks in each.
+        steps: of each training.
+
+    Example:
+        >>> in_one([{("sshn", None): [0.5]}, {("sshn", None): [0.2]}], [200, 100])
+        {('sshn', None): [0.4]}
+    """
+    whole = sum(steps)
+    return {
+        who: [
+            sum(seconds * count for seconds, count in zip(each, steps, strict=True)) / whole
+            for each in zip(*(times[who] for times in trainings), strict=True)
+        ]
+        for who in trainings[0]
+    }
+
+
 def summary(
     times: Mapping[tuple[str, Optional[float]], Sequence[float]],
     parameters: Mapping[tuple[str, Optional[float]], int],
@@ -264,7 +290,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset_dir", help="default: none, synthetic images")
     parser.add_argument(
-        "--configs", nargs="+", type=Path, default=CONFIGS, help="default: train.json and hippocampus.json of sshn_seg"
+        "--configs",
+        nargs="+",
+        type=Path,
+        action="append",
+        help="of a training (default: train.json and hippocampus.json of sshn_seg); again for one that follows it",
     )
     parser.add_argument("--set", nargs="+", type=_override, default=[], metavar="KEY=VALUE", help="over the files'")
     parser.add_argument("--phis", default="0:0.5:0.05", help="of the Fixed networks (default: %(default)s)")
@@ -295,21 +325,28 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         parser.error(f"--phis names one factor per network, got {options.phis}")
     with tempfile.TemporaryDirectory() as folder:
         overrides = {"output_dir": folder, "dataset_dir": options.dataset_dir, **dict(options.set)}
-        training = Training(options.configs, overrides, device)
+        trainings = [Training(configs, overrides, device) for configs in options.configs or [CONFIGS]]
         contestants: dict[Any, int] = {(method, None): options.draws for method in options.methods}
         # Two, so that the start of the trainer's loop weighs little.
         contestants |= {("fixed", phi): 2 for phi in phis}
         first = None
-        if training.stages.epochs and "sshn" in options.methods:
+        training = trainings[0]
+        if "sshn" in options.methods and any(each.stages.epochs for each in trainings):
+            if len(trainings) > 1:
+                parser.error("a training in two stages (first_epochs) is measured by itself: give --configs once")
             first = (float(training.stages.keep_phi or 0.0), training.first_share)
             contestants["sshn", first[0]] = 2
-        built = {who: training.program(*who, count) for who, count in contestants.items()}
-        with tqdm(total=options.rounds * len(built), unit="sample", file=sys.stderr) as progress:
-            programs = {who: run for who, (run, _) in built.items()}
+        built = [{who: each.program(*who, count) for who, count in contestants.items()} for each in trainings]
+        programs = {(k, who): run for k, each in enumerate(built) for who, (run, _) in each.items()}
+        with tqdm(total=options.rounds * len(programs), unit="sample", file=sys.stderr) as progress:
             calls = interleaved(programs, options.rounds, device, warmup=1, progress=progress.update)
-    times = {who: [seconds / contestants[who] for seconds in samples] for who, samples in calls.items()}
-    steps = options.steps or training.steps
-    rows = summary(times, {who: count for who, (_, count) in built.items()}, steps, options.frontier, first)
+    steps = options.steps or sum(each.steps for each in trainings)
+    per_step = [
+        {who: [seconds / count for seconds in calls[k, who]] for who, count in contestants.items()}
+        for k in range(len(trainings))
+    ]
+    times = in_one(per_step, [each.steps for each in trainings])
+    rows = summary(times, {who: count for who, (_, count) in built[0].items()}, steps, options.frontier, first)
     print(f"{steps} steps of {training.facts['batch_size']} images, {training.facts['precision']}\n")
     print(table(HEADER, [_cells(row) for row in rows]))
     write_json(options.json, device, {**vars(options), "steps": steps, **training.facts}, rows)

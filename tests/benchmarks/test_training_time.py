@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import training_time
-from benchmarks.training_time import CONFIGS, SpreadPhi, Training, minutes, summary
+from benchmarks.training_time import CONFIGS, SpreadPhi, Training, in_one, minutes, summary
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.training import ChoicePhi, FixedPhi, UniformPhi
 
@@ -115,6 +115,32 @@ def test_two_stages_have_their_steps_of_either() -> None:
     assert both["ratio"]["median"] == pytest.approx((52.5 / 60 + 82.5 / 120) / 2)
     assert sweep["ratio"]["median"] == pytest.approx((62.5 / 60 + 92.5 / 120) / 2)
     assert rows["sshn", 0.5]["networks"] == 1
+
+
+def test_trainings_that_follow_one_another_are_added() -> None:
+    first = {("sshn", None): [0.3, 0.6], ("fixed", 0.5): [0.5, 1.0]}
+    then = {("sshn", None): [0.6, 0.6], ("fixed", 0.5): [0.5, 2.0]}
+    times = in_one([first, then], [6000, 3000])
+    rows = {row["method"]: row for row in summary(times, dict.fromkeys(times, 7), steps=9000)}
+    # 30 and 30 minutes of 50 and 25, then 60 and 30 of 100 and 100.
+    assert rows["sshn"]["minutes"]["median"] == pytest.approx((60 + 90) / 2)
+    assert rows["sshn"]["ratio"]["median"] == pytest.approx((60 / 75 + 90 / 200) / 2)
+
+
+def test_the_command_with_two_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, then = tmp_path / "times.json", tmp_path / "then.json"
+    then.write_text(json.dumps({"max_epochs": 3, "phi_exponent": 2.0}), encoding="utf-8")
+    given = [f"{name}={json.dumps(value)}" for name, value in SMALL.items() if value and name != "max_epochs"]
+    configs = ["--configs", str(CONFIGS[0]), "--configs", str(CONFIGS[0]), str(then)]
+    arguments = [*configs, "--set", *given, "--phis", "0.5", "--rounds", "1", "--draws", "2", "--device", "cpu"]
+    assert training_time.main([*arguments, "--methods", "sshn", "--json", str(file)]) == 0
+    # train.json has 18 epochs.
+    assert "147 steps of 2 images" in capsys.readouterr().out
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [row["method"] for row in rows] == ["sshn", "fixed", "fixed, all"] and rows[0]["ratio"]["median"] > 0
+    with pytest.raises(SystemExit):
+        training_time.main([*arguments, "--methods", "sshn", "--set", *given, "first_epochs=2", "--json", str(file)])
+    assert "give --configs once" in capsys.readouterr().err
 
 
 def test_the_command_with_two_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
