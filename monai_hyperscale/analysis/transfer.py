@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from monai_hyperscale.analysis.figures import COLOURS, drawing, new_figure, tidy
 from monai_hyperscale.errors import ConfigError, DatasetError
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.search.results import Interval
-from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.statistics import case_scores, interval
 from monai_hyperscale.search.workload import Workload
 
@@ -68,7 +68,7 @@ def transferred(workload: Workload, weights_phi: float, phi: float) -> FoldedInf
         return run
     network = copy.deepcopy(run.network)
     network.load_state_dict(workload.run(weights_phi).network.state_dict())
-    return FoldedInference(network, run.inferer)
+    return type(run)(network, run.inferer)
 
 
 def transfer_curve(

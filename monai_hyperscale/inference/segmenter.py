@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 from pathlib import Path
 from typing import Any, Union
 
@@ -17,17 +15,15 @@ from monai_hyperscale.bundle.settings import ModelSettings, read_settings
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.inferers import PhiInferer
-from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
+from monai_hyperscale.inference.folded import LabelInference
+from monai_hyperscale.inference.inferers import PhiWholeImageInferer
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
 from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
 from monai_hyperscale.inference.stages import stage
-from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
 from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["Segmenter", "label_names"]
-
-logger = logging.getLogger(__name__)
 
 
 class Segmenter:
@@ -44,6 +40,9 @@ class Segmenter:
             overlapping windows of ``settings.roi_size``, and their logits are never in memory all together.
         overlap: of neighbouring windows, in [0, 1).
         precision: ``fp32``, ``bf16`` or ``fp16``.
+
+    Attributes:
+        inferer: how prepared images go through a folded network, see :class:`LabelInference`.
 
     Example:
         >>> from monai_hyperscale.bundle.settings import ModelSettings, build_network
@@ -64,9 +63,13 @@ class Segmenter:
     ) -> None:
         self.settings = settings
         self.device = torch.device(device)
-        self.max_voxels = max_voxels
-        self.overlap = overlap
-        self.precision = precision
+        self.inferer = PhiWholeImageInferer(
+            roi_size=settings.roi_size,
+            spatial_dims=settings.spatial_dims,
+            max_voxels=max_voxels,
+            overlap=overlap,
+            precision=precision,
+        )
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self.network = self._folded.network
         self._values = label_values(settings)
@@ -134,7 +137,7 @@ class Segmenter:
                 affine = np.asarray(prepared.affine)
                 voxels = torch.from_numpy(laid_out(prepared.as_tensor().cpu().numpy()))
                 del prepared
-            found = self._labels(voxels, network)
+            found = LabelInference(network, self.inferer)(voxels[None])[0]
         del voxels
         with stage("resampling"):
             # The argmax came first, so that one label map is resampled, not the logits of every label.
@@ -169,25 +172,6 @@ class Segmenter:
         hint = "take a slice, or a network for volumes" if wanted == 2 else "name a volume, or a network for 2D images"
         raise ImageError(f"{name} is {dims}D, but the network takes {wanted}D images; {hint}.")
 
-    def _labels(self, image: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        """Return class indices (*sizes); in windows, then on the CPU, if the memory is too small for more."""
-        settings = self.settings
-        for device, max_voxels in ((self.device, self.max_voxels), (self.device, 0), (torch.device("cpu"), 0)):
-            run = _Run(network, device, self.precision)
-            try:
-                if image.dim() - 1 > settings.spatial_dims:
-                    return labels_by_slices(image, run, device=device)
-                if image[0].numel() > max_voxels:
-                    return labels_in_windows(image, run, settings.roi_size, self.overlap, device)
-                logits = run(image[None].to(device))[0]
-                with stage("argmax", device):
-                    return most_likely(logits).cpu()
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                logger.warning("%s has too little memory for this image at once; going on in windows.", device)
-        raise MemoryError("the image does not fit into memory even in windows")
-
 
 class _InSlabs(Transform):
     """MONAI's ``Spacingd`` for one image, with little memory."""
@@ -200,25 +184,6 @@ class _InSlabs(Transform):
             return self.spacing({"image": image}, lazy=lazy)["image"]
 
         return {"image": at_spacing(data["image"], planned)}
-
-
-class _Run:
-    """A folded network as a function from images on a device to logits."""
-
-    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
-        on_device = next(network.parameters()).device
-        self.network = network if on_device.type == device.type else copy.deepcopy(network).to(device)
-        self.device = device
-        self.inferer = PhiInferer(precision=precision)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        with stage("network", self.device):
-            logits: torch.Tensor = self.inferer(x, self._without_phi)
-        return logits
-
-    def _without_phi(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
-        output: torch.Tensor = self.network(x)
-        return output
 
 
 def label_values(settings: ModelSettings) -> np.ndarray:

@@ -23,13 +23,13 @@ from monai_hyperscale.data import (
 )
 from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.registrar import Registrar
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
 from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.metrics import Metric
-from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 
 __all__ = ["PAIRS", "RegistrationWorkload", "pairs_of_part"]

@@ -15,12 +15,12 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.data import (
     evaluation_preprocessing,
-    inversion,
     read_dataset,
     segmentation_preprocessing,
 )
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.inference.inferers import PhiWholeImageInferer
+from monai_hyperscale.inference.folded import FoldedInference, LabelInference
+from monai_hyperscale.inference.regridding import label_on_grid
 from monai_hyperscale.inference.segmenter import Segmenter, label_values
 from monai_hyperscale.inference.stages import measured, stage
 from monai_hyperscale.io.images import image_source, read_image
@@ -28,7 +28,6 @@ from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.metrics import Metric
-from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 
 __all__ = ["SegmentationWorkload"]
@@ -39,6 +38,9 @@ _KEPT = 2**32
 
 class SegmentationWorkload(Workload):
     """A segmentation network and labelled cases, compared on the grid of the label files.
+
+    What is run, timed and weighed is what :class:`Segmenter` does from the prepared image to the label map: an image of
+    more than ``max_voxels`` never has its logits in memory as a whole.
 
     Args:
         bundle: the trained network's folder.
@@ -92,10 +94,6 @@ class SegmentationWorkload(Workload):
         options: dict[str, Any] = {"slices": settings.slices, "ct_window": settings.ct_window, "label_values": values}
         self._preprocessing = evaluation_preprocessing(*shared, **options)
         self._shown = segmentation_preprocessing(*shared, **options)
-        self._inversion = inversion(self._preprocessing)
-        self._inferer = PhiWholeImageInferer(
-            roi_size=settings.roi_size, spatial_dims=settings.spatial_dims, max_voxels=max_voxels
-        )
         self._prepared: dict[int, dict[str, Any]] = {}
         self._bytes = 0
 
@@ -104,9 +102,9 @@ class SegmentationWorkload(Workload):
         """``name`` and ``higher_is_better`` of the score."""
         return {"name": self._metric.name, "higher_is_better": self._metric.higher_is_better}
 
-    def run(self, phi: Phi) -> FoldedInference:
-        """Return the network folded for φ, see :class:`Workload`."""
-        return FoldedInference(self.segmenter.fold(phi), self._inferer)
+    def run(self, phi: Phi) -> LabelInference:
+        """Return the network folded for φ, from an image to its label map, see :class:`Workload`."""
+        return LabelInference(self.segmenter.fold(phi), self.segmenter.inferer)
 
     def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
         """Return a network's input to time, see :class:`Workload`."""
@@ -145,7 +143,7 @@ class SegmentationWorkload(Workload):
         values = label_values(self.segmenter.settings)
         images = {"image": shown["image"].as_tensor()[0].numpy(), "label": values[shown["label"][0].long().numpy()]}
         batch = shown["image"].as_tensor()[None].to(self.device)
-        maps = {phi: values[run(batch)[0].argmax(0).cpu().numpy()] for phi, run in runs.items()}
+        maps = {phi: values[run(batch)[0].numpy()] for phi, run in runs.items()}
         return images, maps
 
     def stages(self, phi: Phi) -> dict[str, float]:
@@ -165,9 +163,12 @@ class SegmentationWorkload(Workload):
 
     def _label_map(self, image: MetaTensor, run: FoldedInference) -> torch.Tensor:
         """Return class indices (1, *sizes of the file)."""
-        with torch.inference_mode():
-            logits = run(image.as_tensor()[None].to(self.device))
-            return self._inversion({"image": image, "pred": logits[0]})["pred"].as_tensor().cpu()
+        found = run(image.as_tensor()[None].to(self.device))[0]
+        if self.settings.file_dims == 2:
+            return found[None]
+        affine, target = (np.asarray(each, dtype=float) for each in (image.affine, image.meta["original_affine"]))
+        sizes = [int(n) for n in image.meta["spatial_shape"]]
+        return torch.from_numpy(label_on_grid(found, affine, target, sizes))[None]
 
     def _case(self, index: int) -> dict[str, Any]:
         if index in self._prepared:

@@ -17,11 +17,11 @@ import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import DatasetError, HyperscaleError, PhiError, first_line
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
-from monai_hyperscale.search.runs import FoldedInference
 
 __all__ = ["CaseResult", "Workload", "as_phi"]
 

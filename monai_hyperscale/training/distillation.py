@@ -13,9 +13,9 @@ from monai.networks import one_hot
 from monai_hyperscale.bundle.settings import ModelSettings, read_settings
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.inference import PhiInferer
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
-from monai_hyperscale.search.runs import FoldedInference
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]

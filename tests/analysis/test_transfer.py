@@ -12,6 +12,7 @@ import torch
 from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve, transferred
 from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.errors import ConfigError, DatasetError
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.search import Workload, open_workload
 
@@ -28,6 +29,11 @@ def reference(workload: Workload, weights_phi: float, phi: float, image: torch.T
         return plain.eval()(image, phi=phi)
 
 
+def output(run: FoldedInference, image: torch.Tensor) -> torch.Tensor:
+    """Return what the network itself makes of an image: logits, not the label map."""
+    return FoldedInference(run.network, run.inferer)(image)
+
+
 @pytest.mark.parametrize("task", ["segmentation", "registration"])
 @pytest.mark.parametrize("rescale_input", [False, True])
 def test_it_is_f_of_phi_with_the_weights_of_another(
@@ -36,11 +42,14 @@ def test_it_is_f_of_phi_with_the_weights_of_another(
     bundle = write_network(task=task, rescale_input=rescale_input)
     workload = open_workload(bundle, dataset, limit=2)
     image = torch.rand(1, workload.settings.in_channels, 21, 18)
-    got = transferred(workload, 0.5, 0.2)(image)
+    run = transferred(workload, 0.5, 0.2)
+    got = output(run, image)
+    assert type(run) is type(workload.run(0.5))
+    assert torch.equal(run(image), got if task == "registration" else got.argmax(1).to(torch.uint8))
     torch.testing.assert_close(got, reference(workload, 0.5, 0.2, image), atol=1e-4, rtol=1e-4)
     # Neither the network for one phi nor that for the other, and these stay as they were.
     for phi in (0.5, 0.2):
-        own = workload.run(phi)(image)
+        own = output(workload.run(phi), image)
         torch.testing.assert_close(own, reference(workload, phi, phi, image), atol=1e-4, rtol=1e-4)
         assert (own - got).abs().max() > 1e-3 * own.abs().max()
 
@@ -70,7 +79,7 @@ def test_a_fixed_network_keeps_its_weights(write_network: Callable[..., Path], d
     assert curve.weights_phi == 0.5 and curve.name == "fixed, trained at φ = 0.5"
     image = torch.rand(1, 1, 21, 18)
     expected = reference(fixed, 0.5, 0.3, image)
-    torch.testing.assert_close(transferred(fixed, 0.3, 0.3)(image), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(output(transferred(fixed, 0.3, 0.3), image), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_only_like_is_compared(write_network: Callable[..., Path], dataset: Path) -> None:

@@ -262,7 +262,7 @@ def bundle(folder: Path, half: bool = False) -> ModelSettings:
 def test_from_bundle(tmp_path: Path, place: str, half: bool) -> None:
     settings = bundle(tmp_path / place, half)
     model = Segmenter.from_bundle(tmp_path, max_voxels=5)
-    assert model.settings == settings and model.max_voxels == 5
+    assert model.settings == settings and model.inferer.max_voxels == 5
     stored = torch.load(tmp_path / place / "model.pt", weights_only=True)
     loaded = model.network.state_dict()
     assert all(torch.equal(loaded[name], value.float()) for name, value in stored.items())

@@ -30,7 +30,11 @@ def unbounded(model: Segmenter, image: MetaTensor, phi: float) -> tuple[np.ndarr
     )
     pipeline = Compose([part for part in whole.transforms if not isinstance(part, LoadImaged)])
     inferer = PhiWholeImageInferer(
-        phi, settings.roi_size, settings.spatial_dims, max_voxels=model.max_voxels, overlap=model.overlap
+        phi,
+        settings.roi_size,
+        settings.spatial_dims,
+        max_voxels=model.inferer.max_voxels,
+        overlap=model.inferer.overlap,
     )
     with torch.inference_mode():
         prepared = pipeline({"image": image})["image"]

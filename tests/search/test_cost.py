@@ -3,10 +3,10 @@ import torch
 import torch.nn as nn
 
 from monai_hyperscale.inference import PhiInferer, PhiWholeImageInferer
+from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.networks import ScaleSpaceUNet
 from monai_hyperscale.search import count_flops, measure_costs
 from monai_hyperscale.search.memory import MemoryProbe
-from monai_hyperscale.search.runs import FoldedInference
 
 CPU = torch.device("cpu")
 

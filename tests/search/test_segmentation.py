@@ -1,13 +1,17 @@
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.inferers import SlidingWindowInferer
 
+from monai_hyperscale.bundle import ModelSettings
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.inference import Segmenter, label_dice
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.labels import read_label
 from monai_hyperscale.search import SegmentationWorkload, metric_named, open_workload
+from tests.search.conftest import OPTIONS, write_bundle
 
 DICE = metric_named("dice")
 
@@ -32,6 +36,34 @@ def test_scores_are_those_of_the_segmented_files(bundle, dataset):
     assert len(seen) == 6  # every case and phi differs
 
 
+@pytest.mark.parametrize("max_voxels", [2**24, 1])
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.5)])
+def test_scores_of_scans_are_those_of_the_segmented_files(tmp_path, spacing, max_voxels):
+    settings = ModelSettings(
+        3,
+        ("MRI",),
+        {1: "structure 1", 2: "structure 2"},
+        spacing=spacing,
+        roi_size=(16, 12, 9),
+        **OPTIONS,
+    )
+    folder = write_bundle(tmp_path / "bundle", settings)
+    data = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=3, cases=6, size=20, labels=2)
+    cases = {case["name"]: case for case in read_dataset(data).cases}
+    turned = np.array([[0, -1.2, 0.1, 9], [0.9, 0, 0, -4], [0, 0.1, 2.1, 30], [0, 0, 0, 1]])
+    for file in (cases["case_004"]["image"], cases["case_004"]["label"]):  # other axes, anisotropic, oblique
+        nib.save(nib.Nifti1Image(np.asanyarray(nib.load(file).dataobj), turned), file)
+    workload = SegmentationWorkload(folder, data, DICE, max_voxels=max_voxels)
+    segmenter = Segmenter.from_bundle(folder, max_voxels=max_voxels)
+    run = workload.run(0.4)
+    for index, name in enumerate(workload.names):
+        label = segmenter.segment(read_image(cases[name]["image"], 1), 0.4)
+        assert np.array_equal(workload._label_map(workload._case(index)["image"], run)[0].numpy(), label)
+        wanted = label_dice(label, read_label(cases[name]["label"]))
+        scores = workload.measure(index, run).scores
+        assert scores == {value: pytest.approx(wanted[int(value)]) for value in ("1", "2")}
+
+
 def test_a_case_is_prepared_once(bundle, dataset, monkeypatch):
     workload = SegmentationWorkload(bundle, dataset, DICE, limit=2)
     calls = []
@@ -51,8 +83,11 @@ def test_large_images_go_through_in_windows(bundle, dataset):
     whole = SegmentationWorkload(bundle, dataset, DICE, limit=1)
     windows = SegmentationWorkload(bundle, dataset, DICE, limit=1, max_voxels=1)
     image = torch.rand(1, 1, 160, 100)
-    assert windows.run(0.5)(image).shape == whole.run(0.5)(image).shape == (1, 3, 160, 100)
-    assert not torch.equal(windows.run(0.5)(image), whole.run(0.5)(image))
+    network = whole.run(0.5).network
+    assert windows.run(0.5)(image).shape == whole.run(0.5)(image).shape == (1, 160, 100)
+    assert torch.equal(whole.run(0.5)(image), network(image).argmax(1).to(torch.uint8))
+    expected = SlidingWindowInferer(windows.segmenter.inferer.roi_size, 1, 0.25, mode="gaussian")(image, network)
+    assert torch.equal(windows.run(0.5)(image), expected.argmax(1).to(torch.uint8))
 
 
 def test_the_image_that_is_timed(bundle, dataset):

@@ -1,0 +1,114 @@
+"""A folded network as it is run over a whole image, in one module that can be timed, counted and sent elsewhere."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import torch
+import torch.nn as nn
+
+from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
+from monai_hyperscale.inference.networks import out_of_memory
+from monai_hyperscale.inference.stages import stage
+from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
+
+__all__ = ["FoldedInference", "LabelInference"]
+
+logger = logging.getLogger(__name__)
+
+
+class FoldedInference(nn.Module):
+    """Pass an image through a folded network by an inferer: in one piece, in windows, or slice by slice.
+
+    Args:
+        network: a plain network, such as ``Segmenter.fold`` returns.
+        inferer: how images go through it.
+
+    Example:
+        >>> run = FoldedInference(nn.Conv2d(1, 3, 1), PhiInferer())
+        >>> run(torch.zeros(1, 1, 8, 6)).shape
+        torch.Size([1, 3, 8, 6])
+    """
+
+    def __init__(self, network: nn.Module, inferer: PhiInferer) -> None:
+        super().__init__()
+        self.network = network
+        self.inferer = inferer
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (B, C, *sizes) to what the network returns for it."""
+        with torch.inference_mode():
+            return self.inferer(image, self._plain)
+
+    def _plain(self, window: torch.Tensor, phi: Any = None) -> torch.Tensor:
+        output: torch.Tensor = self.network(window)
+        return output
+
+
+class LabelInference(FoldedInference):
+    """Find the most likely class of every voxel, without the logits of a large image ever being in memory.
+
+    It is what :class:`Segmenter` does between preparing an image and bringing the label map back to its grid.
+
+    Args:
+        network: a plain network, such as ``Segmenter.fold`` returns.
+        inferer: which images go through whole, the windows of the others, and the precision.
+
+    Example:
+        >>> run = LabelInference(nn.Conv2d(1, 3, 1), PhiWholeImageInferer(spatial_dims=2))
+        >>> label = run(torch.rand(1, 1, 8, 6))
+        >>> label.shape, label.dtype
+        (torch.Size([1, 8, 6]), torch.uint8)
+    """
+
+    inferer: PhiWholeImageInferer
+
+    def __init__(self, network: nn.Module, inferer: PhiWholeImageInferer) -> None:
+        super().__init__(network, inferer)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (1, C, *sizes), on any device, to class indices (1, *sizes) on the CPU.
+
+        In windows, then on the CPU, if the memory is too small for more.
+        """
+        device = next(self.network.parameters()).device
+        for where, max_voxels in ((device, self.inferer.max_voxels), (device, 0), (torch.device("cpu"), 0)):
+            try:
+                with torch.inference_mode():
+                    return self._labels(image[0], where, max_voxels)[None]
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                logger.warning("%s has too little memory for this image at once; going on in windows.", where)
+        raise MemoryError("the image does not fit into memory even in windows")
+
+    def _labels(self, image: torch.Tensor, device: torch.device, max_voxels: int) -> torch.Tensor:
+        inferer, run = self.inferer, _Run(self.network, device, self.inferer.precision)
+        if image.dim() - 1 > inferer.spatial_dims:
+            return labels_by_slices(image, run, device=device)
+        if image[0].numel() > max_voxels:
+            return labels_in_windows(image, run, inferer.roi_size, inferer.overlap, device)
+        logits = run(image[None].to(device))[0]
+        with stage("argmax", device):
+            return most_likely(logits).cpu()
+
+
+class _Run:
+    """A folded network as a function from images on a device to logits."""
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
+        on_device = next(network.parameters()).device
+        self.network = network if on_device.type == device.type else copy.deepcopy(network).to(device)
+        self.device = device
+        self.inferer = PhiInferer(precision=precision)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        with stage("network", self.device):
+            logits: torch.Tensor = self.inferer(x, self._without_phi)
+        return logits
+
+    def _without_phi(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
+        output: torch.Tensor = self.network(x)
+        return output
