@@ -172,6 +172,8 @@ def _measure(
     together()
     frontier: Optional[Frontier] = None
     known = path.exists() and not args.overwrite
+    if not known and not args.overwrite:
+        _check_others(args.output, args.no_report)
     if known:
         if rank > 0:
             return DONE
@@ -261,6 +263,19 @@ def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
         args.regularization,
         args.seed,
     )
+
+
+def _check_others(folder: Path, no_report: bool) -> None:
+    """Check that no file stands where a sweep would write, unless one is on its way there."""
+    from monai_hyperscale.search.frontier import UNFINISHED
+
+    names = ["frontier.csv", "frontier_cases.csv", *([] if no_report else ["report.html"])]
+    found = [name for name in names if (folder / name).exists()]
+    if found and not (folder / UNFINISHED).exists():
+        raise argparse.ArgumentTypeError(
+            f"{folder} has a {found[0]} but no frontier.json; name another folder with -o, or add --overwrite to "
+            "replace it."
+        )
 
 
 def _finished(path: Path, fingerprint: str) -> Frontier:

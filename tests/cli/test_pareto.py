@@ -187,6 +187,23 @@ def test_a_frontier_that_is_cut_off_is_measured_again_as_the_sentence_says(
     assert [row.phi for row in read_frontier(path).rows] == [(0.1,), (0.5,)]
 
 
+@pytest.mark.parametrize("name", ["frontier.csv", "frontier_cases.csv", "report.html"])
+def test_files_of_the_same_names_stay_unless_told_otherwise(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, name: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    command = [*arguments(network, dataset, out), "--limit", "1"]
+    assert main(command) == 2
+    assert f"{out} has a {name} but no frontier.json; name another folder with -o" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == "mine"
+    if name == "report.html":  # not in the way of a sweep without a page
+        assert main([*command, "--no-report"]) == 0 and (out / name).read_text() == "mine"
+    assert main([*command, "--overwrite"]) == 0
+    assert (out / name).read_text() != "mine"
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_files_in_the_place_of_unfinished_sweeps_are_refused_and_stay(
     network: Path, dataset: Path, tmp_path: Path, capsys: Any, overwrite: list[str]
