@@ -32,7 +32,8 @@ class HyperNetwork(nn.Module):
         default_phi: φ of calls that name none, as tools that know only ``network(x)`` make; by default they raise.
 
     Raises:
-        ValueError: if ``select`` matches nothing or a shared parameter.
+        ValueError: if ``select`` matches nothing or a shared parameter, or ``contexts`` is neither 1 nor the number of
+            factors that ``primary`` takes.
 
     Example:
         >>> import torch
@@ -55,6 +56,9 @@ class HyperNetwork(nn.Module):
     ) -> None:
         super().__init__()
         generator = MLPGenerator() if generator is None else generator
+        signature = inspect.signature(primary.forward).parameters
+        self._takes_phi = "phi" in signature
+        _check_contexts(primary, contexts, self._takes_phi)
         names = generator.prepare(primary, select_parameters(primary, select))
         self.contexts = contexts
         self.default_phi = default_phi
@@ -62,8 +66,6 @@ class HyperNetwork(nn.Module):
         self._scope, values = take_parameters(primary, names)
         self.generator.bind(values, contexts)
         self.primary = primary
-        signature = inspect.signature(primary.forward).parameters
-        self._takes_phi = "phi" in signature
         places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         needed = [parameter for parameter in signature.values() if parameter.default is inspect.Parameter.empty]
         self._inputs = sum(parameter.kind in places for parameter in needed if parameter.name != "phi")
@@ -161,3 +163,12 @@ class HyperNetwork(nn.Module):
         # that takes no phi may have attributes of these names, which then mean something else.
         primary: Any = self.primary
         return primary.factors(phi) if self._takes_phi and hasattr(primary, "factors") else phi
+
+
+def _check_contexts(primary: Any, contexts: int, takes_phi: bool) -> None:
+    levels = getattr(primary, "levels", None)
+    # With the weight of a regularisation there are two numbers where the levels share one factor.
+    known = {1, levels, 2 if getattr(primary, "regularization_context", False) else 1}
+    if takes_phi and isinstance(levels, int) and contexts not in known:
+        wanted = f"1 or {levels}, one per level" if levels > 1 else "1"
+        raise ValueError(f"contexts must be {wanted}, for this {type(primary).__name__}; got {contexts}.")

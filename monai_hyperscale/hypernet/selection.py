@@ -30,24 +30,26 @@ def select_parameters(network: nn.Module, select: Selector = "convolutions") -> 
         select: ``"convolutions"`` (default: weights and biases of every convolution, as in the papers), ``"norms"``
             (the affine parameters of every normalisation layer), ``"convolutions+norms"``, ``"all"``, a pattern or
             several over full parameter names (``fnmatch``), or a function that takes the owning module and the full
-            name.
+            name. Frozen parameters (``requires_grad=False``) are never among them: they stay as they are.
 
     Raises:
-        ValueError: if nothing is selected, a selected parameter is shared between modules, or its module keeps it in
-            a second place as well, as recurrent layers do.
+        ValueError: if nothing is selected, a pattern matches nothing, a selected parameter is shared between modules,
+            or its module keeps it in a second place as well, as recurrent layers do.
 
     Example:
         >>> select_parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)))
         ['0.weight', '0.bias']
     """
     chosen: list[str] = []
+    matched: list[str] = []
     for prefix, module in network.named_modules():
-        for name, _ in module.named_parameters(prefix, recurse=False):
+        for name, parameter in module.named_parameters(prefix, recurse=False):
             if _wanted(module, name, select):
-                _refuse_second_reference(module, name)
-                chosen.append(name)
-    if not chosen:
-        raise ValueError(f"select={select!r} matches no parameter of {type(network).__name__}.")
+                matched.append(name)
+                if parameter.requires_grad:
+                    _refuse_second_reference(module, name)
+                    chosen.append(name)
+    _refuse_nothing(network, select, chosen, matched)
     by_identity: dict[int, str] = {}
     parameters = dict(network.named_parameters(remove_duplicate=False))
     for name in parameters:
@@ -55,6 +57,19 @@ def select_parameters(network: nn.Module, select: Selector = "convolutions") -> 
         if first != name and (name in chosen or first in chosen):
             raise ValueError(f"{name} and {first} are one shared parameter, which cannot be generated; untie them.")
     return chosen
+
+
+def _refuse_nothing(network: nn.Module, select: Selector, chosen: list[str], matched: list[str]) -> None:
+    if matched and not chosen:
+        raise ValueError(
+            f"select={select!r} matches frozen parameters of {type(network).__name__} alone, which stay as they are; "
+            "set requires_grad of those to generate."
+        )
+    patterns = [] if callable(select) or isinstance(select, str) else list(select)
+    dead = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in matched)]
+    if not matched or dead:
+        told = repr(dead[0]) if matched else f"select={select!r}"
+        raise ValueError(f"{told} matches no parameter of {type(network).__name__}.")
 
 
 def _refuse_second_reference(module: nn.Module, name: str) -> None:

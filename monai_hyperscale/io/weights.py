@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any, Union
 
@@ -25,10 +26,16 @@ def load_weights(path: Union[str, Path]) -> dict[str, Any]:
         raise CheckpointError(f"no weights at {path}: train first, or name a bundle that has them.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not a weights file ({first_line(error)}); restore it or train again."
-        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes lead torch's unpickler to errors of any kind
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f"{path} is damaged or not a weights file: it holds more than tensors and plain data, which is not "
+                "loaded because it may run code; save the network's state_dict() instead."
+            ) from error
+        reason = f" ({first_line(error)})" if isinstance(error, (RuntimeError, OSError, EOFError)) else ""
+        raise CheckpointError(f"{path} is damaged or not a weights file{reason}; restore it or train again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} must hold a dictionary of tensors, got {type(content).__name__}.")
     return content

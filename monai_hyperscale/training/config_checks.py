@@ -19,7 +19,7 @@ from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.networks import trained_network
+from monai_hyperscale.inference.networks import model_folder, trained_network
 from monai_hyperscale.networks.layers.factor import check_factor
 from monai_hyperscale.training.config_values import (
     ARGUMENTS,
@@ -95,6 +95,7 @@ def check_training(task: str = "segmentation") -> None:
     if network is not None:
         _check_trained_phi(config.get("phi"), config["method"], network)
         check_phis("val_phi", config.get("val_phi"), network)
+    _check_start(config.get("warm_start"))
     check_folder(config.get("dataset_dir"))
     check_output(config.get("output_dir"))
 
@@ -171,6 +172,16 @@ def _check_kept(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"keep_phi keeps the network that warm_start names; name one{trained}, or leave keep_phi out."
         )
+
+
+def _check_start(source: Any) -> None:
+    if source is None or not given(source):
+        return
+    if not isinstance(source, (str, Path)):
+        raise ConfigError(f"warm_start must be the folder of an earlier training, got {source!r}.")
+    path = Path(source)
+    if not path.is_file() and not (path / "model.pt").is_file() and not (model_folder(path) / "model.pt").is_file():
+        raise CheckpointError(f"warm_start: there are no trained weights in {path}; name the folder of a training.")
 
 
 def _check_first(config: Mapping[str, Any]) -> None:

@@ -103,12 +103,31 @@ def test_a_context_per_level() -> None:
     assert net.generator.layers[0].in_features == 6  # type: ignore[index, union-attr]
 
 
-@pytest.mark.parametrize(("contexts", "given"), [(1, 3), (3, 2), (3, 4), (3, 0), (2, 3)])
+@pytest.mark.parametrize(("contexts", "given"), [(1, 3), (3, 2), (3, 4), (3, 0)])
 def test_wrong_number_of_factors(contexts: int, given: int) -> None:
     net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), contexts=contexts)
     for call in (lambda phi: net(torch.zeros(1, 1, 4, 4), phi=phi), net.fold):
         with pytest.raises(PhiError, match="give one|one per level"):
             call([0.5] * given)
+
+
+@pytest.mark.parametrize("contexts", [0, 2, 4])
+def test_contexts_are_one_or_one_per_level(contexts: int) -> None:
+    with pytest.raises(ValueError, match=f"contexts must be 1 or 3, one per level, .*ScaleSpaceUNet; got {contexts}"):
+        HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), contexts=contexts)
+
+
+def test_what_is_frozen_stays_as_it_is() -> None:
+    primary = ScaleSpaceUNet(2, 1, 2, features=(4, 4))
+    frozen = dict(list(primary.named_parameters())[:2])
+    for parameter in frozen.values():
+        parameter.requires_grad_(False)
+    net = HyperNetwork(primary)
+    assert frozen and not set(frozen) & set(net.generated)
+    net(torch.rand(1, 1, 9, 7), phi=0.3).square().mean().backward()
+    left = dict(net.primary.named_parameters())
+    assert all(left[name] is value and value.grad is None for name, value in frozen.items())
+    assert all(value.grad is not None for value in net.parameters() if value.requires_grad)
 
 
 # --- nesting

@@ -77,6 +77,21 @@ def test_nothing_selected(select: Any) -> None:
         select_parameters(network(), select)
 
 
+def test_every_pattern_is_for_something() -> None:
+    with pytest.raises(ValueError, match="^'typo.*' matches no parameter of Sequential"):
+        select_parameters(network(), ["0.*", "typo*"])
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    primary = network()
+    names = select_parameters(primary, "all")
+    primary.get_parameter(names[0]).requires_grad_(False)
+    assert select_parameters(primary, "all") == names[1:]
+    primary.requires_grad_(False)
+    with pytest.raises(ValueError, match="'all' matches frozen parameters of Sequential alone"):
+        select_parameters(primary, "all")
+
+
 def test_no_convolution() -> None:
     with pytest.raises(ValueError, match="'convolutions' matches no parameter of Linear"):
         HyperNetwork(nn.Linear(2, 2))

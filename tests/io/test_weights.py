@@ -39,8 +39,16 @@ def test_damaged_file_is_one_sentence(tmp_path: Path, kept: int) -> None:
 
 def test_objects_with_code_are_refused(tmp_path: Path) -> None:
     torch.save({"a": Stranger()}, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="damaged or not a weights file"):
+    with pytest.raises(CheckpointError, match=r"damaged or not a weights file: .* save the network's state_dict\(\)"):
         load_weights(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("content", [b"epoch 3: loss 0.2", b"hello\n", b"\x80\x02", b"(((", b"\x80\x04\x95" + bytes(9)])
+def test_other_files_are_told_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="damaged or not a weights file.*; restore it or train again") as caught:
+        load_weights(tmp_path / "model.pt")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_bare_tensor_is_refused(tmp_path: Path) -> None:

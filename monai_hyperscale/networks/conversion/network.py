@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union
@@ -27,7 +28,7 @@ __all__ = ["RescalableNetwork", "rescalable"]
 Weights = Union[str, Path, Mapping[str, Any], nn.Module]
 
 # What checkpoints put the state dict under, and what data-parallel wrappers put in front of every name.
-_WRAPPERS = ("state_dict", "model", "network", "net")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 _PREFIX = "module."
 
 
@@ -75,11 +76,13 @@ class RescalableNetwork(ScaleSpaceNetwork):
         """
         source, given = _state_dict(weights)
         body = self.body.state_dict()
+        given = _without_prefix(given, body)
         state, reused, _ = copy_model_state(body, given, inplace=False)
         if not reused:
+            has = f"it has {next(iter(given))}, …" if given else "it has no tensors"
             raise CheckpointError(
-                f"no tensor of {source} fits {self.report.network} by name and shape; "
-                "give the weights of a network that was built with the same options."
+                f"no tensor of {source} fits {self.report.network} by name and shape ({has}; wanted is "
+                f"{next(iter(body))}, …); give the weights of a network that was built with the same options."
             )
         self.body.load_state_dict(state)
         before = self._converted
@@ -177,6 +180,8 @@ def _state_dict(weights: Weights) -> tuple[str, dict[str, torch.Tensor]]:
         return f"the {weights.report.network} given", weights.body.state_dict()
     if isinstance(weights, nn.Module):
         return f"the {type(weights).__name__} given", weights.state_dict()
+    if not isinstance(weights, (Mapping, str, os.PathLike)):
+        raise CheckpointError(f"weights must be a state dict, its file or a network, got {weights!r}.")
     if isinstance(weights, Mapping):
         source, content = "the state dict given", dict(weights)
     else:
@@ -190,6 +195,16 @@ def _state_dict(weights: Weights) -> tuple[str, dict[str, torch.Tensor]]:
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return source, tensors
+
+
+def _without_prefix(given: dict[str, torch.Tensor], body: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return tensors without what training frameworks put in front of every name, if they fit without it."""
+    names = given
+    while names and not body.keys() & names.keys():
+        if len({name.partition(".")[0] for name in names}) > 1 or not all("." in name for name in names):
+            return given
+        names = {name.partition(".")[2]: value for name, value in names.items()}
+    return names
 
 
 def _mismatch(given: torch.Tensor, wanted: torch.Tensor) -> str:

@@ -74,8 +74,24 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = UNet(2, 1, 2, channels=(4, 8), strides=(2,))
     with pytest.raises(CheckpointError, match="no tensor of the UNet given fits BasicUNet"):
         network.load_weights_from(other)
+    with pytest.raises(CheckpointError, match=r"it has model\.0\..*, …; wanted is conv_0\."):
+        network.load_weights_from(other)
+    with pytest.raises(CheckpointError, match="it has no tensors"):
+        network.load_weights_from({"epoch": 3})
+    with pytest.raises(CheckpointError, match="a state dict, its file or a network, got 5"):
+        network.load_weights_from(5)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="no weights at"):
         network.load_weights_from(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("wrap", ["model_state_dict", "state_dict", None])
+@pytest.mark.parametrize("prefix", ["", "module.", "net.", "model.backbone."])
+def test_what_frameworks_wrap_around_weights_is_taken_off(wrap: str | None, prefix: str) -> None:
+    trained = basic()
+    state: dict = {prefix + name: value for name, value in trained.state_dict().items()}
+    network = rescalable(basic(), weights={wrap: state, "epoch": 3} if wrap else state)
+    assert len(network.report.tensors.reused) == len(state) and not network.report.tensors.unused
+    torch.testing.assert_close(dict(network.body.state_dict()), dict(trained.state_dict()))
 
 
 def test_code_in_a_weights_file_does_not_run(tmp_path: Path) -> None:
