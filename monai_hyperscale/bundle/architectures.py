@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -83,10 +84,10 @@ def build_primary(
             which were taken over.
 
     Raises:
-        ConfigError: for another name.
+        ConfigError: for another name, or an option that the network does not have.
         CheckpointError: if ``weights`` cannot be read or do not fit.
         ValueError: if the arguments do not make a network.
-        TypeError: for an argument that the network does not have.
+        TypeError: for an argument of a kind that the network does not take.
 
     Example:
         >>> build_primary(2, 1, 3, {"name": "BasicUNet", "features": (4, 4, 8, 8, 8, 4)}).levels
@@ -96,6 +97,7 @@ def build_primary(
     name = options.pop("name", ARCHITECTURES[0])
     if name not in ARCHITECTURES:
         raise ConfigError(f"the network's name must be one of {', '.join(ARCHITECTURES)}, got {name!r}.")
+    _refuse_unknown(name, options)
     if name in _PHI_NETWORKS:
         if weights is not None:
             raise CheckpointError(
@@ -129,6 +131,17 @@ class _LastOutput(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)[-1]
+
+
+def _refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
+    network = _PHI_NETWORKS.get(name) or getattr(monai_nets, name)
+    given_elsewhere = ("spatial_dims", "in_channels", "out_channels", "rescale_input")
+    known = [option for option in inspect.signature(network).parameters if option not in given_elsewhere]
+    known += ["replace_norm"] if name in _MONAI_NETWORKS else []
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        told = ", ".join(map(repr, unknown))
+        raise ConfigError(f"the network {name!r} has no option {told}; its options are {', '.join(known)}.")
 
 
 def _refuse(name: str, options: Mapping[str, Any]) -> None:

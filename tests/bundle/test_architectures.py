@@ -60,7 +60,12 @@ def test_strides_and_kernels_follow_the_number_of_stages():
         ({"name": "FlexibleUNet", "pretrained": True}, ConfigError, "not downloaded"),
         ({"name": "BasicUNetPlusPlus", "deep_supervision": True}, ConfigError, "last output"),
         ({"name": "VNet"}, ConversionError, "BatchNorm.*give the network .replace_norm"),
-        ({"name": "BasicUNet", "depth": 3}, TypeError, "depth"),
+        (
+            {"name": "BasicUNet", "depth": 3},
+            ConfigError,
+            "no option 'depth'; its options are features, act, .*replace_norm",
+        ),
+        ({"name": "ScaleSpaceFPN", "bins": 3}, ConfigError, "no option 'bins'"),
     ],
 )
 def test_what_makes_no_network_is_told(options, error, sentence):

@@ -329,7 +329,12 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"patience": 0}, "patience must be a whole number"),
         ("train.json", {"slices": True}, "slices=True needs a 2D network"),
         ("train.json", {"network": {"features": [4]}}, "features needs at least two stages"),
-        ("train.json", {"network::featurs": [4, 4]}, "featurs"),
+        ("train.json", {"network::featurs": [4, 4]}, "no option 'featurs'; its options are features, decoder_f"),
+        (
+            "train.json",
+            {"network": {"name": "DynUNet", "filter": [4, 8]}},
+            "'DynUNet' has no option 'filter'; its options are .*filters, .*replace_norm",
+        ),
         ("train.json", {"augmentation": {"rotat": 1}}, "rotat"),
         ("train.json", {"train::inferer::phii": 1}, "unknown option --train#inferer#phii"),
         ("train.json", {"evaluator": 3}, "unknown option --evaluator"),
