@@ -44,6 +44,7 @@ Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html.
 An interrupted command goes on where it was when it is repeated. Under torchrun
 the processes share the cases.
 """
+_TABLES = ("frontier.csv", "frontier_cases.csv")
 _SHOWN = 5  # φ at which the report shows an example
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 
@@ -167,7 +168,8 @@ def _measure(
     path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
     if args.overwrite and rank == 0:
         files.check()
-        path.unlink(missing_ok=True)
+        for name in (path.name, *_TABLES):
+            (args.output / name).unlink(missing_ok=True)
         files.remove()
     together()
     frontier: Optional[Frontier] = None
@@ -269,7 +271,7 @@ def _check_others(folder: Path, no_report: bool) -> None:
     """Check that no file stands where a sweep would write, unless one is on its way there."""
     from monai_hyperscale.search.frontier import UNFINISHED
 
-    names = ["frontier.csv", "frontier_cases.csv", *([] if no_report else ["report.html"])]
+    names = [*_TABLES, *([] if no_report else ["report.html"])]
     found = [name for name in names if (folder / name).exists()]
     if found and not (folder / UNFINISHED).exists():
         raise argparse.ArgumentTypeError(

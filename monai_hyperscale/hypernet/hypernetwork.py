@@ -168,7 +168,7 @@ class HyperNetwork(nn.Module):
 def _check_contexts(primary: Any, contexts: int, takes_phi: bool) -> None:
     levels = getattr(primary, "levels", None)
     # With the weight of a regularisation there are two numbers where the levels share one factor.
-    known = {1, levels, 2 if getattr(primary, "regularization_context", False) else 1}
-    if takes_phi and isinstance(levels, int) and contexts not in known:
-        wanted = f"1 or {levels}, one per level" if levels > 1 else "1"
+    least = 2 if getattr(primary, "regularization_context", False) else 1
+    if takes_phi and hasattr(primary, "factors") and isinstance(levels, int) and contexts not in (least, levels):
+        wanted = f"{least} or {levels}, one per level" if levels > least else f"{least}"
         raise ValueError(f"contexts must be {wanted}, for this {type(primary).__name__}; got {contexts}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any, Union
 
@@ -29,7 +28,7 @@ def load_weights(path: Union[str, Path]) -> dict[str, Any]:
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes lead torch's unpickler to errors of any kind
-        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error):
             raise CheckpointError(
                 f"{path} is damaged or not a weights file: it holds more than tensors and plain data, which is not "
                 "loaded because it may run code; save the network's state_dict() instead."

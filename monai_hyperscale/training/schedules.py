@@ -80,6 +80,8 @@ class PhiSampler:
         """Set the φ of this iteration."""
         if isinstance(self.inferer, PhiPartsInferer):
             phis = self.prior.several(engine.state.iteration, self.count)
+            if len(set(phis)) == 1:  # of a network for one φ: the batch goes through in one piece
+                phis = phis[:1]
             self.inferer.phis = engine.state.phi = phis  # type: ignore[attr-defined]
             return
         self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]

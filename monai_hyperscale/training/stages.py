@@ -115,7 +115,10 @@ class StagedPhi(PhiPrior):
 
 
 def parameter_groups(
-    network: torch.nn.Module, stages: Optional[Stages] = None, learning_rate: float = 1e-3, head_rate: float = 1.0
+    network: torch.nn.Module,
+    stages: Optional[Stages] = None,
+    learning_rate: Optional[float] = None,
+    head_rate: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Return an optimizer's parameter groups: all together, or what every φ shares and then what changes with φ.
 
@@ -126,8 +129,11 @@ def parameter_groups(
     Args:
         network: a hypernetwork.
         stages: of the training.
-        learning_rate: of what every φ shares.
+        learning_rate: of what every φ shares; ``None`` leaves rates to the optimizer.
         head_rate: learning rate of what changes with φ, relative to that.
+
+    Raises:
+        ValueError: for a ``head_rate`` of no ``learning_rate``.
 
     Example:
         >>> from monai_hyperscale.hypernet import HyperNetwork
@@ -136,14 +142,20 @@ def parameter_groups(
         >>> [group["lr"] for group in parameter_groups(net, learning_rate=0.01, head_rate=0.5)]
         [0.01, 0.005]
     """
+    if learning_rate is None and head_rate != 1:
+        raise ValueError(f"head_rate is relative to a learning_rate; give one beside head_rate={head_rate:g}.")
     trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
     changing = {n: v for n, v in trained.items() if n.startswith("generator.") and n != "generator.base"}
     two_stages = stages is not None and bool(stages.epochs)
     if not two_stages and (head_rate == 1 or not changing):
-        return [{"params": list(trained.values()), "lr": learning_rate}]
+        return [{"params": list(trained.values()), **_rate(learning_rate)}]
     shared = [value for name, value in trained.items() if name not in changing]
-    groups = [{"params": shared, "lr": learning_rate}]
-    return [*groups, {"params": list(changing.values()), "lr": learning_rate * head_rate}]
+    groups = [{"params": shared, **_rate(learning_rate)}]
+    return [*groups, {"params": list(changing.values()), **_rate(learning_rate, head_rate)}]
+
+
+def _rate(learning_rate: Optional[float], factor: float = 1.0) -> dict[str, float]:
+    return {} if learning_rate is None else {"lr": learning_rate * factor}
 
 
 class SecondStage:

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_net_in_out
+from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from PIL import Image
 
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
@@ -74,14 +74,6 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     assert len(settings.provenance["test_cases"]) == 2
     dataset = read_dataset(folder / "synthetic_data")
     assert settings.labels == dataset.labels and settings.channels == dataset.channels
-
-
-@pytest.mark.parametrize(("batch", "phis"), [(16, 8), (12, 4), (5, 1), (1, 1)])
-def test_slices_have_up_to_eight_phi_in_a_step(batch, phis):
-    parser = ConfigParser()
-    parser.read_config([TRAIN, str(CONFIGS / "slices.json")])
-    parser["batch_size"] = batch
-    assert parser.get_parsed_content("phis_per_step") == phis
 
 
 def test_tensorboard_has_a_scalar_per_phi(trained):

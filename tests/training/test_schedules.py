@@ -11,6 +11,7 @@ from monai_hyperscale.training import (
     CosineSchedule,
     CrossEntropyThenDice,
     EpochSeed,
+    FixedPhi,
     GradientClipping,
     LossSchedule,
     PhiSampler,
@@ -52,6 +53,14 @@ def test_every_iteration_gets_the_phi_of_the_prior():
     PhiSampler(prior, inferer).attach(engine)
     engine.run(range(3), max_epochs=2)
     assert seen == [(prior(i), prior(i)) for i in range(1, 7)]
+
+
+def test_one_phi_takes_the_batch_in_one_piece():
+    inferer, seen = training_inferer("fp32", 4), []
+    engine = Engine(lambda engine, batch: seen.append(list(inferer.phis)))
+    PhiSampler(FixedPhi(0.3), inferer).attach(engine)
+    engine.run(range(2))
+    assert seen == [[0.3]] * 2
 
 
 def test_several_phi_per_step_come_from_strata_of_the_prior():

@@ -141,6 +141,13 @@ def test_heads_learn_at_their_own_rate(generator, stages):
     assert optimizer.param_groups[1]["lr"] == pytest.approx(0.3 * optimizer.param_groups[0]["lr"])
 
 
+def test_rates_are_the_optimizers_unless_given():
+    assert all("lr" not in group for group in parameter_groups(network(**MLP), Stages(2, 0.5)))
+    assert "lr" not in parameter_groups(network(**MLP))[0]
+    with pytest.raises(ValueError, match="give one beside head_rate=0.3"):
+        parameter_groups(network(**MLP), head_rate=0.3)
+
+
 def test_what_has_no_heads_has_one_rate():
     net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), build_generator(name="constant"))
     (whole,) = parameter_groups(net, None, learning_rate=1e-2, head_rate=0.3)

@@ -27,9 +27,8 @@ __all__ = ["RescalableNetwork", "rescalable"]
 #: A state dict, the file of one, or a network.
 Weights = Union[str, Path, Mapping[str, Any], nn.Module]
 
-# What checkpoints put the state dict under, and what data-parallel wrappers put in front of every name.
+# What checkpoints put the state dict under.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
-_PREFIX = "module."
 
 
 class RescalableNetwork(ScaleSpaceNetwork):
@@ -190,15 +189,11 @@ def _state_dict(weights: Weights) -> tuple[str, dict[str, torch.Tensor]]:
         if isinstance(content.get(key), Mapping):
             content = dict(content[key])
             break
-    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
-    for prefix in (_PREFIX, "body."):
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return source, tensors
+    return source, {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def _without_prefix(given: dict[str, torch.Tensor], body: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return tensors without what training frameworks put in front of every name, if they fit without it."""
+    """Return tensors without what wrappers put before every name (``module.``, ``net.``), if they fit so."""
     names = given
     while names and not body.keys() & names.keys():
         if len({name.partition(".")[0] for name in names}) > 1 or not all("." in name for name in names):
