@@ -85,7 +85,16 @@ class LabelInference(FoldedInference):
         raise MemoryError("the image does not fit into memory even in windows")
 
     def _labels(self, image: torch.Tensor, device: torch.device, max_voxels: int) -> torch.Tensor:
-        inferer, run = self.inferer, _Run(self.network, device, self.inferer.precision)
+        inferer = self.inferer
+        here = next(self.network.parameters()).device.type == device.type
+        network = self.network if here else copy.deepcopy(self.network).to(device)
+        whole = FoldedInference(network, PhiInferer(precision=inferer.precision))
+
+        def run(part: torch.Tensor) -> torch.Tensor:
+            with stage("network", device):
+                logits: torch.Tensor = whole(part)
+            return logits
+
         if image.dim() - 1 > inferer.spatial_dims:
             return labels_by_slices(image, run, device=device)
         if image[0].numel() > max_voxels:
@@ -93,22 +102,3 @@ class LabelInference(FoldedInference):
         logits = run(image[None].to(device))[0]
         with stage("argmax", device):
             return most_likely(logits).cpu()
-
-
-class _Run:
-    """A folded network as a function from images on a device to logits."""
-
-    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
-        on_device = next(network.parameters()).device
-        self.network = network if on_device.type == device.type else copy.deepcopy(network).to(device)
-        self.device = device
-        self.inferer = PhiInferer(precision=precision)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        with stage("network", self.device):
-            logits: torch.Tensor = self.inferer(x, self._without_phi)
-        return logits
-
-    def _without_phi(self, x: torch.Tensor, phi: Any = None) -> torch.Tensor:
-        output: torch.Tensor = self.network(x)
-        return output
