@@ -38,13 +38,15 @@ def test_scores_are_those_of_the_segmented_files(bundle, dataset):
 
 @pytest.mark.parametrize("max_voxels", [2**24, 1])
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.5)])
-def test_scores_of_scans_are_those_of_the_segmented_files(tmp_path, spacing, max_voxels):
+@pytest.mark.parametrize("slices", [False, True])
+def test_scores_of_scans_are_those_of_the_segmented_files(tmp_path, slices, spacing, max_voxels):
     settings = ModelSettings(
-        3,
+        2 if slices else 3,
         ("MRI",),
         {1: "structure 1", 2: "structure 2"},
         spacing=spacing,
-        roi_size=(16, 12, 9),
+        roi_size=(16, 12) if slices else (16, 12, 9),
+        slices=slices,
         **OPTIONS,
     )
     folder = write_bundle(tmp_path / "bundle", settings)
