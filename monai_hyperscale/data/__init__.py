@@ -21,6 +21,7 @@ from monai_hyperscale.data.pipelines import evaluation_preprocessing, inference_
 from monai_hyperscale.data.synthetic import synthetic_case, write_synthetic_dataset
 from monai_hyperscale.data.synthetic_pairs import synthetic_pair, write_synthetic_pairs
 from monai_hyperscale.data.transforms import ImageFileReader, inversion, segmentation_preprocessing
+from monai_hyperscale.data.unseen import unseen_names
 
 __all__ = [
     "ClassIndex",
@@ -56,6 +57,7 @@ __all__ = [
     "synthetic_case",
     "synthetic_pair",
     "training_transforms",
+    "unseen_names",
     "write_synthetic_dataset",
     "write_synthetic_pairs",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_hyperscale.data import split_cases
+from monai_hyperscale.data import split_cases, unseen_names
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
 
@@ -26,7 +26,7 @@ def cases_of_part(
 ) -> list[dict[str, Any]]:
     """Return the cases of a part of a data set, as the training of a network split it.
 
-    Of data that the network was not trained on every case is a test case.
+    Of data that the network was not trained on every case is a test case, see :func:`unseen_names`.
 
     Args:
         cases: of the data set, sorted by name.
@@ -48,9 +48,8 @@ def cases_of_part(
     if part == "all":
         return list(cases)
     by_name = {case["name"]: case for case in cases}
-    kept = list(provenance.get("test_cases") or ())
-    same = provenance.get("data") == title or provenance.get("all_cases") == _digest(sorted(by_name))
-    if not (kept and same and all(name in by_name for name in kept)):
+    kept = unseen_names(list(by_name), provenance, title)
+    if kept is None:
         if part == "validation":
             raise DatasetError(
                 f"the network does not know which cases of {title} are for validation; take the test cases, or all."
@@ -83,8 +82,3 @@ def _contents(paths: Any) -> list[str]:
     found = [paths] if isinstance(paths, (str, Path)) else paths or []
     # A file that is missing is told when it is read.
     return [sha256(path) if Path(path).is_file() else "" for path in found]
-
-
-def _digest(names: Any) -> str:
-    # As training describes its cases.
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]

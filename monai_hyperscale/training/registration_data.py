@@ -25,9 +25,9 @@ from monai_hyperscale.data import (
     split_pairs,
     write_synthetic_pairs,
 )
+from monai_hyperscale.data.unseen import digest, unseen_names
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
-from monai_hyperscale.training.training_data import digest
 
 __all__ = ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"]
 
@@ -123,7 +123,7 @@ def load_registration_data(
     if expected is None:
         parts = split_pairs(images, fractions, seed)
     else:
-        parts = (PairList(), PairList(), _unseen(images, expected, title, all_cases))
+        parts = (PairList(), PairList(), _unseen(images, expected, title))
     size = common_size(images, spacing) if sizes is None else tuple(ensure_tuple_rep(sizes, file_dims))
     names = [sorted(case["name"] for case in part.cases) for part in parts]
     train, validation, test = parts[0], parts[1].sample(val_pairs, seed), parts[2].sample(test_pairs, seed)
@@ -154,17 +154,15 @@ def load_registration_data(
     )
 
 
-def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: str, all_cases: str) -> PairList:
+def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: str) -> PairList:
     logger = logging.getLogger(__name__)
     if len(images.channels) != len(expected.channels):
         raise DatasetError(
             f"the network takes images of {len(expected.channels)} channels ({', '.join(expected.channels)}), these "
             f"have {len(images.channels)}: use data of the same channels."
         )
-    kept = set(expected.provenance.get("test_cases", ()))
-    known = {case["name"] for case in images.cases}
-    same = all_cases == expected.provenance.get("all_cases") or expected.provenance.get("data") == title
-    if not (kept and kept <= known and same):
+    kept = unseen_names([case["name"] for case in images.cases], expected.provenance, title)
+    if kept is None:
         logger.info(f"The network was not trained on {title}: evaluating on all {len(images.cases)} images.")
         return images.pair_list
     logger.info(f"Evaluating on pairs of the {len(kept)} images that the network was not trained on.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from monai_hyperscale.data import (
     write_synthetic_dataset,
 )
 from monai_hyperscale.data.headers import file_suffix, read_header
+from monai_hyperscale.data.unseen import digest, unseen_names
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -154,11 +153,6 @@ def load_training_data(
     )
 
 
-def digest(names: Any) -> str:
-    """Return a short fingerprint of nested lists of names."""
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
-
-
 def _check_expected(dataset: SegmentationDataset, expected: ModelSettings, folder: Union[str, Path]) -> None:
     if len(dataset.channels) != expected.in_channels:
         raise DatasetError(
@@ -175,14 +169,11 @@ def _check_expected(dataset: SegmentationDataset, expected: ModelSettings, folde
 
 def _unseen(dataset: SegmentationDataset, expected: ModelSettings, title: str, parts: Any) -> Any:
     logger = logging.getLogger(__name__)
-    provenance = expected.provenance
-    kept = provenance.get("test_cases", ())
     by_name = {case["name"]: case for case in dataset.cases}
-    test = [by_name[name] for name in kept if name in by_name]
-    same_names = provenance.get("all_cases") == digest(sorted(case["name"] for case in dataset.cases))
-    if kept and len(test) == len(kept) and (same_names or provenance.get("data") == title):
-        logger.info(f"Evaluating on the {len(test)} cases that the network was not trained on.")
-        return parts[0], parts[1], test
+    kept = unseen_names(list(by_name), expected.provenance, title)
+    if kept is not None:
+        logger.info(f"Evaluating on the {len(kept)} cases that the network was not trained on.")
+        return parts[0], parts[1], [by_name[name] for name in kept]
     logger.info(f"The network was not trained on {title}: evaluating on all {len(dataset.cases)} cases.")
     return parts[0], parts[1], dataset.cases
 

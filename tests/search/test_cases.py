@@ -4,9 +4,9 @@ import json
 import pytest
 
 from monai_hyperscale.data import split_cases
+from monai_hyperscale.data.unseen import digest
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.search.cases import cases_of_part, fingerprint
-from monai_hyperscale.training.training_data import digest
 
 CASES = [{"name": f"case_{number:02d}"} for number in range(40)]
 TRAIN, VALIDATION, TEST = split_cases(CASES, (0.75, 0.05, 0.2), seed=3)
@@ -29,7 +29,9 @@ def test_a_renamed_folder_is_known_by_its_cases():
     assert cases_of_part(CASES, facts, "renamed") == TEST
 
 
-@pytest.mark.parametrize("facts", [{}, provenance(data="spleen"), provenance(test_cases=["gone"])])
+@pytest.mark.parametrize(
+    "facts", [{}, provenance(data="spleen", test_cases=["other"]), provenance(test_cases=["gone"])]
+)
 def test_of_other_data_all_cases_are_test_cases(facts):
     assert cases_of_part(CASES, facts, "liver") == CASES
     with pytest.raises(DatasetError, match="does not know which cases of liver"):
