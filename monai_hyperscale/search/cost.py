@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Optional
 
@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from monai_hyperscale.search.memory import MemoryProbe
 from monai_hyperscale.search.results import Latency
-from monai_hyperscale.search.timing import interleaved, spread
+from monai_hyperscale.search.timing import interleaved_rounds, spread
 
-__all__ = ["InferenceCost", "count_flops", "measure_costs"]
+__all__ = ["CostSample", "InferenceCost", "count_flops", "measure_costs"]
 
 # Bytes of folded networks that are held at a time; all of these are timed in turn.
 _HELD = 2**31
@@ -97,12 +97,31 @@ class InferenceCost:
     stages: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CostSample:
+    """What is known so far of the cost of one network.
+
+    Attributes:
+        flops: floating-point operations.
+        parameters: of the folded network.
+        memory: peak bytes beside weights and image; ``None`` where that is not measured.
+        seconds: of one inference, from every round that is done.
+    """
+
+    flops: int
+    parameters: int
+    memory: Optional[int] = None
+    seconds: tuple[float, ...] = ()
+
+
 def measure_costs(
     runs: Sequence[Callable[[], nn.Module]],
     image: torch.Tensor,
     rounds: int = 9,
     memory: bool = True,
     progress: Optional[Callable[[], object]] = None,
+    known: Sequence[CostSample] = (),
+    save: Optional[Callable[[Sequence[CostSample]], object]] = None,
 ) -> list[InferenceCost]:
     """Measure folded networks on one image.
 
@@ -114,6 +133,8 @@ def measure_costs(
         rounds: times taken of each; 0 for none.
         memory: whether peak memory is measured, see :class:`MemoryProbe`.
         progress: called after each of ``len(runs) * (2 + rounds)`` steps.
+        known: samples of the first networks that an interrupted measurement saved: it goes on there.
+        save: called with the samples of the first networks after each of them, and after every round.
 
     Example:
         >>> conv = partial(nn.Conv2d, 1, 2, 3, padding=1, bias=False)
@@ -122,29 +143,58 @@ def measure_costs(
         (2304, 18, 3)
     """
     done = progress or (lambda: None)
-    costs: list[InferenceCost] = []
+    keep = save or (lambda samples: None)
+    samples = list(known)
+    missing = len(samples) < len(runs) or any(len(sample.seconds) < rounds for sample in samples)
+    if not missing:
+        for _ in range(len(runs) * (2 + rounds)):
+            done()
     with ExitStack() as stack:
-        probe = stack.enter_context(MemoryProbe(image.device)) if memory else None
-        held: list[nn.Module] = []
-        counted: list[tuple[int, int, Optional[int]]] = []
-        for place, make in enumerate(runs):
+        probe = stack.enter_context(MemoryProbe(image.device)) if memory and missing else None
+        held: dict[int, nn.Module] = {}
+        for place, make in enumerate(runs if missing else ()):
             run = make().eval()
             sizes = [parameter.numel() * parameter.element_size() for parameter in run.parameters()]
-            flops = count_flops(run, image)
-            done()
-            peak = None if probe is None else probe.peak(run, image)
-            done()
-            counted.append((flops, sum(parameter.numel() for parameter in run.parameters()), peak))
-            if rounds:
-                held.append(run)
+            if place < len(samples):
+                done()
+                done()
+            else:
+                flops = count_flops(run, image)
+                done()
+                peak = None if probe is None else probe.peak(run, image)
+                done()
+                samples.append(CostSample(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
+                keep(samples)
+            held[place] = run
             if place == len(runs) - 1 or len(held) * sum(sizes) > _HELD:
-                times = _times(held, image, rounds, done) if rounds else [None] * len(counted)
-                costs += [InferenceCost(f, p, time, m) for (f, p, m), time in zip(counted, times, strict=True)]
-                held, counted = [], []
-    return costs
+                if rounds:
+                    _take_times(held, samples, image, rounds, done, keep)
+                held = {}
+    return [
+        InferenceCost(sample.flops, sample.parameters, spread(sample.seconds) if rounds else None, sample.memory)
+        for sample in samples
+    ]
 
 
-def _times(runs: Sequence[nn.Module], image: torch.Tensor, rounds: int, done: Callable[[], object]) -> list[Any]:
+def _take_times(
+    held: Mapping[int, nn.Module],
+    samples: list[CostSample],
+    image: torch.Tensor,
+    rounds: int,
+    done: Callable[[], object],
+    keep: Callable[[Sequence[CostSample]], object],
+) -> None:
+    """Add the rounds that are missing to the samples of the networks that are held."""
+    first = min(rounds, *(len(samples[place].seconds) for place in held))
+    for place in held:
+        samples[place] = replace(samples[place], seconds=samples[place].seconds[:first])
+    for _ in range(first * len(held)):
+        done()
+    if first == rounds:
+        return
     with torch.inference_mode():
-        programs = {place: partial(run, image) for place, run in enumerate(runs)}
-        return [spread(times) for times in interleaved(programs, rounds, image.device, progress=done).values()]
+        programs = {place: partial(run, image) for place, run in held.items()}
+        for seconds in interleaved_rounds(programs, rounds, image.device, progress=done, first=first):
+            for place, value in seconds.items():
+                samples[place] = replace(samples[place], seconds=(*samples[place].seconds, value))
+            keep(samples)

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import torch.distributed as dist
 
-from monai_hyperscale.search.cost import InferenceCost, measure_costs
+from monai_hyperscale.search.cost import CostSample, InferenceCost, measure_costs
 from monai_hyperscale.search.machine import describe_machine
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles, digest
@@ -19,7 +19,7 @@ from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
 from monai_hyperscale.search.statistics import case_scores, interval
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
 
-__all__ = ["SweepOptions", "make_frontier", "make_row", "sweep", "sweep_plan"]
+__all__ = ["SweepOptions", "make_frontier", "make_row", "option_facts", "sweep", "sweep_plan"]
 
 #: Folder of what is measured until all is, in that of the results.
 UNFINISHED = "unfinished"
@@ -118,6 +118,17 @@ def sweep_plan(workload: Workload, phis: Sequence[Phi]) -> dict[str, Any]:
     }
 
 
+def option_facts(workload: Workload, options: SweepOptions) -> dict[str, Any]:
+    """Return how a sweep measures, as its results tell it."""
+    return {
+        "seed": options.seed,
+        "bootstrap_samples": options.bootstrap,
+        "repeats": options.rounds,
+        "memory": options.memory,
+        "size": list(workload.image(options.sizes).shape[2:]),
+    }
+
+
 def make_row(
     phi: Phi,
     cost: InferenceCost,
@@ -183,11 +194,8 @@ def make_frontier(
         options={
             **options.notes,
             **workload.choices,
-            "seed": options.seed,
-            "bootstrap_samples": options.bootstrap,
-            "repeats": options.rounds,
+            **option_facts(workload, options),
             "cost_measured_on": timed,
-            "size": list(workload.image(options.sizes).shape[2:]),
             "fingerprint": digest(plan),
         },
         rows=tuple(rows),
@@ -214,16 +222,20 @@ def _costs(
         "options": [options.rounds, options.memory, options.sizes],
         "phi": phis,
     }
-    costs = files.read_costs(key, len(phis))
-    if costs is None:
-        runs = [partial(workload.run, as_phi(phi)) for phi in phis]
-        image = workload.image(options.sizes)
-        costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1))
-        if options.rounds:
-            costs = [replace(cost, stages=workload.stages(as_phi(phi))) for phi, cost in zip(phis, costs, strict=True)]
-        files.write_costs(key, costs)
-    else:
-        done(len(phis) * (2 + options.rounds))
+    samples, stages = files.read_costs(key, len(phis))
+    runs = [partial(workload.run, as_phi(phi)) for phi in phis]
+
+    def save(measured: Sequence[CostSample]) -> None:
+        samples[:] = measured
+        files.write_costs(key, samples, stages)
+
+    image = workload.image(options.sizes)
+    costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1), list(samples), save)
+    if options.rounds:
+        for phi in phis[len(stages) :]:
+            stages.append(dict(workload.stages(as_phi(phi))))
+            files.write_costs(key, samples, stages)
+        costs = [replace(cost, stages=times) for cost, times in zip(costs, stages, strict=True)]
     return costs
 
 

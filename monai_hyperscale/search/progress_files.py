@@ -13,8 +13,8 @@ from typing import Any, Optional
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.io.atomic import PARTIAL, write_text
-from monai_hyperscale.search.cost import InferenceCost
-from monai_hyperscale.search.results import Latency, phi_name
+from monai_hyperscale.search.cost import CostSample
+from monai_hyperscale.search.results import phi_name
 from monai_hyperscale.search.workload import CaseResult
 
 __all__ = ["ProgressFiles", "digest"]
@@ -133,25 +133,30 @@ class ProgressFiles:
                     _LOGGER.warning("%s is damaged: phi = %s is measured again.", path, phi_name(phi))
         return found
 
-    def write_costs(self, key: Mapping[str, Any], costs: Sequence[InferenceCost]) -> None:
-        """Write what every φ costs.
+    def write_costs(
+        self, key: Mapping[str, Any], samples: Sequence[CostSample], stages: Sequence[Mapping[str, float]] = ()
+    ) -> None:
+        """Write what is known so far of the costs.
 
         Args:
-            key: what the costs depend on, the machine foremost, ready for JSON.
-            costs: in the order of the sweep.
+            key: what they depend on, the machine foremost, ready for JSON.
+            samples: of the first φ, in the order of the sweep.
+            stages: seconds of every stage from file to file, of the first φ.
         """
-        content = {"kind": _KIND, "key": key, "costs": [asdict(cost) for cost in costs]}
-        write_text(self.folder / _COSTS, json.dumps(content) + "\n")
+        costs = {"samples": [asdict(sample) for sample in samples], "stages": [dict(times) for times in stages]}
+        write_text(self.folder / _COSTS, json.dumps({"kind": _KIND, "key": key, **costs}) + "\n")
 
-    def read_costs(self, key: Mapping[str, Any], count: int) -> Optional[list[InferenceCost]]:
-        """Return what every φ costs, ``None`` where that was not measured, or not on this machine."""
+    def read_costs(self, key: Mapping[str, Any], count: int) -> tuple[list[CostSample], list[dict[str, float]]]:
+        """Return what :meth:`write_costs` wrote; nothing where it is damaged, or was measured on another machine."""
         content = _read(self.folder / _COSTS)
         try:
-            if content["key"] != json.loads(json.dumps(key)) or len(content["costs"]) != count:
-                return None
-            return [_cost(cost) for cost in content["costs"]]
+            if content["key"] != json.loads(json.dumps(key)):
+                return [], []
+            samples = [_sample(sample) for sample in content["samples"]]
+            stages = [{str(name): float(value) for name, value in times.items()} for times in content["stages"]]
         except (TypeError, KeyError, ValueError, AttributeError):
-            return None
+            return [], []
+        return samples[:count], stages[:count]
 
 
 def digest(content: Any) -> str:
@@ -186,12 +191,9 @@ def _scores(content: Any, labels: Sequence[str]) -> dict[str, Optional[float]]:
     return {value: None if score is None else float(score) for value, score in content.items()}
 
 
-def _cost(content: Any) -> InferenceCost:
-    latency, memory = content["latency"], content["memory"]
-    if latency is not None:
-        median, low, high = (float(latency[name]) for name in ("median", "low", "high"))
-        latency = Latency(median, low, high, int(latency["runs"]))
-    stages = {str(name): float(seconds) for name, seconds in content["stages"].items()}
-    return InferenceCost(
-        int(content["flops"]), int(content["parameters"]), latency, None if memory is None else int(memory), stages
+def _sample(content: Any) -> CostSample:
+    memory = content["memory"]
+    seconds = tuple(map(float, content["seconds"]))
+    return CostSample(
+        int(content["flops"]), int(content["parameters"]), None if memory is None else int(memory), seconds
     )

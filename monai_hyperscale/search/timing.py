@@ -13,7 +13,7 @@ import torch
 
 from monai_hyperscale.search.results import Latency
 
-__all__ = ["interleaved", "spread"]
+__all__ = ["interleaved", "interleaved_rounds", "spread"]
 
 #: Seconds that one sample lasts at least; shorter programs are repeated within it.
 SHORTEST_SAMPLE = 0.02
@@ -61,9 +61,39 @@ def interleaved(
         >>> {name: len(seconds) for name, seconds in times.items()}
         {'a': 3, 'b': 3}
     """
+    times: dict[Name, list[float]] = {name: [] for name in programs}
+    for seconds in interleaved_rounds(programs, rounds, device, warmup, clock, progress):
+        for name, value in seconds.items():
+            times[name].append(value)
+    return times
+
+
+def interleaved_rounds(
+    programs: Mapping[Name, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: Optional[Callable[[], object]] = None,
+    first: int = 0,
+) -> Iterator[dict[Name, float]]:
+    """Yield the seconds per call of every program, round by round; see :func:`interleaved`.
+
+    Args:
+        programs: what to measure, by name.
+        rounds: samples per program.
+        device: waited for before the clock is read, where it works beside the CPU.
+        warmup: calls of each that do not count.
+        clock: seconds.
+        progress: called after every sample.
+        first: number of the round to begin with, where the earlier ones are known.
+
+    Example:
+        >>> len(list(interleaved_rounds({"a": lambda: 1}, rounds=3, device=torch.device("cpu"), first=1)))
+        2
+    """
     if not programs or rounds < 1:
         raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")
-    times: dict[Name, list[float]] = {name: [] for name in programs}
     repeats = {name: 1 for name in programs}
     with _no_garbage_collection():
         for name, program in programs.items():
@@ -71,17 +101,18 @@ def interleaved(
                 seconds = _sample(program, 1, device, clock)
                 repeats[name] = min(MOST_REPEATS, max(1, round(SHORTEST_SAMPLE / max(seconds, 1e-9))))
         names = list(programs)
-        for index in range(rounds):
+        for index in range(first, rounds):
+            seconds_of_round: dict[Name, float] = {}
             # Rotated, and backwards every other time: nobody always runs after the same one.
             turn = index % len(names)
             order = names[turn:] + names[:turn]
             for name in order if index % 2 == 0 else reversed(order):
                 seconds = _sample(programs[name], repeats[name], device, clock)
-                times[name].append(seconds / repeats[name])
+                seconds_of_round[name] = seconds / repeats[name]
                 if progress is not None:
                     progress()
             gc.collect()
-    return times
+            yield seconds_of_round
 
 
 def _sample(program: Callable[[], object], repeats: int, device: torch.device, clock: Callable[[], float]) -> float:

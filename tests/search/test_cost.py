@@ -96,6 +96,34 @@ def test_networks_that_do_not_fit_together_are_timed_in_several_groups(monkeypat
     assert measure_costs(runs[:1], torch.zeros(1, 1, 4, 4), rounds=0, memory=False)[0].latency is None
 
 
+@pytest.mark.parametrize("after", [1, 3, 4, 5])
+def test_an_interrupted_measurement_goes_on_with_what_it_saved(monkeypatch, after):
+    monkeypatch.setattr("monai_hyperscale.search.timing.MOST_REPEATS", 1)
+    image, saved, calls = torch.zeros(1, 1, 4), [], []
+    runs = [lambda name=name: Recorder(name, calls) for name in ("a", "bb", "ccc")]
+
+    def save(samples):
+        saved.append(list(samples))
+        if len(saved) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_costs(runs, image, 3, memory=False, save=save)
+    known, steps = saved[-1], []
+    assert len(known) == min(after, 3) and {len(sample.seconds) for sample in known} == {max(0, after - 3)}
+    calls.clear()
+    costs = measure_costs(
+        runs, image, 3, memory=False, progress=lambda: steps.append(1), known=known, save=lambda s: saved.append(s[:])
+    )
+    # What is left: counting the operations of each, two calls to warm up, and the rounds.
+    rounds = 3 - max(0, after - 3)
+    assert len(calls) == (3 - len(known)) + 3 * (2 + rounds) and len(steps) == 3 * (2 + 3)
+    for place, (cost, before) in enumerate(zip(costs, known, strict=False)):
+        assert cost.latency.runs == 3 and saved[-1][place].seconds[: len(before.seconds)] == before.seconds
+    calls.clear()
+    assert measure_costs(runs, image, 3, memory=False, known=saved[-1]) == costs and not calls
+
+
 def padded(*mebibytes):
     """Return layers whose outputs have these sizes."""
     ends = [4, *(size * 2**18 for size in mebibytes)]

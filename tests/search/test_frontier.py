@@ -81,11 +81,36 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(bundle, dataset, measure
     with pytest.raises(Stopped):
         sweep(workload, GRID, tmp_path, QUICK)
     monkeypatch.setattr(workload, "measure", lambda index, run: calls.append(index) or measure(index, run))
-    monkeypatch.setattr("monai_hyperscale.search.frontier.measure_costs", None)  # that was done
+    monkeypatch.setattr("monai_hyperscale.search.cost.count_flops", None)  # that was done
+    monkeypatch.setattr(workload, "stages", None)
     steps = []
     frontier = sweep(workload, GRID, tmp_path, QUICK, steps.append)
     assert len(calls) == 9 and sum(steps) == 9 + 3 * 3  # nothing twice, and the bar ends full
     assert without_times(frontier) == without_times(measured)
+
+
+@pytest.mark.parametrize("after", [1, 4, 7, 10, 12])
+def test_costs_of_an_interrupted_sweep_are_not_measured_twice(bundle, dataset, tmp_path, monkeypatch, after):
+    from monai_hyperscale.search import cost
+
+    workload, counted, staged = open_workload(bundle, dataset), [], []
+    count, stages = cost.count_flops, workload.stages
+    monkeypatch.setattr(cost, "count_flops", lambda run, image: counted.append(1) or count(run, image))
+    monkeypatch.setattr(workload, "stages", lambda phi: staged.append(phi) or stages(phi))
+    options, steps = SweepOptions(rounds=2, memory=False, bootstrap=200), []
+
+    def stop(done):
+        steps.append(done)
+        if len(steps) == after:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        sweep(workload, GRID, tmp_path, options, stop)
+    steps = []
+    frontier = sweep(workload, GRID, tmp_path, options, steps.append)
+    # A step is told before it is saved, so that one is lost.
+    assert len(counted) <= 3 + 1 and len(staged) == 3 and sum(steps) == 3 * (2 + 2) + 9
+    assert all(row.latency.runs == 2 and row.stages for row in frontier.rows)
 
 
 def test_a_damaged_part_is_measured_again(bundle, dataset, measured, tmp_path, caplog):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.search.cost import CostSample
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.workload import CaseResult
 
@@ -20,7 +21,7 @@ def files(tmp_path):
     files.write_cases((0.1,), SCORES)
     files.write_cases((0.5, 0.25), SCORES, process=1)
     files.write_cases((1e-5,), SCORES)
-    files.write_costs({"machine": "m"}, [])
+    files.write_costs({"machine": "m"}, [CostSample(3, 4, None, (0.5, 0.25))], [{"reading": 0.5}])
     return files
 
 
@@ -33,7 +34,8 @@ def test_the_same_sweep_goes_on(files):
     files.begin({"data set": "liver", "grid of phi": [(0.1,), (0.5, 0.25)]})
     assert {name: (files.folder / name).read_bytes() for name in names(files.folder)} == before
     assert files.read_cases((0.5, 0.25), ["a", "b"], ["1"]) == SCORES
-    assert files.read_costs({"machine": "m"}, 0) == [] and files.read_costs({"machine": "n"}, 0) is None
+    assert files.read_costs({"machine": "m"}, 2) == ([CostSample(3, 4, None, (0.5, 0.25))], [{"reading": 0.5}])
+    assert files.read_costs({"machine": "n"}, 2) == ([], [])
     with pytest.raises(FrontierError, match="an unfinished sweep with another data set;.* or start anew with --over"):
         files.begin({**PLAN, "data set": "spleen"})
     assert len(before) == len(names(files.folder)) == 5
