@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from monai_hyperscale.cli.exit_codes import DONE, EXIT_CODES
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_inputs, written_together
-from monai_hyperscale.cli.pareto import add_case_arguments, add_workload_arguments, workload_of
+from monai_hyperscale.cli.outputs import check_folder, check_inputs, written_together
+from monai_hyperscale.cli.workloads import add_case_arguments, add_workload_arguments, command_line, workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +143,7 @@ def _variation(args: argparse.Namespace) -> int:
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.errors import ConfigError, PhiError
     from monai_hyperscale.inference.networks import model_folder, trained_network
+    from monai_hyperscale.io.hashing import sha256
     from monai_hyperscale.search import phi_grid
     from monai_hyperscale.search.results import phi_name
     from monai_hyperscale.search.workload import as_phi
@@ -169,6 +170,7 @@ def _variation(args: argparse.Namespace) -> int:
     layers = weight_variation(network, phis, torch.zeros(1, settings.in_channels, *[16] * settings.spatial_dims))
     content = {
         "bundle": name,
+        "weights_sha256": sha256(folder / "model.pt"),
         "phi": [list(phi) for phi in grid],
         "sigma": "of the population",
         "layers": [asdict(layer) for layer in layers],
@@ -187,7 +189,7 @@ def _variation(args: argparse.Namespace) -> int:
     ]
     print(_table(header, lines))
     figure = draw_variation(layers, f"{name}: {len(grid)} φ from {low:g} to {high:g}" if args.phi is None else name)
-    return _written(outputs, content, {"variation": figure})
+    return _written(args, outputs, content, {"variation": figure})
 
 
 def _transfer(args: argparse.Namespace) -> int:
@@ -195,6 +197,7 @@ def _transfer(args: argparse.Namespace) -> int:
     outputs = _outputs(args, ["transfer"])
     from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
     from monai_hyperscale.errors import ConfigError
+    from monai_hyperscale.search.machine import describe_machine
     from monai_hyperscale.search.results import phi_name
 
     workload = workload_of(args, args.bundle, args.cases)
@@ -227,8 +230,15 @@ def _transfer(args: argparse.Namespace) -> int:
     content = {
         "task": workload.task,
         "bundle": workload.bundle_facts(),
-        "data": {"name": workload.title, "part": workload.part, "cases": workload.names},
+        "fixed": [other.bundle_facts() for other in others],
+        "data": {
+            "name": workload.title,
+            "part": workload.part,
+            "cases": workload.names,
+            "files_sha256": workload.fingerprint,
+        },
         "metric": workload.metric_facts,
+        "machine": describe_machine(workload.device),
         "options": {**workload.choices, "bootstrap_samples": args.bootstrap, "seed": args.seed},
         "curves": [curve.as_dict() for curve in curves],
     }
@@ -240,7 +250,7 @@ def _transfer(args: argparse.Namespace) -> int:
     metric = workload.metric_facts["name"]
     print(f"{metric}, mean of {cases}")
     print(_table(["phi", *(curve.name for curve in curves)], lines))
-    return _written(outputs, content, {"transfer": draw_transfer(curves, metric)})
+    return _written(args, outputs, content, {"transfer": draw_transfer(curves, metric)})
 
 
 def _levels(args: argparse.Namespace) -> int:
@@ -287,7 +297,10 @@ def _levels(args: argparse.Namespace) -> int:
         print(_table(["GFLOPs", "phi", "one", "per level", "difference", "factors"], lines))
     content = {
         "bundle": frontier.bundle["name"],
-        "data": {name: frontier.data[name] for name in ("name", "part")},
+        "weights_sha256": frontier.bundle["weights_sha256"],
+        "data": dict(frontier.data),
+        "common": None if common is None else {"bundle": dict(common.bundle), "data": dict(common.data)},
+        "floor": args.floor,
         "metric": frontier.metric,
         "influence": [asdict(factor) for factor in influence],
         "pareto": [
@@ -297,7 +310,7 @@ def _levels(args: argparse.Namespace) -> int:
         "at_the_cost_of_one_factor": [asdict(gain) for gain in gains],
     }
     figures = {"levels_map": draw_level_map(frontier, args.floor), "levels_cost": draw_level_costs(frontier, common)}
-    return _written(outputs, content, figures)
+    return _written(args, outputs, content, figures)
 
 
 def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
@@ -315,8 +328,7 @@ def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
 
 def _outputs(args: argparse.Namespace, figures: Sequence[str], name: Optional[str] = None) -> list[Path]:
     """Return the files to write, the JSON file first, once it is known that they can be."""
-    if args.output.exists() and not args.output.is_dir():
-        raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
+    check_folder("--output", args.output)
     names = [f"{name or figures[0]}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
     paths = [args.output / file for file in names]
     for path in paths:
@@ -327,15 +339,24 @@ def _outputs(args: argparse.Namespace, figures: Sequence[str], name: Optional[st
     return paths
 
 
-def _written(outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]) -> int:
+def _written(
+    args: argparse.Namespace, outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]
+) -> int:
+    import torch
+
     from monai_hyperscale import __version__
     from monai_hyperscale.analysis import save_figure
+    from monai_hyperscale.search.machine import describe_machine
 
-    text = json.dumps({"monai_hyperscale": __version__, **content}, indent=1, allow_nan=False) + "\n"
+    # Scores come from a device of one's choice, all else from the CPU.
+    machine = {"machine": describe_machine(torch.device("cpu")), **content}
+    text = json.dumps(
+        {"monai_hyperscale": __version__, "command": command_line(args), **machine}, indent=1, allow_nan=False
+    )
     with written_together(outputs) as temporaries:
         for path, temporary in zip(outputs, temporaries, strict=True):
             if path.suffix == ".json":
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(text + "\n", encoding="utf-8")
             else:
                 save_figure(figures[path.stem], temporary)
     say(f"wrote {', '.join(str(path) for path in outputs)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["count", "factors", "listed", "share"]
+__all__ = ["count", "factors", "listed", "seed", "share"]
 
 
 def factors(text: str) -> tuple[float, ...]:
@@ -26,6 +26,13 @@ def factors(text: str) -> tuple[float, ...]:
 def listed(values: tuple[float, ...]) -> str:
     """Write factors as :func:`factors` reads them."""
     return ",".join(f"{value:g}" for value in values)
+
+
+def seed(text: str) -> int:
+    """Read a whole number that every library takes for a seed."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {2**32 - 1} is needed, got {text!r}.")
+    return int(text)
 
 
 def share(text: str) -> float:

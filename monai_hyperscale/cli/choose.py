@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE, FAILED
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.pareto import add_workload_arguments, command_line, workload_of
+from monai_hyperscale.cli.outputs import check_outputs
+from monai_hyperscale.cli.workloads import WORKLOAD_DEFAULTS, add_workload_arguments, command_line, workload_of
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ Memory is the peak of one inference, beside the weights, the image and the proce
 """
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
 # Defaults of what only has a meaning where φ are measured.
-_MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25}
+_MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25, **WORKLOAD_DEFAULTS, "overwrite": False}
 _TITLES = {"flops": "compute", "latency": "time", "memory": "working memory"}
 
 
@@ -80,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="phi to measure; default: %(default)s",
     )
-    measuring.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write what was measured")
+    measuring.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.json", help="write what was measured, with tables (.csv) beside it"
+    )
+    measuring.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     add_workload_arguments(measuring)
 
 
@@ -98,8 +102,11 @@ def run(args: argparse.Namespace) -> int:
         raise argparse.ArgumentTypeError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
     if is_table:
         _check_unused(args)
-    if args.output is not None and args.output.suffix.lower() != ".json":
-        raise argparse.ArgumentTypeError(f"--output is a file that ends in .json, got {args.output}.")
+    if args.output is not None:
+        check_outputs({"--output": (args.output, (".json",))}, [args.source, args.confirm], args.overwrite)
+        for end in (".csv", "_cases.csv"):
+            table = args.output.with_name(args.output.stem + end)
+            check_outputs({"a table of --output": (table, (".csv",))}, [], args.overwrite)
     return _from_table(args) if is_table else _by_measuring(args)
 
 
@@ -107,7 +114,7 @@ def _check_unused(args: argparse.Namespace) -> None:
     """Refuse what only has a meaning where φ are measured."""
     given = {name: getattr(args, name) for name in ("phi", "output", "limit", "tolerance", "regularization")}
     given |= {name: None if getattr(args, name) == value else value for name, value in _MEASURING.items()}
-    named = [f"--{name}" for name, value in given.items() if value is not None]
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if named:
         verb = "is" if len(named) == 1 else "are"
         raise argparse.ArgumentTypeError(
@@ -154,7 +161,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
         "evaluations": args.evaluations,
         "limits": [limit.text for limit in limits],
         best: objective.quantity,
-        "command": command_line(),
+        "command": command_line(args),
     }
     options = SweepOptions(SweepOptions.rounds * ("latency" in quantities), seed=args.seed, notes=notes)
     measure = RowMeasurer(workload, quantities, options)

@@ -35,6 +35,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         the exit code, see ``monai-hyperscale --help``.
     """
     args = build_parser().parse_args(argv)
+    args.words = list(sys.argv[1:] if argv is None else argv)  # for results, which tell how they came about
     if argv is None:  # a process of its own, not part of another program
         keep_freed_memory()
     try:

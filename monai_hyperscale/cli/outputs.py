@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from typing import Optional
 
 from monai_hyperscale.errors import ImageError
 
-__all__ = ["FIELDS", "check_inputs", "check_outputs", "image_suffixes", "written_together"]
+__all__ = ["FIELDS", "check_folder", "check_inputs", "check_outputs", "image_suffixes", "written_together"]
 
 #: Files of displacement fields, as :mod:`monai_hyperscale.io.fields` writes them.
 FIELDS = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -65,11 +66,26 @@ def check_outputs(
         seen[place] = option
         if path.exists() and not overwrite:
             raise ArgumentTypeError(f"{path} exists already; add --overwrite.")
-        for parent in path.absolute().parents:
-            if parent.exists():
-                if not parent.is_dir():
-                    raise ArgumentTypeError(f"folder {path.parent} cannot be made ({parent} is a file).")
-                break
+        _check_writable(path.parent)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Check that files can be written in a folder, which need not exist.
+
+    Raises:
+        ArgumentTypeError: if it is a file, cannot be made, or not be written in.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentTypeError(f"{option} is a folder, but {folder} is a file.")
+    _check_writable(folder)
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise ArgumentTypeError(f"folder {folder} cannot be made ({nearest} is a file).")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ArgumentTypeError(f"nothing can be written in {nearest}; name another place.")
 
 
 @contextmanager

@@ -6,30 +6,25 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.arguments import count
 from monai_hyperscale.cli.exit_codes import DONE
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_inputs
-from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.cli.outputs import check_folder, check_inputs
+from monai_hyperscale.cli.workloads import (
+    add_case_arguments,
+    add_workload_arguments,
+    command_line,
+    workload_of,
+)
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload
 
-__all__ = [
-    "DESCRIPTION",
-    "SUMMARY",
-    "add_arguments",
-    "add_case_arguments",
-    "add_workload_arguments",
-    "command_line",
-    "run",
-    "workload_of",
-]
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
 
 SUMMARY = "measure what every phi costs and scores on a data set"
 DESCRIPTION = """\
@@ -44,6 +39,14 @@ Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html.
 An interrupted command goes on where it was when it is repeated. Under torchrun
 the processes share the cases.
 """
+# What a repeated command must have in common with the first, beside what is measured.
+_OPTIONS = {
+    "seed": "--seed",
+    "bootstrap_samples": "--bootstrap",
+    "repeats": "--repeats",
+    "memory": "--no-memory",
+    "size": "--size",
+}
 _TABLES = ("frontier.csv", "frontier_cases.csv")
 _SHOWN = 5  # φ at which the report shows an example
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
@@ -78,53 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
 
 
-def add_case_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which cases are measured, and how the intervals of their scores are made."""
-    parser.add_argument(
-        "--cases",
-        choices=("test", "validation", "all"),
-        default="test",
-        help="those that the network did not see (default), those that its weights were chosen by, or all",
-    )
-    parser.add_argument(
-        "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
-    )
-
-
-def add_workload_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add what says how cases are scored, which several commands share."""
-    parser.add_argument(
-        "--metric",
-        default="dice",
-        metavar="NAME",
-        help="dice (default), iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of registration also "
-        "correlation",
-    )
-    parser.add_argument("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1")
-    parser.add_argument(
-        "--limit", type=count, metavar="N", help="use only N cases; of registration N pairs, 40 by default"
-    )
-    parser.add_argument(
-        "--regularization", type=float, metavar="L", help="of registration networks trained for several"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of pairs and resampling; default: 0")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--max-voxels",
-        type=count,
-        default=2**24,
-        metavar="N",
-        help="images of more voxels go through in overlapping windows; default: 16777216",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Measure, write and print; return the exit code."""
     for path in (args.bundle, args.dataset):
         if not path.exists():
             raise argparse.ArgumentTypeError(f"{path} does not exist.")
-    if args.output.exists() and not args.output.is_dir():
-        raise argparse.ArgumentTypeError(f"--output is a folder, but {args.output} is a file.")
+    check_folder("--output", args.output)
     if args.confirm is not None and args.no_report:
         raise argparse.ArgumentTypeError("--confirm is for the report; leave --no-report out.")
     check_inputs([args.confirm])
@@ -144,7 +106,14 @@ def run(args: argparse.Namespace) -> int:
 def _measure(
     args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
 ) -> int:
-    from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
+    from monai_hyperscale.search.frontier import (
+        UNFINISHED,
+        SweepOptions,
+        option_facts,
+        sweep,
+        sweep_plan,
+        together,
+    )
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
@@ -163,12 +132,14 @@ def _measure(
         args.size,
         args.bootstrap,
         args.seed,
-        {"phi": grid, "limit": args.limit, "command": command_line()},
+        {"phi": grid, "limit": args.limit, "command": command_line(args), "processes": _process_count()},
     )
     path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
     if args.overwrite and rank == 0:
         files.check()
-        for name in (path.name, *_TABLES):
+        # A page of the old results would stand beside the new ones.
+        page = ["report.html"] * path.exists()
+        for name in (path.name, *_TABLES, *page):
             (args.output / name).unlink(missing_ok=True)
         files.remove()
     together()
@@ -179,7 +150,7 @@ def _measure(
     if known:
         if rank > 0:
             return DONE
-        frontier = _finished(path, digest(sweep_plan(workload, phis)))
+        frontier = _finished(path, digest(sweep_plan(workload, phis)), option_facts(workload, options))
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
         if rank == 0:
@@ -231,42 +202,6 @@ def _check_confirmation(
     return found.warning
 
 
-def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
-    """Return what the arguments of :func:`add_workload_arguments` name."""
-    from monai_hyperscale.inference.devices import choose_device
-    from monai_hyperscale.search.metrics import metric_named
-    from monai_hyperscale.search.opening import open_workload
-
-    name = args.device
-    if "LOCAL_RANK" in os.environ and name in ("auto", "cuda"):
-        import torch
-
-        # One GPU for each process of torchrun.
-        if torch.cuda.is_available():
-            name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    try:
-        device = choose_device(name)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if args.metric != "correlation":
-        try:
-            metric_named(args.metric, args.tolerance)
-        except FrontierError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-    return open_workload(
-        bundle,
-        args.dataset,
-        args.metric,
-        args.tolerance,
-        part,
-        args.limit,
-        device,
-        args.max_voxels,
-        args.regularization,
-        args.seed,
-    )
-
-
 def _check_others(folder: Path, no_report: bool) -> None:
     """Check that no file stands where a sweep would write, unless one is on its way there."""
     from monai_hyperscale.search.frontier import UNFINISHED
@@ -280,7 +215,7 @@ def _check_others(folder: Path, no_report: bool) -> None:
         )
 
 
-def _finished(path: Path, fingerprint: str) -> Frontier:
+def _finished(path: Path, fingerprint: str, facts: Mapping[str, Any]) -> Frontier:
     from monai_hyperscale.search.results import read_frontier
 
     frontier = read_frontier(path, "add --overwrite to measure again, or name another folder with -o")
@@ -289,13 +224,19 @@ def _finished(path: Path, fingerprint: str) -> Frontier:
             f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "
             "or name another folder with -o."
         )
+    other = [_OPTIONS[name] for name in _OPTIONS if frontier.options.get(name, facts[name]) != facts[name]]
+    if other:
+        raise argparse.ArgumentTypeError(
+            f"{path} exists already, measured with another {' and '.join(other)}; add --overwrite, or name another "
+            "folder with -o."
+        )
     return frontier
 
 
 @contextmanager
 def _processes() -> Iterator[int]:
     """Give this process's number among those of ``torchrun``; 0 where it is alone."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _process_count() == 1:
         yield 0
         return
     from datetime import timedelta
@@ -314,7 +255,7 @@ def _processes() -> Iterator[int]:
 def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: SweepOptions, rank: int) -> Iterator[Any]:
     from tqdm import tqdm
 
-    processes, cases = int(os.environ.get("WORLD_SIZE", "1")), len(workload.names)
+    processes, cases = _process_count(), len(workload.names)
     share = len(phis) * math.ceil(cases / processes) if processes <= cases else math.ceil(len(phis) / processes) * cases
     total = share + len(phis) * (2 + options.rounds)
     with tqdm(total=total, unit="step", file=sys.stderr, disable=rank > 0) as bar:
@@ -363,10 +304,8 @@ def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optiona
     write_report(frontier, path, [Example(workload.names[0], images, predictions)], confirm=confirm)
 
 
-def command_line() -> list[str]:
-    """Return the command line without folders, which are of this machine only."""
-    words = [word if os.sep not in word else Path(word).name for word in sys.argv[1:]]
-    return ["monai-hyperscale", *words]
+def _process_count() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _repeats(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from monai_hyperscale.cli.exit_codes import DONE
 from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_inputs, check_outputs
+from monai_hyperscale.cli.outputs import check_folder, check_inputs, check_outputs
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier
@@ -77,15 +77,9 @@ def _confirmation(path: Path, frontier: Frontier) -> Confirmation:
 
 
 def _check_figures(folder: Path, names: list[str], overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise argparse.ArgumentTypeError(f"--figures is a folder, but {folder} is a file.")
+    check_folder("--figures", folder)
     for name in names:
         if (folder / name).is_dir():
             raise argparse.ArgumentTypeError(f"{folder / name} is a folder; name another place for the figures.")
         if (folder / name).exists() and not overwrite:
             raise argparse.ArgumentTypeError(f"{folder / name} exists already; add --overwrite.")
-    for parent in folder.absolute().parents:
-        if parent.exists():
-            if not parent.is_dir():
-                raise argparse.ArgumentTypeError(f"folder {folder} cannot be made ({parent} is a file).")
-            break

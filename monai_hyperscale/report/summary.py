@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from monai_hyperscale.report.view import View
 
 __all__ = ["comparison", "summary"]
@@ -20,6 +22,8 @@ def summary(view: View) -> str:
     if chosen is reference:
         return f"No φ takes less {cost.word} than {other} without losing more than one point of {view.metric}."
     share = _saved(cost.of(chosen), cost.of(reference))
+    if share is None:
+        return f"What {name[0].lower()}{name[1:]} saves of {cost.word} against {other} is not known."
     amount = f"{abs(share):.0f} % {'less' if share >= 0 else 'more'} {cost.word}"
     change = view.score_change(chosen.score.mean, reference.score.mean)
     return f"{name} costs {amount} than {other} {_for_what(view, change)}."
@@ -33,7 +37,8 @@ def comparison(view: View, position: int) -> dict[str, str]:
     texts = {"score": view.score_change(row.score.mean, reference.score.mean)}
     for cost in view.costs:
         share = _saved(cost.of(row), cost.of(reference))
-        texts[cost.key] = f"{_signed(share)} against {view.phi_name(reference.phi)}"
+        if share is not None:
+            texts[cost.key] = f"{_signed(share)} against {view.phi_name(reference.phi)}"
     return texts
 
 
@@ -42,9 +47,10 @@ def _signed(saved: float) -> str:
     return f"{'±' if size == '0' else '−' if saved > 0 else '+'}{size} %"
 
 
-def _saved(value: object, reference: object) -> float:
+def _saved(value: object, reference: object) -> Optional[float]:
+    """Return the share in percent; ``None`` where one of the two was not measured."""
     if not isinstance(value, (int, float)) or not isinstance(reference, (int, float)) or reference == 0:
-        return 0.0
+        return None
     return 100 * (1 - value / reference)
 
 

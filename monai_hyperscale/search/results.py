@@ -153,13 +153,19 @@ class Frontier:
 
     def _per_phi(self) -> list[dict[str, Any]]:
         lines = []
+        given = list(self.labels.values())
+        # A name that another label or column has would hide one of the two.
+        names = {
+            v: name if given.count(name) == 1 and name not in _OWN else f"{name} ({v})"
+            for v, name in self.labels.items()
+        }
         for index, row in enumerate(self.rows):
             line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
             line["latency_s"] = row.cost("latency")
             for end in ("low", "high"):
                 line[f"latency_{end}_s"] = None if row.latency is None else getattr(row.latency, end)
             line |= {"memory_bytes": row.memory} | _columns("score", row.score)
-            for value, name in self.labels.items():
+            for value, name in names.items():
                 line |= _columns(name, row.labels[value])
             if self.task == "registration":
                 line |= _columns("before", row.before or Interval(None, None, None)) | {"folded": row.folded}
@@ -175,6 +181,10 @@ class Frontier:
             for case, scores in row.cases.items()
             for value, score in scores.items()
         ]
+
+
+# Columns that are no label's.
+_OWN = ("phi", "flops", "parameters", "latency", "latency_s", "memory", "memory_bytes", "score", "before", "folded")
 
 
 def phi_name(phi: Sequence[float]) -> str:

@@ -173,25 +173,6 @@ def test_monais_export_commands_work(trained, tmp_path):
         torch.testing.assert_close(exported(image), network(image, 0.3), atol=1e-4, rtol=0)
 
 
-def test_the_shipped_recipe_runs(tmp_path):
-    small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
-    options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20], "precision": "fp32"}
-    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
-    steps: list[tuple[list[str], dict]] = [
-        (["hippocampus"], {"method": "fixed", "output_dir": first}),
-        (["hippocampus_finetune"], {"method": "fixed", "output_dir": second, "warm_start": first, "teacher": first}),
-        (["hippocampus_finetune", "hippocampus_dial"], {"output_dir": third, "warm_start": second, "teacher": second}),
-    ]
-    for names, own in steps:
-        teaching = {"teacher_phi": [0.5]} if "teacher" in own else {}
-        files = [TRAIN, *(str(CONFIGS / f"{name}.json") for name in dict.fromkeys(["hippocampus", *names]))]
-        flow = workflow(files, **{**options, **own, **teaching})
-        flow.initialize()
-        flow.run()
-    trained_keys = torch.load(tmp_path / "third" / "models" / "model.pt", weights_only=True).keys()
-    assert trained_keys == torch.load(BUNDLE / "models" / "model.pt", weights_only=True).keys()
-
-
 def test_two_processes_train_one_network(tmp_path):
     options = {**SMALL, "iterations_per_epoch": 4}
     pairs = [f"--{name.replace('::', '#')}={value}" for name, value in options.items()]
@@ -383,35 +364,3 @@ def test_outputs_land_in_the_bundle_wherever_it_is_started_from(tmp_path, monkey
         assert flow.bundle_root == str(BUNDLE)
         flow.add_property("output_dir", required="True", config_id="output_dir")
         assert flow.output_dir == str(BUNDLE / "output")
-
-
-@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.890), (0.3, 0.887), (0.2, 0.879)])
-def test_shipped_weights_segment_unseen_scans(shared_data, phi, least):
-    dataset = read_dataset(shared_data / "Task04_Hippocampus")
-    segmenter = Segmenter.from_bundle(BUNDLE)
-    unseen = segmenter.settings.provenance["test_cases"]
-    assert len(unseen) == 40
-    scores = []
-    for case in (case for case in dataset.cases if case["name"] in unseen):
-        label = np.asarray(nib.load(case["label"]).dataobj)
-        found = segmenter.segment(read_image(case["image"]), phi)
-        scores += [2 * ((found == n) & (label == n)).sum() / ((found == n).sum() + (label == n).sum()) for n in (1, 2)]
-    assert len(scores) == 80
-    assert np.mean(scores) >= least
-
-
-def test_shipped_weights_are_small_and_fit_their_description():
-    folder = BUNDLE / "models"
-    settings = read_settings(folder / "model.json")
-    assert (folder / "model.pt").stat().st_size <= 10 * 2**20
-    network = build_network(settings)
-    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-    metadata = json.loads((CONFIGS / "metadata.json").read_text())
-    assert settings.out_channels == metadata["network_data_format"]["outputs"]["pred"]["num_channels"]
-    verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(CONFIGS / "metadata.json"),
-        config_file=str(CONFIGS / "inference.json"),
-        device="cpu",
-        n=9,
-    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,9 @@ def test_variation(network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert files(out) == {"variation.json", "variation.png", "variation.svg"}
     written = content(out / "variation.json")
     assert written["phi"] == [[round(0.05 * place, 9)] for place in range(11)]
+    assert written["command"] == ["monai-hyperscale", "analyze", "variation", network.name, "-o", "out"]
+    assert written["weights_sha256"] == sha256((network / "models" / "model.pt").read_bytes()).hexdigest()
+    assert written["machine"]["device"] == "cpu"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:2] == ["layer", "weights"] and len(lines) == 1 + len(written["layers"])
     last = written["layers"][-1]
@@ -111,6 +115,8 @@ def test_transfer(
         known = [score for score in workload.measure(index, run).scores.values() if score is not None]
         scores.append(sum(known) / len(known))
     assert first[0] == pytest.approx(sum(scores) / 2) and written["data"]["cases"] == workload.names
+    assert written["data"]["files_sha256"] == workload.fingerprint
+    assert [each["name"] for each in written["fixed"]] == [fixed.name]
     title, header, *lines = capsys.readouterr().out.splitlines()
     assert title == "IoU, mean of 2 cases (test)" and header.startswith("phi") and len(lines) == 3
     assert lines[0].split() == ["0.2", *(f"{curve['scores'][0]['mean']:.4f}" for curve in written["curves"])]

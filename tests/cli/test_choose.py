@@ -126,6 +126,7 @@ def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any, change: dict[s
         ([], 2, "name a limit"),
         (["--within", "latency<=40ms", "--phi", "0.1", "--limit", "1"], 2, "--phi and --limit are for a bundle"),
         (["--within", "latency<=40ms", "--cases", "all"], 2, "--cases is for a bundle with --dataset"),
+        (["--maximize", "dice", "--metric", "hd95", "--max-voxels", "9"], 2, "--metric and --max-voxels are for a bu"),
         (["--minimize", "dice"], 2, "dice is to be maximised; write --maximize dice"),
         (["--maximize", "flops"], 2, "flops is to be minimised; write --minimize flops"),
         (["--maximize", "dice", "--dataset", "."], 2, "was measured already"),
@@ -228,6 +229,15 @@ def test_what_is_measured_is_kept_where_there_is_no_choice(
     frontier = read_frontier(out)
     assert frontier.choice is None and [row.phi for row in frontier.rows] == [(0.1,), (0.5,)]
     assert "choice" not in json.loads(out.read_text())
+    # Nothing that is there is replaced unsaid, the tables neither.
+    before = out.read_bytes()
+    for name in (out, tmp_path / "measured.csv"):
+        assert main([*command, "--limit", "1", "--at-least", "dice>=0"]) == 2
+        assert f"{name} exists already; add --overwrite" in capsys.readouterr().err
+        assert not out.exists() or out.read_bytes() == before
+        out.unlink(missing_ok=True)
+    assert main([*command, "--limit", "1", "--at-least", "dice>=0", "--overwrite"]) == 0
+    assert read_frontier(out).choice is not None
 
 
 def test_a_bundle_needs_data(write_bundle: Callable[..., Path], tmp_path: Path, capsys: Any) -> None:

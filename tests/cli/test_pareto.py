@@ -87,9 +87,14 @@ def test_what_is_measured_is_not_measured_again(
     assert (out / "frontier.json").read_bytes() == before and (out / "report.html").exists()
     assert main([*arguments(network, dataset, out), "--limit", "1"]) == 2
     assert "add --overwrite" in capsys.readouterr().err
+    for option in (["--repeats", "2"], ["--size", "16,16"], ["--bootstrap", "9", "--seed", "1"]):
+        assert main([*arguments(network, dataset, out), *option]) == 2
+        told = " and ".join(sorted(option[::2], reverse=True))
+        assert f"measured with another {told}; add --overwrite" in capsys.readouterr().err
     monkeypatch.undo()
+    # The page of the earlier results goes with them.
     assert main([*arguments(network, dataset, out, "--no-report"), "--limit", "1", "--overwrite"]) == 0
-    assert len(read_frontier(out).data["cases"]) == 1
+    assert len(read_frontier(out).data["cases"]) == 1 and not (out / "report.html").exists()
 
 
 def test_the_page_tells_what_other_cases_score(
@@ -232,3 +237,35 @@ def test_memory_says_what_it_is_of(network: Path, dataset: Path, tmp_path: Path,
     if read_frontier(tmp_path / "out").rows[0].memory is None:
         pytest.skip("the system does not tell memory")
     assert told.out.splitlines()[0].split()[:5] == ["phi", "GFLOPs", "ms", "MB", "working"] and note in told.err
+
+
+def test_the_command_is_kept_without_folders(network: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    command = ["pareto", str(network), f"--dataset={dataset}", "-o", str(tmp_path / "out"), "--no-memory"]
+    assert main([*command, "--phi=0.1", "--repeats=0", "--limit=1", "--no-report"]) == 0
+    options = read_frontier(tmp_path / "out").options
+    assert options["command"][:4] == ["monai-hyperscale", "pareto", network.name, f"--dataset={dataset.name}"]
+    assert options["command"][-4:] == ["--phi=0.1", "--repeats=0", "--limit=1", "--no-report"]
+    assert options["processes"] == 1 and options["memory"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["-o", "{file}/out"], "cannot be made"),
+        (["-o", "{file}"], "--output is a folder, but"),
+        (["--seed", "-1"], "a whole number from 0"),
+        (["--seed", str(2**32)], "a whole number from 0"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_told_at_once(
+    network: Path, dataset: Path, tmp_path: Path, capsys: Any, more: list[str], message: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    command = [*arguments(network, dataset, tmp_path / "out"), *(word.format(file=file) for word in more)]
+    try:
+        code = main(command)
+    except SystemExit as error:  # of argparse
+        code = int(error.code or 0)
+    error = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert code == 2 and len(error) == 1 and message in error[0] and file.read_text() == "mine"

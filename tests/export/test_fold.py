@@ -255,7 +255,6 @@ def test_inputs_of_any_size(segmentation, size):
     assert max(inputs.tracing().shape[2:]) * 0.1 * 0.1 >= 2
 
 
-@pytest.mark.slow
 def test_all_formats(segmentation, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

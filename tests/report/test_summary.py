@@ -54,6 +54,14 @@ def test_compared_with_the_largest_phi(as_frontier: Read) -> None:
     assert comparison(view, 2) == {}
 
 
+def test_what_was_not_measured_is_no_saving(as_frontier: Read) -> None:
+    results = three_rows((0.8, 0.25), (0.9, 2.0), (0.89, 1.0))
+    results["rows"][0]["memory"] = None
+    results["pareto"].pop("memory", None), results["knee"].pop("memory", None), results["hypervolume"].pop("memory", 0)
+    view = View(as_frontier(results))
+    assert "memory" not in comparison(view, 0) and "latency" in comparison(view, 0)
+
+
 def test_units_suit_the_largest_value(as_frontier: Read) -> None:
     results = three_rows((0.8, 0.0002), (0.9, 3.0), (0.89, 2.0))
     for row in results["rows"]:

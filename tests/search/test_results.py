@@ -54,6 +54,14 @@ def test_the_tables_hold_the_same_numbers(frontier, tmp_path):
     assert lines[3]["score"] == ""
 
 
+def test_labels_of_one_name_or_of_a_columns_have_columns_of_their_own(frontier, tmp_path):
+    rows = [replace(row, labels={v: Interval(int(v) / 10, 0, 1) for v in "123"}) for row in frontier.rows]
+    replace(frontier, labels={"1": "left", "2": "left", "3": "score"}, rows=rows).write(tmp_path / "f.json")
+    with open(tmp_path / "f.csv") as file:
+        line = next(csv.DictReader(file))
+    assert (line["left (1)"], line["left (2)"], line["score (3)"], line["score"]) == ("0.1", "0.2", "0.3", "0.7")
+
+
 def test_the_row_of_a_phi(frontier):
     assert frontier.row([0.1 + 1e-9]) is frontier.rows[1] and frontier.row([0.2]) is None
 

@@ -1,0 +1,65 @@
+"""The segmentation bundle's own weights, and the recipe that made them."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import verify_net_in_out
+
+from monai_hyperscale.bundle import build_network, read_settings
+from monai_hyperscale.data import read_dataset
+from monai_hyperscale.inference import Segmenter
+from monai_hyperscale.io import read_image
+from tests.bundle.test_sshn_seg import BUNDLE, CONFIGS, SMALL, TRAIN, workflow
+
+
+def test_the_recipe_runs(tmp_path):
+    small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
+    options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20]}
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    steps: list[tuple[list[str], dict]] = [
+        (["hippocampus"], {"output_dir": first}),
+        (["hippocampus"], {"output_dir": second, "warm_start": first, "teacher": first}),
+        (["hippocampus", "hippocampus_finetune"], {"output_dir": third, "warm_start": second, "teacher": first}),
+    ]
+    for names, own in steps:
+        flow = workflow([TRAIN, *(str(CONFIGS / f"{name}.json") for name in names)], **{**options, **own})
+        flow.initialize()
+        flow.run()
+    trained, shipped = (read_settings(folder / "models" / "model.json") for folder in (tmp_path / "third", BUNDLE))
+    assert trained.network == shipped.network and trained.generator == shipped.generator
+    assert (trained.select, trained.method) == (shipped.select, shipped.method)
+
+
+@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.890), (0.3, 0.887), (0.2, 0.879)])
+def test_shipped_weights_segment_unseen_scans(shared_data, phi, least):
+    dataset = read_dataset(shared_data / "Task04_Hippocampus")
+    segmenter = Segmenter.from_bundle(BUNDLE)
+    unseen = segmenter.settings.provenance["test_cases"]
+    assert len(unseen) == 40
+    scores = []
+    for case in (case for case in dataset.cases if case["name"] in unseen):
+        label = np.asarray(nib.load(case["label"]).dataobj)
+        found = segmenter.segment(read_image(case["image"]), phi)
+        scores += [2 * ((found == n) & (label == n)).sum() / ((found == n).sum() + (label == n).sum()) for n in (1, 2)]
+    assert len(scores) == 80
+    assert np.mean(scores) >= least
+
+
+def test_shipped_weights_are_small_and_fit_their_description():
+    folder = BUNDLE / "models"
+    settings = read_settings(folder / "model.json")
+    assert (folder / "model.pt").stat().st_size <= 10 * 2**20
+    network = build_network(settings)
+    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    assert settings.out_channels == metadata["network_data_format"]["outputs"]["pred"]["num_channels"]
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / "inference.json"),
+        device="cpu",
+        n=9,
+    )
