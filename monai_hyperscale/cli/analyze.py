@@ -301,6 +301,7 @@ def _levels(args: argparse.Namespace) -> int:
         "data": dict(frontier.data),
         "common": None if common is None else {"bundle": dict(common.bundle), "data": dict(common.data)},
         "floor": args.floor,
+        "machine": dict(frontier.machine),
         "metric": frontier.metric,
         "influence": [asdict(factor) for factor in influence],
         "pareto": [
@@ -348,7 +349,7 @@ def _written(
     from monai_hyperscale.analysis import save_figure
     from monai_hyperscale.search.machine import describe_machine
 
-    # Scores come from a device of one's choice, all else from the CPU.
+    # What was scored names its own device.
     machine = {"machine": describe_machine(torch.device("cpu")), **content}
     text = json.dumps(
         {"monai_hyperscale": __version__, "command": command_line(args), **machine}, indent=1, allow_nan=False

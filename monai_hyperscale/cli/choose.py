@@ -163,7 +163,8 @@ def _by_measuring(args: argparse.Namespace) -> int:
         best: objective.quantity,
         "command": command_line(args),
     }
-    options = SweepOptions(SweepOptions.rounds * ("latency" in quantities), seed=args.seed, notes=notes)
+    rounds = SweepOptions.rounds * ("latency" in quantities)
+    options = SweepOptions(rounds, "memory" in quantities, seed=args.seed, notes=notes)
     measure = RowMeasurer(workload, quantities, options)
     evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
     say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")

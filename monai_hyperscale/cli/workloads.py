@@ -112,5 +112,9 @@ def command_line(args: argparse.Namespace) -> list[str]:
 
 
 def _without_folders(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return option + equals + (Path(value).name if os.sep in value else value)
+    option, value = "", word
+    if word.startswith("--") and "=" in word:
+        option, value = word[: word.index("=") + 1], word[word.index("=") + 1 :]
+    elif word.startswith("-") and not word.startswith("--"):
+        option, value = word[:2], word[2:]  # -oFOLDER
+    return option + (Path(value).name if os.sep in value else value)

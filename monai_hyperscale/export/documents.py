@@ -162,8 +162,9 @@ def _output(source: FoldSource) -> list[str]:
     lines += [
         "",
         "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; the headers of the label maps "
-        "have the affine of the image, but not its other fields; the logits of every label are in memory for the whole "
-        "image, four bytes each; on a GPU that is too small it does not go on in windows; and voxels where two labels are equal to the sixth digit may go to the other.",
+        "have the affine of the image, but not its other fields; the logits of every label are in memory for "
+        "the whole image, four bytes each; on a GPU that is too small it does not go on in windows; and voxels where "
+        "two labels are equal to the sixth digit may go to the other.",
     ]
     if settings.file_dims == 2:
         lines[-1] += " Images of 16 bits are read as 8."

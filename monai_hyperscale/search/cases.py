@@ -64,7 +64,7 @@ def cases_of_part(
         validation, test = split_cases(list(cases), shares, int(provenance["split_seed"]))[1:]
     except (KeyError, TypeError, ValueError):
         validation, test = [], []
-    if not validation or {case["name"] for case in test} != set(kept):
+    if not validation or {case["name"] for case in test} != set(provenance["test_cases"]):
         raise DatasetError(
             f"the validation cases of {title} cannot be told from what the network's description says; "
             "take the test cases."

@@ -165,10 +165,10 @@ def measure_costs(
                 done()
                 samples.append(CostSample(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
                 keep(samples)
-            held[place] = run
-            if place == len(runs) - 1 or len(held) * sum(sizes) > _HELD:
-                if rounds:
-                    _take_times(held, samples, image, rounds, done, keep)
+            if rounds:
+                held[place] = run
+            if held and (place == len(runs) - 1 or len(held) * sum(sizes) > _HELD):
+                _take_times(held, samples, image, rounds, done, keep)
                 held = {}
     return [
         InferenceCost(sample.flops, sample.parameters, spread(sample.seconds) if rounds else None, sample.memory)

@@ -82,7 +82,8 @@ def search_phi(
         limits: to be met.
         objective: what is best.
         sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as told. TPE, by Optuna, goes by what was
-            measured, limits among it, after a first few φ: some from end to end, some at random.
+            measured, limits among it, after a first few φ: some from end to end, some at random. With several factors
+            the last third are neighbours of the best.
         evaluations: of ``random`` and ``tpe``.
         seed: of both.
         flops: operations of a φ, cheap beside measuring it: ``tpe`` then measures none that has too many of them.
@@ -138,6 +139,7 @@ class _TreeSearch:
 
         first = _FIRST[: max(1, evaluations // len(_FIRST))]
         startup = max(len(first), evaluations // 4)
+        several = sum(len(axis) > 1 for axis in self.axes) > 1
         with _quiet():
             tpe = optuna.samplers.TPESampler(n_startup_trials=startup, multivariate=True, seed=self.seed)
             study = optuna.create_study(direction="minimize" if self.objective.minimize else "maximize", sampler=tpe)
@@ -145,6 +147,12 @@ class _TreeSearch:
                 self._enqueue(study, tuple(axis[round(share * (len(axis) - 1))] for axis in self.axes))
             refused = 0
             while len(self.found) < evaluations:
+                if several and len(self.found) >= evaluations - evaluations // _REFINING:
+                    # Along several axes the estimator seldom looks right beside the best.
+                    other = self._other()
+                    if other is None:
+                        break
+                    self._enqueue(study, other)
                 trial = study.ask()
                 phi = self._phi(trial)
                 if phi in self.found or phi not in self.grid or (len(self.found) >= len(first) and self._hopeless(phi)):
@@ -174,7 +182,8 @@ class _TreeSearch:
 
     def _other(self) -> Optional[Phi]:
         """Return the φ nearest to the best so far that may be better."""
-        best = choose(list(self.found.values()), self.limits, self.objective).row.phi if self.found else None
+        scored = [row for row in self.found.values() if value_of(row, self.objective.quantity) is not None]
+        best = choose(scored, self.limits, self.objective).row.phi if scored else None
 
         def distance(phi: Phi) -> int:
             pairs = zip(self.axes, phi, best or phi, strict=True)
@@ -206,6 +215,8 @@ class _TreeSearch:
 
 # Places on the grid that are measured first, from end to end.
 _FIRST = (1.0, 0.0, 0.5, 0.75, 0.25)
+# One of so many measurements, the last ones, is of a neighbour of the best so far, where there are several factors.
+_REFINING = 3
 # Asked so often in a row for a φ of which there is nothing to learn, a neighbour of the best comes next.
 _PATIENCE = 10
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,12 +154,7 @@ class Frontier:
 
     def _per_phi(self) -> list[dict[str, Any]]:
         lines = []
-        given = list(self.labels.values())
-        # A name that another label or column has would hide one of the two.
-        names = {
-            v: name if given.count(name) == 1 and name not in _OWN else f"{name} ({v})"
-            for v, name in self.labels.items()
-        }
+        names = _label_columns(self.labels)
         for index, row in enumerate(self.rows):
             line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
             line["latency_s"] = row.cost("latency")
@@ -181,10 +177,6 @@ class Frontier:
             for case, scores in row.cases.items()
             for value, score in scores.items()
         ]
-
-
-# Columns that are no label's.
-_OWN = ("phi", "flops", "parameters", "latency", "latency_s", "memory", "memory_bytes", "score", "before", "folded")
 
 
 def phi_name(phi: Sequence[float]) -> str:
@@ -271,7 +263,20 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _columns(name: str, score: Interval) -> dict[str, Any]:
-    return {name: score.mean, f"{name}_low": score.low, f"{name}_high": score.high}
+    return dict(zip((name + end for end in _ENDS), (score.mean, score.low, score.high), strict=True))
+
+
+_ENDS = ("", "_low", "_high")
+# Columns that are no label's.
+_OWN = ["phi", "flops", "parameters", "latency_s", "latency_low_s", "latency_high_s", "memory_bytes", "folded"]
+_OWN += [name + end for name in ("score", "before") for end in _ENDS] + [f"pareto_{cost}" for cost in COSTS]
+
+
+def _label_columns(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the first column of every label: its name, with its value where another column has the same."""
+    taken = Counter([*_OWN, *(name + end for name in labels.values() for end in _ENDS)])
+    clear = {name: all(taken[name + end] == 1 for end in _ENDS) for name in labels.values()}
+    return {value: name if clear[name] else f"{name} ({value})" for value, name in labels.items()}
 
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -167,12 +167,17 @@ def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: s
         return images.pair_list
     logger.info(f"Evaluating on pairs of the {len(kept)} images that the network was not trained on.")
     places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
-    if images.pairs is None:
-        return PairList([images.cases[index] for index in places])
-    number = {index: n for n, index in enumerate(places)}
-    listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
-    renumbered = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
-    return PairList([images.cases[index] for index in places], renumbered)
+    found = PairList([images.cases[index] for index in places])
+    if images.pairs is not None:
+        number = {index: n for n, index in enumerate(places)}
+        listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
+        renumbered = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
+        found = PairList(found.cases, renumbered)
+    if not len(found):
+        raise DatasetError(
+            f"{title} has no pair among the images that the network was not trained on; name other data."
+        )
+    return found
 
 
 def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = None) -> Compose:

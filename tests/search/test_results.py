@@ -59,6 +59,10 @@ def test_labels_of_one_name_or_of_a_columns_have_columns_of_their_own(frontier, 
     replace(frontier, labels={"1": "left", "2": "left", "3": "score"}, rows=rows).write(tmp_path / "f.json")
     with open(tmp_path / "f.csv") as file:
         line = next(csv.DictReader(file))
+    labels = {"1": "tumour", "2": "tumour_low", "3": "liver"}
+    replace(frontier, labels=labels, rows=rows).write(tmp_path / "g.json")
+    with open(tmp_path / "g.csv") as file:
+        assert {"tumour (1)", "tumour_low (2)", "liver", "liver_low"} <= set(next(csv.reader(file)))
     assert (line["left (1)"], line["left (2)"], line["score (3)"], line["score"]) == ("0.1", "0.2", "0.3", "0.7")
 
 
