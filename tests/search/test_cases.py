@@ -44,6 +44,13 @@ def test_validation_cases_that_cannot_be_told_are_not_guessed(changes):
         cases_of_part(CASES, provenance(**changes), "liver", "validation")
 
 
+def test_validation_cases_of_a_folder_that_lost_some_are_not_guessed():
+    facts = provenance(test_cases=[TEST[0]["name"], "gone"])
+    assert cases_of_part(CASES, facts, "liver") == [TEST[0]]
+    with pytest.raises(DatasetError, match="cannot be told"):
+        cases_of_part(CASES, facts, "liver", "validation")
+
+
 def test_other_files_are_noticed(tmp_path):
     image, label = tmp_path / "a.png", tmp_path / "b.png"
     image.write_bytes(b"123")

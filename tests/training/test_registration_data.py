@@ -46,6 +46,10 @@ def test_an_evaluation_takes_the_unseen_cases(folder):
     assert names(data.test) == names(trained.test) and len(data.test) == 6
     elsewhere = RegistrationSettings(2, trained.channels, provenance={"data": "other", "test_cases": ["a"]})
     assert len(load(folder, expected=elsewhere).test.cases) == 10
+    # One of the unseen cases alone makes no pair.
+    lone = {**trained.provenance, "test_cases": [sorted(names(trained.test))[0], "gone"]}
+    with pytest.raises(SystemExit, match="has no pair among the images that the network was not trained on"):
+        load(folder, expected=RegistrationSettings(2, trained.channels, provenance=lone))
     two = RegistrationSettings(2, ("T1", "T2"))
     with pytest.raises(SystemExit, match="error: the network takes images of 2 channels"):
         load(folder, expected=two)
