@@ -12,7 +12,8 @@ a method that draws φ goes through quantiles of the prior, evenly spread, so th
 the luck of a draw. All networks take turns in every round. Minutes are seconds per step times the configuration's
 steps, the same for every network, as if each were trained to the end. A training in two stages has its steps of either.
 ``--configs`` given again is a further training, which begins where the one before ended; all of them count, for all
-networks.
+networks. A ``teacher`` of the configuration works in every step too: for SSHN at ``teacher_phi``, for Fixed at its own
+φ, since the teacher of a network that is trained alone is that network after the training before.
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class Training:
         #: Of the epochs, for the first stage.
         self.first_share = self.stages.epochs / int(parser.get_parsed_content("max_epochs"))
         self.facts = {name: parser.get_parsed_content(name) for name in ("precision", "batch_size", "learning_rate")}
+        self.teacher = parser.get("teacher") if "teacher" in parser else None
         set_determinism(None)
 
     def program(self, method: str, phi: Optional[Phi], steps: int) -> tuple[Callable[[], object], int]:
@@ -138,12 +140,14 @@ class Training:
             steps: of one call.
         """
         torch.manual_seed(0)
+        taught = method == "fixed" and self.teacher is not None
         parser = self._parser(
             {**self._globals, "measured_batches": list(islice(cycle(self._batches), steps))},
             {
                 **self._overrides,
                 "method": method,
                 **({} if phi is None or method == "sshn" else {"phi": _written(phi)}),
+                **({"teacher_phi": [_written(phi)]} if taught and phi is not None else {}),
                 "data": "$measured_data",
                 "train#dataloader": "$measured_batches",
                 "train#trainer#epoch_length": steps,
@@ -347,9 +351,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     ]
     times = in_one(per_step, [each.steps for each in trainings])
     rows = summary(times, {who: count for who, (_, count) in built[0].items()}, steps, options.frontier, first)
+    teachers = [each.teacher for each in trainings]
     print(f"{steps} steps of {training.facts['batch_size']} images, {training.facts['precision']}\n")
     print(table(HEADER, [_cells(row) for row in rows]))
-    write_json(options.json, device, {**vars(options), "steps": steps, **training.facts}, rows)
+    write_json(options.json, device, {**vars(options), "steps": steps, **training.facts, "teachers": teachers}, rows)
     print(f"\nwritten to {options.json}")
     return 0
 

@@ -11,8 +11,11 @@ import torch
 
 from benchmarks import training_time
 from benchmarks.training_time import CONFIGS, SpreadPhi, Training, in_one, minutes, summary
+from monai_hyperscale.bundle import ModelSettings, write_settings
+from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.inference import PhiInferer
-from monai_hyperscale.training import ChoicePhi, FixedPhi, UniformPhi
+from monai_hyperscale.inference.networks import FoldedNetworks
+from monai_hyperscale.training import ChoicePhi, FixedPhi, SoftenedLabels, UniformPhi
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -144,6 +147,29 @@ def test_the_command_with_two_trainings(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         training_time.main([*arguments, "--methods", "sshn", "--set", *given, "first_epochs=2", "--json", str(file)])
     assert "give --configs once" in capsys.readouterr().err
+
+
+def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ModelSettings(2, ("synthetic",), {1: "a"}, network={"features": (4, 4)}, phi_range=(0.0, 0.5))
+    torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
+    write_settings(settings, tmp_path / "model.json")
+    taught = {"teacher": str(tmp_path), "teacher_phi": [0.4]}
+    training = Training(CONFIGS[:1], {"output_dir": str(tmp_path), **SMALL, **taught}, CPU, batches=2)
+    at: list[float] = []
+    called: list[int] = []
+    fold, call = FoldedNetworks.at, SoftenedLabels.__call__
+    monkeypatch.setattr(FoldedNetworks, "at", lambda self, phi: at.append(phi) or fold(self, phi))
+    monkeypatch.setattr(
+        SoftenedLabels, "__call__", lambda self, *args, **kwargs: called.append(1) or call(self, *args, **kwargs)
+    )
+    for method, phi, expected in (("fixed", 0.2, 0.2), ("sshn", None, 0.4)):
+        at.clear()
+        called.clear()
+        run, _ = training.program(method, phi, 3)
+        run()
+        assert at == [expected] and len(called) == 3
 
 
 def test_the_command_with_two_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
