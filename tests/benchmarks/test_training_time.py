@@ -160,10 +160,17 @@ def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
     at: list[float] = []
     called: list[int] = []
     fold, call = FoldedNetworks.at, SoftenedLabels.__call__
-    monkeypatch.setattr(FoldedNetworks, "at", lambda self, phi: at.append(phi) or fold(self, phi))
-    monkeypatch.setattr(
-        SoftenedLabels, "__call__", lambda self, *args, **kwargs: called.append(1) or call(self, *args, **kwargs)
-    )
+
+    def folded(self: Any, phi: float) -> Any:
+        at.append(phi)
+        return fold(self, phi)
+
+    def prepared(self: Any, *args: Any, **kwargs: Any) -> Any:
+        called.append(1)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(FoldedNetworks, "at", folded)
+    monkeypatch.setattr(SoftenedLabels, "__call__", prepared)
     for method, phi, expected in (("fixed", 0.2, 0.2), ("sshn", None, 0.4)):
         at.clear()
         called.clear()
