@@ -13,7 +13,7 @@ the luck of a draw. All networks take turns in every round. Minutes are seconds 
 steps, the same for every network, as if each were trained to the end. A training in two stages has its steps of either.
 ``--configs`` given again is a further training, which begins where the one before ended; all of them count, for all
 networks. A ``teacher`` of the configuration works in every step too: for SSHN at ``teacher_phi``, for Fixed at its own
-φ, since the teacher of a network that is trained alone is that network after the training before.
+φ, as what taught a network that is trained alone is that network of before, or was trained alone for that φ as well.
 """
 
 from __future__ import annotations
