@@ -21,8 +21,8 @@ def test_the_recipe_runs(tmp_path):
     first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
     steps: list[tuple[list[str], dict]] = [
         (["hippocampus"], {"output_dir": first}),
-        (["hippocampus"], {"output_dir": second, "warm_start": first, "teacher": first}),
-        (["hippocampus", "hippocampus_finetune"], {"output_dir": third, "warm_start": second, "teacher": first}),
+        (["hippocampus"], {"output_dir": second, "warm_start": first}),
+        (["hippocampus", "hippocampus_finetune"], {"output_dir": third, "warm_start": second, "teacher": second}),
     ]
     for names, own in steps:
         flow = workflow([TRAIN, *(str(CONFIGS / f"{name}.json") for name in names)], **{**options, **own})
