@@ -18,17 +18,18 @@ from tests.bundle.test_sshn_seg import BUNDLE, CONFIGS, SMALL, TRAIN, workflow
 def test_the_recipe_runs(tmp_path):
     small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
     options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20]}
-    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    first, second, third, fourth = (str(tmp_path / name) for name in ("first", "second", "third", "fourth"))
     steps: list[tuple[list[str], dict]] = [
         (["hippocampus"], {"output_dir": first}),
         (["hippocampus"], {"output_dir": second, "warm_start": first}),
         (["hippocampus", "hippocampus_finetune"], {"output_dir": third, "warm_start": second, "teacher": second}),
+        (["hippocampus"], {"output_dir": fourth, "warm_start": third, "teacher": third}),
     ]
     for names, own in steps:
         flow = workflow([TRAIN, *(str(CONFIGS / f"{name}.json") for name in names)], **{**options, **own})
         flow.initialize()
         flow.run()
-    trained, shipped = (read_settings(folder / "models" / "model.json") for folder in (tmp_path / "third", BUNDLE))
+    trained, shipped = (read_settings(folder / "models" / "model.json") for folder in (tmp_path / "fourth", BUNDLE))
     assert trained.network == shipped.network and trained.generator == shipped.generator
     assert (trained.select, trained.method) == (shipped.select, shipped.method)
 
