@@ -237,6 +237,7 @@ def command(*arguments, cwd=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -256,8 +257,9 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         if last.exists() and torch.load(last, weights_only=True)["progress"]["epoch"] >= 2:
             break
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    # Its worker with it: one that was just forked would never notice, and hold the pipe open forever.
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=60)
     before = torch.load(last, weights_only=True)["progress"]
     assert 2 <= before["epoch"] < 4, "the training ended before it could be killed"
     resumed = small_command(tmp_path / "killed", "--resume=True")
