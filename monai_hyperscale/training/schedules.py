@@ -225,4 +225,8 @@ class GradientClipping:
         groups = engine.optimizer.param_groups
         # In the first step of a warm-up all rates are 0.
         moving = [group for group in groups if group["lr"] > 0] or groups
-        torch.nn.utils.clip_grad_norm_([value for group in moving for value in group["params"]], self.max_norm)
+        values = [value for group in moving for value in group["params"] if value.grad is not None]
+        norm = torch.nn.utils.get_total_norm([value.grad for value in values])
+        # Mostly it is small enough, and scaling all of a generator's gradients by 1 takes a percent of a step.
+        if not norm <= self.max_norm:
+            torch.nn.utils.clip_grads_with_norm_(values, self.max_norm, norm)

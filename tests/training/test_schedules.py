@@ -89,6 +89,24 @@ def test_gradients_are_clipped_to_the_norm():
     np.testing.assert_allclose(norm, 2.0, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("gradient", "expected"), [(1.9, 1.9), (float("nan"), None), (float("inf"), None)])
+def test_small_gradients_stay_and_broken_ones_break_the_step(gradient, expected):
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    weights[0].grad, weights[1].grad = torch.tensor([gradient]), torch.tensor([0.3])  # the third took no part
+    engine = Engine(lambda engine, batch: None)
+    engine.scaler, engine.optimizer = None, torch.optim.SGD(weights, lr=1.0)
+    GradientClipping(2.0)(engine)
+    assert weights[2].grad is None
+    found = [float(weight.grad) for weight in weights[:2]]
+    reference = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    for weight, value in zip(reference, (gradient, 0.3), strict=True):
+        weight.grad = torch.tensor([value])
+    torch.nn.utils.clip_grad_norm_(reference, 2.0)
+    np.testing.assert_array_equal(found, [float(weight.grad) for weight in reference])
+    if expected is not None:
+        assert found == [float(torch.tensor(expected)), float(torch.tensor(0.3))]
+
+
 @pytest.mark.parametrize(("rates", "expected"), [((0.0, 0.1), (30.0, 2.0)), ((0.0, 0.0), (1.2, 1.6))])
 def test_the_gradient_of_what_stays_as_it_is_does_not_count(rates, expected):
     weights = [torch.nn.Parameter(torch.zeros(1)) for _ in rates]

@@ -144,7 +144,7 @@ class HeadsGenerator(FlatGenerator):
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map a context (contexts,) to the weights, views of one flat vector."""
         self._check_bound()
-        return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads)[0])
+        return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads).view(-1))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Files of earlier versions have the heads as [P, k]; P is never k, since no tensor has so few numbers.

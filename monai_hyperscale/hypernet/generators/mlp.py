@@ -127,7 +127,7 @@ class MLPGenerator(HeadsGenerator):
         if not self.with_gains:
             return super().forward(context)
         self._check_bound()
-        changes = self._cut((self.change(context)[None] @ self.heads)[0])
+        changes = self._cut((self.change(context)[None] @ self.heads).view(-1))
         starts = self._cut(self.base)
         return {name: torch.addcmul(starts[name], changes[name], self.gains[i]) for i, name in enumerate(self.shapes)}
 
