@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import sys
@@ -118,7 +119,8 @@ def _measure(
     from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.progress_files import ProgressFiles, digest
 
-    workload = workload_of(args, args.bundle, args.cases)
+    with _warned_once(rank):
+        workload = workload_of(args, args.bundle, args.cases)
     grid = args.phi or default_grid(workload.settings.phi_range)
     phis = phis or phi_grid(grid)
     workload.check_phi(phis)
@@ -249,6 +251,19 @@ def _processes() -> Iterator[int]:
         yield dist.get_rank()
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _warned_once(rank: int) -> Iterator[None]:
+    """Leave what is to be said of network and data, the same for all processes, to the first."""
+    logger = logging.getLogger("monai_hyperscale")
+    level = logger.level
+    if rank > 0:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -41,7 +41,8 @@ def measured(out: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_and_write_once(write_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    network = write_bundle(tmp_path / "net", 2, channels=("grey",))
+    trained_on = {"data": "shapes", "test_cases": ["elsewhere"]}
+    network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=trained_on)
     dataset = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=2, cases=3, size=24, labels=2)
     (tmp_path / "noting").mkdir()
     (tmp_path / "noting" / "sitecustomize.py").write_text(NOTING)
@@ -82,6 +83,7 @@ def test_two_processes_give_the_same_and_write_once(write_bundle: Callable[..., 
     ]
     assert without_times[0] == without_times[1] and len(without_times[0]) == 4
     assert told.count("\nwrote ") == 1
+    assert told.count("their scores say nothing of new cases") == 1
 
     # Repeated, nothing is measured again: only the page is written.
     _, told, again = pareto("two", *TWO)
