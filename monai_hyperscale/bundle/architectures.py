@@ -12,25 +12,11 @@ import torch.nn as nn
 from monai.networks import nets as monai_nets
 
 from monai_hyperscale.errors import CheckpointError, ConfigError, ConversionError
-from monai_hyperscale.networks import (
-    ScaleSpaceFPN,
-    ScaleSpaceNetwork,
-    ScaleSpacePSPNet,
-    ScaleSpaceResidualUNet,
-    ScaleSpaceSEUNet,
-    ScaleSpaceUNet,
-    rescalable,
-)
+from monai_hyperscale.networks import ScaleSpaceNetwork, nets, rescalable
 
 __all__ = ["ARCHITECTURES", "build_primary"]
 
-_PHI_NETWORKS: dict[str, Callable[..., ScaleSpaceNetwork]] = {
-    "ScaleSpaceUNet": ScaleSpaceUNet,
-    "ScaleSpaceResidualUNet": ScaleSpaceResidualUNet,
-    "ScaleSpaceSEUNet": ScaleSpaceSEUNet,
-    "ScaleSpaceFPN": ScaleSpaceFPN,
-    "ScaleSpacePSPNet": ScaleSpacePSPNet,
-}
+_PHI_NETWORKS = ("ScaleSpaceUNet", "ScaleSpaceResidualUNet", "ScaleSpaceSEUNet", "ScaleSpaceFPN", "ScaleSpacePSPNet")
 _CHANNELS = (16, 32, 64, 128)
 
 
@@ -104,7 +90,8 @@ def build_primary(
                 f"a file of weights such as {weights} starts a network of MONAI's only; for {name} name the folder of "
                 "an earlier training's models."
             )
-        return _PHI_NETWORKS[name](spatial_dims, in_channels, out_channels, rescale_input=rescale_input, **options)
+        build = getattr(nets, name)
+        return build(spatial_dims, in_channels, out_channels, rescale_input=rescale_input, **options)
     replace_norm = options.pop("replace_norm", "refuse")
     _refuse(name, options)
     channels = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
@@ -134,7 +121,7 @@ class _LastOutput(nn.Module):
 
 
 def _refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
-    network = _PHI_NETWORKS.get(name) or getattr(monai_nets, name)
+    network = getattr(nets if name in _PHI_NETWORKS else monai_nets, name)
     given_elsewhere = ("spatial_dims", "in_channels", "out_channels", "rescale_input")
     known = [option for option in inspect.signature(network).parameters if option not in given_elsewhere]
     known += ["replace_norm"] if name in _MONAI_NETWORKS else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -108,16 +108,9 @@ class PyramidPoolingStage(nn.Sequential):
     """A :class:`ConvolutionStage` followed by :class:`PyramidPooling`.
 
     Args:
-        spatial_dims: 1, 2 or 3.
-        in_channels: channels in.
-        out_channels: channels out, of every convolution of the stage.
-        convolutions: how many convolutions.
-        kernel_size: odd size of the kernel along every axis.
-        norm: see :func:`monai_hyperscale.networks.layers.normalization`.
-        act: activation, by MONAI's names.
-        dropout: probability, or MONAI's ``(name, options)``; ``None`` for none.
-        bins: see :class:`PyramidPooling`.
+        bins: see :class:`PyramidPooling`, as for ``mode``.
         mode: ``linear`` or ``nearest`` resizing.
+        options: as all others, the arguments of :class:`ConvolutionStage`.
 
     Example:
         >>> PyramidPoolingStage(2, 1, 8)(torch.zeros(1, 1, 5, 7)).shape
@@ -129,15 +122,14 @@ class PyramidPoolingStage(nn.Sequential):
         spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        convolutions: int = 2,
-        kernel_size: int = 3,
+        *,
         norm: Optional[Union[str, tuple]] = "group",
         act: Union[str, tuple] = "leakyrelu",
-        dropout: Optional[Union[float, str, tuple]] = None,
         bins: Sequence[int] = (1, 2, 3, 6),
         mode: str = "linear",
+        **options: Any,
     ) -> None:
         super().__init__()
-        stage = ConvolutionStage(spatial_dims, in_channels, out_channels, convolutions, kernel_size, norm, act, dropout)
+        stage = ConvolutionStage(spatial_dims, in_channels, out_channels, norm=norm, act=act, **options)
         self.add_module("convolutions", stage)
         self.add_module("pooling", PyramidPooling(spatial_dims, out_channels, bins, norm, act, mode))

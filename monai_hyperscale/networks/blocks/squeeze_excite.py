@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import Any, Union
 
 from monai.networks.blocks import ChannelSELayer
 
@@ -19,15 +19,9 @@ class SqueezeExciteStage(ConvolutionStage):
     are, learned for all φ alike.
 
     Args:
-        spatial_dims: 1, 2 or 3.
-        in_channels: channels in.
-        out_channels: channels out, of every convolution of the stage.
-        convolutions: how many convolutions.
-        kernel_size: odd size of the kernel along every axis.
-        norm: see :func:`monai_hyperscale.networks.layers.normalization`.
         act: activation, by MONAI's names; of the squeezed layer too.
-        dropout: probability, or MONAI's ``(name, options)``; ``None`` for none.
         reduction: how many times fewer channels the squeezed layer has.
+        options: as the channels, the arguments of :class:`ConvolutionStage`.
 
     Raises:
         ValueError: if ``reduction`` leaves no channel.
@@ -43,14 +37,12 @@ class SqueezeExciteStage(ConvolutionStage):
         spatial_dims: int,
         in_channels: int,
         out_channels: int,
-        convolutions: int = 2,
-        kernel_size: int = 3,
-        norm: Optional[Union[str, tuple]] = "group",
+        *,
         act: Union[str, tuple] = "leakyrelu",
-        dropout: Optional[Union[float, str, tuple]] = None,
         reduction: int = 2,
+        **options: Any,
     ) -> None:
-        super().__init__(spatial_dims, in_channels, out_channels, convolutions, kernel_size, norm, act, dropout)
+        super().__init__(spatial_dims, in_channels, out_channels, act=act, **options)
         if not 1 <= reduction <= out_channels:
             raise ValueError(
                 f"reduction must be between 1 and the {out_channels} channels of the narrowest stage, got {reduction}."

@@ -6,7 +6,7 @@ of one family.
 """
 
 # Imported for the converters that they register.
-from monai_hyperscale.networks.conversion import (
+from monai_hyperscale.networks.conversion import (  # noqa: F401
     attention_unet,
     basic_unet,
     dynunet,
@@ -33,17 +33,3 @@ __all__ = [
     "keeps",
     "rescalable",
 ]
-
-FAMILIES = (
-    attention_unet,
-    basic_unet,
-    dynunet,
-    efficientnet,
-    flexible_unet,
-    residual,
-    resnet,
-    segresnet,
-    unet,
-    vnet,
-    voxelmorph,
-)

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Optional, Union
+from dataclasses import dataclass
 
-from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
+import torch.nn as nn
+
 from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPoolingStage
-from monai_hyperscale.networks.nets.encoder_decoder import EncoderDecoder, check_stages
+from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
 __all__ = ["ScaleSpacePSPNet"]
 
 
-class ScaleSpacePSPNet(EncoderDecoder):
+@dataclass(eq=False, repr=False)
+class ScaleSpacePSPNet(ScaleSpaceUNet):
     """A :class:`ScaleSpaceUNet` whose decoder stages end with pyramid pooling (SSHN C.1).
 
     The encoder down-samples by φ, and "multi resolution PSP blocks in the decoder" gather context; that the decoder
     has skip connections is our reading: without them, little would be left to segment at small φ.
 
     Args:
-        spatial_dims: 2 or 3 (1 works too).
-        in_channels: channels of the images.
-        out_channels: channels of the logits.
-        features: channels of the encoder stages, first to last; their number is the number of stages.
-        decoder_features: channels of the decoder stages, deepest first, one fewer than ``features``. Default: as the
-            encoder stage of the same level.
-        convolutions: convolutions per stage.
-        kernel_size: odd size of the kernels.
-        norm: ``"group"`` (default), ``"instance"`` or ``None``.
-        act: activation, by MONAI's names.
-        dropout: probability, or MONAI's ``(name, options)``.
-        mode: ``linear`` or ``nearest`` resizing.
-        rounding: rounding of ``φ·n``: ``nearest``, ``ceil`` or ``floor``.
-        rescale_input: whether the image itself is rescaled first, by a factor of its own: see
-            :class:`ScaleSpaceNetwork`.
-        bins: parts into which pyramid pooling divides an axis, one number for each resolution.
+        bins: parts into which pyramid pooling divides an axis, one number for each resolution. All other arguments are
+            those of :class:`ScaleSpaceUNet`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -43,58 +30,15 @@ class ScaleSpacePSPNet(EncoderDecoder):
     Example:
         >>> import torch
         >>> from monai_hyperscale.networks import ScaleSpacePSPNet
-        >>> net = ScaleSpacePSPNet(spatial_dims=3, in_channels=1, out_channels=3, features=(4, 4, 4))
+        >>> net = ScaleSpacePSPNet(spatial_dims=3, in_channels=1, out_channels=3, features=(4, 4, 4), bins=(1, 2))
         >>> net(torch.zeros(1, 1, 11, 7, 1), phi=0.3).shape
         torch.Size([1, 3, 11, 7, 1])
     """
 
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        features: Sequence[int] = (32, 32, 32, 32, 32),
-        decoder_features: Optional[Sequence[int]] = None,
-        convolutions: int = 2,
-        kernel_size: int = 3,
-        norm: Optional[Union[str, tuple]] = "group",
-        act: Union[str, tuple] = "leakyrelu",
-        dropout: Optional[Union[float, str, tuple]] = None,
-        mode: str = "linear",
-        rounding: str = "nearest",
-        rescale_input: bool = False,
-        bins: Sequence[int] = (1, 2, 3, 6),
-    ) -> None:
-        check_stages(spatial_dims, features, convolutions, kernel_size)
-        stage = partial(
-            ConvolutionStage,
-            spatial_dims,
-            convolutions=convolutions,
-            kernel_size=kernel_size,
-            norm=norm,
-            act=act,
-            dropout=dropout,
-        )
-        decoder_stage = partial(
-            PyramidPoolingStage,
-            spatial_dims,
-            convolutions=convolutions,
-            kernel_size=kernel_size,
-            norm=norm,
-            act=act,
-            dropout=dropout,
-            bins=bins,
-            mode=mode,
-        )
-        super().__init__(
-            spatial_dims,
-            in_channels,
-            out_channels,
-            features,
-            decoder_features,
-            mode,
-            rounding,
-            rescale_input,
-            encoder_stage=stage,
-            decoder_stage=decoder_stage,
+    bins: Sequence[int] = (1, 2, 3, 6)
+
+    def decoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
+        """Return convolutions with pyramid pooling after them."""
+        return PyramidPoolingStage(
+            in_channels=in_channels, out_channels=out_channels, bins=self.bins, mode=self.mode, **self.stage_options
         )

@@ -78,18 +78,14 @@ class ScaleSpaceNetwork(nn.Module):
         if not resizes:
             raise ValueError(f"{type(body).__name__} has no VariableResize layer, so phi would have no effect.")
         self.body = body
+        self.rescale_input = rescale_input
         self.input_resize: Optional[VariableResize] = None
         if rescale_input:
             # As the network's first level is resized. It has no weights, so the state dict is the same either way.
             first = resizes[0]
             mode = "nearest" if "nearest" in first.mode else "linear"
             self.input_resize = VariableResize(first.spatial_dims, 0, mode, first.rounding)
-        self.levels = 1 + max(layer.level for layer in resizes) + self.rescale_input
-
-    @property
-    def rescale_input(self) -> bool:
-        """Whether level 0 is the input itself."""
-        return self.input_resize is not None
+        self.levels = 1 + max(layer.level for layer in resizes) + rescale_input
 
     @staticmethod
     def _resizes(module: nn.Module) -> list[VariableResize]:

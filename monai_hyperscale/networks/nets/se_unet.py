@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import Optional, Union
+from dataclasses import dataclass
+
+import torch.nn as nn
 
 from monai_hyperscale.networks.blocks.squeeze_excite import SqueezeExciteStage
-from monai_hyperscale.networks.nets.encoder_decoder import EncoderDecoder, check_stages
+from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
 __all__ = ["ScaleSpaceSEUNet"]
 
 
-class ScaleSpaceSEUNet(EncoderDecoder):
+@dataclass(eq=False, repr=False)
+class ScaleSpaceSEUNet(ScaleSpaceUNet):
     """A :class:`ScaleSpaceUNet` with squeeze-and-excitation at the end of every stage, encoder and decoder (SSHN C.1).
 
     The layers are MONAI's. Their fully connected weights are no convolutions: a hypernetwork leaves them to be learned
     for all φ alike unless ``select`` names them.
 
     Args:
-        spatial_dims: 2 or 3 (1 works too).
-        in_channels: channels of the images.
-        out_channels: channels of the logits.
-        features: channels of the encoder stages, first to last; their number is the number of stages.
-        decoder_features: channels of the decoder stages, deepest first, one fewer than ``features``. Default: as the
-            encoder stage of the same level.
-        convolutions: convolutions per stage.
-        kernel_size: odd size of the kernels.
-        norm: ``"group"`` (default), ``"instance"`` or ``None``.
-        act: activation, by MONAI's names.
-        dropout: probability, or MONAI's ``(name, options)``.
-        mode: ``linear`` or ``nearest`` resizing.
-        rounding: rounding of ``φ·n``: ``nearest``, ``ceil`` or ``floor``.
-        rescale_input: whether the image itself is rescaled first, by a factor of its own: see
-            :class:`ScaleSpaceNetwork`.
-        patch_size: edge of the patches of voxels that the first stage sees as one voxel of more channels, see
-            :class:`InPatches`. 2 leaves it an eighth of a volume's voxels: the cost of a network then goes by φ.
         reduction: how many times fewer channels the squeezed layer has; at most the channels of the narrowest stage.
+            All other arguments are those of :class:`ScaleSpaceUNet`.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -44,49 +29,15 @@ class ScaleSpaceSEUNet(EncoderDecoder):
     Example:
         >>> import torch
         >>> from monai_hyperscale.networks import ScaleSpaceSEUNet
-        >>> net = ScaleSpaceSEUNet(spatial_dims=3, in_channels=1, out_channels=3, features=(4, 4, 4))
+        >>> net = ScaleSpaceSEUNet(spatial_dims=3, in_channels=1, out_channels=3, features=(8, 8), reduction=4)
         >>> net(torch.zeros(1, 1, 11, 7, 1), phi=0.3).shape
         torch.Size([1, 3, 11, 7, 1])
     """
 
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        features: Sequence[int] = (32, 32, 32, 32, 32),
-        decoder_features: Optional[Sequence[int]] = None,
-        convolutions: int = 2,
-        kernel_size: int = 3,
-        norm: Optional[Union[str, tuple]] = "group",
-        act: Union[str, tuple] = "leakyrelu",
-        dropout: Optional[Union[float, str, tuple]] = None,
-        mode: str = "linear",
-        rounding: str = "nearest",
-        rescale_input: bool = False,
-        patch_size: int = 1,
-        reduction: int = 2,
-    ) -> None:
-        check_stages(spatial_dims, features, convolutions, kernel_size)
-        stage = partial(
-            SqueezeExciteStage,
-            spatial_dims,
-            convolutions=convolutions,
-            kernel_size=kernel_size,
-            norm=norm,
-            act=act,
-            dropout=dropout,
-            reduction=reduction,
-        )
-        super().__init__(
-            spatial_dims,
-            in_channels,
-            out_channels,
-            features,
-            decoder_features,
-            mode,
-            rounding,
-            rescale_input,
-            patch_size,
-            encoder_stage=stage,
+    reduction: int = 2
+
+    def encoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
+        """Return convolutions with squeeze-and-excitation after them."""
+        return SqueezeExciteStage(
+            in_channels=in_channels, out_channels=out_channels, reduction=self.reduction, **self.stage_options
         )

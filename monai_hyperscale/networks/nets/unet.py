@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Optional, Union
+from dataclasses import dataclass
+from typing import Optional
 
-from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
-from monai_hyperscale.networks.nets.encoder_decoder import EncoderDecoder, check_stages
+import torch
+import torch.nn as nn
+from monai.networks.layers.factories import Conv
+
+from monai_hyperscale.networks.layers.patches import InPatches
+from monai_hyperscale.networks.layers.resize import resize_like
+from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
 __all__ = ["ScaleSpaceUNet"]
 
 
-class ScaleSpaceUNet(EncoderDecoder):
+class _UNetBody(Encoder):
+    def __init__(self, network: ScaleSpaceUNet, decoder_features: Sequence[int], voxels: int) -> None:
+        super().__init__(network, network.in_channels * voxels)
+        self.decoder = nn.ModuleList()
+        channels = network.features[-1]
+        for width, skip in zip(decoder_features, reversed(network.features[:-1]), strict=True):
+            self.decoder.append(network.decoder_stage(channels + skip, width))
+            channels = width
+        self.final = Conv[Conv.CONV, network.spatial_dims](channels, network.out_channels * voxels, kernel_size=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skips = self.encode(x)
+        x = skips.pop()
+        for stage in self.decoder:
+            skip = skips.pop()
+            x = stage(torch.cat([resize_like(x, skip, self.mode), skip], dim=1))
+        return self.final(x)
+
+
+@dataclass(eq=False, repr=False)
+class ScaleSpaceUNet(EncoderNetwork):
     """SSHN's primary network: a U-Net that down-samples by φ at every level and takes any input size.
 
     Up-sampling goes to the size of the skip connection, so sizes need not divide by anything and nothing is padded.
@@ -49,42 +74,24 @@ class ScaleSpaceUNet(EncoderDecoder):
         torch.Size([1, 3, 11, 7, 1])
     """
 
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        features: Sequence[int] = (32, 32, 32, 32, 32),
-        decoder_features: Optional[Sequence[int]] = None,
-        convolutions: int = 2,
-        kernel_size: int = 3,
-        norm: Optional[Union[str, tuple]] = "group",
-        act: Union[str, tuple] = "leakyrelu",
-        dropout: Optional[Union[float, str, tuple]] = None,
-        mode: str = "linear",
-        rounding: str = "nearest",
-        rescale_input: bool = False,
-        patch_size: int = 1,
-    ) -> None:
-        check_stages(spatial_dims, features, convolutions, kernel_size)
-        stage = partial(
-            ConvolutionStage,
-            spatial_dims,
-            convolutions=convolutions,
-            kernel_size=kernel_size,
-            norm=norm,
-            act=act,
-            dropout=dropout,
-        )
-        super().__init__(
-            spatial_dims,
-            in_channels,
-            out_channels,
-            features,
-            decoder_features,
-            mode,
-            rounding,
-            rescale_input,
-            patch_size,
-            encoder_stage=stage,
-        )
+    decoder_features: Optional[Sequence[int]] = None
+    patch_size: int = 1
+
+    def make_body(self) -> nn.Module:
+        """Return the encoder and the decoder, on patches of the image if it is to be so."""
+        stages = len(self.features) - 1
+        widths = self.features[-2::-1] if self.decoder_features is None else self.decoder_features
+        if len(widths) != stages or min(widths) < 1:
+            raise ValueError(
+                f"decoder_features must name {stages} stages of at least one channel, one stage fewer than features, "
+                f"got {tuple(widths)}."
+            )
+        size = self.patch_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"patch_size must be a whole number of voxels, at least 1, got {size!r}.")
+        body = _UNetBody(self, widths, size**self.spatial_dims)
+        return InPatches(body, size) if size > 1 else body
+
+    def decoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
+        """Return a stage of the decoder, from the channels of the stage below and of the skip connection together."""
+        return self.encoder_stage(in_channels, out_channels)
