@@ -29,12 +29,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a cl
 from benchmarks.options import chosen_device
 from benchmarks.pairs import collated
 from benchmarks.report import table, write_json
-from monai_hyperscale.bundle import RegistrationSettings, build_network, read_settings
-from monai_hyperscale.data import PairDataset, PairList, read_pairs, registration_preprocessing
+from monai_hyperscale.bundle import build_network, read_settings
 from monai_hyperscale.inference.inferers import PRECISIONS, PhiInferer
 from monai_hyperscale.io import load_weights
 from monai_hyperscale.networks.layers import CPUConvolutions
 from monai_hyperscale.registration import folded_share, warp
+from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_transforms import registration_preprocessing
+from monai_hyperscale.tasks.registration.pairs import PairList
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 __all__ = ["main", "overlap", "unseen_pairs"]
 

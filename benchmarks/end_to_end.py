@@ -31,7 +31,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a clone by the file's name
 
 from benchmarks.report import table, write_json
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = ["main", "segment", "write_bundle", "write_scan"]
 
@@ -85,7 +86,7 @@ def write_bundle(
         spacing: that the network sees; ``None`` for the scan's own.
     """
     torch.manual_seed(0)
-    settings = ModelSettings(
+    settings = SegmentationSettings(
         3,
         ("CT",),
         {index: f"organ {index}" for index in range(1, labels + 1)},

@@ -10,14 +10,11 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from monai_hyperscale.data import (
-    PairDataset,
-    common_size,
-    read_pairs,
-    registration_preprocessing,
-    split_pairs,
-    synthetic_pair,
-)
+from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_transforms import common_size, registration_preprocessing
+from monai_hyperscale.tasks.registration.pairs import split_pairs
+from monai_hyperscale.tasks.registration.synthetic_pairs import synthetic_pair
 
 __all__ = ["Pairs", "folder_pairs", "synthetic_pairs"]
 

@@ -4,15 +4,12 @@ from monai_hyperscale.bundle.architectures import ARCHITECTURES, build_primary
 from monai_hyperscale.bundle.locate import bundle_root, default_bundle, running_config
 from monai_hyperscale.bundle.methods import METHODS, method_generator
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings, write_metadata, write_settings
+from monai_hyperscale.bundle.settings import build_network, read_settings, write_metadata, write_settings
 
 __all__ = [
     "ARCHITECTURES",
     "METHODS",
-    "ModelSettings",
     "NetworkSettings",
-    "RegistrationSettings",
     "build_network",
     "build_primary",
     "bundle_root",

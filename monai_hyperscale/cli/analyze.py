@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.exit_codes import DONE, EXIT_CODES
-from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_folder, check_inputs, written_together
 from monai_hyperscale.cli.workloads import add_case_arguments, add_workload_arguments, command_line, workload_of
+from monai_hyperscale.console.exit_codes import DONE, EXIT_CODES
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_folder, check_inputs, written_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,6 @@ def _variation(args: argparse.Namespace) -> int:
     import torch
 
     from monai_hyperscale.analysis import draw_variation, weight_variation
-    from monai_hyperscale.bundle import RegistrationSettings
     from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.errors import ConfigError, PhiError
@@ -147,6 +146,7 @@ def _variation(args: argparse.Namespace) -> int:
     from monai_hyperscale.search import phi_grid
     from monai_hyperscale.search.results import phi_name
     from monai_hyperscale.search.workload import as_phi
+    from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
     folder = model_folder(args.bundle)
     settings = read_settings(folder / "model.json", NetworkSettings)

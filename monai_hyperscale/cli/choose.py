@@ -10,11 +10,11 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.arguments import count
-from monai_hyperscale.cli.exit_codes import DONE, FAILED
-from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_outputs
 from monai_hyperscale.cli.workloads import WORKLOAD_DEFAULTS, add_workload_arguments, command_line, workload_of
+from monai_hyperscale.console.arguments import count
+from monai_hyperscale.console.exit_codes import DONE, FAILED
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_outputs
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:

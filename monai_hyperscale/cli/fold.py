@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_hyperscale.cli.arguments import factors, listed, share
-from monai_hyperscale.cli.exit_codes import DONE
-from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_inputs
+from monai_hyperscale.console.arguments import factors, listed, share
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_inputs
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor

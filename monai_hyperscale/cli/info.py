@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_hyperscale.cli.exit_codes import DONE
+from monai_hyperscale.console.exit_codes import DONE
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
@@ -84,8 +84,8 @@ def bundle_facts(bundle: Path) -> dict[str, Any]:
 
 def _of_the_task(settings: NetworkSettings) -> tuple[dict[str, Any], Phi]:
     """Return what only networks for this task have, and the greatest φ as the network takes it."""
-    from monai_hyperscale.bundle.registration import RegistrationSettings
-    from monai_hyperscale.bundle.settings import ModelSettings
+    from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
     high = settings.phi_range[1]
     if isinstance(settings, RegistrationSettings):
@@ -98,8 +98,8 @@ def _of_the_task(settings: NetworkSettings) -> tuple[dict[str, Any], Phi]:
             "regularization": None if settings.regularization is None else list(settings.regularization),
         }
         return facts, settings.context(high)
-    assert isinstance(settings, ModelSettings)
-    from monai_hyperscale.inference.segmenter import label_names
+    assert isinstance(settings, SegmentationSettings)
+    from monai_hyperscale.tasks.segmentation.segmenter import label_names
 
     labels = {str(value): name for value, name in sorted(label_names(settings).items())}
     return {"labels": labels, "roi_size": None if settings.roi_size is None else list(settings.roi_size)}, high

@@ -17,10 +17,13 @@ from typing import NoReturn, Optional
 
 from monai_hyperscale import __version__
 from monai_hyperscale.allocator import keep_freed_memory
-from monai_hyperscale.cli import analyze, apply_field, choose, fold, info, pareto, register, report, segment
-from monai_hyperscale.cli.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
-from monai_hyperscale.cli.messages import logged_messages, say, unexpected
+from monai_hyperscale.cli import analyze, choose, fold, info, pareto, report
+from monai_hyperscale.console.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
+from monai_hyperscale.console.messages import logged_messages, say, unexpected
 from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError, PhiError
+from monai_hyperscale.tasks.registration import apply_field as apply_field
+from monai_hyperscale.tasks.registration import register
+from monai_hyperscale.tasks.segmentation import segment
 
 __all__ = ["build_parser", "main"]
 

@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.exit_codes import DONE
-from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_folder, check_inputs
 from monai_hyperscale.cli.workloads import (
     add_case_arguments,
     add_workload_arguments,
     command_line,
     workload_of,
 )
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_folder, check_inputs
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_hyperscale.cli.exit_codes import DONE
-from monai_hyperscale.cli.messages import say
-from monai_hyperscale.cli.outputs import check_folder, check_inputs, check_outputs
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_folder, check_inputs, check_outputs
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_hyperscale.cli.arguments import count, seed
+from monai_hyperscale.console.arguments import count, seed
 from monai_hyperscale.errors import FrontierError
 
 if TYPE_CHECKING:

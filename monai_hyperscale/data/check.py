@@ -5,25 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from monai_hyperscale.data.datalist import SegmentationDataset, spread
 from monai_hyperscale.data.headers import FileHeader, label_counts, read_header
-from monai_hyperscale.data.pairs import RegistrationImages
 from monai_hyperscale.errors import DatasetError
 
-__all__ = ["check_dataset", "check_pairs"]
+__all__ = ["check_dataset", "check_files", "check_grid", "check_headers", "check_values", "image_files", "spread_cases"]
 
 _LOGGER = logging.getLogger(__name__)
 
 _LABEL_VOXELS = 100_000_000
 _MIN_CASES = 3
-# Displacement fields that are opened: unlike headers, they are read whole.
-_MAX_FIELDS = 10
-# Relative; voxel sizes in headers are rounded.
-_SPACING_TOLERANCE = 0.02
 
 
 def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None:
@@ -51,66 +47,15 @@ def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None
         raise DatasetError(
             f"the data set has {len(cases)} cases; training, validation and test need at least {_MIN_CASES}."
         )
-    _check_files([path for case in cases for path in (*_images(case), case["label"])])
-    opened = _spread_cases(cases, limit)
+    check_files([path for case in cases for path in (*image_files(case), case["label"])])
+    opened = spread_cases(cases, limit)
     for case in opened:
-        _check_headers(case, dataset)
-    _check_values([case["label"] for case in opened], dataset)
+        check_headers(case, dataset)
+    check_values([case["label"] for case in opened], dataset)
 
 
-def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
-    """Stop with one clear sentence if the images cannot be registered.
-
-    Looked at are: that every file exists; the headers of up to ``limit`` cases (channels, axes, that all have the same
-    number of axes, and that image and label lie on one grid); that pairs of known displacement lie on one grid; and
-    the label values, as in :func:`check_dataset`. Voxel sizes that differ from case to case are told in the log.
-
-    Args:
-        images: what :func:`read_pairs` returned.
-        limit: how many cases to open, evenly spread over the list; ``None`` for all.
-
-    Raises:
-        DatasetError: at the first thing that is wrong.
-
-    Example:
-        >>> check_pairs(RegistrationImages([], ("MRI",), {}, 3))
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.DatasetError: there are 0 images; a pair needs two.
-    """
-    cases = images.cases
-    if len(cases) < 2:
-        raise DatasetError(f"there {'is 1 image' if cases else 'are 0 images'}; a pair needs two.")
-    labels = [case["label"] for case in cases if "label" in case]
-    fields = [pair for pair in images.pairs or () if pair.field is not None]
-    _check_files([*(path for case in cases for path in _images(case)), *labels, *(str(pair.field) for pair in fields)])
-    opened = _spread_cases(cases, limit)
-    spacings = [spacing for case in opened if (spacing := _check_headers(case, images).spacing) is not None]
-    if labels:
-        _check_values([case["label"] for case in opened], images)
-    for pair in fields[:_MAX_FIELDS]:
-        moving, fixed = (_images(cases[index])[0] for index in (pair.moving, pair.fixed))
-        header = read_header(fixed)
-        check_grid(header, read_header(moving), fixed, moving)
-        _check_field(str(pair.field), header, fixed)
-    if spacings and np.ptp(spacings, axis=0).max() > _SPACING_TOLERANCE * np.min(spacings):
-        _LOGGER.warning(
-            "voxel sizes differ, from %s to %s mm; give --spacing to resample all images to one.",
-            np.min(spacings, axis=0).round(3).tolist(),
-            np.max(spacings, axis=0).round(3).tolist(),
-        )
-
-
-def _check_field(path: str, fixed: FileHeader, fixed_path: str) -> None:
-    # Here, because most data sets have no fields.
-    from monai_hyperscale.io.fields import read_field
-
-    field = read_field(path)
-    affine = None if fixed.affine is None else np.asarray(field.affine, dtype=float)
-    check_grid(fixed, FileHeader(tuple(field.shape[1:]), 1, affine), fixed_path, path)
-
-
-def _check_files(files: Sequence[str]) -> None:
+def check_files(files: Sequence[str]) -> None:
+    """Check that every file exists."""
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         raise DatasetError(
@@ -119,17 +64,20 @@ def _check_files(files: Sequence[str]) -> None:
         )
 
 
-def _spread_cases(cases: Sequence[dict], limit: int | None) -> list[dict]:
+def spread_cases(cases: Sequence[dict], limit: int | None) -> list[dict]:
+    """Return up to ``limit`` cases, evenly spread over the list."""
     count = len(cases) if limit is None else min(limit, len(cases))
     return [cases[index] for index in np.linspace(0, len(cases) - 1, count).round().astype(int)]
 
 
-def _images(case: dict) -> list[str]:
+def image_files(case: dict) -> list[str]:
+    """Return the image files of a case, one or one per channel."""
     return [case["image"]] if isinstance(case["image"], str) else list(case["image"])
 
 
-def _check_headers(case: dict, dataset: SegmentationDataset | RegistrationImages) -> FileHeader:
-    paths = _images(case)
+def check_headers(case: dict, dataset: Any) -> FileHeader:
+    """Check the headers of a case against the data set; return that of its first image."""
+    paths = image_files(case)
     headers = [read_header(path) for path in paths]
     first = headers[0]
     if len(first.sizes) != dataset.spatial_dims:
@@ -191,7 +139,8 @@ def _size(header: FileHeader) -> str:
     return "×".join(str(n) for n in header.sizes)
 
 
-def _check_values(paths: Sequence[str], dataset: SegmentationDataset | RegistrationImages) -> None:
+def check_values(paths: Sequence[str], dataset: Any) -> None:
+    """Check the label values of label files against those of the data set."""
     found: set[int] = set()
     for path in spread(paths, _LABEL_VOXELS):
         values = set(label_counts([path]))

@@ -19,14 +19,14 @@ from monai.bundle import ConfigWorkflow
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.source import FoldSource
-from monai_hyperscale.inference.registrar import Registrar
-from monai_hyperscale.inference.segmenter import Segmenter
 from monai_hyperscale.io import image_source, read_image
+from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = ["check_bundle"]
 
@@ -64,7 +64,7 @@ def check_bundle(folder: Path, source: FoldSource, images: Sequence[MetaTensor],
             _run(folder, overrides)
         except (Exception, SystemExit) as error:  # whatever MONAI raises: the bundle is not to be had
             raise ExportError(f"the bundle does not run with MONAI ({first_line(_cause(error))}).") from error
-        if isinstance(source.settings, ModelSettings):
+        if isinstance(source.settings, SegmentationSettings):
             return _compare_labels(source, files, outputs)
         return _compare_fields(source, files, outputs, bool(images))
 
@@ -124,7 +124,7 @@ def _written(folder: Path, source: FoldSource, images: Sequence[MetaTensor], siz
     return files
 
 
-def _picture(settings: ModelSettings, images: Sequence[MetaTensor], size: Sequence[int]) -> np.ndarray:
+def _picture(settings: SegmentationSettings, images: Sequence[MetaTensor], size: Sequence[int]) -> np.ndarray:
     if images:
         voxels = images[0].as_tensor().numpy()
     else:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from monai_hyperscale.bundle.locate import default_bundle
-from monai_hyperscale.bundle.registration import RegistrationSettings
 from monai_hyperscale.export.manifest import input_text
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 __all__ = ["copy_licences", "fold_metadata", "model_card", "phi_text"]
 

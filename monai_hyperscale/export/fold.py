@@ -14,7 +14,6 @@ from typing import Any, Optional, Union
 
 from monai.data import MetaTensor
 
-from monai_hyperscale.bundle.registration import RegistrationSettings
 from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.check_bundle import check_bundle
 from monai_hyperscale.export.documents import copy_licences, fold_metadata, model_card, write_logging
@@ -23,11 +22,12 @@ from monai_hyperscale.export.manifest import MANIFEST, file_entries, is_fold, ve
 from monai_hyperscale.export.real_input import RealInput
 from monai_hyperscale.export.source import FoldSource, Inputs
 from monai_hyperscale.export.stock_bundle import segmentation_config
-from monai_hyperscale.export.stock_registration import registration_config, why_not
 from monai_hyperscale.export.verify import TOLERANCE, Agreement, compare
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.stock import registration_config, why_not
 
 __all__ = ["BUNDLE", "CHOICES", "check_output", "fold_bundle", "write_fold"]
 

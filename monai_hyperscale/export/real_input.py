@@ -10,11 +10,12 @@ from typing import Any, Union
 from monai.data import MetaTensor
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.data import read_dataset, read_pairs
+from monai_hyperscale.data import read_dataset
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.images import read_image
 from monai_hyperscale.search.cases import cases_of_part
-from monai_hyperscale.search.registration import pairs_of_part
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.workload import pairs_of_part
 
 __all__ = ["RealInput"]
 
@@ -29,9 +30,9 @@ class RealInput:
 
     Example:
         >>> import tempfile
-        >>> from monai_hyperscale.bundle import ModelSettings
+        >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
         >>> from monai_hyperscale.data import write_synthetic_dataset
-        >>> settings = ModelSettings(2, ("grey",), {1: "structure 1", 2: "structure 2"})
+        >>> settings = SegmentationSettings(2, ("grey",), {1: "structure 1", 2: "structure 2"})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     dataset = write_synthetic_dataset(folder + "/shapes", spatial_dims=2, cases=4, size=24)
         ...     RealInput.from_dataset(dataset, settings).data

@@ -15,10 +15,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings, read_settings
+from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.data.intensity import NormalizeChannels
-from monai_hyperscale.data.pair_transforms import UnitIntensity
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ExportError
@@ -28,6 +26,9 @@ from monai_hyperscale.inference.resampling import as_placed, resample, working_g
 from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = ["FoldSource", "Inputs"]
 
@@ -106,7 +107,7 @@ class FoldSource:
     @property
     def segments(self) -> bool:
         """Whether the channels of the output are labels."""
-        return isinstance(self.settings, ModelSettings)
+        return isinstance(self.settings, SegmentationSettings)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, *sizes) to (B, C', *sizes) by the hypernetwork itself: what its files are compared with."""

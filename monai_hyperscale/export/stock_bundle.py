@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_hyperscale.bundle.settings import ModelSettings
 from monai_hyperscale.data.intensity import channel_kind
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = [
     "BUNDLE_ROOT",
@@ -98,14 +98,14 @@ def evaluator() -> Config:
     }
 
 
-def segmentation_config(settings: ModelSettings) -> Config:
+def segmentation_config(settings: SegmentationSettings) -> Config:
     """Return ``inference.json`` of a folded segmentation network.
 
     Args:
         settings: of the network.
 
     Example:
-        >>> config = segmentation_config(ModelSettings(3, ("MRI",), {1: "hippocampus"}))
+        >>> config = segmentation_config(SegmentationSettings(3, ("MRI",), {1: "hippocampus"}))
         >>> [step["_target_"] for step in config["preprocessing"]["transforms"]][:3]
         ['LoadImaged', 'Lambdad', 'Orientationd']
         >>> "monai_hyperscale" in str(config)
@@ -143,7 +143,7 @@ def segmentation_config(settings: ModelSettings) -> Config:
     }
 
 
-def _data(settings: ModelSettings) -> str:
+def _data(settings: SegmentationSettings) -> str:
     channels = settings.in_channels
     single = "[{'image': path} for path in @files]"
     if channels == 1 or settings.file_dims == 2:
@@ -156,7 +156,7 @@ def _data(settings: ModelSettings) -> str:
     return f"{numbered} or {single}"
 
 
-def preprocessing(settings: ModelSettings) -> list[Config]:
+def preprocessing(settings: SegmentationSettings) -> list[Config]:
     """Return the transforms from a file's name to what the network takes, as ``segment`` has them."""
     if settings.file_dims == 3:
         steps: list[Config] = [
@@ -182,7 +182,7 @@ def preprocessing(settings: ModelSettings) -> list[Config]:
     return [*steps, *_intensity(settings), {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"}]
 
 
-def _intensity(settings: ModelSettings) -> list[Config]:
+def _intensity(settings: SegmentationSettings) -> list[Config]:
     kinds = [channel_kind(name) for name in settings.channels]
     fill = lambda_step("image", per_channel(FILL))
     if len(set(kinds)) == 1:
@@ -193,7 +193,7 @@ def _intensity(settings: ModelSettings) -> list[Config]:
     return [fill, lambda_step("image", scaled)]
 
 
-def _scaled(kind: str, settings: ModelSettings) -> list[Config]:
+def _scaled(kind: str, settings: SegmentationSettings) -> list[Config]:
     low, high = settings.ct_window
     if kind == "ct":
         return [_target("ScaleIntensityRanged", a_min=low, a_max=high, b_min=-2.0, b_max=2.0, clip=True)]
@@ -210,7 +210,7 @@ def _scaled(kind: str, settings: ModelSettings) -> list[Config]:
 _COLOUR = "4 * x / (1.0 if x.max() <= 1 else 255.0 if x.max() <= 255 else 65535.0) - 2"
 
 
-def _as_code(kind: str, settings: ModelSettings) -> list[str]:
+def _as_code(kind: str, settings: SegmentationSettings) -> list[str]:
     low, high = settings.ct_window
     if kind == "ct":
         return [f"monai.transforms.ScaleIntensityRange({low!r}, {high!r}, -2.0, 2.0, clip=True)"]
@@ -224,7 +224,7 @@ def _target(name: str, **options: Any) -> Config:
     return {"_target_": name, "keys": "image", **options}
 
 
-def _inferers(settings: ModelSettings) -> Config:
+def _inferers(settings: SegmentationSettings) -> Config:
     if settings.slices:
         return {
             "inferer": {
@@ -252,7 +252,7 @@ def _inferers(settings: ModelSettings) -> Config:
     }
 
 
-def postprocessing(settings: ModelSettings) -> list[Any]:
+def postprocessing(settings: SegmentationSettings) -> list[Any]:
     """Return the transforms from logits to a label file on the grid of the image."""
     values = list(settings.label_values or range(settings.out_channels))
     steps: list[Any] = [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}]

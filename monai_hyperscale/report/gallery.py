@@ -9,9 +9,8 @@ from xml.etree import ElementTree
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.markup import element
-from monai_hyperscale.report.registration_pictures import registration_cards, registration_key
-from monai_hyperscale.report.segmentation_pictures import segmentation_cards, segmentation_key
 from monai_hyperscale.report.view import View
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["check_examples", "gallery"]
 
@@ -35,11 +34,7 @@ def gallery(view: View, examples: Sequence[Example]) -> list[ElementTree.Element
     parts = []
     for number, example in enumerate(examples):
         note, labels = _note(view, example.name), {int(value): name for value, name in view.labels.items()}
-        if example.kind == "segmentation":
-            cards = segmentation_cards(example, number, labels, view.phi_name, note)
-            key = segmentation_key(example, labels)
-        else:
-            cards, key = registration_cards(example, view.phi_name, note), registration_key()
+        cards, key = task_named(example.kind).cards(example, number, labels, view.phi_name, note)
         place = "" if len(example.sizes) == 2 else f", axial slice {example.slice_index()} of {example.sizes[2]}"
         title = element("h3", example.name, element("span", place, class_="quiet"))
         parts.append(element("div", title, element("div", cards, class_="cards"), key))

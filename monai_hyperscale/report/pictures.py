@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_hyperscale.data.pair_transforms import UnitIntensity
 from monai_hyperscale.report.markup import Child, element
+from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 
 __all__ = [
     "colours_uri",

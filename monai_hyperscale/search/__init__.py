@@ -14,11 +14,8 @@ from monai_hyperscale.search.evaluation import SAMPLERS, RowMeasurer, search_phi
 from monai_hyperscale.search.frontier import SweepOptions, sweep
 from monai_hyperscale.search.grids import phi_grid
 from monai_hyperscale.search.metrics import METRICS, Metric, metric_named
-from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
-from monai_hyperscale.search.registration import RegistrationWorkload
 from monai_hyperscale.search.results import Frontier, FrontierRow, Interval, Latency, read_frontier
-from monai_hyperscale.search.segmentation import SegmentationWorkload
 from monai_hyperscale.search.workload import CaseResult, Workload
 
 __all__ = [
@@ -34,9 +31,7 @@ __all__ = [
     "Limit",
     "Metric",
     "Objective",
-    "RegistrationWorkload",
     "RowMeasurer",
-    "SegmentationWorkload",
     "SweepOptions",
     "Workload",
     "choose",
@@ -46,7 +41,6 @@ __all__ = [
     "knee",
     "measure_costs",
     "metric_named",
-    "open_workload",
     "pareto_points",
     "phi_grid",
     "read_frontier",

@@ -13,9 +13,9 @@ from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.search.metrics import metric_named
-from monai_hyperscale.search.registration import PAIRS, RegistrationWorkload
-from monai_hyperscale.search.segmentation import SegmentationWorkload
 from monai_hyperscale.search.workload import Workload
+from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
+from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
 __all__ = ["open_workload"]
 

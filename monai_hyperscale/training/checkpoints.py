@@ -294,8 +294,8 @@ def starting_network(
         SystemExit: with one sentence, if the weights are missing, or of another network, or there are none to keep.
 
     Example:
-        >>> from monai_hyperscale.bundle import ModelSettings
-        >>> settings = ModelSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
+        >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+        >>> settings = SegmentationSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
         >>> starting_network(settings).primary.levels
         1
     """

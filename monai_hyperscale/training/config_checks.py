@@ -14,13 +14,14 @@ from typing import Any, Optional
 from monai_hyperscale.bundle.locate import bundle_root, running_config
 from monai_hyperscale.bundle.methods import METHODS, method_generator
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, read_settings
+from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
 from monai_hyperscale.networks.layers.factor import check_factor
+from monai_hyperscale.tasks import task_named
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training.config_values import (
     ARGUMENTS,
     check_device,
@@ -39,9 +40,7 @@ from monai_hyperscale.training.config_values import (
     given,
     takes_one_factor,
 )
-from monai_hyperscale.training.distillation import teacher_folders
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
-from monai_hyperscale.training.registration_checks import check_registration_inference, registration_settings
 from monai_hyperscale.training.stages import Stages, training_stages
 
 __all__ = ["check_evaluation", "check_inference", "check_training"]
@@ -90,8 +89,10 @@ def check_training(task: str = "segmentation") -> None:
     if config.get("teacher") is not None:
         check_number("teacher_share", config.get("teacher_share"), 0, 1)
         check_phis("teacher_phi", config.get("teacher_phi"))
+        from monai_hyperscale.tasks.segmentation.distillation import teacher_folders
+
         teacher_folders(config["teacher"])  # before any image is made or read
-    network = _check_arguments(config, _SETTINGS[task])
+    network = _check_arguments(config, _settings(task))
     if network is not None:
         _check_trained_phi(config.get("phi"), config["method"], network)
         check_phis("val_phi", config.get("val_phi"), network)
@@ -114,7 +115,7 @@ def check_evaluation(task: str = "segmentation") -> None:
     config = running_config()
     if config.get("dataset_dir") is None:
         raise DatasetError(f"an evaluation needs a data set{_NEEDED[task]}; name its folder with --dataset_dir.")
-    check_phis("phi", config.get("phi"), _check_checkpoint(config.get("ckpt_dir"), _KINDS[task]))
+    check_phis("phi", config.get("phi"), _check_checkpoint(config.get("ckpt_dir"), task_named(task).settings))
 
 
 @ends_with_one_sentence
@@ -137,10 +138,12 @@ def check_inference(task: str = "segmentation") -> None:
         check_precision(config["precision"], config.get("device"))
     check_folder(config.get("dataset_dir"))
     check_output(config.get("output_dir"))
-    network = _check_checkpoint(config.get("ckpt_dir"), _KINDS[task])
+    network = _check_checkpoint(config.get("ckpt_dir"), task_named(task).settings)
     if given(config.get("phi")):
         check_phi("phi", config["phi"], network)
     if task == "registration":
+        from monai_hyperscale.tasks.registration.checks import check_registration_inference
+
         check_registration_inference(config, network)
 
 
@@ -239,7 +242,7 @@ def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkS
     )
 
 
-def _segmentation_settings(config: Mapping[str, Any], **shared: Any) -> ModelSettings:
+def _segmentation_settings(config: Mapping[str, Any], **shared: Any) -> SegmentationSettings:
     """Check the options of segmentation alone; return the settings of a network like the one to train."""
     spatial_dims = shared["spatial_dims"]
     check_pair("ct_window", config.get("ct_window"))
@@ -251,14 +254,17 @@ def _segmentation_settings(config: Mapping[str, Any], **shared: Any) -> ModelSet
         inspect.signature(write_synthetic_dataset).bind("folder", spatial_dims, **config["synthetic"])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"augmentation or synthetic: {error}.") from None
-    return ModelSettings(labels={1: "x"}, **shared)
+    return SegmentationSettings(labels={1: "x"}, **shared)
 
 
-_SETTINGS: dict[str, Callable[..., NetworkSettings]] = {
-    "segmentation": _segmentation_settings,
-    "registration": registration_settings,
-}
-_KINDS: dict[str, type[NetworkSettings]] = {"segmentation": ModelSettings, "registration": RegistrationSettings}
+def _settings(task: str) -> Callable[..., NetworkSettings]:
+    if task == "segmentation":
+        return _segmentation_settings
+    from monai_hyperscale.tasks.registration.checks import registration_settings
+
+    return registration_settings
+
+
 _NEEDED = {"segmentation": " with labels", "registration": " of images to register"}
 
 

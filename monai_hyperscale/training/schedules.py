@@ -16,7 +16,6 @@ from monai.utils import CommonKeys
 
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer
-from monai_hyperscale.training.losses import CrossEntropyThenDice
 from monai_hyperscale.training.priors import PhiPrior
 
 __all__ = [
@@ -189,7 +188,7 @@ class LossSchedule:
         loss: the loss.
     """
 
-    def __init__(self, loss: CrossEntropyThenDice) -> None:
+    def __init__(self, loss: Any) -> None:
         self.loss = loss
 
     def attach(self, engine: Engine) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from monai_hyperscale.bundle import ModelSettings, RegistrationSettings, build_network, write_settings
+from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.data import write_synthetic_dataset
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,7 @@ def write_network(tmp_path: Path) -> Callable[..., Path]:
         settings: Any = (
             RegistrationSettings(2, ("grey",), sizes=(24, 24), head_features=4, **given)
             if task == "registration"
-            else ModelSettings(2, ("grey",), {1: "structure 1", 2: "structure 2"}, **given)
+            else SegmentationSettings(2, ("grey",), {1: "structure 1", 2: "structure 2"}, **given)
         )
         network = build_network(settings)
         with torch.no_grad():

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import budget
-from monai_hyperscale.bundle import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.search import FrontierRow, Interval
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 
 def row(phi: float, score: float, flops: float) -> FrontierRow:
@@ -38,7 +39,7 @@ def test_the_gap_is_relative_to_the_best_of_the_grid() -> None:
 def test_the_command_measures_a_grid_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     write_synthetic_dataset(tmp_path / "levels" / "synthetic_data", spatial_dims=2, cases=3, size=24, labels=1)
-    settings = ModelSettings(
+    settings = SegmentationSettings(
         2, ("grey",), {1: "structure 1"}, network={"features": (4, 4, 4)}, generator={"hidden": (4,)}, per_level=True
     )
     network = build_network(settings)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from benchmarks import classical
-from monai_hyperscale.bundle import RegistrationSettings, build_network, write_settings
+from monai_hyperscale.bundle import build_network, write_settings
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 NAMES = [f"case_{n}" for n in range(4)]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import end_to_end
-from monai_hyperscale.inference import Segmenter
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 
 def test_the_scan_is_like_a_scan(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from benchmarks import onnx_runtime
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 
 @pytest.mark.slow
 def test_rows_of_every_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript")
-    settings = ModelSettings(2, ("grey",), {1: "a"}, network={"features": (4, 4)}, generator={"hidden": (4, 4)})
+    settings = SegmentationSettings(2, ("grey",), {1: "a"}, network={"features": (4, 4)}, generator={"hidden": (4, 4)})
     (tmp_path / "models").mkdir()
     torch.save(build_network(settings).state_dict(), tmp_path / "models" / "model.pt")
     write_settings(settings, tmp_path / "models" / "model.json")

@@ -11,11 +11,13 @@ import torch
 
 from benchmarks import training_time
 from benchmarks.training_time import CONFIGS, SpreadPhi, Training, in_one, minutes, summary
-from monai_hyperscale.bundle import ModelSettings, write_settings
+from monai_hyperscale.bundle import write_settings
 from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.inference.networks import FoldedNetworks
-from monai_hyperscale.training import ChoicePhi, FixedPhi, SoftenedLabels, UniformPhi
+from monai_hyperscale.tasks.segmentation.distillation import SoftenedLabels
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from monai_hyperscale.training import ChoicePhi, FixedPhi, UniformPhi
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -152,7 +154,7 @@ def test_the_command_with_two_trainings(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ModelSettings(2, ("synthetic",), {1: "a"}, network={"features": (4, 4)}, phi_range=(0.0, 0.5))
+    settings = SegmentationSettings(2, ("synthetic",), {1: "a"}, network={"features": (4, 4)}, phi_range=(0.0, 0.5))
     torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
     write_settings(settings, tmp_path / "model.json")
     taught = {"teacher": str(tmp_path), "teacher_phi": [0.4]}

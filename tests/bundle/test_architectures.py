@@ -4,8 +4,9 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 
-from monai_hyperscale.bundle import ARCHITECTURES, ModelSettings, build_network, build_primary
+from monai_hyperscale.bundle import ARCHITECTURES, build_network, build_primary
 from monai_hyperscale.errors import CheckpointError, ConfigError, ConversionError
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 TINY = {
     "AttentionUnet": {"channels": (4, 4), "replace_norm": "group"},
@@ -25,7 +26,9 @@ def test_every_network_segments_and_folds(name):
     torch.manual_seed(0)
     # VNet and FlexibleUNet have the widths they have; a generator for all of them would be most of the test.
     generator = {"name": "constant"}
-    network = build_network(ModelSettings(2, ("a", "b"), {1: "c", 2: "d"}, network=options, generator=generator)).eval()
+    network = build_network(
+        SegmentationSettings(2, ("a", "b"), {1: "c", 2: "d"}, network=options, generator=generator)
+    ).eval()
     image = torch.rand(1, 2, 17, 13)
     with torch.no_grad():
         logits = network(image, phi=0.3)
@@ -72,7 +75,7 @@ def test_what_makes_no_network_is_told(options, error, sentence):
     with pytest.raises(error, match=sentence):
         build_primary(2, 1, 2, options)
     with pytest.raises(CheckpointError, match="the settings do not make a network: ") as caught:
-        build_network(ModelSettings(2, ("a",), {1: "b"}, network=options))
+        build_network(SegmentationSettings(2, ("a",), {1: "b"}, network=options))
     assert "\n" not in str(caught.value) and ".." not in str(caught.value)
 
 
@@ -80,7 +83,7 @@ def test_monais_weights_are_the_starting_point(tmp_path):
     torch.manual_seed(0)
     trained = BasicUNet(2, 1, 2, features=(4,) * 6)
     torch.save(trained.state_dict(), tmp_path / "weights.pt")
-    settings = ModelSettings(
+    settings = SegmentationSettings(
         2, ("a",), {1: "b"}, network={"name": "BasicUNet", "features": (4,) * 6}, generator={"name": "constant"}
     )
     network = build_network(settings, weights=tmp_path / "weights.pt").eval()
@@ -89,4 +92,4 @@ def test_monais_weights_are_the_starting_point(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(network(image, phi=0.5), trained.eval()(image), atol=1e-5, rtol=0)
     with pytest.raises(CheckpointError, match="of MONAI's only; for ScaleSpaceUNet name the folder"):
-        build_network(ModelSettings(2, ("a",), {1: "b"}), weights=tmp_path / "weights.pt")
+        build_network(SegmentationSettings(2, ("a",), {1: "b"}), weights=tmp_path / "weights.pt")

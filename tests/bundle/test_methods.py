@@ -6,19 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from monai_hyperscale.bundle import (
-    METHODS,
-    ModelSettings,
-    build_network,
-    method_generator,
-    read_settings,
-    write_settings,
-)
+from monai_hyperscale.bundle import METHODS, build_network, method_generator, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError, ConfigError
 from monai_hyperscale.hypernet import select_parameters
 from monai_hyperscale.networks import ScaleSpaceUNet
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
-SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 4, 4)}, generator={"hidden": (6, 3)})
+SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 4, 4)}, generator={"hidden": (6, 3)})
 IMAGE = torch.rand(1, 1, 13, 11, generator=torch.Generator().manual_seed(0))
 
 

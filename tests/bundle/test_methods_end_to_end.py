@@ -14,8 +14,9 @@ from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference import PhiPartsInferer, Segmenter
+from monai_hyperscale.inference import PhiPartsInferer
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.training import PhiSampler, SecondStage
 
 CONFIGS = default_bundle("sshn_seg") / "configs"

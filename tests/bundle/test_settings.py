@@ -3,11 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from monai_hyperscale.bundle import ModelSettings, build_network, read_settings, write_metadata, write_settings
+from monai_hyperscale.bundle import build_network, read_settings, write_metadata, write_settings
 from monai_hyperscale.bundle.locate import default_bundle
 from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
-SETTINGS = ModelSettings(
+SETTINGS = SegmentationSettings(
     spatial_dims=2,
     channels=("T1", "T2"),
     labels={1: "core", 3: "rim"},

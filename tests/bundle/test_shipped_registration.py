@@ -8,8 +8,9 @@ import torch
 from monai.bundle import verify_net_in_out
 
 from benchmarks.classical import overlap, unseen_pairs
-from monai_hyperscale.bundle import RegistrationSettings, build_network, default_bundle, read_settings
+from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.registration import folded_share, warp
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.training import best_weights
 
 BUNDLE = default_bundle("sshn_reg")

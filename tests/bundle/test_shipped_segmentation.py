@@ -10,8 +10,8 @@ from monai.bundle import verify_net_in_out
 
 from monai_hyperscale.bundle import build_network, read_settings
 from monai_hyperscale.data import read_dataset
-from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from tests.bundle.test_sshn_seg import BUNDLE, CONFIGS, SMALL, TRAIN, workflow
 
 

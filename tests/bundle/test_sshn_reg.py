@@ -14,10 +14,12 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 
-from monai_hyperscale.bundle import RegistrationSettings, build_network, default_bundle, read_settings
-from monai_hyperscale.data import read_pairs, write_synthetic_dataset
-from monai_hyperscale.inference import Registrar
+from monai_hyperscale.bundle import build_network, default_bundle, read_settings
+from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.training import best_weights
 
 BUNDLE = default_bundle("sshn_reg")

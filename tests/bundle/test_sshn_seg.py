@@ -17,8 +17,8 @@ from PIL import Image
 
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.training import best_weights
 
 BUNDLE = default_bundle("sshn_seg")

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 
 def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
     torch.manual_seed(0)
-    described = ModelSettings(
+    described = SegmentationSettings(
         spatial_dims,
         **{
             "channels": ("MRI",),

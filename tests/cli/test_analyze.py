@@ -11,7 +11,8 @@ import pytest
 
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
-from monai_hyperscale.search import open_workload, read_frontier
+from monai_hyperscale.search import read_frontier
+from monai_hyperscale.search.opening import open_workload
 
 FIXED: dict[str, Any] = {"method": "fixed", "generator": {"name": "constant"}, "phi_range": (0.5, 0.5)}
 
@@ -37,10 +38,11 @@ def fixed(write_bundle: Callable[..., Path], tmp_path: Path) -> Path:
 def constant_bundle(folder: Path) -> Path:
     import torch
 
-    from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+    from monai_hyperscale.bundle.settings import build_network, write_settings
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
     labels = {1: "Anterior", 2: "Posterior"}
-    settings = ModelSettings(2, ("grey",), labels, network={"features": (4, 4, 4)}, **FIXED)
+    settings = SegmentationSettings(2, ("grey",), labels, network={"features": (4, 4, 4)}, **FIXED)
     torch.manual_seed(1)
     (folder / "models").mkdir()
     torch.save(build_network(settings).state_dict(), folder / "models" / "model.pt")

@@ -10,7 +10,8 @@ import pytest
 
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
-from monai_hyperscale.search import Frontier, FrontierRow, Interval, Latency, SegmentationWorkload, read_frontier
+from monai_hyperscale.search import Frontier, FrontierRow, Interval, Latency, read_frontier
+from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
 
 def row(phi: float, score: float, flops: float, seconds: float, cases: tuple[str, ...]) -> FrontierRow:

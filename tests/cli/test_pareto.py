@@ -10,7 +10,8 @@ import pytest
 
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
-from monai_hyperscale.search import SegmentationWorkload, read_frontier
+from monai_hyperscale.search import read_frontier
+from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from monai_hyperscale.cli.main import main
-from monai_hyperscale.inference import Registrar
 from monai_hyperscale.io import labels, read_image
+from monai_hyperscale.tasks.registration.registrar import Registrar
 
 OBLIQUE = np.array([[-0.96, 0.56, 0, 10], [0.28, 1.92, 0, -12], [0, 0, 3, -10], [0, 0, 0, 1.0]])
 PSR = np.array([[0, 0, 1.0, -9], [-1.5, 0, 0, 12], [0, 1.2, 0, -9], [0, 0, 0, 1]])

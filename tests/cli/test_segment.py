@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from monai_hyperscale.cli.main import main
-from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import labels, read_image
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 Scan = Callable[..., Path]
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from monai_hyperscale.cli.main import main
-from monai_hyperscale.inference import Segmenter
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 Scan = Callable[..., Path]
 WINDOWS = ["reading", "preprocessing", "network", "merging", "argmax", "resampling", "writing"]

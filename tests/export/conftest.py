@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.registration import RegistrationSettings
-from monai_hyperscale.bundle.settings import ModelSettings, build_network, write_settings
+from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 
 def write(folder: Path, settings: NetworkSettings) -> Path:
@@ -41,7 +42,7 @@ def segmentation(tmp_path: Path) -> Callable[..., Path]:
             "roi_size": (24, 20, 16)[:spatial_dims],
             "provenance": {"data": "random numbers"},
         }
-        return write(tmp_path / "bundle", ModelSettings(spatial_dims, **{**usual, **options}))
+        return write(tmp_path / "bundle", SegmentationSettings(spatial_dims, **{**usual, **options}))
 
     return make
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_hyperscale.bundle.settings import ModelSettings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
@@ -18,6 +17,7 @@ from monai_hyperscale.export import check_bundle as checking
 from monai_hyperscale.export import fold_bundle
 from monai_hyperscale.export.stock_bundle import segmentation_config
 from monai_hyperscale.io import read_image
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 # Runs MONAI's command where neither this package nor what only it needs can be imported, and proves it.
 ALONE = """
@@ -169,7 +169,7 @@ def test_voxels_that_are_not_finite(segmentation, tmp_path):
 def test_a_bundle_that_does_something_else_is_refused(segmentation, tmp_path, monkeypatch):
     right = segmentation_config
 
-    def wrong(settings: ModelSettings) -> dict:
+    def wrong(settings: SegmentationSettings) -> dict:
         config = right(settings)
         config["preprocessing"]["transforms"].insert(3, {"_target_": "Flipd", "keys": "image", "spatial_axis": 0})
         return config

@@ -23,8 +23,8 @@ from monai_hyperscale.report.pictures import (
     reduced,
     unit_intensity,
 )
-from monai_hyperscale.report.registration_pictures import registration_cards
-from monai_hyperscale.report.segmentation_pictures import segmentation_cards, segmentation_key
+from monai_hyperscale.tasks.registration.pictures import registration_cards
+from monai_hyperscale.tasks.segmentation.pictures import segmentation_cards, segmentation_key
 
 
 def decoded(address: str, mode: str) -> np.ndarray:

@@ -6,8 +6,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.inference import label_dice
 from monai_hyperscale.search.metrics import METRICS, metric_named
+from monai_hyperscale.tasks.registration.overlap import label_dice
 
 SPACING = (1.0, 2.0)
 

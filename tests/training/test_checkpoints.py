@@ -8,18 +8,14 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_hyperscale.bundle import (
-    ModelSettings,
-    RegistrationSettings,
-    build_network,
-    read_settings,
-    write_settings,
-)
+from monai_hyperscale.bundle import build_network, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.atomic import PARTIAL
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, shipped_start, starting_network
 
-SETTINGS = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
+SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
 
 def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None, fingerprint=None, first=0):
@@ -129,7 +125,7 @@ def test_the_plateau_count_survives_a_resume(tmp_path):
 
 def test_resuming_another_network_is_one_sentence(tmp_path):
     run(tmp_path, [0.1])
-    other = ModelSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 2)}, generator={"hidden": (3, 2)})
+    other = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 2)}, generator={"hidden": (3, 2)})
     with pytest.raises(CheckpointError, match="other settings"):
         run(tmp_path, [0.1, 0.2], resume=True, settings=other)
 

@@ -7,9 +7,9 @@ from monai.transforms import Compose, RandGaussianNoise
 
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference import PhiInferer
+from monai_hyperscale.tasks.segmentation.loss import CrossEntropyThenDice
 from monai_hyperscale.training import (
     CosineSchedule,
-    CrossEntropyThenDice,
     EpochSeed,
     FixedPhi,
     GradientClipping,

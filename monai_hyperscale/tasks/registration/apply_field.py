@@ -1,0 +1,113 @@
+"""``monai-hyperscale apply-field``: an image and a displacement field in, the moved image out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import check_inputs, check_outputs, image_suffixes, written_together
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+    from monai_hyperscale.io.images import ImageSource
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "resample an image by a displacement field"
+DESCRIPTION = """\
+Resample an image, or a label map, by a displacement field in ITK's convention,
+such as `monai-hyperscale register --field` and ANTs write it. The output has the
+grid of the field.
+
+  monai-hyperscale apply-field moving.nii.gz field.nii.gz -o moved.nii.gz
+  monai-hyperscale apply-field moving_seg.nii.gz field.nii.gz -o moved_seg.nii.gz --labels
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="image in the space of the moving image")
+    parser.add_argument("field", type=Path, metavar="FIELD", help="displacement field (NIfTI, MHA, NRRD)")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="moved image to write")
+    parser.add_argument("--labels", action="store_true", help="IMAGE is a label map: take the nearest voxel")
+    parser.add_argument(
+        "--fixed",
+        type=Path,
+        metavar="FILE",
+        help="the fixed image: checks that the field is on its grid, keeps its header",
+    )
+    parser.add_argument(
+        "--outside",
+        type=float,
+        metavar="VALUE",
+        help="value of what lies outside IMAGE; default: its least, or label 0",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resample the image and return the exit code."""
+    inputs = (args.image, args.field, args.fixed)
+    check_inputs(inputs)
+    check_outputs({"--output": (args.output, image_suffixes(args.image))}, inputs, args.overwrite)
+    if args.labels and args.outside is not None and (args.outside < 0 or not args.outside.is_integer()):
+        raise argparse.ArgumentTypeError(f"--outside of labels is a whole number of at least 0, got {args.outside:g}.")
+    import torch
+    from monai.data import MetaTensor
+
+    from monai_hyperscale.errors import RegistrationError
+    from monai_hyperscale.inference.resampling import as_placed, resample
+    from monai_hyperscale.io.fields import read_field
+    from monai_hyperscale.io.grids import grid_of
+    from monai_hyperscale.io.images import read_image
+    from monai_hyperscale.io.labels import read_label_image, write_label
+    from monai_hyperscale.io.warped import write_image
+
+    field = read_field(args.field)
+    image = read_label_image(args.image) if args.labels else read_image(args.image, only_finite=True)
+    source = _source(args, image, field)
+    image = as_placed(image, field.dim() - 1)
+    grid = grid_of(field)
+    inside = MetaTensor(torch.ones(image.shape, dtype=torch.uint8), affine=image.affine)
+    if not bool(resample(inside, grid, field=field, nearest=True).any()):
+        raise RegistrationError(
+            f"the field {args.field} leads nowhere into {args.image}; name an image in the space of the moving image."
+        )
+    least = 0.0 if args.labels else float(image.min())
+    outside = least if args.outside is None else args.outside
+    moved = resample(image, grid, field=field, nearest=args.labels, outside=outside)
+    with written_together([args.output]) as (temporary,):
+        if args.labels:
+            write_label(moved[0].numpy().round().astype("int64").reshape(source.shape), temporary, source)
+        else:
+            write_image(moved, temporary, source)
+    say(f"wrote {args.output}")
+    return DONE
+
+
+def _source(args: argparse.Namespace, image: MetaTensor, field: MetaTensor) -> ImageSource:
+    """Return the grid to write on: the fixed image's where it is given, else the field's."""
+    import numpy as np
+
+    from monai_hyperscale.errors import RegistrationError
+    from monai_hyperscale.io.fields import grid_affine
+    from monai_hyperscale.io.grids import Grid, grid_of
+    from monai_hyperscale.io.images import ImageSource, image_source, read_source
+
+    own = grid_of(field)
+    if args.fixed is None:
+        picture = image_source(image).is_picture
+        return ImageSource(args.image if picture else args.field, own.sizes, np.eye(4) if picture else own.affine)
+    source = read_source(args.fixed)
+    sizes = source.shape[:-1] if len(source.shape) == own.dims + 1 and source.shape[-1] == 1 else source.shape
+    fixed = Grid(sizes, grid_affine(source))
+    if fixed.dims != own.dims or not fixed.same_as(own):
+        raise RegistrationError(
+            f"the field {args.field} is on another grid ({own}) than {args.fixed} ({fixed}); name the fixed image it "
+            "was made for, or leave --fixed out."
+        )
+    return source

@@ -1,0 +1,268 @@
+"""``monai-hyperscale register``: two images in, the moved image and the field out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from monai_hyperscale.console.arguments import count, factors, listed, share
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.outputs import FIELDS, check_inputs, check_outputs, image_suffixes, written_together
+from monai_hyperscale.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from monai.data import MetaTensor
+
+    from monai_hyperscale.tasks.registration.registrar import Registrar, Registration
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "register a moving image to a fixed one at any phi"
+DESCRIPTION = """\
+Register a moving image to a fixed one with a trained network at any rescaling
+factor phi. Sizes, spacings and orientations may differ: the moved image has the
+grid of the fixed one. Fields are written in ITK's convention, for SimpleITK,
+ANTs and `monai-hyperscale apply-field` to use; what --affine or --centres does
+is part of them.
+
+  monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \\
+      --field field.nii.gz --phi 0.3 --affine
+  monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \\
+      --labels moving_seg.nii.gz --labels-out moved_seg.nii.gz --report report.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("moving", type=Path, metavar="MOVING", help="image to move (NIfTI, MGZ, MHA, NRRD; PNG for 2D)")
+    parser.add_argument("fixed", type=Path, metavar="FIXED", help="image to move it onto; its grid is the output's")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="MOVED", help="moved image to write")
+    parser.add_argument("--field", type=Path, metavar="FILE", help="write the displacement field, on the fixed grid")
+    parser.add_argument(
+        "--inverse-field", type=Path, metavar="FILE", help="write the field from moving to fixed, on the moving grid"
+    )
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="label map of the moving image")
+    parser.add_argument("--labels-out", type=Path, metavar="FILE", help="write --labels moved, by nearest neighbour")
+    parser.add_argument(
+        "--fixed-labels", type=Path, metavar="FILE", help="label map of the fixed image; the report tells the Dice"
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
+    parser.add_argument(
+        "--phi",
+        type=factors,
+        default=(0.5,),
+        metavar="PHI",
+        help="rescaling factor in [0, 1], smaller is faster; with commas one per level; default: 0.5",
+    )
+    parser.add_argument(
+        "--regularization",
+        type=share,
+        metavar="LAMBDA",
+        help="smoothness of the field in [0, 1], for networks trained for a range of it; default: its middle",
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--affine", action="store_true", help="align by an affine transform first (SimpleITK)")
+    start.add_argument(
+        "--centres", action="store_true", help="lay the middles of the images on each other first, as for crops"
+    )
+    parser.add_argument(
+        "--instance-optimization",
+        type=count,
+        default=0,
+        metavar="N",
+        help="refine this pair by N steps of gradient descent, from the network's field",
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="of the network; bf16 is faster where the processor has it; default: fp32",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    parser.add_argument(
+        "--preview", type=Path, metavar="FILE.png", help="write a picture: checkerboard and differences"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
+    parser.add_argument(
+        "--max-voxels",
+        type=count,
+        default=2**24,
+        metavar="N",
+        help="larger images go through the network with larger voxels, which takes less memory; default: 16777216",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Register the pair and return the exit code."""
+    started = time.perf_counter()
+    # Before the imports, which take seconds: a mistyped path is answered at once.
+    _check_files(args)
+    from monai_hyperscale.console.peak_memory import peak_memory_mib
+    from monai_hyperscale.inference.resampling import check_together
+    from monai_hyperscale.io.grids import grid_of
+    from monai_hyperscale.io.images import read_image
+    from monai_hyperscale.io.labels import read_label_image
+
+    registrar = _registrar(args)
+    seconds = {"preparation": time.perf_counter() - started}
+    begun = time.perf_counter()
+    channels = len(registrar.settings.channels)
+    moving, fixed = (read_image(path, channels, only_finite=True) for path in (args.moving, args.fixed))
+    files = {"moving": args.labels, "fixed": args.fixed_labels}
+    labels = {kind: read_label_image(path) for kind, path in files.items() if path is not None}
+    for kind, image in (("moving", moving), ("fixed", fixed)):
+        if kind in labels:
+            check_together(labels[kind], image)
+            if not grid_of(labels[kind]).same_as(grid_of(image), tolerance=0.01):
+                say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
+    seconds["reading"] = time.perf_counter() - begun
+    result = registrar.register(
+        moving,
+        fixed,
+        args.phi if len(args.phi) > 1 else args.phi[0],
+        start="affine" if args.affine else "centres" if args.centres else "header",
+        instance_steps=args.instance_optimization,
+        regularization=args.regularization,
+    )
+    report: dict[str, Any] = {"moving": str(args.moving), "fixed": str(args.fixed), **result.report}
+    begun = time.perf_counter()
+    if args.inverse_field is not None:
+        report["inverse_residual_voxels"] = result.inverse[1]._asdict()
+        seconds["inverse"] = time.perf_counter() - begun
+    moved_labels = result.apply(labels["moving"], nearest=True) if "moving" in labels else None
+    if moved_labels is not None and "fixed" in labels:
+        report["dice"] = _dice(result, labels, moved_labels, registrar.settings.labels)
+    report["seconds"] = {**seconds, **report["seconds"], "total": time.perf_counter() - started}
+    report["peak_memory_mib"] = peak_memory_mib(str(registrar.device))
+    report["device"] = str(registrar.device)
+    _write(args, result, moving, fixed, moved_labels, report)
+    _tell(args, report)
+    return DONE
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    inputs = (args.moving, args.fixed, args.labels, args.fixed_labels)
+    check_inputs((*inputs, args.bundle))
+    if (args.labels_out is not None or args.fixed_labels is not None) and args.labels is None:
+        option = "--labels-out" if args.labels_out is not None else "--fixed-labels"
+        raise argparse.ArgumentTypeError(f"{option} needs the moving image's label map, --labels.")
+    if args.labels is not None and args.labels_out is None and args.fixed_labels is None:
+        raise argparse.ArgumentTypeError(
+            "--labels needs --labels-out to write them moved, or --fixed-labels to compare."
+        )
+    images = image_suffixes(args.fixed)
+    outputs = {
+        "--output": (args.output, images),
+        "--field": (args.field, FIELDS),
+        "--inverse-field": (args.inverse_field, FIELDS),
+        "--labels-out": (args.labels_out, images),
+        "--preview": (args.preview, (".png",)),
+        "--report": (args.report, (".json",)),
+    }
+    check_outputs(outputs, inputs, args.overwrite)
+
+
+def _registrar(args: argparse.Namespace) -> Registrar:
+    from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.inference.devices import choose_device
+    from monai_hyperscale.tasks.registration.registrar import Registrar
+
+    try:
+        bundle = default_bundle("sshn_reg") if args.bundle is None else args.bundle
+        options = {"max_voxels": args.max_voxels, "precision": args.precision}
+        registrar = Registrar.from_bundle(bundle, choose_device(args.device), **options)
+        registrar.fold(args.phi if len(args.phi) > 1 else args.phi[0], args.regularization)
+    except CheckpointError:
+        raise
+    except ValueError as error:  # no such device; another number of factors than the network has levels
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not registrar.settings.trained_for(args.phi):
+        low, high = registrar.settings.phi_range
+        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
+    if args.verbose:
+        say(f"bundle {bundle}, device {registrar.device}")
+    return registrar
+
+
+def _dice(
+    result: Registration, labels: dict[str, MetaTensor], moved: MetaTensor, names: dict[int, str]
+) -> dict[str, Any]:
+    """Return the Dice of every label as the files lie, after the alignment at the start, and after registration."""
+    from monai_hyperscale.tasks.registration.overlap import label_dice
+
+    fixed = result.onto_fixed(labels["fixed"], nearest=True)
+    maps = {"before": result.onto_fixed(labels["moving"], nearest=True)}
+    if result.report["start"]["kind"] != "header":
+        maps["start"] = result.onto_fixed(labels["moving"], result.start, nearest=True)
+    maps["after"] = moved
+    found: dict[str, Any] = {}
+    for when, label in maps.items():
+        dice = label_dice(label[0].numpy(), fixed[0].numpy())
+        mean = sum(dice.values()) / len(dice) if dice else None
+        found[when] = {"mean": mean, "labels": {names.get(value, str(value)): dice[value] for value in dice}}
+    return found
+
+
+def _write(
+    args: argparse.Namespace,
+    result: Registration,
+    moving: MetaTensor,
+    fixed: MetaTensor,
+    labels: Optional[MetaTensor],
+    report: dict[str, Any],
+) -> None:
+    from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.io.fields import write_field
+    from monai_hyperscale.io.images import image_source
+    from monai_hyperscale.io.labels import write_label
+    from monai_hyperscale.io.warped import write_image
+    from monai_hyperscale.tasks.registration.preview import save_registration_preview
+
+    source = image_source(fixed)
+    writers: dict[Path, Callable[[Path], None]] = {}
+    if args.field is not None:
+        writers[args.field] = lambda path: write_field(result.field, path, result.field.affine)
+    if args.inverse_field is not None:
+        inverse = result.inverse[0]
+        writers[args.inverse_field] = lambda path: write_field(inverse, path, inverse.affine)
+    if args.labels_out is not None and labels is not None:
+        values = labels[0].numpy().astype("int64").reshape(source.shape)
+        writers[args.labels_out] = lambda path: write_label(values, path, source)
+    if args.preview is not None:
+        lying = result.onto_fixed(moving, result.start, outside=float(moving.min()))
+        title = f"{args.moving.name} onto {args.fixed.name}, phi = {listed(args.phi)}"
+        seen = result.onto_fixed(fixed)
+        writers[args.preview] = lambda path: save_registration_preview(seen, lying, result.moved, path, title)
+    if args.report is not None:
+        text = json.dumps(report, indent=2) + "\n"
+        writers[args.report] = lambda path: write_text(path, text)
+    # Last, so that it comes into place last: a moved image that exists is that of a pair that is done.
+    writers[args.output] = lambda path: write_image(result.moved, path, source)
+    with written_together(list(writers)) as temporaries:
+        for write, temporary in zip(writers.values(), temporaries, strict=True):
+            write(temporary)
+
+
+_WHEN = {"before": "before", "start": "at the start", "after": "after"}
+
+
+def _tell(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    facts = [
+        "correlation " + ", ".join(f"{value:.3f} {_WHEN[when]}" for when, value in report["correlation"].items()),
+        f"{100 * report['folded_share']:.2g} % of the voxels folded",
+        f"{report['seconds']['total']:.1f} s",
+    ]
+    say(f"wrote {args.output} ({', '.join(facts)})")
+    if "dice" in report:
+        say(
+            "mean Dice "
+            + ", ".join(f"{when} {dice['mean']:.3f}" for when, dice in report["dice"].items() if dice["labels"])
+        )
+    if args.verbose:
+        say(json.dumps(report))

@@ -1,0 +1,362 @@
+"""A trained network as a function from two images to the field that lays one on the other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+import torch.nn as nn
+from monai.data import MetaTensor
+
+from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.errors import RegistrationError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.inferers import PhiInferer, channels_last
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
+from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
+from monai_hyperscale.io.grids import Grid, grid_of, overlap
+from monai_hyperscale.losses import RegistrationLoss
+from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.registration.affine import align_affine, align_centres
+from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
+from monai_hyperscale.registration.warping import warp
+from monai_hyperscale.tasks.registration.instance_optimization import optimize_instance
+from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+
+__all__ = ["STARTS", "Registrar", "Registration"]
+
+#: How the images are laid on each other first: as their affines say, by their middles, or by an affine alignment.
+STARTS = ("header", "centres", "affine")
+
+logger = logging.getLogger(__name__)
+
+# Grids to try, each of an eighth of the voxels, where memory is short.
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Registration:
+    """How one image goes onto another.
+
+    Attributes:
+        moved: the moving image on the fixed image's grid, (C, *fixed sizes).
+        field: from the fixed image's points to the moving one's, the alignment at the start included: float32
+            (D, *fixed sizes), voxels of the fixed image's grid, with its affine. What files hold, after conversion.
+        start: (4, 4), the alignment at the start alone, from millimetres of the fixed image to those of the moving one.
+        report: sizes, φ, seconds, folded share and more, ready for JSON. ``correlation`` is that of the images as the
+            network sees them, ``before`` or, where these were aligned, at the ``start``, and ``after``.
+    """
+
+    moved: MetaTensor
+    field: MetaTensor
+    start: np.ndarray
+    report: dict[str, Any]
+    _moving_grid: Grid
+    _grid: Grid
+    _displacement: torch.Tensor
+    _velocity: Optional[torch.Tensor]
+    _steps: int
+
+    def apply(self, image: MetaTensor, nearest: bool = False, outside: float = 0.0) -> MetaTensor:
+        """Resample another image of the moving subject, such as its label map, onto the fixed image's grid.
+
+        Args:
+            image: (C, *sizes), with its affine; on any grid in the space of the moving image.
+            nearest: for label maps; else linear.
+            outside: value of what lies outside the image.
+        """
+        placed = as_placed(image, self.field.dim() - 1)
+        return resample(placed, grid_of(self.field), field=self.field, nearest=nearest, outside=outside)
+
+    def onto_fixed(
+        self, image: MetaTensor, matrix: Optional[np.ndarray] = None, nearest: bool = False, outside: float = 0.0
+    ) -> MetaTensor:
+        """Resample an image onto the fixed image's grid by affines alone.
+
+        Args:
+            image: (C, *sizes), with its affine.
+            matrix: (4, 4), from millimetres of the fixed image to those of this one, such as :attr:`start`; ``None``
+                where they are the same.
+            nearest: for label maps; else linear.
+            outside: value of what lies outside the image.
+        """
+        placed = as_placed(image, self.field.dim() - 1)
+        return resample(placed, grid_of(self.field), matrix, nearest=nearest, outside=outside)
+
+    @cached_property
+    def inverse(self) -> tuple[MetaTensor, Residual]:
+        """The field from the moving image's points to the fixed one's, on the moving image's grid, and its residual.
+
+        SimpleITK resamples the fixed image onto the moving one by it. A velocity is integrated backwards; a
+        displacement is inverted numerically, see :func:`invert`. The residual is that of the network's own grid.
+        """
+        if self._velocity is None:
+            inverse, residual = invert(self._displacement)
+        else:
+            inverse = integrate(-self._velocity, self._steps)
+            inverse = resize_field(inverse, list(self._grid.sizes))
+            residual = Residual.of(self._displacement, inverse)
+        back = np.linalg.inv(self.start)
+        field = move_field(inverse[0], self._grid, self._moving_grid, before=back)
+        return MetaTensor(field, affine=torch.tensor(self._moving_grid.affine)), residual
+
+
+class Registrar:
+    """Registers pairs of images with folded networks: plain networks for one φ each, made at the first pair and kept.
+
+    The images may have any sizes, spacings and orientations; the moving one is resampled to the fixed one's grid for
+    the network, and from its own voxels, once, for the result. Several threads may call it at once.
+
+    Args:
+        settings: what the network was trained for.
+        network: with trained weights.
+        device: where the folded networks run.
+        max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
+        precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
+
+    Raises:
+        ValueError: for an unknown precision.
+
+    Example:
+        >>> from monai_hyperscale.bundle.settings import build_network
+        >>> settings = RegistrationSettings(3, ("MRI",), network={"features": (4, 4)}, head_features=4)
+        >>> registrar = Registrar(settings, build_network(settings))
+        >>> fixed = MetaTensor(torch.rand(1, 11, 7, 5), affine=torch.eye(4))
+        >>> moving = MetaTensor(torch.rand(1, 6, 9, 5), affine=torch.diag(torch.tensor([2.0, 1.0, 1.0, 1.0])))
+        >>> registrar.register(moving, fixed, phi=0.3).field.shape
+        torch.Size([3, 11, 7, 5])
+    """
+
+    def __init__(
+        self,
+        settings: RegistrationSettings,
+        network: HyperNetwork,
+        device: Union[str, torch.device] = "cpu",
+        max_voxels: int = 2**24,
+        precision: str = "fp32",
+    ) -> None:
+        self.settings = settings
+        self._autocast = PhiInferer(precision=precision).autocast
+        self.device = torch.device(device)
+        self.max_voxels = max_voxels
+        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
+        self._scale = UnitIntensity()
+
+    @classmethod
+    def from_bundle(
+        cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any
+    ) -> Registrar:
+        """Read a bundle's trained network.
+
+        Args:
+            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
+            device: where to run.
+            options: further arguments of :class:`Registrar`.
+
+        Raises:
+            CheckpointError: if there is no trained registration network, or its files are damaged.
+        """
+        folder = model_folder(bundle_dir)
+        settings = read_settings(folder / "model.json", RegistrationSettings)
+        return cls(settings, trained_network(folder, settings), device, **options)
+
+    def fold(self, phi: Phi, regularization: Optional[float] = None) -> nn.Module:
+        """Return the plain network for ``phi`` and, where it was trained for several, for the weight λ.
+
+        Raises:
+            ValueError: if ``phi`` or ``regularization`` is not valid for the network.
+        """
+        return self._folded.at(self.settings.context(phi, regularization))
+
+    def register(
+        self,
+        moving: MetaTensor,
+        fixed: MetaTensor,
+        phi: Phi = 0.5,
+        start: str = "header",
+        instance_steps: int = 0,
+        regularization: Optional[float] = None,
+    ) -> Registration:
+        """Register one pair.
+
+        Args:
+            moving: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
+            fixed: as ``moving``.
+            phi: rescaling factor in [0, 1], or one per level.
+            start: one of :data:`STARTS`.
+            instance_steps: of the optimisation of this pair after the network, see :func:`optimize_instance`.
+            regularization: λ, for networks trained for several.
+
+        Raises:
+            RegistrationError: if the images do not fit the network or each other, have nothing in common where they
+                lie, or hold one value only or values that are not finite.
+            ValueError: if ``phi``, ``regularization`` or ``start`` is not valid.
+        """
+        if start not in STARTS:
+            raise RegistrationError(f"start must be one of {', '.join(STARTS)}, got {start!r}.")
+        network = self.fold(phi, regularization)
+        both = {"moving": moving, "fixed": fixed}
+        names = {kind: str(image.meta.get("filename_or_obj") or f"the {kind} image") for kind, image in both.items()}
+        images = {kind: self._checked(image, names[kind]) for kind, image in both.items()}
+        grids = {kind: grid_of(image) for kind, image in images.items()}
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "alignment"):
+            scaled = {
+                kind: MetaTensor(self._scale(image.as_tensor()), affine=image.affine) for kind, image in images.items()
+            }
+            matrix = _start_matrix(start, scaled, grids)
+        shared = overlap(grids["moving"], grids["fixed"], matrix)
+        if shared == 0:
+            raise RegistrationError(
+                f"{names['moving']} and {names['fixed']} lie in different places and have no point in common; lay "
+                "their centres on each other, or align them by an affine transform first."
+            )
+        grid, seen, raw = self._predict(network, scaled, grids["fixed"], matrix, seconds)
+        steps = self.settings.velocity_steps
+
+        def displacement(predicted: torch.Tensor) -> torch.Tensor:
+            field = integrate(predicted, steps) if steps else predicted
+            return resize_field(field, list(grid.sizes))
+
+        report: dict[str, Any] = {}
+        if instance_steps:
+            with _timed(seconds, "instance_optimization"):
+                target = {kind: image.to(self.device) for kind, image in seen.items()}
+                try:
+                    refined = optimize_instance(raw, target, self._loss(regularization), instance_steps, displacement)
+                except RuntimeError as error:
+                    if not out_of_memory(error):
+                        raise
+                    raise MemoryError("the optimisation of this pair does not fit into memory") from error
+            raw = refined.field
+            losses = {"loss_before": refined.before, "loss_after": refined.after}
+            report["instance_optimization"] = {"steps": instance_steps, **losses}
+        with torch.no_grad(), _timed(seconds, "resampling"):
+            inner = displacement(raw).cpu()
+            voxels = move_field(inner[0], grid, grids["fixed"], after=matrix)
+            field = MetaTensor(voxels, affine=torch.tensor(grids["fixed"].affine))
+            moved = resample(images["moving"], grids["fixed"], field=field, outside=float(images["moving"].min()))
+        factors = as_factors(phi)
+        report = {
+            "phi": factors[0] if len(factors) == 1 else list(factors),
+            **({} if regularization is None else {"regularization": regularization}),
+            "start": {"kind": start, "matrix": matrix.tolist(), "overlap": shared},
+            "sizes": {**{kind: list(each.sizes) for kind, each in grids.items()}, "network": list(grid.sizes)},
+            "spacing_mm": {**{kind: list(each.spacing) for kind, each in grids.items()}, "network": list(grid.spacing)},
+            "folded_share": float(folded_share(voxels[None])),
+            "displacement_voxels": _lengths(inner[0]),
+            "correlation": {
+                "before" if start == "header" else "start": _correlation(seen["moving"], seen["fixed"]),
+                "after": _correlation(warp(seen["moving"], inner), seen["fixed"]),
+            },
+            **report,
+            "seconds": {**seconds, "total": sum(seconds.values())},
+        }
+        velocity = raw.cpu() if steps else None
+        return Registration(moved, field, matrix, report, grids["moving"], grid, inner, velocity, steps)
+
+    def _checked(self, image: MetaTensor, name: str) -> MetaTensor:
+        """Return the image with as many axes as the network takes, placed as ITK has it."""
+        settings, channels = self.settings, len(self.settings.channels)
+        if image.numel() == 0:
+            raise RegistrationError(f"{name} is empty (shape {list(image.shape)}); export it again.")
+        if len(image) != channels:
+            raise RegistrationError(
+                f"{name} has {len(image)} channels, but the network takes {channels} ({', '.join(settings.channels)})."
+            )
+        dims = image.dim() - 1
+        if dims == 3 and settings.spatial_dims == 2 and image.shape[-1] == 1:
+            dims = 2
+        if dims != settings.spatial_dims:
+            hint = (
+                "take a slice, or a network for volumes" if dims == 3 else "name a volume, or a network for 2D images"
+            )
+            raise RegistrationError(
+                f"{name} is {dims}D, but the network registers {settings.spatial_dims}D images; {hint}."
+            )
+        plain = image.as_tensor()
+        if not bool(torch.isfinite(plain).all()):
+            raise RegistrationError(f"{name} has voxels that are NaN or infinite; replace them first.")
+        if float(plain.min()) == float(plain.max()):
+            raise RegistrationError(
+                f"{name} has the same value {float(plain.min()):g} everywhere: nothing to register."
+            )
+        return as_placed(image, settings.spatial_dims)
+
+    def _predict(
+        self,
+        network: Any,
+        images: dict[str, MetaTensor],
+        fixed: Grid,
+        matrix: np.ndarray,
+        seconds: dict[str, float],
+    ) -> tuple[Grid, dict[str, torch.Tensor], torch.Tensor]:
+        """Return the network's grid, the images on it, and its displacement or, where integrated, its velocity.
+
+        On a coarser grid if the memory is too small for the first.
+        """
+        settings, max_voxels = self.settings, self.max_voxels
+        for _ in range(_TRIES):
+            with _timed(seconds, "resampling"):
+                grid = working_grid(fixed, settings.spacing, settings.sizes, max_voxels)
+                seen = {
+                    "moving": resample(images["moving"], grid, matrix=matrix).as_tensor()[None],
+                    "fixed": resample(images["fixed"], grid).as_tensor()[None],
+                }
+            try:
+                with _timed(seconds, "network"), torch.inference_mode():
+                    x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
+                    with self._autocast(x), CPUConvolutions():
+                        raw = network.velocity(x) if settings.velocity_steps else network(x)
+                # A copy that autograd takes, for the optimisation.
+                return grid, seen, raw.float().contiguous().clone()
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                max_voxels = max(1, int(np.prod(grid.sizes)) // 8)
+                logger.warning("%s has too little memory for these images; going on with larger voxels.", self.device)
+        raise MemoryError("the images do not fit into memory even with larger voxels")
+
+    def _loss(self, regularization: Optional[float]) -> RegistrationLoss:
+        # No labels and no second field here.
+        options = {**self.settings.loss, "dice_weight": 0.0, "inverse_weight": 0.0}
+        if self.settings.regularization is not None:
+            options["weight"] = as_factors(self.settings.context(0.0, regularization))[-1]
+        return RegistrationLoss(**options)
+
+
+def _start_matrix(start: str, images: dict[str, MetaTensor], grids: dict[str, Grid]) -> np.ndarray:
+    if start == "affine":
+        grey = {
+            kind: MetaTensor(image.as_tensor().mean(0, keepdim=True), affine=image.affine)
+            for kind, image in images.items()
+        }
+        return align_affine(grey["moving"], grey["fixed"])
+    return align_centres(grids["moving"], grids["fixed"]) if start == "centres" else np.eye(4)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
+    a, b = (values.double().flatten() - values.double().mean() for values in (first, second))
+    return float((a @ b) / (a.norm() * b.norm()).clamp(min=1e-12))
+
+
+def _lengths(field: torch.Tensor) -> dict[str, float]:
+    lengths = torch.linalg.vector_norm(field, dim=0)
+    return {"mean": float(lengths.mean()), "max": float(lengths.max())}

@@ -1,0 +1,216 @@
+"""The pairs of a registration's training: found, split by case, and described for the network that learns from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import ignite.distributed as idist
+from monai.transforms import Compose, DeleteItemsd
+from monai.utils import ensure_tuple_rep
+
+from monai_hyperscale.data.unseen import digest, unseen_names
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.tasks.registration.check_pairs import check_pairs
+from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size
+from monai_hyperscale.tasks.registration.pairs import Pair, PairList, RegistrationImages, split_pairs
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+
+__all__ = ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"]
+
+
+@dataclass(frozen=True)
+class RegistrationData:
+    """What a bundle's configuration asks of its pairs.
+
+    Args:
+        train: pairs to learn from.
+        validation: pairs to choose the best weights by.
+        test: pairs of cases that nothing depends on, for the report.
+        channels: names of the channels of one image.
+        labels: names of the class indices but the background; empty where there are no labels.
+        label_values: value of every class index in the label files.
+        spatial_dims: 2 or 3, of the files.
+        sizes: what images are padded or cropped to, one number per axis of the files.
+        title: what the data are, for people.
+        provenance: where they came from and how they were split, for ``model.json``.
+        fingerprint: of the cases' names and their split.
+    """
+
+    train: PairList
+    validation: PairList
+    test: PairList
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    label_values: tuple[int, ...]
+    spatial_dims: int
+    sizes: tuple[int, ...]
+    title: str
+    provenance: dict[str, Any]
+    fingerprint: str
+
+
+@ends_with_one_sentence
+def load_registration_data(
+    dataset_dir: Optional[Union[str, Path]],
+    synthetic_dir: Union[str, Path],
+    spatial_dims: int = 3,
+    slices: bool = False,
+    fractions: Sequence[float] = (0.75, 0.05, 0.2),
+    pairs: Optional[Union[str, Path]] = None,
+    atlas: Optional[Union[str, Path]] = None,
+    atlas_label: Optional[Union[str, Path]] = None,
+    sizes: Union[None, int, Sequence[int]] = None,
+    spacing: Optional[Sequence[float]] = None,
+    val_pairs: Optional[int] = None,
+    test_pairs: Optional[int] = None,
+    seed: int = 0,
+    synthetic: Optional[Mapping[str, Any]] = None,
+    expected: Optional[RegistrationSettings] = None,
+) -> RegistrationData:
+    """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
+
+    Args:
+        dataset_dir: folder of the images, see :func:`read_pairs`; ``None`` for synthetic pairs.
+        synthetic_dir: where synthetic pairs are written.
+        spatial_dims: 2 or 3, of the network.
+        slices: whether a 2D network learns from slices of volumes.
+        fractions: shares of training, validation and test cases.
+        pairs: a list of pairs, see :func:`read_pairs`.
+        atlas: the fixed image of every pair, a case's name or a file, see :func:`read_pairs`.
+        atlas_label: label map of an atlas that is a file.
+        sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
+        spacing: voxel size in mm that volumes will be resampled to, or ``None``.
+        val_pairs: how many validation pairs to draw; ``None`` for all.
+        test_pairs: how many test pairs to draw; ``None`` for all.
+        seed: seed of the split, the draw and synthetic pairs.
+        synthetic: further arguments of :func:`write_synthetic_pairs`, such as ``pairs`` and ``size``.
+        expected: a trained network to evaluate: channels must be its own, and the test pairs are those of cases that
+            it was trained without: the ones named in its description, or all cases of another data set.
+
+    Raises:
+        SystemExit: with one sentence, if the images cannot be used.
+    """
+    logger = logging.getLogger(__name__)
+    file_dims = 3 if slices else spatial_dims
+    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {file_dims}D pairs"
+    if dataset_dir is None:
+        logger.info("No dataset_dir is given: training on synthetic pairs with known displacement.")
+        options = {"in_plane": slices, **(synthetic or {})}
+        with idist.one_rank_first():
+            dataset_dir = write_synthetic_pairs(synthetic_dir, file_dims, seed=seed, **options)
+    images = read_pairs(dataset_dir, pairs, atlas, atlas_label)
+    check_pairs(images)
+    if images.spatial_dims != file_dims:
+        wanted = "images.json" if images.spatial_dims == 2 else "train.json alone, or slices.json"
+        raise DatasetError(
+            f"{dataset_dir} holds {images.spatial_dims}D images, this configuration expects {file_dims}D: use {wanted}."
+        )
+    all_cases = digest(sorted(case["name"] for case in images.cases))
+    if expected is None:
+        parts = split_pairs(images, fractions, seed)
+    else:
+        parts = (PairList(), PairList(), _unseen(images, expected, title))
+    size = common_size(images, spacing) if sizes is None else tuple(ensure_tuple_rep(sizes, file_dims))
+    names = [sorted(case["name"] for case in part.cases) for part in parts]
+    train, validation, test = parts[0], parts[1].sample(val_pairs, seed), parts[2].sample(test_pairs, seed)
+    counts = f"{len(train)} training, {len(validation)} validation and {len(test)} test pairs"
+    logger.info(
+        f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
+        f"{', '.join(images.labels.values()) or 'none'}; {counts}; sizes {size}."
+    )
+    provenance = {
+        "data": title,
+        "cases": dict(zip(("train", "validation", "test"), map(len, names), strict=True)),
+        "split_seed": seed,
+        "test_cases": names[2],
+        "all_cases": all_cases,
+    }
+    return RegistrationData(
+        train,
+        validation,
+        test,
+        channels=images.channels,
+        labels=images.labels,
+        label_values=images.label_values,
+        spatial_dims=images.spatial_dims,
+        sizes=size,
+        title=title,
+        provenance=provenance,
+        fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
+    )
+
+
+def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: str) -> PairList:
+    logger = logging.getLogger(__name__)
+    if len(images.channels) != len(expected.channels):
+        raise DatasetError(
+            f"the network takes images of {len(expected.channels)} channels ({', '.join(expected.channels)}), these "
+            f"have {len(images.channels)}: use data of the same channels."
+        )
+    kept = unseen_names([case["name"] for case in images.cases], expected.provenance, title)
+    if kept is None:
+        logger.info(f"The network was not trained on {title}: evaluating on all {len(images.cases)} images.")
+        return images.pair_list
+    logger.info(f"Evaluating on pairs of the {len(kept)} images that the network was not trained on.")
+    places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
+    found = PairList([images.cases[index] for index in places])
+    if images.pairs is not None:
+        number = {index: n for n, index in enumerate(places)}
+        listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
+        renumbered = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
+        found = PairList(found.cases, renumbered)
+    if not len(found):
+        raise DatasetError(
+            f"{title} has no pair among the images that the network was not trained on; name other data."
+        )
+    return found
+
+
+def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = None) -> Compose:
+    """Return what is done to a pair of preprocessed volumes before it is measured.
+
+    Args:
+        slices: whether a 2D network sees one slice of each, the one with most labels, see :class:`PairSlice`.
+        spacing: voxel size that the images were resampled to: their known displacement, which was not, is left out.
+
+    Example:
+        >>> import torch
+        >>> pair = {"moving": torch.rand(1, 9, 8, 7), "fixed": torch.rand(1, 9, 8, 7), "field": torch.ones(3, 9, 8, 7)}
+        >>> {key: tuple(value.shape) for key, value in evaluation_pairs(slices=True)(pair).items()}
+        {'moving': (1, 9, 8), 'fixed': (1, 9, 8)}
+    """
+    transforms: list[Any] = [PairSlice()] if slices else []
+    if spacing is not None:
+        transforms.append(DeleteItemsd("field"))
+    return Compose(transforms)
+
+
+@ends_with_one_sentence
+def cached_pairs(
+    pairs: PairList,
+    transform: Callable,
+    pair_transform: Optional[Callable] = None,
+    cache_rate: float = 1.0,
+    known_fields: bool = True,
+) -> PairDataset:
+    """Return a :class:`PairDataset`, which reads every file now, and tells of a damaged one in a sentence.
+
+    Args:
+        pairs: to draw from.
+        transform: of one image.
+        pair_transform: of a pair.
+        cache_rate: share of the images that is kept in memory.
+        known_fields: whether samples carry the known displacement of their pair; no training needs it.
+
+    Raises:
+        SystemExit: with one sentence, if a file cannot be read.
+    """
+    return PairDataset(pairs, transform, pair_transform, cache_rate, known_fields=known_fields)

@@ -1,0 +1,180 @@
+"""Registration networks measured on pairs of labelled images: warped labels against those of the fixed image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from nibabel.orientations import io_orientation
+
+from monai_hyperscale.data.headers import read_header
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.inference.folded import FoldedInference
+from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.networks.layers.factor import Phi
+from monai_hyperscale.registration import folded_share, warp
+from monai_hyperscale.search.cases import cases_of_part
+from monai_hyperscale.search.metrics import Metric
+from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
+from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size, registration_preprocessing
+from monai_hyperscale.tasks.registration.pairs import Pair, PairList, RegistrationImages
+from monai_hyperscale.tasks.registration.registrar import Registrar
+
+__all__ = ["PAIRS", "RegistrationWorkload", "pairs_of_part"]
+
+#: Pairs that are drawn unless told otherwise: of n cases there are n (n − 1).
+PAIRS = 40
+# The label of pairs without labels.
+_WHOLE = {"0": "whole image"}
+
+
+class RegistrationWorkload(Workload):
+    """A registration network and pairs of images, prepared as in training, compared on the network's grid.
+
+    Args:
+        bundle: the trained network's folder.
+        dataset_dir: of the images, see :func:`read_pairs`.
+        metric: the score of the labels; ``None`` for the correlation of the images.
+        part: see :func:`cases_of_part`.
+        limit: how many pairs to draw.
+        device: where networks run.
+        regularization: λ, for networks trained for several.
+        seed: of the draw of pairs.
+
+    Raises:
+        CheckpointError: if there is no trained registration network.
+        DatasetError: if the images cannot be read, have other channels, or no labels to compare.
+    """
+
+    task = "registration"
+
+    def __init__(
+        self,
+        bundle: Union[str, Path],
+        dataset_dir: Union[str, os.PathLike],
+        metric: Optional[Metric],
+        part: str = "test",
+        limit: Optional[int] = PAIRS,
+        device: Union[str, torch.device] = "cpu",
+        regularization: Optional[float] = None,
+        seed: int = 0,
+    ) -> None:
+        self.registrar = Registrar.from_bundle(bundle, device)
+        settings = self.registrar.settings
+        title = Path(dataset_dir).resolve().name
+        super().__init__(bundle, title, part, settings, torch.device(device))
+        images = read_pairs(dataset_dir)
+        if images.spatial_dims != settings.file_dims or len(images.channels) != len(settings.channels):
+            raise DatasetError(
+                f"the network takes {settings.file_dims}D images of {len(settings.channels)} channels "
+                f"({', '.join(settings.channels)}), those of {dataset_dir} are {images.spatial_dims}D and have "
+                f"{len(images.channels)}; name data of the same kind."
+            )
+        if metric is not None and not images.labels:
+            raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
+        pairs = pairs_of_part(images, cases_of_part(images.cases, settings.provenance, title, part)).sample(limit, seed)
+        if not len(pairs):
+            raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
+        self._metric = metric
+        self._regularization = regularization
+        self.names = [pair["name"] for pair in pairs]
+        named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
+        self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
+        self.choices |= {"regularization": regularization, "pairs_seed": seed}
+        self._classes = sorted(images.labels) if metric is not None else []
+        values = images.label_values
+        named = {str(values[index]): images.labels[index] for index in self._classes}
+        self.labels = named if metric is not None else dict(_WHOLE)
+        self._cases = pairs.cases
+        with case_errors(title):
+            sizes = settings.sizes or common_size(images, settings.spacing)
+            preprocessing = registration_preprocessing(
+                images.channels, settings.spatial_dims, sizes, settings.spacing, settings.slices, values
+            )
+            self._pairs = PairDataset(pairs, preprocessing, PairSlice() if settings.slices else None)
+        self._inferer = PhiInferer()
+        self._before: dict[int, dict[str, Optional[float]]] = {}
+
+    @property
+    def metric_facts(self) -> dict[str, Any]:
+        """``name`` and ``higher_is_better`` of the score."""
+        if self._metric is None:
+            return {"name": "correlation", "higher_is_better": True}
+        return {"name": self._metric.name, "higher_is_better": self._metric.higher_is_better}
+
+    def run(self, phi: Phi) -> FoldedInference:
+        """Return the network folded for φ, see :class:`Workload`."""
+        return FoldedInference(self.registrar.fold(phi, self._regularization), self._inferer)
+
+    def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
+        """Return a network's input to time, both images of a pair, see :class:`Workload`."""
+        if sizes is None:
+            return self._images(self._pairs[0])
+        if len(sizes) != self.settings.spatial_dims:
+            raise DatasetError(f"a size of {self.settings.spatial_dims} numbers is needed, got {list(sizes)}.")
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(1, self.settings.in_channels, *sizes, generator=generator).to(self.device)
+
+    def measure(self, index: int, run: FoldedInference) -> CaseResult:
+        """Return what a folded network scores on a pair, see :class:`Workload`."""
+        pair = self._pairs[index]
+        with torch.inference_mode():
+            field = run(self._images(pair)).float().cpu()
+            if index not in self._before:
+                self._before[index] = self._scores(index, pair, None)
+            scores, folded = self._scores(index, pair, field), float(folded_share(field))
+        volumes = self.volumes(pair["fixed_label"], self._classes, self._spacing(index)) if self._classes else {}
+        return CaseResult(scores, self._before[index], folded, volumes)
+
+    def example(
+        self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]
+    ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
+        """Return both images and the displacement fields on the network's grid, in voxels."""
+        pair = self._pairs[index]
+        images = {key: pair[key][0].numpy() for key in ("moving", "fixed")}
+        batch = self._images(pair)
+        return images, {phi: run(batch)[0].float().cpu().numpy() for phi, run in runs.items()}
+
+    def _images(self, pair: Mapping[str, Any]) -> torch.Tensor:
+        return torch.cat([pair["moving"], pair["fixed"]])[None].to(self.device)
+
+    def _scores(self, index: int, pair: Mapping[str, Any], field: Optional[torch.Tensor]) -> dict[str, Optional[float]]:
+        if self._metric is None:
+            moving = pair["moving"][None] if field is None else warp(pair["moving"][None], field)
+            values = np.corrcoef(moving.double().flatten(), pair["fixed"].double().flatten())
+            return {next(iter(_WHOLE)): float(values[0, 1]) if np.isfinite(values[0, 1]) else None}
+        label = pair["moving_label"][None].float()
+        moved = label if field is None else warp(label, field, mode="nearest")
+        scores = self._metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, self._spacing(index))
+        return dict(zip(self.labels, scores, strict=True))
+
+    def _spacing(self, index: int) -> Optional[list[float]]:
+        """Return the size of the fixed image's voxels on the network's grid."""
+        dims = self.settings.spatial_dims
+        if self.settings.spacing is not None:
+            return list(self.settings.spacing[:dims])
+        image = self._cases[self._pairs.pairs.pair(index).fixed]["image"]
+        header = read_header(image if isinstance(image, str) else image[0])
+        if header.affine is None or header.spacing is None:
+            return None
+        # RAS order, as the images are.
+        axes = io_orientation(header.affine)[:, 0].astype(int)
+        return np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()[:dims]
+
+
+def pairs_of_part(images: RegistrationImages, cases: Sequence[Mapping[str, Any]]) -> PairList:
+    """Return the pairs of images whose both cases are among those of a part."""
+    if images.pairs is None:
+        return PairList([dict(case) for case in cases])
+    kept = {case["name"] for case in cases}
+    places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
+    number = {index: place for place, index in enumerate(places)}
+    listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
+    pairs = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
+    return PairList([images.cases[index] for index in places], pairs)

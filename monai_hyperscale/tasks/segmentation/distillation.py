@@ -1,0 +1,137 @@
+"""Labels softened by what trained networks make of the image at several φ: distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from monai.engines import PrepareBatch, default_prepare_batch
+from monai.networks import one_hot
+
+from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.inference import PhiInferer
+from monai_hyperscale.inference.folded import FoldedInference
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+
+__all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]
+
+
+class SoftenedLabels(PrepareBatch):
+    """Mix the label with the mean prediction of trained networks over several φ.
+
+    What a network makes of an image at one φ and at another differs most where the image leaves room for doubt. The
+    mean is a steadier target than either, and than one annotator's border; that of two networks trained apart is
+    steadier still. SAN section 3.2 teaches small inputs by
+    the prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
+
+    Args:
+        teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training.
+        share: of the prediction in the target, in [0, 1]; the rest is the label's.
+        precision: see :class:`PhiInferer`.
+
+    Raises:
+        ValueError: if there is no teacher, or the share is out of range.
+
+    Example:
+        >>> teacher = torch.nn.Conv2d(1, 3, 1)
+        >>> batch = {"image": torch.zeros(2, 1, 8, 6), "label": torch.zeros(2, 1, 8, 6)}
+        >>> image, target = SoftenedLabels([teacher], share=0.5)(batch)
+        >>> target.shape, bool((target[:, 0] >= 0.5).all())
+        (torch.Size([2, 3, 8, 6]), True)
+    """
+
+    def __init__(self, teachers: Sequence[torch.nn.Module], share: float = 0.5, precision: str = "fp32") -> None:
+        if not teachers or not 0 <= share <= 1:
+            raise ValueError(f"a teacher and a share in [0, 1] are needed, got {len(teachers)} and {share!r}.")
+        inferer = PhiInferer(precision=precision)
+        self.teachers = [FoldedInference(teacher.eval(), inferer) for teacher in teachers]
+        self.share = share
+
+    def __call__(
+        self,
+        batchdata: dict[str, torch.Tensor],
+        device: Optional[Union[str, torch.device]] = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images (B, C, *sizes) and targets (B, classes, *sizes), the share of each class in every voxel.
+
+        Args:
+            batchdata: ``image``; ``label`` as class indices (B, 1, *sizes) or as shares.
+            device: where to.
+            non_blocking: see ``torch.Tensor.to``.
+            kwargs: as MONAI's engines pass them.
+        """
+        batch: Any = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
+        image, label = batch[:2]
+        predicted = torch.stack([teacher(image).float().softmax(1) for teacher in self.teachers]).mean(0)
+        shares = label if label.shape[1] > 1 else one_hot(label, predicted.shape[1])
+        return image, self.share * predicted + (1 - self.share) * shares
+
+
+def teacher_folders(teacher: Any) -> list[Path]:
+    """Return the folders of ``model.json`` and ``model.pt`` of one teacher or of several.
+
+    Args:
+        teacher: folder of a trained network, or a list of them.
+
+    Raises:
+        ConfigError: if it is neither, or empty.
+        CheckpointError: if a folder does not exist.
+    """
+    named = teacher if isinstance(teacher, (list, tuple)) else [teacher]
+    if not named or not all(isinstance(each, (str, Path)) for each in named):
+        raise ConfigError(f"teacher must be a folder of a trained network or a list of them, got {teacher!r}.")
+    return [model_folder(each) for each in named]
+
+
+@ends_with_one_sentence
+def softened_labels(
+    teacher: Optional[Union[str, Path, Sequence[Union[str, Path]]]],
+    phis: Sequence[Phi],
+    share: float,
+    settings: SegmentationSettings,
+    precision: str = "fp32",
+    device: Union[str, torch.device] = "cpu",
+) -> Any:
+    """Return how batches are prepared: with softened labels, if a teacher is named.
+
+    Args:
+        teacher: folder of a trained network, several of them, or ``None``.
+        phis: of every teacher.
+        share: see :class:`SoftenedLabels`.
+        settings: of the network to train.
+        precision: of the teachers.
+        device: of the training.
+
+    Raises:
+        SystemExit: with one sentence, if there is no such network, it has other channels or labels, or was not trained
+            for a φ.
+    """
+    if teacher is None:
+        return default_prepare_batch
+    networks = [network for folder in teacher_folders(teacher) for network in _folded(folder, phis, settings, device)]
+    return SoftenedLabels(networks, share, precision)
+
+
+def _folded(
+    folder: Path, phis: Sequence[Phi], settings: SegmentationSettings, device: Union[str, torch.device]
+) -> list[torch.nn.Module]:
+    taught = read_settings(folder / "model.json")
+    wanted, got = ((each.in_channels, each.out_channels, each.file_dims) for each in (settings, taught))
+    if wanted != got or settings.spatial_dims != taught.spatial_dims:
+        raise ConfigError(
+            f"the teacher in {folder} takes {got[0]} channels of {taught.spatial_dims}D images and knows {got[1]} "
+            f"classes; the network to train takes {wanted[0]}, of {settings.spatial_dims}D images, and has {wanted[1]}."
+        )
+    for phi in phis:
+        if not taught.trained_for(as_factors(phi)):
+            raise ConfigError(f"the teacher in {folder} was not trained for phi = {phi}; change teacher_phi.")
+    folded = FoldedNetworks(trained_network(folder, taught), taught.spatial_dims, device)
+    return [folded.at(phi) for phi in phis]

@@ -1,0 +1,293 @@
+"""``monai-hyperscale segment``: images in, label maps out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_hyperscale.console.arguments import count, factors, listed
+from monai_hyperscale.console.exit_codes import DONE, FAILED
+from monai_hyperscale.console.messages import say, unexpected
+from monai_hyperscale.console.peak_memory import peak_memory_mib
+from monai_hyperscale.console.stage_times import added_up, outside_network, stage_table
+
+if TYPE_CHECKING:
+    from monai_hyperscale.console.jobs import Job
+    from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+
+__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "segment images with a trained network at any phi"
+DESCRIPTION = """\
+Segment images with a trained network at any rescaling factor phi. The label map
+has the grid, affine and orientation of its image.
+
+  monai-hyperscale segment scan.nii.gz -o labels.nii.gz --phi 0.3
+  monai-hyperscale segment scans/ -o labels/ --volumes volumes.json --preview
+
+For networks of several channels, case_0000.nii.gz, case_0001.nii.gz, ... are the
+channels of one image, and its label map is named after the case.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="image files (NIfTI, MGZ, MHA, MHD, NRRD; PNG and the like for networks of 2D images), or one folder",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="label file for one image; folder (made if missing) for several, with outputs named after the images",
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
+    parser.add_argument(
+        "--phi",
+        type=factors,
+        default=(0.5,),
+        metavar="PHI",
+        help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
+        "0.5,0.4,0.3; default: 0.5",
+    )
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="leave images alone whose output exists")
+    parser.add_argument("--suffix", default="", help="put this after the image's name in the output's, such as _seg")
+    parser.add_argument("--volumes", type=Path, metavar="FILE.json", help="write the volume of every label in mm3")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="write the seconds of every stage and the peak memory"
+    )
+    parser.add_argument("--preview", action="store_true", help="write a picture NAME_preview.png beside every output")
+    parser.add_argument(
+        "--max-voxels",
+        type=count,
+        default=2**24,
+        metavar="N",
+        help="images of more voxels go through in overlapping windows, which takes less memory; default: 16777216",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment the images and return the exit code."""
+    started = time.perf_counter()
+    # Before the imports, which take seconds: a mistyped path is answered at once.
+    for path in (*args.images, *([] if args.bundle is None else [args.bundle])):
+        if not path.exists():
+            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+    from monai_hyperscale.console.jobs import plan_jobs
+
+    tables = _tables(args)
+    bundle, settings = _bundle(args)
+    jobs = plan_jobs(
+        args.images,
+        args.output,
+        suffix=args.suffix,
+        preview=args.preview,
+        existing="overwrite" if args.overwrite else "skip" if args.skip_existing else "refuse",
+        other_outputs=tables,
+        channels=settings.in_channels,
+    )
+    for path in tables:
+        if path.exists() and not (args.overwrite or args.skip_existing):
+            raise argparse.ArgumentTypeError(f"{path} exists already; add --overwrite or --skip-existing.")
+    segmenter = _segmenter(args, bundle)
+    for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
+        _make_folder(folder)
+
+    from monai_hyperscale.inference.stages import measured
+
+    preparation = time.perf_counter() - started
+    entries: list[dict[str, Any]] = []
+    times: list[dict[str, Any]] = []
+    failed = 0
+    for job in _progress(jobs):
+        with measured() as seconds:
+            try:
+                entries.append(_segment(job, segmenter, args))
+            except Exception as error:  # one bad image must not take the others along
+                failed += 1
+                if args.debug:
+                    traceback.print_exc()
+                say(f"error: {_reason(job, error, args.debug)}")
+            else:
+                if not job.skip:
+                    times.append({key: entries[-1][key] for key in ("image", "output")} | {"seconds": seconds})
+    if args.volumes is not None and entries:
+        _write_volumes(args.volumes, entries)
+    _tell_times(args, bundle, segmenter, times, preparation, started)
+    return _conclude(jobs, failed)
+
+
+def _tables(args: argparse.Namespace) -> list[Path]:
+    """Return the files that are written once for all images."""
+    tables = {"--volumes": args.volumes, "--report": args.report}
+    given = {option: path for option, path in tables.items() if path is not None}
+    for option, path in given.items():
+        if path.suffix.lower() != ".json":
+            raise argparse.ArgumentTypeError(f"{option} is a file that ends in .json, got {path}.")
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise argparse.ArgumentTypeError(f"--volumes and --report are the same file {args.report}; name two.")
+    return list(given.values())
+
+
+def _bundle(args: argparse.Namespace) -> tuple[Path, SegmentationSettings]:
+    from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.bundle.settings import read_settings
+    from monai_hyperscale.inference.networks import model_folder
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+
+    try:
+        bundle = default_bundle() if args.bundle is None else args.bundle
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return bundle, read_settings(model_folder(bundle) / "model.json", SegmentationSettings)
+
+
+def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
+    from monai_hyperscale.inference.devices import choose_device
+    from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
+
+    try:
+        device = choose_device(args.device)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels)
+    try:
+        segmenter.fold(args.phi)
+    except ValueError as error:  # another number of factors than the network has levels
+        raise argparse.ArgumentTypeError(str(error)) from error
+    low, high = segmenter.settings.phi_range
+    if not segmenter.settings.trained_for(args.phi):
+        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
+    if args.verbose:
+        say(f"bundle {bundle}, device {device}")
+    return segmenter
+
+
+def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[str, Any]:
+    """Do one image; return what is known of it for the volumes file."""
+    from monai_hyperscale.inference.stages import stage
+    from monai_hyperscale.io.images import image_source, read_image
+    from monai_hyperscale.io.labels import read_label, write_label
+    from monai_hyperscale.tasks.segmentation.preview import save_preview
+    from monai_hyperscale.tasks.segmentation.volumes import label_volumes
+
+    # Of an output that was there already nothing tells the phi.
+    phi = None if job.skip else args.phi[0] if len(args.phi) == 1 else list(args.phi)
+    files = [str(path) for path in job.files]
+    entry: dict[str, Any] = {"image": files[0] if len(files) == 1 else files, "output": str(job.output), "phi": phi}
+    if job.skip and args.volumes is None:
+        return entry
+    started = time.perf_counter()
+    with stage("reading"):
+        image = read_image(job.files, segmenter.settings.in_channels)
+        source = image_source(image)
+        label = read_label(job.output) if job.skip else None
+    if label is None:
+        label = segmenter.segment(image, args.phi)
+        if job.preview is not None:
+            title = f"{job.image.name}, phi = {listed(args.phi)}"
+            with stage("preview"):
+                save_preview(image, label, job.preview, segmenter.label_names, title)
+        # Last, so that an output that exists is that of an image that is done.
+        with stage("writing"):
+            write_label(label, job.output, image)
+        if args.verbose:
+            say(f"{job.image} -> {job.output} ({time.perf_counter() - started:.1f} s)")
+    if args.volumes is not None:
+        with stage("volumes"):
+            volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
+        entry["labels"] = [asdict(volume) for volume in volumes]
+    return entry
+
+
+def _reason(job: Job, error: Exception, debug: bool) -> str:
+    from monai_hyperscale.errors import ImageError
+
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{job.image} does not fit into memory; try a smaller --max-voxels."
+    if isinstance(error, OSError):
+        return f"{job.image}: {error}."
+    return f"{job.image}: {unexpected(error, debug)}"
+
+
+def _progress(jobs: list[Job]) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(jobs, unit="image", file=sys.stderr, disable=len(jobs) == 1 and not sys.stderr.isatty())
+
+
+def _write_volumes(path: Path, entries: list[dict[str, Any]]) -> None:
+    from monai_hyperscale.io.atomic import write_text
+
+    write_text(path, json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n")
+
+
+def _tell_times(
+    args: argparse.Namespace,
+    bundle: Path,
+    segmenter: Segmenter,
+    times: list[dict[str, Any]],
+    preparation: float,
+    started: float,
+) -> None:
+    """Show and write where the time went, if that is asked for and an image is done."""
+    if not times or not (args.verbose or args.report):
+        return
+    import torch
+
+    from monai_hyperscale.io.atomic import write_text
+
+    seconds = added_up([image["seconds"] for image in times], preparation, time.perf_counter() - started)
+    peak = peak_memory_mib(str(segmenter.device))
+    if args.verbose:
+        for line in stage_table(seconds, peak):
+            say(line)
+    if args.report is not None:
+        report = {
+            "bundle": str(bundle),
+            "phi": args.phi[0] if len(args.phi) == 1 else list(args.phi),
+            "device": str(segmenter.device),
+            "threads": torch.get_num_threads(),
+            "images": times,
+            "seconds": seconds,
+            "share_outside_network": outside_network(seconds),
+            "peak_memory_mib": peak,
+        }
+        write_text(args.report, json.dumps(report, indent=2) + "\n")
+
+
+def _conclude(jobs: list[Job], failed: int) -> int:
+    skipped = sum(job.skip for job in jobs)
+    if len(jobs) > 1 or skipped:
+        done = len(jobs) - failed - skipped
+        parts = [f"{done} of {len(jobs)} images segmented"]
+        parts += [f"{skipped} skipped"] if skipped else []
+        parts += [f"{failed} failed"] if failed else []
+        say(", ".join(parts) + f"; outputs in {jobs[0].output.parent}")
+    elif not failed:
+        say(f"wrote {jobs[0].output}")
+    return FAILED if failed else DONE
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"folder {folder} cannot be made ({error.strerror}).") from error

@@ -1,0 +1,199 @@
+"""A trained network as a function from an image to a label map on the image's own grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import torch
+import torch.nn as nn
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImaged, Spacingd, Transform
+
+from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.data.transforms import segmentation_preprocessing
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.folded import LabelInference
+from monai_hyperscale.inference.inferers import PhiWholeImageInferer
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
+from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
+from monai_hyperscale.inference.stages import stage
+from monai_hyperscale.io.layout import laid_out
+from monai_hyperscale.networks.layers.factor import Phi
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+
+__all__ = ["Segmenter", "label_names"]
+
+
+class Segmenter:
+    """Segments images with folded networks: plain networks for one φ each, made at the first image and kept.
+
+    The weights are those at construction; training the network further changes nothing here. Several threads may
+    call it at once, each with its own φ.
+
+    Args:
+        settings: what the network was trained for.
+        network: with trained weights.
+        device: where the folded networks run.
+        max_voxels: most voxels, on the network's grid, of an image that goes through whole. Larger ones go through in
+            overlapping windows of ``settings.roi_size``, and their logits are never in memory all together.
+        overlap: of neighbouring windows, in [0, 1).
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+
+    Attributes:
+        inferer: how prepared images go through a folded network, see :class:`LabelInference`.
+
+    Example:
+        >>> from monai_hyperscale.bundle.settings import build_network
+        >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+        >>> settings = SegmentationSettings(3, ("MRI",), {1: "hippocampus"}, network={"features": (4, 4)})
+        >>> segmenter = Segmenter(settings, build_network(settings))
+        >>> segmenter.segment(MetaTensor(torch.rand(1, 11, 7, 5)), phi=0.3).shape
+        (11, 7, 5)
+    """
+
+    def __init__(
+        self,
+        settings: SegmentationSettings,
+        network: HyperNetwork,
+        device: Union[str, torch.device] = "cpu",
+        max_voxels: int = 2**24,
+        overlap: float = 0.25,
+        precision: str = "fp32",
+    ) -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self.inferer = PhiWholeImageInferer(
+            roi_size=settings.roi_size,
+            spatial_dims=settings.spatial_dims,
+            max_voxels=max_voxels,
+            overlap=overlap,
+            precision=precision,
+        )
+        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
+        self.network = self._folded.network
+        self._values = label_values(settings)
+        loading = segmentation_preprocessing(
+            settings.channels,
+            settings.spatial_dims,
+            settings.spacing,
+            keys=("image",),
+            slices=settings.slices,
+            ct_window=settings.ct_window,
+        )
+        parts = (part for part in loading.transforms if not isinstance(part, LoadImaged))
+        self._preprocessing = Compose([_InSlabs(part) if isinstance(part, Spacingd) else part for part in parts])
+
+    @classmethod
+    def from_bundle(
+        cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any
+    ) -> Segmenter:
+        """Read a bundle's trained network.
+
+        Args:
+            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
+            device: where to run.
+            options: further arguments of :class:`Segmenter`.
+
+        Raises:
+            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
+        """
+        folder = model_folder(bundle_dir)
+        settings = read_settings(folder / "model.json", SegmentationSettings)
+        return cls(settings, trained_network(folder, settings), device, **options)
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Name of every value of the label maps, without background."""
+        return label_names(self.settings)
+
+    def fold(self, phi: Phi) -> nn.Module:
+        """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
+
+        Raises:
+            ValueError: if ``phi`` is not valid for the network.
+        """
+        return self._folded.at(phi)
+
+    def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
+        """Segment one image.
+
+        Args:
+            image: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
+            phi: rescaling factor in [0, 1], or one per level.
+
+        Returns:
+            label values of shape sizes, on the image's own grid, in the smallest unsigned type.
+
+        Raises:
+            ImageError: if the image has other channels or dimensions than the network takes.
+            ValueError: if ``phi`` is not valid for the network.
+        """
+        network = self.fold(phi)
+        flat, slice_axis = self._fitted(image)
+        with torch.inference_mode():
+            with stage("preprocessing"):
+                prepared = self._preprocessing({"image": flat})["image"]
+                affine = np.asarray(prepared.affine)
+                voxels = torch.from_numpy(laid_out(prepared.as_tensor().cpu().numpy()))
+                del prepared
+            found = LabelInference(network, self.inferer)(voxels[None])[0]
+        del voxels
+        with stage("resampling"):
+            # The argmax came first, so that one label map is resampled, not the logits of every label.
+            volume = flat.ndim == 4
+            label = label_on_grid(found, affine, np.asarray(flat.affine), flat.shape[1:]) if volume else found.numpy()
+            if slice_axis:
+                label = label[..., None] if label.ndim < image.ndim - 1 else label[..., 0]
+            return self._valued(label)
+
+    def _valued(self, label: np.ndarray) -> np.ndarray:
+        """Return the values that class indices mean, in the smallest type and laid out as they are."""
+        values = self._values.astype(np.min_scalar_type(int(self._values.max())))
+        if np.array_equal(values, np.arange(len(values))):
+            return label.astype(values.dtype, copy=False)
+        return values[label.T].T
+
+    def _fitted(self, image: MetaTensor) -> tuple[Any, bool]:
+        """Return the image with as many axes as the network takes, and whether one was added or removed."""
+        settings, name = self.settings, image.meta.get("filename_or_obj") or "the image"
+        if len(image) != settings.in_channels:
+            raise ImageError(
+                f"{name} has {len(image)} channel{'s' * (len(image) > 1)}, but the network takes "
+                f"{settings.in_channels} ({', '.join(settings.channels)})."
+            )
+        dims, wanted = image.ndim - 1, 3 if settings.spatial_dims == 3 or settings.slices else 2
+        if dims == wanted:
+            return image, False
+        if dims == 3 and image.shape[-1] == 1:
+            return image[..., 0], True
+        if dims == 2 and settings.slices:
+            return image[..., None], True
+        hint = "take a slice, or a network for volumes" if wanted == 2 else "name a volume, or a network for 2D images"
+        raise ImageError(f"{name} is {dims}D, but the network takes {wanted}D images; {hint}.")
+
+
+class _InSlabs(Transform):
+    """MONAI's ``Spacingd`` for one image, with little memory."""
+
+    def __init__(self, spacing: Spacingd) -> None:
+        self.spacing = spacing
+
+    def __call__(self, data: dict[str, MetaTensor]) -> dict[str, MetaTensor]:
+        def planned(image: MetaTensor, lazy: bool) -> Any:
+            return self.spacing({"image": image}, lazy=lazy)["image"]
+
+        return {"image": at_spacing(data["image"], planned)}
+
+
+def label_values(settings: SegmentationSettings) -> np.ndarray:
+    """Return the value in label maps of every class index, background first."""
+    return np.asarray(settings.label_values or range(settings.out_channels))
+
+
+def label_names(settings: SegmentationSettings) -> dict[int, str]:
+    """Return the name of every value in label maps, without background."""
+    values = label_values(settings)
+    return {int(values[index]): name for index, name in settings.labels.items()}

@@ -1,0 +1,275 @@
+"""The cases of a training: found, checked, split, and described for the network that learns from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import ignite.distributed as idist
+import numpy as np
+from monai.data import CacheDataset
+from monai.utils import ensure_tuple_rep
+from nibabel.orientations import io_orientation
+
+from monai_hyperscale.data import (
+    SegmentationDataset,
+    check_dataset,
+    read_dataset,
+    split_cases,
+    write_synthetic_dataset,
+)
+from monai_hyperscale.data.headers import file_suffix, read_header
+from monai_hyperscale.data.unseen import digest, unseen_names
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+
+__all__ = [
+    "TrainingData",
+    "cached_dataset",
+    "images_to_segment",
+    "load_training_data",
+    "require_images",
+    "typical_size",
+]
+
+# Largest crop per axis by default: what trains in reasonable time and memory.
+_LARGEST = {2: 256, 3: 96}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a bundle's configuration asks of its data set.
+
+    Args:
+        train: cases to learn from, as MONAI's data lists have them.
+        validation: cases to choose the best weights by.
+        test: cases nothing depends on, for the report.
+        channels: names of the image channels.
+        labels: names of the class indices but the background.
+        label_values: value of every class index in the label files.
+        spatial_dims: 2 or 3, of the files.
+        roi_size: crop of a training sample, one number per axis of the network.
+        title: what the data are, for people.
+        provenance: where they came from and how they were split, for ``model.json``.
+        fingerprint: of the cases' names and their split.
+    """
+
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+    test: list[dict[str, Any]]
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    label_values: tuple[int, ...]
+    spatial_dims: int
+    roi_size: tuple[int, ...]
+    title: str
+    provenance: dict[str, Any]
+    fingerprint: str
+
+
+@ends_with_one_sentence
+def load_training_data(
+    dataset_dir: Optional[Union[str, Path]],
+    synthetic_dir: Union[str, Path],
+    spatial_dims: int = 3,
+    slices: bool = False,
+    fractions: Sequence[float] = (0.75, 0.05, 0.2),
+    roi_size: Union[None, int, Sequence[int]] = None,
+    spacing: Optional[Sequence[float]] = None,
+    seed: int = 0,
+    synthetic: Optional[Mapping[str, Any]] = None,
+    expected: Optional[SegmentationSettings] = None,
+) -> TrainingData:
+    """Find, check and split the cases of a data set, or of synthetic anatomy if none is named.
+
+    Args:
+        dataset_dir: folder of the data set, see :func:`read_dataset`; ``None`` for synthetic anatomy.
+        synthetic_dir: where synthetic anatomy is written.
+        spatial_dims: 2 or 3, of the network.
+        slices: whether a 2D network learns from slices of volumes.
+        fractions: shares of training, validation and test cases.
+        roi_size: crop of a training sample; ``None`` for the typical image size, cut to what trains in reasonable
+            time.
+        spacing: voxel size in mm that volumes will be resampled to, or ``None``.
+        seed: seed of the split and of the synthetic anatomy.
+        synthetic: further arguments of :func:`write_synthetic_dataset`, such as ``cases`` and ``size``.
+        expected: a trained network to evaluate: channels and labels must be its own, and the test cases are those it
+            was trained without: the ones named in its description, or all cases of another data set.
+
+    Raises:
+        SystemExit: with one sentence, if the data set cannot be used.
+    """
+    logger = logging.getLogger(__name__)
+    file_dims = 3 if slices else spatial_dims
+    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {file_dims}D anatomy"
+    if dataset_dir is None:
+        logger.info("No dataset_dir is given: training on synthetic anatomy, random shapes in random contrast.")
+        with idist.one_rank_first():
+            dataset_dir = write_synthetic_dataset(synthetic_dir, file_dims, seed=seed, **(synthetic or {}))
+    dataset = read_dataset(dataset_dir)
+    check_dataset(dataset)
+    if dataset.spatial_dims != file_dims:
+        wanted = "images.json" if dataset.spatial_dims == 2 else "train.json alone, or slices.json"
+        raise DatasetError(
+            f"{dataset_dir} holds {dataset.spatial_dims}D images, this configuration expects {file_dims}D: "
+            f"use {wanted}."
+        )
+    parts = split_cases(dataset.cases, fractions, seed)
+    if expected is not None:
+        _check_expected(dataset, expected, dataset_dir)
+        parts = _unseen(dataset, expected, title, parts)
+    size = (
+        typical_size(dataset, spacing)[:spatial_dims] if roi_size is None else ensure_tuple_rep(roi_size, spatial_dims)
+    )
+    counts = [len(part) for part in parts]
+    logger.info(
+        f"{title}: {len(dataset.cases)} cases, channels {', '.join(dataset.channels)}, labels "
+        f"{', '.join(dataset.labels.values())}; {counts[0]} train, {counts[1]} validation, {counts[2]} test; "
+        f"crops of {size}."
+    )
+    names = [[case["name"] for case in part] for part in parts]
+    provenance = {
+        "data": title,
+        "cases": dict(zip(("train", "validation", "test"), counts, strict=True)),
+        "split_seed": seed,
+        "test_cases": names[2],
+        "all_cases": digest(sorted(case["name"] for case in dataset.cases)),
+    }
+    return TrainingData(
+        *parts,
+        channels=dataset.channels,
+        labels=dataset.labels,
+        label_values=dataset.label_values,
+        spatial_dims=dataset.spatial_dims,
+        roi_size=tuple(size),
+        title=title,
+        provenance=provenance,
+        fingerprint=digest(names),
+    )
+
+
+def _check_expected(dataset: SegmentationDataset, expected: SegmentationSettings, folder: Union[str, Path]) -> None:
+    if len(dataset.channels) != expected.in_channels:
+        raise DatasetError(
+            f"the network takes {expected.in_channels} channels ({', '.join(expected.channels)}), "
+            f"{folder} has {len(dataset.channels)}: use data of the same channels."
+        )
+    values = expected.label_values or tuple(range(expected.out_channels))
+    if dataset.label_values != values:
+        raise DatasetError(
+            f"the network was trained for the label values {list(values)}, {folder} has {list(dataset.label_values)}: "
+            "use data with the same labels."
+        )
+
+
+def _unseen(dataset: SegmentationDataset, expected: SegmentationSettings, title: str, parts: Any) -> Any:
+    logger = logging.getLogger(__name__)
+    by_name = {case["name"]: case for case in dataset.cases}
+    kept = unseen_names(list(by_name), expected.provenance, title)
+    if kept is not None:
+        logger.info(f"Evaluating on the {len(kept)} cases that the network was not trained on.")
+        return parts[0], parts[1], [by_name[name] for name in kept]
+    logger.info(f"The network was not trained on {title}: evaluating on all {len(dataset.cases)} cases.")
+    return parts[0], parts[1], dataset.cases
+
+
+def typical_size(
+    dataset: SegmentationDataset, spacing: Optional[Sequence[float]] = None, sample: int = 50
+) -> tuple[int, ...]:
+    """Return the median image size in RAS axes, up to a multiple of 8 and no more than trains in reasonable time.
+
+    Args:
+        dataset: whose headers are read.
+        spacing: voxel size in mm, in RAS axes, that the images will be resampled to.
+        sample: how many of its cases to look at.
+    """
+    sizes = []
+    for case in dataset.cases[:: max(1, len(dataset.cases) // sample)]:
+        image = case["image"]
+        header = read_header(image if isinstance(image, str) else image[0])
+        extent = np.asarray(header.sizes, dtype=float)
+        if header.affine is not None and len(extent) == 3:
+            axes = io_orientation(header.affine)[:, 0].astype(int)
+            if spacing is not None and header.spacing is not None:
+                extent = extent * header.spacing / np.asarray(spacing)[axes]
+            extent = extent[np.argsort(axes)]
+        sizes.append(extent)
+    median = np.median(sizes, axis=0)
+    rounded = (np.ceil(median / 8) * 8).astype(int)
+    return tuple(int(n) for n in np.minimum(rounded, _LARGEST[len(median)]))
+
+
+@ends_with_one_sentence
+def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0) -> CacheDataset:
+    """Return MONAI's ``CacheDataset``, which reads every file now, and tells of a damaged one in a sentence.
+
+    Args:
+        data: a MONAI data list.
+        transform: deterministic transforms first.
+        cache_rate: share of the cases that is kept in memory.
+
+    Raises:
+        SystemExit: with one sentence, if a file cannot be read.
+    """
+    return CacheDataset(data, transform, cache_rate=cache_rate, num_workers=2, progress=False)
+
+
+@ends_with_one_sentence
+def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1) -> list[dict[str, Any]]:
+    """Return the images that inference runs over, as a MONAI data list.
+
+    Args:
+        dataset_dir: a data set, of which ``imagesTs`` is taken if it has any and all its cases otherwise, or a folder
+            of image files; ``None`` for none. Channel files such as ``case_0000.nii.gz`` and ``case_0001.nii.gz`` are
+            put together, see :func:`monai_hyperscale.io.group_channels`.
+        channels: that the network takes.
+
+    Raises:
+        SystemExit: with one sentence, if the folder holds no image, two of one name, which outputs are named after,
+            not all channel files of one, or channel files on different grids.
+    """
+    if dataset_dir is None:
+        return []
+    for folder in (Path(dataset_dir) / "imagesTs", Path(dataset_dir)):
+        images = sorted(path for path in folder.glob("[!.]*") if file_suffix(path)) if folder.is_dir() else []
+        if images:
+            return _data_list(group_channels(images, channels))
+    return [{"image": case["image"], "name": case["name"]} for case in read_dataset(dataset_dir).cases]
+
+
+def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:
+    named: dict[str, ImageFiles] = {}
+    for image in images:
+        other = named.setdefault(image.name, image)
+        if other is not image:
+            raise DatasetError(
+                f"{other.paths[0]} and {image.paths[0]} would both be written as {image.name}; rename or move one."
+            )
+        if len(image.paths) > 1:
+            check_same_grid([read_source(path) for path in image.paths])
+    paths = ([str(path) for path in image.paths] for image in images)
+    return [
+        {"image": files[0] if len(files) == 1 else files, "name": image.name}
+        for files, image in zip(paths, images, strict=True)
+    ]
+
+
+@ends_with_one_sentence
+def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]], purpose: str = "segment") -> None:
+    """End the program with one sentence if there is no image to work on.
+
+    Args:
+        images: what was found.
+        dataset_dir: where.
+        purpose: what they are needed for, a verb.
+
+    Raises:
+        SystemExit: if there is none.
+    """
+    if not images:
+        raise DatasetError(f"no image to {purpose} in {dataset_dir}; name a folder of images with --dataset_dir.")

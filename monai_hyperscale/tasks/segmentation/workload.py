@@ -1,0 +1,179 @@
+"""Segmentation networks measured on labelled images: read and prepared once, segmented at every φ."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.data import read_dataset, segmentation_preprocessing
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.inference.folded import FoldedInference, LabelInference
+from monai_hyperscale.inference.regridding import label_on_grid
+from monai_hyperscale.inference.stages import measured, stage
+from monai_hyperscale.io.images import image_source, read_image
+from monai_hyperscale.io.labels import write_label
+from monai_hyperscale.networks.layers.factor import Phi
+from monai_hyperscale.search.cases import cases_of_part
+from monai_hyperscale.search.metrics import Metric
+from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
+from monai_hyperscale.tasks.segmentation.pipelines import evaluation_preprocessing
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter, label_values
+
+__all__ = ["SegmentationWorkload"]
+
+# Bytes of prepared cases that are kept in memory; what is beyond is prepared anew for every φ.
+_KEPT = 2**32
+
+
+class SegmentationWorkload(Workload):
+    """A segmentation network and labelled cases, compared on the grid of the label files.
+
+    What is run, timed and weighed is what :class:`Segmenter` does from the prepared image to the label map: an image of
+    more than ``max_voxels`` never has its logits in memory as a whole.
+
+    Args:
+        bundle: the trained network's folder.
+        dataset_dir: of the cases, see :func:`read_dataset`.
+        metric: the score.
+        part: see :func:`cases_of_part`.
+        limit: use only so many cases.
+        device: where networks run.
+        max_voxels: most voxels of an image that goes through whole, see :class:`Segmenter`.
+
+    Raises:
+        CheckpointError: if there is no trained segmentation network.
+        DatasetError: if the data set cannot be read, or has other channels or labels.
+    """
+
+    task = "segmentation"
+
+    def __init__(
+        self,
+        bundle: Union[str, Path],
+        dataset_dir: Union[str, os.PathLike],
+        metric: Metric,
+        part: str = "test",
+        limit: Optional[int] = None,
+        device: Union[str, torch.device] = "cpu",
+        max_voxels: int = 2**24,
+    ) -> None:
+        self.segmenter = Segmenter.from_bundle(bundle, device, max_voxels=max_voxels)
+        settings = self.segmenter.settings
+        title = Path(dataset_dir).resolve().name
+        super().__init__(bundle, title, part, settings, torch.device(device))
+        dataset = read_dataset(dataset_dir)
+        values = label_values(settings).tolist()
+        if dataset.spatial_dims != settings.file_dims or len(dataset.channels) != settings.in_channels:
+            raise DatasetError(
+                f"the network takes {settings.file_dims}D images of {settings.in_channels} channels "
+                f"({', '.join(settings.channels)}), those of {dataset_dir} are {dataset.spatial_dims}D and have "
+                f"{len(dataset.channels)}; name data of the same kind."
+            )
+        if list(dataset.label_values) != values:
+            raise DatasetError(
+                f"the network was trained for the label values {values}, {dataset_dir} has "
+                f"{list(dataset.label_values)}; name data with the same labels."
+            )
+        self._metric = metric
+        self._cases = cases_of_part(dataset.cases, settings.provenance, title, part)[:limit]
+        self.names = [str(case["name"]) for case in self._cases]
+        self.labels = {str(values[index]): name for index, name in sorted(settings.labels.items())}
+        self.choices = {"metric": metric.key, "tolerance": metric.tolerance, "max_voxels": max_voxels}
+        shared = (settings.channels, settings.spatial_dims, settings.spacing)
+        options: dict[str, Any] = {"slices": settings.slices, "ct_window": settings.ct_window, "label_values": values}
+        self._preprocessing = evaluation_preprocessing(*shared, **options)
+        self._shown = segmentation_preprocessing(*shared, **options)
+        self._prepared: dict[int, dict[str, Any]] = {}
+        self._bytes = 0
+
+    @property
+    def metric_facts(self) -> dict[str, Any]:
+        """``name`` and ``higher_is_better`` of the score."""
+        return {"name": self._metric.name, "higher_is_better": self._metric.higher_is_better}
+
+    def run(self, phi: Phi) -> LabelInference:
+        """Return the network folded for φ, from an image to its label map, see :class:`Workload`."""
+        return LabelInference(self.segmenter.fold(phi), self.segmenter.inferer)
+
+    def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
+        """Return a network's input to time, see :class:`Workload`."""
+        if sizes is None:
+            image = self._case(0)["image"].as_tensor()
+        else:
+            if len(sizes) != self.settings.file_dims:
+                raise DatasetError(f"a size of {self.settings.file_dims} numbers is needed, got {list(sizes)}.")
+            image = torch.rand(self.settings.in_channels, *sizes, generator=torch.Generator().manual_seed(0))
+        return image[None].to(self.device)
+
+    def measure(self, index: int, run: FoldedInference) -> CaseResult:
+        """Return what a folded network scores on a case, see :class:`Workload`."""
+        case = self._case(index)
+        reference = case["label"].as_tensor()
+        predicted = self._label_map(case["image"], run)
+        if predicted.shape != reference.shape:
+            raise DatasetError(
+                f"the label map of {self.names[index]} has shape {list(reference.shape[1:])}, its image "
+                f"{list(predicted.shape[1:])}; they must be on one grid."
+            )
+        spacing = None
+        if isinstance(case["label"], MetaTensor) and self.settings.file_dims == 3:
+            spacing = [float(step) for step in case["label"].pixdim]
+        classes = sorted(self.segmenter.settings.labels)
+        scores = self._metric(predicted, reference, classes, spacing)
+        volumes = self.volumes(reference, classes, spacing)
+        return CaseResult(dict(zip(self.labels, scores, strict=True)), volumes=volumes)
+
+    def example(
+        self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]
+    ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
+        """Return image, reference and label maps in RAS order, on the network's grid."""
+        with case_errors(self.names[index]):
+            shown = self._shown(self._cases[index])
+        values = label_values(self.segmenter.settings)
+        images = {"image": shown["image"].as_tensor()[0].numpy(), "label": values[shown["label"][0].long().numpy()]}
+        batch = shown["image"].as_tensor()[None].to(self.device)
+        maps = {phi: values[run(batch)[0].numpy()] for phi, run in runs.items()}
+        return images, maps
+
+    def stages(self, phi: Phi) -> dict[str, float]:
+        """Return the seconds of every stage of the first case from file to file, see :class:`Workload`."""
+        image = self._cases[0]["image"]
+        self.segmenter.fold(phi)
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder, case_errors(self.names[0]), measured() as seconds:
+            with stage("reading"):
+                voxels = read_image([image] if isinstance(image, str) else image, self.settings.in_channels)
+            label = self.segmenter.segment(voxels, phi)
+            with stage("writing"):
+                suffix = ".png" if image_source(voxels).is_picture else ".nii.gz"
+                write_label(label, Path(folder) / f"label{suffix}", voxels)
+            whole = time.perf_counter() - started
+        return {**seconds, "other": max(0.0, whole - sum(seconds.values()))}
+
+    def _label_map(self, image: MetaTensor, run: FoldedInference) -> torch.Tensor:
+        """Return class indices (1, *sizes of the file)."""
+        found = run(image.as_tensor()[None].to(self.device))[0]
+        if self.settings.file_dims == 2:
+            return found[None]
+        affine, target = (np.asarray(each, dtype=float) for each in (image.affine, image.meta["original_affine"]))
+        sizes = [int(n) for n in image.meta["spatial_shape"]]
+        return torch.from_numpy(label_on_grid(found, affine, target, sizes))[None]
+
+    def _case(self, index: int) -> dict[str, Any]:
+        if index in self._prepared:
+            return self._prepared[index]
+        with case_errors(self.names[index]):
+            case = self._preprocessing(self._cases[index])
+        size = sum(case[key].numel() * case[key].element_size() for key in ("image", "label"))
+        if self._bytes + size <= _KEPT:
+            self._prepared[index] = case
+            self._bytes += size
+        return case

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+from monai_hyperscale.registration import warp
+from monai_hyperscale.tasks.registration.measures import PairMeasures, PhiRegistration
+
+BOTH = {1: "core", 2: "rim"}
+
+
+def pair(dims, shift=2):
+    """A moving image, the same shifted by some voxels along the first axis, and what both show."""
+    sizes = (17, 11, 9)[:dims]
+    generator = torch.Generator().manual_seed(0)
+    moving = torch.rand(1, 1, *sizes, generator=generator)
+    label = torch.zeros(1, 1, *sizes)
+    label[(0, 0, *[slice(4, 8)] * dims)] = 1
+    label[(0, 0, *[slice(1, 3)] * dims)] = 2
+    field = torch.zeros(1, dims, *sizes)
+    field[:, 0] = shift
+    return {
+        "moving": moving,
+        "fixed": warp(moving, field),
+        "moving_label": label,
+        "fixed_label": warp(label, field, mode="nearest"),
+        "field": field,
+    }
+
+
+def named(measures, field, batch):
+    return dict(zip(measures.names, measures(field, batch)[0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_true_field_is_perfect_and_none_is_what_it_was(dims):
+    batch = pair(dims)
+    measures = PairMeasures(BOTH, known_fields=True)
+    perfect = named(measures, batch["field"], batch)
+    assert perfect["error"] == 0 and perfect["error_before"] == 2
+    assert perfect["correlation"] == pytest.approx(1)
+    assert perfect["dice core"] == 1 and perfect["folded"] == 0 and perfect["smoothness"] == 0
+    none = named(measures, torch.zeros_like(batch["field"]), batch)
+    assert none["error"] == none["error_before"] and none["dice core"] == none["dice_before core"] == 0.5
+    expected = np.corrcoef(batch["moving"].flatten(), batch["fixed"].flatten())[0, 1]
+    assert none["correlation"] == none["correlation_before"] == pytest.approx(expected, abs=1e-5)
+    assert measures.aggregate() == pytest.approx(0.5)  # the error of one of two pairs is gone
+
+
+def test_folding_and_smoothness_by_hand():
+    batch = pair(2)
+    field = torch.zeros_like(batch["field"])
+    field[:, 0, 8] = -3.0  # one row of voxels lands behind the one before it
+    found = named(PairMeasures({}), field, batch)
+    rows, columns = field.shape[2:]
+    # Central differences: the rows on both sides of that one have du/dx of −1.5 and 1.5.
+    assert found["folded"] == pytest.approx(columns / (rows * columns))
+    # Two steps of 3 among the differences of two components along the first axis, and none along the second.
+    assert found["smoothness"] == pytest.approx(2 * 9 / (2 * (rows - 1)) / 2)
+
+
+def test_a_label_in_neither_image_has_no_dice():
+    batch = pair(2)
+    measures = PairMeasures({1: "core", 3: "nowhere"})
+    found = named(measures, batch["field"], batch)
+    assert np.isnan(found["dice nowhere"]) and found["dice core"] == 1
+    result = measures.result(0.5, measures.get_buffer())
+    assert result.mean == 1 and np.isnan(result.average("dice nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "score"),
+    [(BOTH, True, "error_removed"), (BOTH, False, "dice"), ({}, False, "correlation")],
+)
+def test_the_score_is_the_best_there_is(labels, known, score):
+    batch = pair(2)
+    measures = PairMeasures(labels, known)
+    measures(torch.cat([batch["field"], batch["field"]]), {name: torch.cat([v, v]) for name, v in batch.items()})
+    result = measures.result((0.5, 0.2), measures.get_buffer())
+    assert measures.score == result.score == score and result.name == "0.5,0.2"
+    assert result.values.shape == (2, len(measures.names))
+    assert result.mean == pytest.approx(1, abs=1e-6)
+
+
+def test_a_score_without_values_is_zero():
+    assert PhiRegistration(0.5, np.full((2, 1), np.nan), ("dice a",), "dice").mean == 0.0
+
+
+def test_half_precision_and_constant_images():
+    flat = {"moving": torch.ones(1, 1, 5, 4), "fixed": torch.ones(1, 1, 5, 4)}
+    row = PairMeasures({})(torch.zeros(1, 2, 5, 4, dtype=torch.bfloat16), flat)
+    assert row.dtype == torch.float64 and bool(row.isfinite().all())

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from ignite.engine import Engine
+
+from monai_hyperscale.losses import RegistrationLoss
+from monai_hyperscale.tasks.registration.steps import PairInferer, PreparePair, RegularizationWeight
+from monai_hyperscale.training import FixedPhi, PhiSampler, RegularizedPhi, phi_prior, validation_phis
+
+
+def test_moving_channels_come_first():
+    batch = {"moving": torch.zeros(2, 3, 5, 4), "fixed": torch.ones(2, 3, 5, 4), "name": ["a to b", "b to a"]}
+    batch["field"] = torch.zeros(2, 2, 5, 4)
+    images, target = PreparePair()(batch, torch.device("cpu"), non_blocking=True, dtype=torch.float64)
+    assert images.dtype == torch.float64 and images.shape == (2, 6, 5, 4)
+    assert images[:, :3].max() == 0 and images[:, 3:].min() == 1
+    assert set(target) == {"moving", "fixed", "field"}
+
+
+def difference(x, phi):
+    return (x[:, :1] - x[:, 1:]) * phi
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_directions_are_those_of_the_pair_and_the_pair_swapped(precision):
+    images = torch.rand(2, 2, 5, 4)
+    there, back = PairInferer(0.5, precision, both=True)(images, difference)
+    assert there.dtype == torch.float32
+    torch.testing.assert_close(there, difference(images, 0.5))
+    torch.testing.assert_close(back, -there)
+    torch.testing.assert_close(PairInferer(0.5, precision)(images, difference), there)
+
+
+def weights(prior, steps=20):
+    loss = RegistrationLoss(weight=7.0, balance=False)
+    inferer, seen = PairInferer(), []
+    engine = Engine(lambda engine, batch: seen.append((inferer.phi, loss.weight)))
+    PhiSampler(prior, inferer).attach(engine)
+    RegularizationWeight(loss, prior).attach(engine)
+    engine.run([0] * steps, max_epochs=1)
+    return seen
+
+
+def test_the_loss_has_the_weight_that_the_generator_sees():
+    seen = weights(RegularizedPhi(FixedPhi(0.3), 0.2, 0.6))
+    assert all(phi == (0.3, weight) and 0.2 <= weight <= 0.6 for phi, weight in seen)
+    assert len({weight for _, weight in seen}) == len(seen)
+
+
+def test_without_a_range_the_weight_stays():
+    assert {weight for _, weight in weights(FixedPhi(0.3))} == {7.0}
+
+
+def test_lambda_is_drawn_evenly_and_alike_after_a_resume():
+    prior = phi_prior(None, seed=3, regularization=[0.0, 1.0])
+    drawn = [prior(iteration)[1] for iteration in range(1, 2001)]
+    assert sum(drawn) / len(drawn) == pytest.approx(0.5, abs=0.02) and max(drawn) > 0.99 and min(drawn) < 0.01
+    assert prior(500) == phi_prior(None, seed=3, regularization=[0.0, 1.0])(500)
+    # φ is what it would be without λ.
+    assert prior(500)[0] == phi_prior(None, seed=3)(500)
+    assert prior.range == (0.0, 0.5)
+
+
+def test_every_level_draws_its_own_and_lambda_comes_last():
+    prior = phi_prior(None, levels=3, regularization=[0.4, 0.4])
+    assert len(prior(1)) == 4 and prior(1)[-1] == 0.4
+    assert validation_phis([[0.5, 0.4, 0.3]], prior, [0.1, 1]) == ((0.5, 0.4, 0.3, 0.1), (0.5, 0.4, 0.3, 1.0))
+
+
+@pytest.mark.parametrize("bad", [(0.5, 0.1), (-0.1, 0.5), (0.0, 1.5)])
+def test_ranges_that_are_none_are_refused(bad):
+    with pytest.raises(ValueError, match="0|low"):
+        RegularizedPhi(FixedPhi(0.3), *bad)

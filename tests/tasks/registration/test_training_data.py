@@ -1,0 +1,105 @@
+import json
+
+import pytest
+import torch
+from monai.transforms import Compose, Transform
+
+from monai_hyperscale.data import write_synthetic_dataset
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
+from monai_hyperscale.tasks.registration.training_data import cached_pairs, evaluation_pairs, load_registration_data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Ten labelled images."""
+    return write_synthetic_dataset(tmp_path_factory.mktemp("set"), 2, cases=10, size=16)
+
+
+def names(pairs):
+    return {case["name"] for case in pairs.cases}
+
+
+def load(folder, **options):
+    return load_registration_data(folder, "", spatial_dims=2, **options)
+
+
+def test_parts_share_no_case(folder):
+    data = load(folder, fractions=(0.4, 0.3, 0.3), seed=1)
+    parts = [names(part) for part in (data.train, data.validation, data.test)]
+    assert [len(part) for part in parts] == [4, 3, 3] and len(set.union(*parts)) == 10
+    assert set(data.provenance["test_cases"]) == parts[2]
+    assert data.labels and data.sizes == (24, 24) and data.title == folder.name
+    assert data.fingerprint == load(folder, fractions=(0.4, 0.3, 0.3), seed=1).fingerprint
+    assert data.fingerprint != load(folder, fractions=(0.4, 0.3, 0.3), seed=2).fingerprint
+
+
+def test_so_many_pairs_are_drawn(folder):
+    data = load(folder, fractions=(0.4, 0.3, 0.3), val_pairs=2, test_pairs=100)
+    assert (len(data.train), len(data.validation), len(data.test)) == (12, 2, 6)
+
+
+def test_an_evaluation_takes_the_unseen_cases(folder):
+    trained = load(folder, fractions=(0.4, 0.3, 0.3), seed=1)
+    settings = RegistrationSettings(2, trained.channels, provenance=trained.provenance)
+    data = load(folder, expected=settings)
+    assert names(data.test) == names(trained.test) and len(data.test) == 6
+    elsewhere = RegistrationSettings(2, trained.channels, provenance={"data": "other", "test_cases": ["a"]})
+    assert len(load(folder, expected=elsewhere).test.cases) == 10
+    # One of the unseen cases alone makes no pair.
+    lone = {**trained.provenance, "test_cases": [sorted(names(trained.test))[0], "gone"]}
+    with pytest.raises(SystemExit, match="has no pair among the images that the network was not trained on"):
+        load(folder, expected=RegistrationSettings(2, trained.channels, provenance=lone))
+    two = RegistrationSettings(2, ("T1", "T2"))
+    with pytest.raises(SystemExit, match="error: the network takes images of 2 channels"):
+        load(folder, expected=two)
+
+
+def test_listed_pairs_keep_their_fields(tmp_path):
+    folder = write_synthetic_pairs(tmp_path / "set", 2, pairs=5, size=16)
+    trained = load(folder, fractions=(0.6, 0.2, 0.2))
+    assert [len(part) for part in (trained.train, trained.validation, trained.test)] == [3, 1, 1]
+    settings = RegistrationSettings(2, trained.channels, provenance=trained.provenance)
+    data = load(folder, expected=settings)
+    assert [pair["name"] for pair in data.test] == [pair["name"] for pair in trained.test]
+    assert data.test.has_fields and len(data.test.cases) == 2
+
+
+def test_synthetic_slices_move_within_their_plane(tmp_path):
+    data = load_registration_data(None, tmp_path / "made", 2, True, synthetic={"pairs": 4, "size": 16})
+    assert data.spatial_dims == 3
+    assert json.loads((tmp_path / "made" / "pairs.json").read_text())["synthetic"]["in_plane"] is True
+
+
+def test_known_fields_go_where_they_no_longer_hold():
+    volumes = {"moving": torch.rand(1, 5, 4, 3), "fixed": torch.rand(1, 5, 4, 3), "field": torch.zeros(3, 5, 4, 3)}
+    assert set(evaluation_pairs(spacing=(1, 1, 2))(volumes)) == {"moving", "fixed"}
+    assert evaluation_pairs(slices=True)(volumes)["field"].shape == (2, 5, 4)
+    assert set(evaluation_pairs()(volumes)) == set(volumes)
+
+
+def test_a_damaged_file_is_told_in_a_sentence(tmp_path):
+    folder = write_synthetic_pairs(tmp_path / "set", 2, pairs=5, size=16)
+    data = load(folder, fractions=(0.6, 0.2, 0.2))
+
+    class Damaged(Transform):
+        def __call__(self, case):
+            raise ImageError("a.png is damaged.")
+
+    with pytest.raises(SystemExit, match="^error: a.png is damaged.$"):
+        cached_pairs(data.train, Compose([Damaged()]))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"spatial_dims": 3}, "holds 2D images, this configuration expects 3D: use images.json"),
+        ({"spatial_dims": 2, "atlas": "nobody"}, "'nobody' is neither a case of the folder"),
+        ({"spatial_dims": 2, "pairs": "no/such.json"}, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(folder, options, sentence):
+    with pytest.raises(SystemExit, match=sentence) as caught:
+        load_registration_data(folder, "", **options)
+    assert "\n" not in str(caught.value)

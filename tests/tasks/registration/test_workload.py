@@ -1,0 +1,86 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.search import metric_named
+from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.tasks.registration.overlap import label_dice
+from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
+
+DICE = metric_named("dice")
+
+
+def warped(label, field):
+    """Move a label map (H, W) by a field (2, H, W), nearest, with torch's own sampling."""
+    sizes = torch.tensor(label.shape)
+    places = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in sizes], indexing="ij")) + field
+    scaled = 2 * places / (sizes[:, None, None] - 1) - 1
+    grid = scaled.flip(0).permute(1, 2, 0)[None]
+    return F.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0]
+
+
+def test_scores_are_those_of_the_warped_labels(registration_bundle, dataset):
+    workload = RegistrationWorkload(registration_bundle, dataset, DICE)
+    assert len(workload.names) == 6 and "case_004 to case_001" in workload.names
+    registrar = Registrar.from_bundle(registration_bundle)
+    for phi in (0.1, 0.5):
+        run = workload.run(phi)
+        for index in (0, 3):
+            pair = workload._pairs[index]
+            field = registrar.fold(phi)(torch.cat([pair["moving"], pair["fixed"]])[None])[0].detach()
+            moving, fixed = pair["moving_label"][0], pair["fixed_label"][0].numpy()
+            result = workload.measure(index, run)
+            for scores, moved in ((result.before, moving), (result.scores, warped(moving, field))):
+                wanted = label_dice(moved.numpy().astype(int), fixed.astype(int))
+                assert scores == {value: pytest.approx(wanted[int(value)], abs=0.01) for value in ("1", "2")}
+            assert result.scores != result.before and 0 <= result.folded < 0.5
+
+
+def test_pairs_are_of_the_part_and_drawn_by_the_seed(registration_bundle, dataset):
+    def names(**options):
+        return RegistrationWorkload(registration_bundle, dataset, DICE, **options).names
+
+    kept = {"case_004", "case_001", "case_002"}
+    assert all(set(name.split(" to ")) <= kept for name in names())
+    assert len(names(part="all", limit=None)) == 30 and len(names(limit=3)) == 3
+    assert names(limit=3) == names(limit=3) != names(limit=3, seed=1)
+
+
+def test_images_without_labels_are_scored_by_their_correlation(registration_bundle, dataset, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for case in read_pairs(dataset).cases[:3]:
+        shutil.copy(case["image"], images)
+    with pytest.raises(DatasetError, match="use the metric correlation"):
+        open_workload(registration_bundle, images)
+    workload = open_workload(registration_bundle, images, metric="correlation")
+    result = workload.measure(0, workload.run(0.5))
+    pair = workload._pairs[0]
+    wanted = np.corrcoef(pair["moving"].flatten(), pair["fixed"].flatten())[0, 1]
+    assert result.before == {"0": pytest.approx(wanted, abs=1e-6)} and result.scores != result.before
+    assert workload.labels == {"0": "whole image"} and workload.metric_facts["name"] == "correlation"
+
+
+def test_listed_pairs_stay_within_the_part(registration_bundle, dataset, tmp_path):
+    folder = tmp_path / "shapes"
+    folder.mkdir()
+    for path in dataset.iterdir():
+        (folder / path.name).symlink_to(path)
+    pairs = [["case_001", "case_002"], ["case_001", "case_003"], ["case_004", "case_001"]]
+    (folder / "pairs.json").write_text(json.dumps(pairs))
+    workload = RegistrationWorkload(registration_bundle, folder, DICE)
+    assert workload.names == ["case_001 to case_002", "case_004 to case_001"]
+
+
+def test_an_example_is_a_field_of_the_images(registration_bundle, dataset):
+    workload = open_workload(registration_bundle, dataset, limit=1)
+    images, fields = workload.example(0, {(0.5,): workload.run(0.5)})
+    assert images["moving"].shape == images["fixed"].shape == (32, 32) and fields[(0.5,)].shape == (2, 32, 32)
+    assert workload.image().shape == (1, 2, 32, 32) and workload.image((16, 24)).shape == (1, 2, 16, 24)
