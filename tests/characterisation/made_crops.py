@@ -15,7 +15,7 @@ HEADER = np.array([[1.0, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1]])  #
 # Middle of the hippocampus and its half widths along x and z, in voxels, at some y of the crop, from back to front.
 _Y = np.array([5, 9, 12, 18, 24, 30, 36, 40, 44])
 _X = np.array([18, 17, 14.5, 12.6, 12, 14.3, 16.8, 19, 21])
-_Z = np.array([25, 23, 20.3, 16.9, 14.7, 12.9, 11.1, 9.5, 8])
+_Z = np.array([22.5, 20.5, 17.9, 14.5, 12.3, 10.5, 8.7, 7, 5.5])
 _WIDE = np.array([4.5, 7, 7, 7, 7, 8.5, 9, 8, 5])
 _HIGH = np.array([3, 4.5, 4.5, 4, 4, 4.5, 5, 4.5, 2.5])
 
@@ -30,18 +30,18 @@ def crop(seed: int, shape: tuple[int, int, int] = (36, 50, 36)) -> tuple[np.ndar
     across, up = (x - at_x - shift[0]) / (wide * scale), (z - at_z - shift[2]) / (high * scale)
     radius = np.hypot(across, up)
     inside = (radius < 1) & (y - shift[1] > _Y[0]) & (y - shift[1] < _Y[-1])
-    labels = np.where(inside, np.where(y - shift[1] > 27, 1, 2), 0).astype(np.uint8)
+    labels = np.where(inside, np.where(y - shift[1] > 30, 1, 2), 0).astype(np.uint8)
     texture = [gaussian_filter(rng.standard_normal(shape), width) for width in (4, 2.5)]
     texture = [values / values.std() for values in texture]
-    tissue = 680 + 50 * texture[0]  # white matter
-    tissue[up < -2 + 0.25 * texture[1]] = 450  # the gyrus below
-    tissue[up < -3.2 + 0.4 * texture[0]] = 220  # the sulcus below that
-    medial = (across > 1.25 + 0.15 * texture[1]) & (y < 40)
-    tissue[medial] = np.where(up > 1.2, 600, 200)[medial]  # brain stem and thalamus, cistern
-    tissue[(radius < 1.35) & (up > 0.2) & (y < 44)] = 230  # temporal horn
-    tissue[inside] = (380 + 40 * texture[1])[inside]
-    tissue[(y > 44 + texture[0]) & (up > -1.5)] = 560  # amygdala
-    image = gaussian_filter(tissue + 45 * texture[1], 0.8) + 20 * rng.standard_normal(shape)
+    tissue = 670 + 47 * texture[0]  # white matter
+    tissue[up < -1.95 + 0.25 * texture[1]] = 370  # the gyrus below
+    tissue[up < -2.85 + 0.4 * texture[0]] = 290  # the sulcus below that
+    medial = (across > 1.75 + 0.15 * texture[1]) & (y < 36)
+    tissue[medial] = np.where(up > 0.6, 610, 265)[medial]  # brain stem and thalamus, cistern
+    tissue[(radius < 1.3) & (up > -0.35) & (y < 36)] = 100  # temporal horn
+    tissue[inside] = (390 + 10 * texture[1])[inside]
+    tissue[(y > 37 + texture[0]) & (up > -1.5) & ~inside] = 595  # amygdala
+    image = gaussian_filter(tissue + 16 * texture[1], 0.5) + 15 * rng.standard_normal(shape)
     return np.clip(image, 0, None).round().astype(np.uint16), labels
 
 

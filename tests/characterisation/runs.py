@@ -123,7 +123,10 @@ def register(folder: Path) -> dict[str, Any]:
     out, report = folder / "affine.nii.gz", folder / "affine.json"
     done("register", *scans, "-o", out, "--report", report, *with_maps, "--phi", "0.3", "--affine")
     told = json.loads(report.read_text())
-    return {**found, "affine": {"keys": keys(told), "by affine": [told["correlation"]["after"], told["dice"]["after"]]}}
+    return {
+        **found,
+        "affine": {"keys": keys(told), "by affine": [told["correlation"]["after"], told["dice"]["after"]["mean"]]},
+    }
 
 
 def frontier(folder: Path) -> dict[str, Any]:
@@ -149,7 +152,7 @@ def frontier(folder: Path) -> dict[str, Any]:
             "files": sorted(file.name for file in out.iterdir()),
             "told": {"flops and score": [figures(line)[:3] for line in said.out.splitlines()[1 : 1 + len(phis)]]},
         }
-    budget = ("choose", folder / "sshn_seg", "--at-least", "dice>=0.5", "--minimize", "flops")
+    budget = ("choose", folder / "sshn_seg", "--at-least", "dice>=0.83", "--minimize", "flops")
     choice = done(*budget).out.split("\n\n")[0]
     chosen = json.loads(done(*budget, "--json").out)
     found["choose"] = {"told": {"figures": figures(choice)}, "phi": chosen["phi"], "missed": chosen["missed"]}
