@@ -23,6 +23,7 @@ from tests.characterisation.made_crops import crop, write, write_dataset
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 PHIS = ("0.1", "0.3", "0.5")
+CPU = ("--device", "cpu")  # so that the figures hold where there is a GPU too
 
 
 class Said(NamedTuple):
@@ -83,7 +84,7 @@ def segment(folder: Path) -> dict[str, Any]:
     image, found = write(folder / "scan.nii.gz", crop(1)[0]), {}
     for phi in PHIS:
         out, table = folder / f"labels_{phi}.nii.gz", folder / f"volumes_{phi}.json"
-        done("segment", image, "-o", out, "--phi", phi, "--volumes", table, process=phi == "0.3")
+        done("segment", image, "-o", out, "--phi", phi, "--volumes", table, *CPU, process=phi == "0.3")
         labels, header = nifti(out)
         (told,) = json.loads(table.read_text())["images"]
         names = {str(label["label"]): label["name"] for label in told["labels"]}
@@ -102,7 +103,7 @@ def register(folder: Path) -> dict[str, Any]:
         out, field, moved_map = (folder / f"{name}_{phi}.nii.gz" for name in ("moved", "field", "map"))
         report = folder / f"report_{phi}.json"
         files = ("-o", out, "--field", field, "--labels-out", moved_map, "--report", report)
-        done("register", *scans, *files, *with_maps, "--phi", phi, "--centres")
+        done("register", *scans, *files, *with_maps, "--phi", phi, "--centres", *CPU)
         voxels, header = nifti(out)
         vectors = sitk.ReadImage(str(field))
         lengths = np.linalg.norm(sitk.GetArrayFromImage(vectors), axis=-1)
@@ -121,7 +122,7 @@ def register(folder: Path) -> dict[str, Any]:
             same = np.isclose(nifti(again)[0], nifti(first)[0], rtol=1e-3, atol=1e-2).mean()
             found[phi]["apply-field " + " ".join(kind)] = {"header": nifti(again)[1], "share": float(same)}
     out, report = folder / "affine.nii.gz", folder / "affine.json"
-    done("register", *scans, "-o", out, "--report", report, *with_maps, "--phi", "0.3", "--affine")
+    done("register", *scans, "-o", out, "--report", report, *with_maps, "--phi", "0.3", "--affine", *CPU)
     told = json.loads(report.read_text())
     return {
         **found,
@@ -135,7 +136,7 @@ def frontier(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for bundle, phis, more in (("sshn_seg", PHIS, ()), ("sshn_reg", ("0.3",), ("--limit", "2", "--no-report"))):
         out = folder / bundle
-        said = done("pareto", BUNDLES / bundle, *few, "-o", out, "--phi", ",".join(phis), *more)
+        said = done("pareto", BUNDLES / bundle, *few, "-o", out, "--phi", ",".join(phis), *more, *CPU)
         content = json.loads((out / "frontier.json").read_text())
         row_keys = keys(content["rows"][0], "cases")
         rows = [{name: row[name] for name in ("phi", "flops", "parameters", "cases")} for row in content["rows"]]
