@@ -359,9 +359,10 @@ def test_gradients(name: str, sizes: tuple[int, ...]) -> None:
     assert torch.autograd.gradcheck(DIFFERENTIABLE[name], (field,))
 
 
-@pytest.mark.parametrize("sizes", [(7, 6), (5, 4, 5), (5, 1)], ids=str)
+@pytest.mark.parametrize("sizes", [(7, 6), (4, 3, 5), (5, 1)], ids=str)
 def test_gradient_of_the_inverse(sizes: tuple[int, ...]) -> None:
-    field = (0.2 * torch.randn(2, len(sizes), *sizes, dtype=torch.float64)).requires_grad_()
+    # One field: test_batch_is_the_loop sees to several.
+    field = (0.2 * torch.randn(1, len(sizes), *sizes, dtype=torch.float64)).requires_grad_()
     inverse, residual = invert(field, tolerance=1e-12)
     assert residual.maximum < 1e-9
     assert torch.equal(inverse, invert(field.detach(), tolerance=1e-12)[0])
