@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -9,27 +10,13 @@ import torch.nn as nn
 from monai.networks.nets import AttentionUnet
 from monai.networks.nets.attentionunet import AttentionBlock, AttentionLayer, ConvBlock, UpConv
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps, strided
+from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
+from monai_hyperscale.networks.conversion.layers import UpThenLayer
+from monai_hyperscale.networks.conversion.stages import convert_stages
 
-__all__ = ["MergingAttentionLayer", "MergingUpConv"]
+__all__ = ["MergingAttentionLayer"]
 
 keeps(AttentionUnet, AttentionBlock, ConvBlock)
-
-
-class MergingUpConv(nn.Module):
-    """MONAI's ``UpConv``, to the size of a reference.
-
-    Args:
-        up: of (x, reference).
-    """
-
-    def __init__(self, up: nn.Module) -> None:
-        super().__init__()
-        self.up = up
-
-    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return self.up(x, reference)
 
 
 class MergingAttentionLayer(nn.Module):
@@ -58,19 +45,18 @@ class MergingAttentionLayer(nn.Module):
 @converts(UpConv)
 def convert_upconv(module: UpConv, name: str, level: int, conversion: Conversion) -> nn.Module:
     """Convert the transposed convolution."""
-    return MergingUpConv(conversion.transposed(module.up, join(name, "up")))
+    up = conversion.transposed(module.up, join(name, "up"))
+    return UpThenLayer(OrderedDict(up=up, after=nn.Identity()))
 
 
 @converts(AttentionLayer)
 def convert_attention_layer(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
     """Convert the levels below, one further down if the first convolution of them is strided."""
-    resampled = strided(module.upconv.up.conv)
     below = module.submodule
     for child in ("attention", "upconv", "merge"):
         conversion.convert_child(module, name, child, level)
     if isinstance(below, nn.Sequential):
-        conversion.convert_child(below, join(name, "submodule"), "0", level)
-        conversion.convert_child(below, join(name, "submodule"), "1", level + int(resampled))
+        convert_stages(conversion, below, join(name, "submodule"), level)
     else:
         conversion.convert_child(module, name, "submodule", level)
     return MergingAttentionLayer(module.attention, module.upconv, module.merge, module.submodule)

@@ -28,7 +28,7 @@ from monai_hyperscale.networks.conversion.refusals import refusal
 from monai_hyperscale.networks.conversion.report import ConversionReport, Replacement
 from monai_hyperscale.networks.layers.resize import interpolation_mode
 
-__all__ = ["RESIZED", "RESIZED_AFTER", "Conversion", "Converter", "converts", "keeps"]
+__all__ = ["CONVS", "POOLS", "RESIZED", "RESIZED_AFTER", "Conversion", "Converter", "converts", "keeps"]
 
 #: Takes the module, its name, the level of its first down-sampling, and the conversion; returns what replaces it.
 Converter = Callable[[Any, str, int, "Conversion"], nn.Module]
@@ -40,9 +40,9 @@ RESIZED_AFTER = "the same, then resized to the size of the skip connection"
 _CONVERTERS: dict[type[nn.Module], Converter] = {}
 _C = TypeVar("_C", bound=Converter)
 
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 # Of torch.nn.modules: the files whose layers leave the spatial size alone, or make it the same whatever it was.
 _SIZE_KEEPING = ("activation", "dropout", "linear", "padding", "flatten")
 _ADAPTIVE = (
@@ -146,9 +146,9 @@ class Conversion:
         if converter is not None:
             return converter(module, name, level, self)
         kind = type(module)
-        if kind in _CONVS:
+        if kind in CONVS:
             return self.convolution(module, name, level) if strided(module) else module
-        if kind in _POOLS:
+        if kind in POOLS:
             return self.pool(module, name, level) if strided(module) else module
         if kind in _TRANSPOSED:
             if strided(module):
@@ -318,7 +318,7 @@ class Conversion:
         for name, module in body.named_modules():
             if module in self._claimed or isinstance(getattr(module, "resize", None), StridedResize):
                 continue
-            fixed = isinstance(module, (*_CONVS, *_TRANSPOSED, *_POOLS)) and strided(module)
+            fixed = isinstance(module, (*CONVS, *_TRANSPOSED, *POOLS)) and strided(module)
             if fixed or isinstance(module, (nn.Upsample, nn.modules.batchnorm._BatchNorm)):
                 raise self.error(name, module, "it was left as it is by the converter of its block")
 
@@ -372,7 +372,7 @@ def _converter(module: nn.Module) -> Converter | None:
 
 def _spatial_dims(network: nn.Module) -> int:
     for module in network.modules():
-        for dims, kind in enumerate(_CONVS, start=1):
+        for dims, kind in enumerate(CONVS, start=1):
             if isinstance(module, kind):
                 return dims
     raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no convolution.")

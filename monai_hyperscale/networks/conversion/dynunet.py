@@ -8,30 +8,13 @@ from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, Un
 from monai.networks.nets import DynUNet
 
 from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
+from monai_hyperscale.networks.conversion.layers import MergingUp
 from monai_hyperscale.networks.conversion.stages import convert_stages
 from monai_hyperscale.networks.layers.resize import resize_like
 
-__all__ = ["MergingUpBlock", "StagedDynUNet"]
+__all__ = ["StagedDynUNet"]
 
 keeps(UnetBasicBlock, UnetResBlock, UnetOutBlock)
-
-
-class MergingUpBlock(nn.Module):
-    """MONAI's ``UnetUpBlock`` with the up-sampling going to the size of the skip connection.
-
-    Args:
-        transp_conv: of (x, reference).
-        conv_block: after the concatenation.
-    """
-
-    def __init__(self, transp_conv: nn.Module, conv_block: nn.Module) -> None:
-        super().__init__()
-        self.transp_conv = transp_conv
-        self.conv_block = conv_block
-
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Merge features (B, C, *sizes) into those of the encoder (B, C', *skip sizes)."""
-        return self.conv_block(torch.cat([self.transp_conv(x, skip), skip], dim=1))
 
 
 class StagedDynUNet(nn.Module):
@@ -87,7 +70,8 @@ class StagedDynUNet(nn.Module):
 def convert_up_block(module: UnetUpBlock, name: str, level: int, conversion: Conversion) -> nn.Module:
     """Convert the transposed convolution, and the block after it."""
     transp_conv = conversion.transposed(module.transp_conv, join(name, "transp_conv"))
-    return MergingUpBlock(transp_conv, conversion.convert(module.conv_block, join(name, "conv_block"), level))
+    conv_block = conversion.convert(module.conv_block, join(name, "conv_block"), level)
+    return MergingUp({"transp_conv": transp_conv, "conv_block": conv_block}, skip_first=False)
 
 
 @converts(DynUNet)
@@ -97,14 +81,11 @@ def convert_dynunet(module: DynUNet, name: str, level: int, conversion: Conversi
         if tensor.startswith("skip_layers."):
             conversion.report.tensors.unused[join(name, tensor)] = "a second name of a tensor that is there already"
     del module.skip_layers
-    start = level
-    level = convert_stages(conversion, module, name, ["input_block"], level)
-    if level > start:
+    after = convert_stages(conversion, module, name, level, ["input_block"])
+    if after > level:
         conversion.note("The output is of the size that the first stage leaves, as the original's is.")
-    level = convert_stages(
-        conversion, module.downsamples, join(name, "downsamples"), map(str, range(len(module.downsamples))), level
-    )
-    convert_stages(conversion, module, name, ["bottleneck"], level)
+    after = convert_stages(conversion, module.downsamples, join(name, "downsamples"), after)
+    convert_stages(conversion, module, name, after, ["bottleneck"])
     for child in ("upsamples", "output_block", "deep_supervision_heads"):
         if hasattr(module, child):
             conversion.convert_child(module, name, child, 0)

@@ -27,10 +27,7 @@ def convert_efficientnet(module: EfficientNet, name: str, level: int, conversion
     """Make the first convolution and the strided stacks of blocks the levels."""
     stem = int(strided(module._conv_stem))
     _convert_padded(module, name, "_conv_stem", level, conversion)
-    blocks = module._blocks
-    convert_stages(
-        conversion, blocks, join(name, "_blocks"), [child for child, _ in blocks.named_children()], level + stem
-    )
+    convert_stages(conversion, module._blocks, join(name, "_blocks"), level + stem)
     return module
 
 

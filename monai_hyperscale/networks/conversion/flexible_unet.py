@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -9,26 +10,9 @@ import torch.nn as nn
 from monai.networks.nets import FlexibleUNet
 
 from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join
+from monai_hyperscale.networks.conversion.layers import UpThenLayer
 
-__all__ = ["ImageSizedDecoder", "ImageSizedFlexibleUNet", "UpSampledConvolutions"]
-
-
-class UpSampledConvolutions(nn.Module):
-    """MONAI's ``UpCat`` where there is no skip connection: it up-samples to the size of a reference.
-
-    Args:
-        upsample: of (x, reference).
-        convs: after it.
-    """
-
-    def __init__(self, upsample: nn.Module, convs: nn.Module) -> None:
-        super().__init__()
-        self.upsample = upsample
-        self.convs = convs
-
-    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return self.convs(self.upsample(x, reference))
+__all__ = ["ImageSizedDecoder", "ImageSizedFlexibleUNet"]
 
 
 class ImageSizedDecoder(nn.Module):
@@ -87,7 +71,7 @@ def convert_flexible_unet(module: FlexibleUNet, name: str, level: int, conversio
             inner = join(where, str(index))
             upsample = conversion.upsample(block.upsample, join(inner, "upsample"))
             convs = conversion.convert(block.convs, join(inner, "convs"), level)
-            blocks[index] = UpSampledConvolutions(upsample, convs)
+            blocks[index] = UpThenLayer(OrderedDict(upsample=upsample, convs=convs))
     module.decoder = ImageSizedDecoder(blocks)  # type: ignore[assignment]
     conversion.convert_child(module, name, "segmentation_head", level)
     return ImageSizedFlexibleUNet(module)

@@ -10,8 +10,9 @@ at the scale of its output, as it learned to.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Union
+from typing import Any, Union
 
 import torch
 import torch.nn as nn
@@ -22,12 +23,14 @@ from monai_hyperscale.networks.layers.resize import VariableResize, _interpolate
 __all__ = [
     "InterpolatedUpSample",
     "LearnedUpSample",
+    "MergingUp",
     "ResizedPool",
     "ResizingConv1d",
     "ResizingConv2d",
     "ResizingConv3d",
     "StridedResize",
     "UpConvolution",
+    "UpThenLayer",
     "resizing_convolution",
 ]
 
@@ -84,56 +87,35 @@ class StridedResize(VariableResize):
         return f"stride={tuple(self.stride)}, {super().extra_repr()}"
 
 
-class ResizingConv1d(nn.Conv1d):
-    """A strided convolution that resizes first; see :func:`resizing_convolution`."""
-
-    def __init__(self, conv: nn.Conv1d, resize: StridedResize) -> None:
-        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size[0], **_options(conv))
+class _ResizesFirst:
+    # Before one of torch's convolutions in the order of bases; see resizing_convolution.
+    def __init__(self, conv: Any, resize: StridedResize) -> None:
+        names = ("stride", "padding", "dilation", "groups", "padding_mode")
+        options = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
+        # On the meta device: the parameters are the given convolution's own, so none are drawn here.
+        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, device="meta", **options)  # type: ignore
         self.weight, self.bias, self.resize = conv.weight, conv.bias, resize
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, N) to (B, C', rescaled N)."""
-        return self._conv_forward(self.resize(input), self.weight, self.bias)
+        return self._conv_forward(self.resize(input), self.weight, self.bias)  # type: ignore
 
 
-class ResizingConv2d(nn.Conv2d):
+class ResizingConv1d(_ResizesFirst, nn.Conv1d):
     """A strided convolution that resizes first; see :func:`resizing_convolution`."""
 
-    def __init__(self, conv: nn.Conv2d, resize: StridedResize) -> None:
-        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, **_options(conv))  # type: ignore
-        self.weight, self.bias, self.resize = conv.weight, conv.bias, resize
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *rescaled sizes)."""
-        return self._conv_forward(self.resize(input), self.weight, self.bias)
-
-
-class ResizingConv3d(nn.Conv3d):
+class ResizingConv2d(_ResizesFirst, nn.Conv2d):
     """A strided convolution that resizes first; see :func:`resizing_convolution`."""
 
-    def __init__(self, conv: nn.Conv3d, resize: StridedResize) -> None:
-        super().__init__(conv.in_channels, conv.out_channels, conv.kernel_size, **_options(conv))  # type: ignore
-        self.weight, self.bias, self.resize = conv.weight, conv.bias, resize
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *rescaled sizes)."""
-        return self._conv_forward(self.resize(input), self.weight, self.bias)
+class ResizingConv3d(_ResizesFirst, nn.Conv3d):
+    """A strided convolution that resizes first; see :func:`resizing_convolution`."""
 
 
-def _options(conv: nn.Module) -> dict:
-    # On the meta device: the parameters are the given convolution's own, so none are drawn here.
-    names = ("stride", "padding", "dilation", "groups", "padding_mode")
-    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None, "device": "meta"}
+_RESIZING = {nn.Conv1d: ResizingConv1d, nn.Conv2d: ResizingConv2d, nn.Conv3d: ResizingConv3d}
 
 
-_RESIZING: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Conv1d: ResizingConv1d,
-    nn.Conv2d: ResizingConv2d,
-    nn.Conv3d: ResizingConv3d,
-}
-
-
-def resizing_convolution(conv: nn.Module, resize: StridedResize) -> nn.Module:
+def resizing_convolution(conv: Any, resize: StridedResize) -> nn.Module:
     """Return the convolution with the resize in front of it: its parameters are the same, under the same names.
 
     Args:
@@ -251,3 +233,35 @@ class InterpolatedUpSample(nn.Module):
         if list(x.shape[2:]) != size:
             x = F.interpolate(x, size=size, mode=self.mode, align_corners=self.align_corners)
         return self.postconv(x)
+
+
+class UpThenLayer(nn.Sequential):
+    """Two parts: an up-sampling to the size of a reference, and what comes after it, under the names of MONAI's block.
+
+    Example:
+        >>> up = UpConvolution(torch.nn.ConvTranspose2d(4, 2, 2, stride=2), None, "bilinear")
+        >>> UpThenLayer(up, torch.nn.ReLU())(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
+        torch.Size([1, 2, 13, 10])
+    """
+
+    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
+        return self[1](self[0](x, reference))
+
+
+class MergingUp(nn.Sequential):
+    """An up-sampling to the size of a skip connection, and the convolutions of both, under the names of MONAI's block.
+
+    Args:
+        parts: the up-sampling, of (x, reference), and the convolutions after the concatenation, by name.
+        skip_first: whether the skip connection's channels come first.
+    """
+
+    def __init__(self, parts: dict[str, nn.Module], skip_first: bool) -> None:
+        super().__init__(OrderedDict(parts))
+        self.skip_first = skip_first
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Merge features (B, C, *sizes) into those of the encoder (B, C', *skip sizes)."""
+        x = self[0](x, skip)
+        return self[1](torch.cat([skip, x] if self.skip_first else [x, skip], dim=1))

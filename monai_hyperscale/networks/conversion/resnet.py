@@ -65,7 +65,7 @@ def convert_resnet(module: ResNet, name: str, level: int, conversion: Conversion
     if module.no_max_pool:
         # MONAI builds it all the same, and leaves it out.
         module.maxpool = nn.Identity()  # type: ignore[assignment]
-    convert_stages(conversion, module, name, ["conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"], level)
+    convert_stages(conversion, module, name, level, ["conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"])
     if module.fc is not None:
         conversion.claim(module.fc)  # it comes after global pooling
     for child in ("bn1", "act", "avgpool", "fc"):

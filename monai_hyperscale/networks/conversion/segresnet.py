@@ -12,27 +12,9 @@ from monai.networks.nets import SegResNet, SegResNetVAE
 from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
 from monai_hyperscale.networks.conversion.stages import convert_stages
 
-__all__ = ["ConvolvedUpSample", "MergingSegResNet"]
+__all__ = ["MergingSegResNet"]
 
 keeps(ResBlock)
-
-
-class ConvolvedUpSample(nn.Module):
-    """A convolution, then an up-sampling to the size of a reference, under the names ``0`` and ``1``.
-
-    Args:
-        conv: of x.
-        upsample: of (x, reference).
-    """
-
-    def __init__(self, conv: nn.Module, upsample: nn.Module) -> None:
-        super().__init__()
-        self.add_module("0", conv)
-        self.add_module("1", upsample)
-
-    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return getattr(self, "1")(getattr(self, "0")(x), reference)
 
 
 class MergingSegResNet(nn.Module):
@@ -62,23 +44,21 @@ class MergingSegResNet(nn.Module):
         x = skips.pop()
         for up, layer in zip(self.up_samples, self.up_layers):  # noqa: B905 (TorchScript knows no strict)
             skip = skips.pop()
-            x = layer(up(x, skip) + skip)
+            x = layer(up[1](up[0](x), skip) + skip)
         return self.conv_final(x)
 
 
 @converts(SegResNet)
 def convert_segresnet(module: SegResNet, name: str, level: int, conversion: Conversion) -> nn.Module:
     """Make the strided convolutions the levels."""
-    down_layers = join(name, "down_layers")
     for child in ("convInit", "up_layers", "conv_final", "dropout"):
         if hasattr(module, child):
             conversion.convert_child(module, name, child, level)
-    convert_stages(conversion, module.down_layers, down_layers, map(str, range(len(module.down_layers))), level)
+    convert_stages(conversion, module.down_layers, join(name, "down_layers"), level)
     for index, (conv, upsample) in enumerate(module.up_samples):
         where = join(name, f"up_samples.{index}")
-        module.up_samples[index] = ConvolvedUpSample(
-            conversion.convert(conv, join(where, "0"), level), conversion.upsample(upsample, join(where, "1"))
-        )
+        parts = conversion.convert(conv, join(where, "0"), level), conversion.upsample(upsample, join(where, "1"))
+        module.up_samples[index] = nn.ModuleList(parts)  # which the network calls one by one
     if not module.use_conv_final:
         for tensor in module.conv_final.state_dict():
             unused = join(name, f"conv_final.{tensor}")

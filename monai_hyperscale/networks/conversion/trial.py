@@ -15,13 +15,11 @@ import torch
 import torch.nn as nn
 
 from monai_hyperscale.errors import first_line
-from monai_hyperscale.networks.conversion.conversion import Conversion, describe, strided
+from monai_hyperscale.networks.conversion.conversion import CONVS, POOLS, Conversion, describe, strided
 from monai_hyperscale.networks.layers.factor import rescaling_factor
 
 __all__ = ["refuse_sizes", "size_bound"]
 
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 # Of torch.nn.modules: the files of layers that bear only some sizes.
 _FILES = tuple(f"torch.nn.modules.{file}" for file in ("linear", "flatten", "padding"))
 # Voxels along each axis: most networks run on the first, and some on a size of their own alone.
@@ -44,7 +42,7 @@ def size_bound(module: Any) -> bool:
         >>> size_bound(nn.Conv2d(1, 1, 3)), size_bound(nn.Conv2d(1, 1, 3, padding=1))
         (True, False)
     """
-    if isinstance(module, (*_CONVS, *_POOLS)):
+    if isinstance(module, (*CONVS, *POOLS)):
         if strided(module) or module.padding == "same":
             return False
         padding = 0 if module.padding == "valid" else module.padding
@@ -130,7 +128,7 @@ def _watch(network: nn.Module) -> dict[str, int]:
 
 def _images(body: nn.Module, spatial_dims: int) -> Iterator[torch.Tensor]:
     # The first convolution takes the image, in all networks but a few that no trial can help.
-    channels = next(module.in_channels for module in body.modules() if isinstance(module, _CONVS))
+    channels = next(module.in_channels for module in body.modules() if isinstance(module, CONVS))
     for size in _SIZES:
         yield torch.empty((1, channels, *[size] * spatial_dims), device="meta")
 
@@ -160,7 +158,7 @@ def _failure(network: nn.Module, x: torch.Tensor) -> Optional[_Failure]:
 
 def _reason(failure: _Failure, phi: float) -> str:
     module: Any = failure.module
-    if isinstance(module, (*_CONVS, *_POOLS)):
+    if isinstance(module, (*CONVS, *POOLS)):
         return (
             f"at phi = {phi:g} its maps are smaller than {describe(module)} can take; let it pad them by zeros, so "
             "that it keeps their size"

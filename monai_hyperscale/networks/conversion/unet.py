@@ -11,50 +11,21 @@ from monai.networks.layers.simplelayers import SkipConnection
 from monai.networks.nets import UNet
 
 from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, strided
+from monai_hyperscale.networks.conversion.layers import UpThenLayer
 
-__all__ = ["RefinedUp", "UNetLevel"]
+__all__ = ["UNetLevel"]
 
 
-class RefinedUp(nn.Module):
-    """An up-sampling to the size of a reference, and a residual unit after it.
+class UNetLevel(nn.Sequential):
+    """One level of MONAI's ``UNet``, that gives features of its input's size.
 
-    The parts keep the names ``0`` and ``1`` that they have in MONAI's network.
-
-    Args:
-        up: of (x, reference).
-        unit: after it.
+    Its parts, as in MONAI's network, are the first layers, the skip connection around the levels below, and the way up,
+    of (x, reference).
     """
-
-    def __init__(self, up: nn.Module, unit: nn.Module) -> None:
-        super().__init__()
-        self.add_module("0", up)
-        self.add_module("1", unit)
-
-    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return getattr(self, "1")(getattr(self, "0")(x, reference))
-
-
-class UNetLevel(nn.Module):
-    """One level of MONAI's ``UNet``, that gives features of its input's size: down, all below, and up again.
-
-    The parts keep the names ``0``, ``1`` and ``2`` that they have in MONAI's network.
-
-    Args:
-        down: first layers.
-        below: skip connection around the levels below.
-        up: of (x, reference).
-    """
-
-    def __init__(self, down: nn.Module, below: nn.Module, up: nn.Module) -> None:
-        super().__init__()
-        self.add_module("0", down)
-        self.add_module("1", below)
-        self.add_module("2", up)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, *sizes) to (B, C', *sizes)."""
-        return getattr(self, "2")(getattr(self, "1")(getattr(self, "0")(x)), x)
+        return self[2](self[1](self[0](x)), x)
 
 
 @converts(UNet)
@@ -78,4 +49,4 @@ def _level(module: Any, name: str, level: int, conversion: Conversion) -> nn.Mod
     if not (type(up) is nn.Sequential and isinstance(up[0], Convolution) and len(up) == 2):
         raise conversion.error(join(name, "2"), up, "the up-sampling is not one that MONAI's UNet makes")
     unit = conversion.convert(up[1], join(name, "2.1"), level)
-    return UNetLevel(down, skip, RefinedUp(conversion.transposed(up[0], join(name, "2.0")), unit))
+    return UNetLevel(down, skip, UpThenLayer(conversion.transposed(up[0], join(name, "2.0")), unit))

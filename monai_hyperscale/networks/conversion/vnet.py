@@ -10,13 +10,13 @@ from monai.networks.nets import VNet
 from monai.networks.nets.vnet import DownTransition, InputTransition, LUConv, OutputTransition, UpTransition
 
 from monai_hyperscale.networks.conversion.conversion import Conversion, converts, keeps
+from monai_hyperscale.networks.conversion.stages import staged
 from monai_hyperscale.networks.layers.resize import resize_like
 
 __all__ = ["MergingUpTransition"]
 
 keeps(InputTransition, LUConv, DownTransition, OutputTransition)
-
-_DOWN = ("down_tr32", "down_tr64", "down_tr128", "down_tr256")
+staged(VNet)
 
 
 class MergingUpTransition(nn.Module):
@@ -52,12 +52,3 @@ def convert_up_transition(module: Any, name: str, level: int, conversion: Conver
     conversion.children(module, name, level)
     conversion.replaced(name, module, "the same, with a resize to the skip connection's size after up_conv")
     return MergingUpTransition(module, conversion.resize_mode)
-
-
-@converts(VNet)
-def convert_vnet(module: VNet, name: str, level: int, conversion: Conversion) -> nn.Module:
-    """Make the four down-transitions the levels."""
-    for child, _ in list(module.named_children()):
-        depth = _DOWN.index(child) if child in _DOWN else 0
-        conversion.convert_child(module, name, child, level + depth)
-    return module
