@@ -272,6 +272,10 @@ class Conversion:
         """Enter a replacement in the report, with its level if it down-samples."""
         self.report.replaced.append(Replacement(name, describe(before), after, level))
 
+    def left_out(self, module: nn.Module, name: str, reason: str) -> None:
+        """Enter the tensors of a part that goes in the report, and why it does."""
+        self.report.tensors.unused.update({join(name, tensor): reason for tensor in module.state_dict()})
+
     def note(self, text: str) -> None:
         """Enter a remark in the report, once."""
         if text not in self.report.notes:

@@ -77,9 +77,9 @@ def convert_up_block(module: UnetUpBlock, name: str, level: int, conversion: Con
 @converts(DynUNet)
 def convert_dynunet(module: DynUNet, name: str, level: int, conversion: Conversion) -> nn.Module:
     """Give every stage whose strides are not all 1 a level, and drop the second names that skip layers give."""
-    for tensor in module.state_dict():
-        if tensor.startswith("skip_layers."):
-            conversion.report.tensors.unused[join(name, tensor)] = "a second name of a tensor that is there already"
+    conversion.left_out(
+        module.skip_layers, join(name, "skip_layers"), "a second name of a tensor that is there already"
+    )
     del module.skip_layers
     after = convert_stages(conversion, module, name, level, ["input_block"])
     if after > level:

@@ -36,9 +36,9 @@ def convert_features(module: EfficientNetBNFeatures, name: str, level: int, conv
     """Convert as the classifier, without its head, which the features do not need."""
     conversion.returns_features = not name
     for child in _HEAD:
-        for tensor in getattr(module, child).state_dict():
-            unused = join(name, f"{child}.{tensor}")
-            conversion.report.tensors.unused[unused] = "of the classifier's head, which an encoder does not run"
+        conversion.left_out(
+            getattr(module, child), join(name, child), "of the classifier's head, which an encoder does not run"
+        )
         delattr(module, child)
     return convert_efficientnet(module, name, level, conversion)
 

@@ -60,9 +60,8 @@ def convert_segresnet(module: SegResNet, name: str, level: int, conversion: Conv
         parts = conversion.convert(conv, join(where, "0"), level), conversion.upsample(upsample, join(where, "1"))
         module.up_samples[index] = nn.ModuleList(parts)  # which the network calls one by one
     if not module.use_conv_final:
-        for tensor in module.conv_final.state_dict():
-            unused = join(name, f"conv_final.{tensor}")
-            conversion.report.tensors.unused[unused] = "the network is built with use_conv_final=False"
+        why = "the network is built with use_conv_final=False"
+        conversion.left_out(module.conv_final, join(name, "conv_final"), why)
     return MergingSegResNet(module)
 
 

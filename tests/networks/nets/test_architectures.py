@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import torch
@@ -68,13 +68,26 @@ def halving(body: Any, x: torch.Tensor) -> torch.Tensor:
 
 @both_dimensions
 @pytest.mark.parametrize("architecture", U_NETS)
-def test_half_is_ordinary_halving(architecture: Any, spatial_dims: int) -> None:
-    network = architecture(spatial_dims, 1, 3, features=(8, 4, 8), decoder_features=(6, 4)).eval()
-    x = torch.randn((2, 1, 16, 8, 24)[: 2 + spatial_dims])
-    with torch.no_grad():
-        torch.testing.assert_close(network(x, phi=0.5), halving(network.body, x), atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("norm", ["group", None])
+def test_half_is_ordinary_halving(architecture: Any, spatial_dims: int, norm: Optional[str]) -> None:
+    network = architecture(spatial_dims, 1, 3, features=(8, 4, 8, 4, 8), decoder_features=(6, 4, 4, 4), norm=norm)
+    for parameter in network.parameters():  # trained normalisation layers are not ones and zeros
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8))).eval()
+    x = torch.randn((2, 1, 16, 32, 48)[: 2 + spatial_dims])
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+        net.to(dtype)
+        folded: Any = net.fold(0.5)
+        with torch.no_grad():
+            image = x.to(dtype)
+            expected = halving(folded, image)
+            scale = expected.abs().max()
+            for y in (net(image, phi=0.5), folded(image)):
+                torch.testing.assert_close(y / scale, expected / scale, atol=tolerance, rtol=0)
+            assert (net(image, phi=0.6) - expected).abs().max() > 1e-2 * scale
 
 
+@both_dimensions
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     "options",
@@ -85,23 +98,25 @@ def test_half_is_ordinary_halving(architecture: Any, spatial_dims: int) -> None:
     ],
     ids=str,
 )
-def test_options(architecture: Any, options: dict) -> None:
-    network = architecture(2, 1, 2, features=(4, 8), **options).train()
+def test_options(architecture: Any, options: dict, spatial_dims: int) -> None:
+    network = architecture(spatial_dims, 1, 2, features=(4, 8), **options).train()
     for phi in (0, 0.3):
-        for sizes in ((1, 1), (5, 7)):
-            y = network(torch.randn(1, 1, *sizes), phi=phi)
+        for sizes in ((1, 1, 1), (5, 7, 5)):
+            y = network(torch.randn(1, 1, *sizes[:spatial_dims]), phi=phi)
             y.sum().backward()
-            assert y.isfinite().all() and y.shape == (1, 2, *sizes)
+            assert y.isfinite().all() and y.shape == (1, 2, *sizes[:spatial_dims])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_dropout_is_active_in_training_only(architecture: Any) -> None:
-    network = architecture(2, 1, 2, features=(8, 8), dropout=0.5)
+    net = HyperNetwork(architecture(2, 1, 2, features=(8, 8), dropout=0.5), MLPGenerator(hidden=(10, 8)))
     x = torch.randn(1, 1, 9, 9)
     with torch.no_grad():
-        assert (network(x, phi=0.5) - network(x, phi=0.5)).abs().max() > 1e-3
-        network.eval()
-        torch.testing.assert_close(network(x, phi=0.5), network(x, phi=0.5), atol=0, rtol=0)
+        plain = net.fold(0.5)
+        assert (net(x, phi=0.5) - net(x, phi=0.5)).abs().max() > 1e-3
+        net.eval()
+        torch.testing.assert_close(net(x, phi=0.5), net(x, phi=0.5), atol=0, rtol=0)
+        torch.testing.assert_close(plain(x), net(x, phi=0.5), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -122,6 +137,7 @@ def test_defaults(architecture: Any) -> None:
     ("options", "message"),
     [
         ({"spatial_dims": 4}, "spatial_dims"),
+        ({"spatial_dims": "2"}, "spatial_dims"),
         ({"features": (8,)}, "features"),
         ({"features": (8, 0)}, "features"),
         ({"decoder_features": 0}, "decoder_features"),
@@ -139,6 +155,7 @@ def test_bad_arguments(architecture: Any, options: dict, message: str) -> None:
     arguments: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": (8, 8), **options}
     if "decoder_features" in options and architecture is not ScaleSpaceFPN:
         arguments["decoder_features"] = (options["decoder_features"],)
+    # Warnings are errors: none of them gets as far as torch's warning on empty layers.
     with pytest.raises(ValueError, match=message):
         architecture(**arguments)
 
@@ -148,6 +165,9 @@ def test_bad_arguments_of_their_own() -> None:
         ScaleSpaceSEUNet(2, 1, 2, features=(8, 4), reduction=5)
     with pytest.raises(ValueError, match="bins"):
         ScaleSpacePSPNet(2, 1, 2, features=(8, 4), bins=(1, 0))
+    for architecture in U_NETS:
+        with pytest.raises(ValueError, match="decoder_features must name 1 stages"):
+            architecture(2, 1, 2, features=(8, 8), decoder_features=(8, 8))
     with pytest.raises(ValueError, match="decoder_features must be one number"):
         ScaleSpaceFPN(2, 1, 2, features=(8, 4), decoder_features=(8,))  # type: ignore[arg-type]
 
@@ -163,10 +183,11 @@ def test_squeeze_and_excitation_is_generated_on_request() -> None:
 
 
 @both_dimensions
-def test_patches_are_what_a_network_of_more_channels_sees(spatial_dims: int) -> None:
+@pytest.mark.parametrize("architecture", U_NETS)
+def test_patches_are_what_a_network_of_more_channels_sees(architecture: Any, spatial_dims: int) -> None:
     voxels = 2**spatial_dims
-    network: Any = ScaleSpaceUNet(spatial_dims, 1, 3, features=(4, 6), patch_size=2).eval()
-    inner: Any = ScaleSpaceUNet(spatial_dims, voxels, 3 * voxels, features=(4, 6)).eval()
+    network: Any = architecture(spatial_dims, 1, 3, features=(4, 6), patch_size=2).eval()
+    inner: Any = architecture(spatial_dims, voxels, 3 * voxels, features=(4, 6)).eval()
     inner.body.load_state_dict(network.body.body.state_dict())
     image = torch.rand(2, 1, *(8, 10, 12)[:spatial_dims])
     maps = inner(pixelunshuffle(image, spatial_dims, 2), phi=0.4)
