@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import CacheDataset
 from monai.transforms import Compose, ResizeWithPadOrCrop, Spacingd
 from monai.utils import convert_to_tensor
 from nibabel.orientations import apply_orientation, io_orientation
 from torch.utils.data import Dataset
 
+from monai_hyperscale.data.caching import CachedCases
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.tasks.registration.pairs import PairList
 
@@ -62,7 +62,7 @@ class PairDataset(Dataset):
         resampled = isinstance(transform, Compose) and any(isinstance(t, Spacingd) for t in transform.transforms)
         self.pairs = pairs
         self.has_fields = known_fields and pairs.has_fields and not resampled
-        self.images = CacheDataset(
+        self.images = CachedCases(
             pairs.cases, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False
         )
         self.transform = pair_transform
@@ -99,8 +99,8 @@ def known_field(path: str, sizes: Sequence[int], images: Sequence[str] = ()) -> 
     Args:
         path: of a file in ITK's convention.
         sizes: voxels per axis of what comes out.
-        images: paths of the pair, which must be on the field's grid: on others, padding or cropping around their own
-            centres would shift the images against each other, and the field would be wrong.
+        images: paths of the pair, the fixed one first, which must be on the field's grid: on others, padding or
+            cropping around their own centres would shift the images against each other, and the field would be wrong.
 
     Returns:
         (D, *sizes) in voxels, float32, 0 in the padding.
@@ -115,7 +115,8 @@ def known_field(path: str, sizes: Sequence[int], images: Sequence[str] = ()) -> 
     from monai_hyperscale.io.images import read_source
 
     field = read_field(path)
-    for image in map(read_source, images):
+    sources = [read_source(image) for image in images]
+    for image in sources:
         if not Grid(image.shape, grid_affine(image)).same_as(grid_of(field), tolerance=0.01):
             raise DatasetError(
                 f"the known displacement {path} is on another grid than {image.path}; resample both images of the "
@@ -123,7 +124,8 @@ def known_field(path: str, sizes: Sequence[int], images: Sequence[str] = ()) -> 
             )
     values = np.asarray(field, dtype=np.float32)
     if len(values) == 3:
-        axes = io_orientation(np.asarray(field.affine, dtype=float)[:4, :4])
+        # As the images are turned: ITK may read their headers in another way, see grid_affine.
+        axes = io_orientation(np.asarray(sources[0].affine if sources else field.affine, dtype=float))
         # Displacements turn with the axes that they are along.
         turned = apply_orientation(np.moveaxis(values, 0, -1), axes)
         values = np.empty((3, *turned.shape[:3]), np.float32)

@@ -10,7 +10,6 @@ from typing import Any, Optional, Union
 
 import ignite.distributed as idist
 import numpy as np
-from monai.data import CacheDataset
 from monai.utils import ensure_tuple_rep
 from nibabel.orientations import io_orientation
 
@@ -21,6 +20,7 @@ from monai_hyperscale.data import (
     split_cases,
     write_synthetic_dataset,
 )
+from monai_hyperscale.data.caching import CachedCases
 from monai_hyperscale.data.headers import file_suffix, read_header
 from monai_hyperscale.data.unseen import digest, unseen_names
 from monai_hyperscale.errors import DatasetError
@@ -205,8 +205,8 @@ def typical_size(
 
 
 @ends_with_one_sentence
-def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0) -> CacheDataset:
-    """Return MONAI's ``CacheDataset``, which reads every file now, and tells of a damaged one in a sentence.
+def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0) -> CachedCases:
+    """Return cases in memory, which reads every file now, and tells of a damaged one in a sentence.
 
     Args:
         data: a MONAI data list.
@@ -216,7 +216,7 @@ def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0)
     Raises:
         SystemExit: with one sentence, if a file cannot be read.
     """
-    return CacheDataset(data, transform, cache_rate=cache_rate, num_workers=2, progress=False)
+    return CachedCases(data, transform, cache_rate=cache_rate, num_workers=2, progress=False)
 
 
 @ends_with_one_sentence
