@@ -49,9 +49,27 @@ def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None
         )
     check_files([path for case in cases for path in (*image_files(case), case["label"])])
     opened = spread_cases(cases, limit)
-    for case in opened:
-        check_headers(case, dataset)
+    tell_notes([check_headers(case, dataset) for case in opened], opened)
     check_values([case["label"] for case in opened], dataset)
+
+
+def tell_notes(headers: Sequence[FileHeader], cases: Sequence[dict]) -> None:
+    """Warn of images whose place is a guess: of the first one, and how many there are.
+
+    Args:
+        headers: of the cases.
+        cases: with their images.
+    """
+    noted = [(header, case) for header, case in zip(headers, cases, strict=True) if header.note]
+    if noted:
+        header, case = noted[0]
+        _LOGGER.warning(
+            "%s %s %d of %d images are like this; a training takes headers as they are, so repair them first.",
+            image_files(case)[0],
+            header.note,
+            len(noted),
+            len(cases),
+        )
 
 
 def check_files(files: Sequence[str]) -> None:

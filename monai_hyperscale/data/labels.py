@@ -12,10 +12,20 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 from monai.utils import convert_to_dst_type
 
-from monai_hyperscale.data.headers import whole_numbers
-from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.errors import DatasetError, ImageError
+from monai_hyperscale.io.labels import whole_numbers
 
-__all__ = ["ClassIndex", "ClassIndexd"]
+__all__ = ["ClassIndex", "ClassIndexd", "index_type"]
+
+
+def index_type(classes: int) -> torch.dtype:
+    """Return the smallest type that holds the indices of so many classes.
+
+    Example:
+        >>> index_type(256), index_type(257), index_type(40000)
+        (torch.uint8, torch.int16, torch.int32)
+    """
+    return torch.uint8 if classes <= 2**8 else torch.int16 if classes <= 2**15 else torch.int32
 
 
 class ClassIndex(Transform):
@@ -38,7 +48,7 @@ class ClassIndex(Transform):
             raise ValueError(f"values must be two or more ascending whole numbers, got {tuple(values)}.")
 
     def __call__(self, label: torch.Tensor) -> torch.Tensor:
-        """Map label values (1, *sizes) to class indices of the same shape, uint8 up to 256 classes, else int16.
+        """Map label values (1, *sizes) to class indices of the same shape and of the type of :func:`index_type`.
 
         Raises:
             DatasetError: if a value is no class.
@@ -46,7 +56,10 @@ class ClassIndex(Transform):
         name = (
             str(label.meta.get("filename_or_obj", "the label map")) if isinstance(label, MetaTensor) else "a label map"
         )
-        found = whole_numbers(np.asarray(label.cpu()), name)
+        try:
+            found = whole_numbers(np.asarray(label.cpu()), name)
+        except ImageError as error:
+            raise DatasetError(str(error)) from error
         index = np.searchsorted(self.values, found).clip(max=len(self.values) - 1)
         unknown = self.values[index] != found
         if unknown.any():
@@ -54,8 +67,8 @@ class ClassIndex(Transform):
                 f"{name} holds the value {int(found[unknown][0])}, which is not one of the data set's label values "
                 f"{self.values.tolist()}; correct the file, or declare the label in dataset.json."
             )
-        index = index.astype(np.uint8 if len(self.values) <= 256 else np.int16)
-        return convert_to_dst_type(torch.from_numpy(index), dst=label, dtype=torch.from_numpy(index).dtype)[0]
+        dtype = index_type(len(self.values))
+        return convert_to_dst_type(torch.from_numpy(index).to(dtype), dst=label, dtype=dtype)[0]
 
 
 class ClassIndexd(MapTransform):

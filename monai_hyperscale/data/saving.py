@@ -6,12 +6,12 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from monai_hyperscale.io import read_source, split_suffix, write_label
+from monai_hyperscale.io.labels import whole_numbers
 
 __all__ = ["SaveLabeld"]
 
@@ -46,5 +46,5 @@ class SaveLabeld(MapTransform):
             name = data.get(self.name_key) or split_suffix(source.path)[0]
             label = torch.as_tensor(data[key])[0].cpu().numpy()
             suffix = ".png" if source.is_picture else ".nii.gz"
-            write_label(np.rint(label).astype(np.int64), self.output_dir / f"{name}{suffix}", source)
+            write_label(whole_numbers(label, str(source.path)), self.output_dir / f"{name}{suffix}", source)
         return dict(data)

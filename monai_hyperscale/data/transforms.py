@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import PathLike
-from monai.data import MetaTensor, PILReader
+from monai.data import ImageReader, MetaTensor, PILReader
 from monai.transforms import (
     AsDiscreted,
     Compose,
@@ -22,15 +23,19 @@ from monai.transforms import (
     Spacingd,
     Transform,
 )
-from monai.utils import ensure_tuple
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from PIL import Image, UnidentifiedImageError
 
-from monai_hyperscale.data.headers import GREY_MODES, IMAGE_SUFFIXES, file_suffix, single_channel
+from monai_hyperscale.data.headers import IMAGE_SUFFIXES, VOLUME_SUFFIXES, file_suffix
 from monai_hyperscale.data.intensity import CT_WINDOW, intensity_transform
-from monai_hyperscale.data.labels import ClassIndexd
+from monai_hyperscale.data.labels import ClassIndexd, index_type
 from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io.images import ImageSource, check_same_grid
+from monai_hyperscale.io.labels import torch_integers, whole_numbers
+from monai_hyperscale.io.nifti import load_nibabel
+from monai_hyperscale.io.pictures import GREY_MODES, single_channel
 
-__all__ = ["ImageFileReader", "file_loader", "inversion", "segmentation_preprocessing"]
+__all__ = ["ImageFileReader", "VolumeReader", "file_loader", "inversion", "segmentation_preprocessing"]
 
 
 class ImageFileReader(PILReader):
@@ -94,6 +99,60 @@ def _as_channels(image: Image.Image, channels: int, name: str) -> Image.Image:
     return image.convert("L") if image.mode == "1" else image
 
 
+class VolumeReader(ImageReader):
+    """Read NIfTI files as inference does: in millimetres whatever their unit, and label maps as whole numbers.
+
+    Args:
+        labels: whether files are label maps, by the rule of :func:`monai_hyperscale.io.read_label`; else float32.
+
+    Example:
+        >>> VolumeReader().verify_suffix("scan.nii.gz"), VolumeReader().verify_suffix("slide.png")
+        (True, False)
+    """
+
+    def __init__(self, labels: bool = False) -> None:
+        self.labels = labels
+
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Return whether all files are NIfTI files."""
+        return all(file_suffix(name) in VOLUME_SUFFIXES for name in ensure_tuple(filename))
+
+    def read(self, data: Any, **kwargs: Any) -> Any:
+        """Read one file, or one file per channel.
+
+        Args:
+            data: path or paths.
+            kwargs: none are known.
+
+        Raises:
+            ImageError: if a file is damaged, holds no label map where one is asked for, or the files' grids differ.
+        """
+        loaded, sources = [], []
+        for path in map(Path, ensure_tuple(data)):
+            voxels, affine, header, _ = load_nibabel(path, labels=self.labels)
+            loaded.append(torch_integers(whole_numbers(voxels, str(path)), str(path)) if self.labels else voxels)
+            sources.append(ImageSource(path, voxels.shape[:3], affine, header))
+        check_same_grid(sources)
+        return loaded, sources[0]
+
+    def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
+        """Return the voxels and the metadata that :class:`monai.transforms.LoadImage` asks for."""
+        loaded, source = img
+        one_channel = loaded[0].ndim == len(source.shape)
+        meta = {
+            MetaKeys.AFFINE: source.affine.copy(),
+            MetaKeys.ORIGINAL_AFFINE: source.affine.copy(),
+            MetaKeys.SPATIAL_SHAPE: np.asarray(source.shape),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if one_channel else -1,
+        }
+        if len(loaded) == 1:
+            return loaded[0], meta
+        if one_channel:
+            meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0
+        return (np.stack(loaded) if one_channel else np.concatenate(loaded, axis=-1)), meta
+
+
 def segmentation_preprocessing(
     channels: Sequence[str],
     spatial_dims: int,
@@ -116,7 +175,8 @@ def segmentation_preprocessing(
         keys: the image, then the label if there is one.
         slices: a 2D network on axial slices of volumes, so that the files are 3D.
         label_values: value of each class in the label files, such as ``SegmentationDataset.label_values``: labels
-            become class indices (uint8), and values that are no class an error. ``None``: labels stay as they are.
+            become class indices, see :func:`index_type`, and values that are no class an error. ``None``: labels stay
+            as they are, whole numbers.
         ct_window: least and greatest Hounsfield units that are told apart in CT channels.
 
     Raises:
@@ -142,6 +202,9 @@ def segmentation_preprocessing(
     transforms: list[Transform] = [file_loader([image], 3 if len(channels) == 3 else 1)]
     if labels:
         transforms.append(file_loader(labels, 0))
+        if label_values is not None:
+            # First, since resampling is in float32, which does not hold every label value, but every class index.
+            transforms.append(ClassIndexd(labels, label_values))
     if volumes:
         # labels=None: by the "space" that the reader notes, which is the default that MONAI is moving to.
         transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
@@ -151,21 +214,21 @@ def segmentation_preprocessing(
     transforms.append(intensity_transform(channels, image, ct_window))
     transforms.append(EnsureTyped([image], dtype=torch.float32))
     if labels:
-        if label_values is not None:
-            transforms.append(ClassIndexd(labels, label_values))
-        transforms.append(EnsureTyped(labels))
+        transforms.append(EnsureTyped(labels, dtype=None if label_values is None else index_type(len(label_values))))
     return Compose(transforms)
 
 
 def file_loader(keys: Sequence[str], channels: int) -> LoadImaged:
-    """Return the transform that loads NIfTI and 2D image files as float32 (C, *sizes).
+    """Return the transform that loads NIfTI and 2D image files: images as float32 (C, *sizes), labels as whole numbers.
 
     Args:
         keys: of the file names.
-        channels: of 2D image files, see :class:`ImageFileReader`.
+        channels: of 2D image files, see :class:`ImageFileReader`; 0 for label maps.
     """
-    loader = LoadImaged(keys, ensure_channel_first=True, dtype=np.float32)
+    labels = channels == 0
+    loader = LoadImaged(keys, ensure_channel_first=True, dtype=None if labels else np.float32)
     # Registered last, asked first, and by suffix: an unreadable file raises its own error, not that of all readers.
+    loader.register(VolumeReader(labels))
     loader.register(ImageFileReader(channels))
     return loader
 
@@ -175,7 +238,7 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
 
     Args:
         preprocessing: what :func:`segmentation_preprocessing` returned, and the image went through.
-        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int16, with the metadata of
+        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int32, with the metadata of
             the input file, affine among them.
         image_key: the preprocessed image, whose metadata say what was done to it.
 
@@ -192,7 +255,7 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
     else:
         # 2D image files: MONAI warns of an inversion that has nothing to invert.
         transforms.append(_CopyMetadatad(pred_key, image_key))
-    transforms.append(EnsureTyped(pred_key, dtype=torch.int16))
+    transforms.append(EnsureTyped(pred_key, dtype=torch.int32))
     return Compose(transforms)
 
 

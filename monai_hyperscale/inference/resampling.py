@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Optional
 
 import nibabel as nib
@@ -14,16 +13,19 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.io.fields import grid_affine, to_world
-from monai_hyperscale.io.grids import Grid, grid_of, itk_image, itk_transform, overlap
+from monai_hyperscale.io.fields import to_world
+from monai_hyperscale.io.grids import RAS_LPS, Grid, grid_of, itk_image, itk_transform, overlap
 from monai_hyperscale.io.images import image_source
 from monai_hyperscale.registration.warping import warp_points
 
 __all__ = ["as_placed", "check_together", "move_field", "resample", "working_grid"]
 
+# SimpleITK's interpolators give float64, which holds every whole number up to this one.
+_LARGEST = 2**53
+
 
 def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
-    """Return an image with so many axes, placed as ITK places its file; a volume of one slice can be a 2D image.
+    """Return an image with so many axes, 2D image files placed as ITK places them; a volume of one slice can be 2D.
 
     Args:
         image: (C, *sizes), with its affine in RAS.
@@ -42,9 +44,10 @@ def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
     if voxels.dim() - 1 != dims:
         hint = "take one slice of it" if dims == 2 else "name a volume"
         raise RegistrationError(f"{_name(image)} is {voxels.dim() - 1}D, but a {dims}D image is needed; {hint}.")
-    placed = MetaTensor(voxels.float(), affine=image.affine)
+    placed = MetaTensor(voxels, affine=image.affine, meta={"filename_or_obj": _name(image)})
     # The image's own affine: it may have been cropped or turned since it was read.
-    placed.affine = torch.tensor(grid_affine(replace(image_source(image), affine=grid_of(placed).affine)))
+    affine = grid_of(placed).affine
+    placed.affine = torch.tensor(RAS_LPS @ affine if image_source(image).is_picture else affine)
     return placed
 
 
@@ -93,7 +96,10 @@ def resample(
         outside: value of what lies outside the image.
 
     Returns:
-        (C, *grid sizes), in the image's type, with the affine of ``grid``.
+        (C, *grid sizes), with the affine of ``grid``: in the image's type by nearest neighbour, else floating.
+
+    Raises:
+        RegistrationError: if a label is larger than SimpleITK carries without rounding, 2^53.
 
     Example:
         >>> image = MetaTensor(torch.arange(4.0).reshape(1, 4, 1), affine=torch.eye(4))
@@ -109,8 +115,13 @@ def resample(
         transform = itk_transform(np.eye(4) if matrix is None else matrix, grid.dims)
     reference = itk_image(np.zeros(grid.sizes, dtype=np.uint8), grid)
     method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    voxels = image.as_tensor().cpu()
+    if not nearest and not voxels.is_floating_point():
+        voxels = voxels.float()
+    elif voxels.dtype == torch.int64 and bool((voxels.abs() > _LARGEST).any()):
+        raise RegistrationError(f"{_name(image)} has labels beyond 2^53, which resampling rounds; number them anew.")
     channels = []
-    for channel in image.as_tensor().cpu().numpy():
+    for channel in voxels.numpy():
         moved = sitk.Resample(
             itk_image(channel, source),
             reference,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from monai.data.utils import compute_importance_map, dense_patch_slices
 from monai.utils import fall_back_tuple
 
+from monai_hyperscale.data.labels import index_type
 from monai_hyperscale.inference.stages import stage
 
 __all__ = ["WindowSums", "labels_by_slices", "labels_in_windows", "most_likely"]
@@ -42,7 +43,7 @@ def labels_in_windows(
         device: where windows go and their logits are; the image's by default.
 
     Returns:
-        class indices (*sizes), on the CPU: uint8, or int16 for more than 256 classes.
+        class indices (*sizes), on the CPU: in the type of :func:`index_type`.
 
     Example:
         >>> image = torch.rand(1, 20, 9, 7)
@@ -68,7 +69,7 @@ def labels_in_windows(
             # than to fill. A GPU has its own ways.
             rows = max(1, _CACHE * roi[outer] // logits.nbytes) if device.type == "cpu" else roi[outer]
             scratch = torch.empty_like(logits.narrow(outer + 1, 0, min(rows, roi[outer])))
-            label = torch.empty(image.shape[1:], dtype=_index_type(len(logits)))
+            label = torch.empty(image.shape[1:], dtype=index_type(len(logits)))
         for first in range(0, roi[outer], scratch.shape[outer + 1]):
             with stage("merging", device):
                 part = logits.narrow(outer + 1, first, min(scratch.shape[outer + 1], roi[outer] - first))
@@ -116,13 +117,13 @@ def most_likely(scores: torch.Tensor) -> torch.Tensor:
         scores: (K, *sizes).
 
     Returns:
-        (*sizes), uint8, or int16 for more than 256 classes.
+        (*sizes), in the type of :func:`index_type`.
 
     Example:
         >>> most_likely(torch.tensor([[0.0, 2.0, 1.0], [1.0, 2.0, 0.0]]))
         tensor([1, 0, 0], dtype=torch.uint8)
     """
-    classes, dtype = len(scores), _index_type(len(scores))
+    classes, dtype = len(scores), index_type(len(scores))
     if classes > 256 or scores.stride(0) == 1 or scores.device.type != "cpu" or not scores.numel():
         return scores.argmax(0).to(dtype)
     # Five times as fast as torch's argmax where the scores of a voxel lie far apart.
@@ -132,10 +133,6 @@ def most_likely(scores: torch.Tensor) -> torch.Tensor:
     for part, chunk in zip(label.split(rows), scores.split(rows, dim=1), strict=True):
         part.copy_(classes - 1 - ((chunk == chunk.amax(0)) * codes).amax(0))
     return label
-
-
-def _index_type(classes: int) -> torch.dtype:
-    return torch.uint8 if classes <= 256 else torch.int16
 
 
 class WindowSums:

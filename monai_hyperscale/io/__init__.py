@@ -13,6 +13,7 @@ from monai_hyperscale.io.images import (
     split_suffix,
 )
 from monai_hyperscale.io.labels import read_label, read_label_image, write_label
+from monai_hyperscale.io.placement import Placement
 from monai_hyperscale.io.warped import write_image
 from monai_hyperscale.io.weights import load_weights, save_atomically
 
@@ -21,6 +22,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ImageFiles",
     "ImageSource",
+    "Placement",
     "check_same_grid",
     "grid_affine",
     "group_channels",

@@ -16,10 +16,10 @@ from monai_hyperscale.errors import ImageError, RegistrationError
 from monai_hyperscale.io.atomic import replacing
 from monai_hyperscale.io.grids import RAS_LPS, Grid, itk_image, reduced
 from monai_hyperscale.io.images import ImageSource, check_file, split_suffix
-from monai_hyperscale.io.itk import load_itk
+from monai_hyperscale.io.itk import itk_affine, load_itk
 from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nibabel
 
-__all__ = ["FIELD_SUFFIXES", "grid_affine", "read_field", "to_voxels", "to_world", "write_field"]
+__all__ = ["FIELD_SUFFIXES", "grid_affine", "read_field", "to_itk", "to_voxels", "to_world", "write_field"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +92,31 @@ def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) ->
 def grid_affine(source: ImageSource) -> np.ndarray:
     """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it.
 
-    It is the file's own, but for 2D image files: those have none, and ITK takes their pixels for millimetres in LPS.
-    A field for SimpleITK to apply to PNG files is written with this one.
+    A field for SimpleITK to apply is written with this one. It is the source's own but for files that ITK reads in its
+    own way: 2D image files, whose pixels it takes for millimetres in LPS; and NIfTI files whose header leaves a choice
+    (sform and qform that disagree, no orientation), or of which another form was chosen, see :class:`Placement`.
 
     Example:
         >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
         array([-1., -1.,  1.,  1.])
     """
-    return RAS_LPS @ source.affine if source.is_picture else source.affine
+    if source.is_picture:
+        return RAS_LPS @ source.affine
+    return source.affine if source.header is None else itk_affine(source.path, source.affine)
+
+
+def to_itk(source: ImageSource) -> np.ndarray:
+    """Return the matrix, (4, 4) in RAS, from where a file's points lie here to where ITK has them.
+
+    For volumes; 2D image files are laid as ITK has them before anything is registered.
+
+    Example:
+        >>> to_itk(ImageSource(Path("a.nrrd"), (5, 4, 3), np.eye(4))).diagonal()
+        array([1., 1., 1., 1.])
+    """
+    theirs = source.affine if source.is_picture else grid_affine(source)
+    # Exactly the identity where nothing differs.
+    return np.eye(4) if theirs is source.affine else theirs @ np.linalg.inv(source.affine)
 
 
 def write_field(
@@ -180,10 +197,11 @@ def read_field(path: Union[str, Path]) -> MetaTensor:
     header: Optional[Any] = None
     try:
         if suffix in NIFTI_SUFFIXES:
-            voxels, affine, header = load_nibabel(path)
+            voxels, affine, header, _ = load_nibabel(path)
+            affine = itk_affine(path, affine)
             voxels = voxels[..., 0, :] if voxels.ndim == 5 and voxels.shape[3] == 1 else voxels
         else:
-            voxels, affine, header = load_itk(path)
+            voxels, affine, header, _ = load_itk(path)
         intent = _VECTOR if header is None else int(header["intent_code"])
         if voxels.ndim != 4 or voxels.shape[3] not in (2, 3) or intent not in (_VECTOR, _DISPLACEMENT):
             found = f"shape {'x'.join(map(str, voxels.shape))}" + ("" if header is None else f", intent {intent}")

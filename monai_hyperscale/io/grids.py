@@ -74,12 +74,12 @@ class Grid:
         return (self.matrix @ np.append(middle, 1))[:-1]
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Return whether the other grid has the same voxels, to ``tolerance`` millimetres at its corners."""
+        """Return whether the other grid has the same voxels, to ``tolerance`` of a voxel's side at its corners."""
         if self.sizes != other.sizes:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.sizes])).reshape(self.dims, -1)
         away = (self.matrix - other.matrix) @ np.vstack([corners, np.ones(corners.shape[1])])
-        return bool(np.abs(away).max() <= tolerance)
+        return bool(np.abs(away).max() <= tolerance * min(self.spacing + other.spacing))
 
     def __str__(self) -> str:
         spacing = " x ".join(f"{length:g}" for length in self.spacing)

@@ -18,13 +18,17 @@ from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
 from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, NIFTI_SUFFIXES, load_nibabel, load_nifti_header
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture, picture_size
+from monai_hyperscale.io.placement import BY_HEADER, Placement, apart
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "ImageSource",
     "check_file",
     "check_same_grid",
+    "image_of",
     "image_source",
+    "is_invertible",
+    "load_voxels",
     "read_image",
     "read_source",
     "split_suffix",
@@ -37,8 +41,8 @@ IMAGE_SUFFIXES = NIBABEL_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
 
 _SOURCE = "image_source"
 
-# Greatest difference of affines of channels that are one image: what rounding in headers makes.
-_SAME_AFFINE = 1e-3
+# Greatest distance, in voxels, of the grids of channels that are one image: what rounding in headers makes.
+_SAME_PLACE = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ def split_suffix(path: Union[str, Path]) -> tuple[str, str]:
 
 
 def read_image(
-    path: Union[str, Path, Sequence[Union[str, Path]]], channels: int = 1, only_finite: bool = False
+    path: Union[str, Path, Sequence[Union[str, Path]]],
+    channels: int = 1,
+    only_finite: bool = False,
+    placement: Placement = BY_HEADER,
 ) -> MetaTensor:
     """Read one image whole, with the file's scaling of intensities applied.
 
@@ -91,10 +98,13 @@ def read_image(
         channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
             components of every voxel, are channels; with one, such files are refused.
         only_finite: refuse voxels that are NaN or infinite, in place of the warning.
+        placement: what to go by where the header leaves a choice. What is assumed instead is told in the log: that
+            sform and qform of a NIfTI file disagree, or that there is no orientation.
 
     Returns:
         float32 tensor (C, *sizes), where sizes are those of the file's grid in array order (x, y, z), (width, height)
-        for 2D image files, with the affine in RAS millimetres and the source, see :func:`image_source`.
+        for 2D image files, with the affine in RAS millimetres, whatever unit the file is in, and the source, see
+        :func:`image_source`.
 
     Raises:
         ImageError: if the file is missing, empty, truncated or damaged, of another kind, a time series or in colour,
@@ -109,47 +119,77 @@ def read_image(
     """
     if not isinstance(path, (str, Path)):
         if len(path) != 1:
-            return _read_channels([Path(file) for file in path], channels, only_finite)
+            return _read_channels([Path(file) for file in path], channels, only_finite, placement)
         (path,) = path
-    path = Path(path)
+    voxels, source, mode = load_voxels(Path(path), channels, placement)
+    return image_of(_finite(voxels, source.path, only_finite), source, mode)
+
+
+def load_voxels(
+    path: Path, channels: int = 1, placement: Placement = BY_HEADER, labels: bool = False
+) -> tuple[np.ndarray, ImageSource, Optional[str]]:
+    """Return what a file holds, as :func:`read_image` reads it, before anything is made of its values.
+
+    Args:
+        path: the file.
+        channels: see :func:`read_image`, as ``placement``.
+        placement: what to go by where the header leaves a choice.
+        labels: keep the file's own type of voxels, in place of float32.
+
+    Returns:
+        voxels (C, *sizes); where they came from; and Pillow's mode of a 2D image file.
+
+    Raises:
+        ImageError: see :func:`read_image`.
+    """
     check_file(path)
     suffix = split_suffix(path)[1]
-    mode = None
-    affine, header = np.eye(4), None
+    affine, header, note, mode = np.eye(4), None, "", None
     try:
         if suffix in PICTURE_SUFFIXES:
-            voxels, mode = load_picture(path, channels)
+            voxels, mode = load_picture(path, channels, labels)
         else:
             load = load_nibabel if suffix in NIBABEL_SUFFIXES else load_itk
-            voxels, affine, header = load(path)
+            voxels, affine, header, note = load(path, placement, labels)
             voxels = _channel_first(voxels, channels, path)
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory; crop or down-sample it first.") from error
     _check_affine(affine, voxels.ndim - 1, path)
-    voxels = _finite(voxels, path, only_finite)
-    source = ImageSource(path, voxels.shape[1:], affine, header)
+    if note:
+        logger.warning("%s %s", path, note)
+    return voxels, ImageSource(path, voxels.shape[1:], affine, header), mode
+
+
+def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None) -> MetaTensor:
+    """Return voxels with their affine, their source, and the metadata that MONAI's ``LoadImage`` gives.
+
+    Args:
+        voxels: (C, *sizes).
+        source: of them.
+        mode: Pillow's, of a 2D image file.
+    """
     meta = {
         # The keys that MONAI's LoadImage sets, for transforms that look at them.
-        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-        MetaKeys.SPATIAL_SHAPE: np.asarray(voxels.shape[1:]),
+        MetaKeys.ORIGINAL_AFFINE: source.affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(source.shape),
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
         MetaKeys.SPACE: SpaceKeys.RAS,
-        "filename_or_obj": str(path),
+        "filename_or_obj": str(source.path),
         _SOURCE: source,
     }
     if mode is not None:
         meta["mode"] = mode  # as MONAI's PILReader notes it
-    return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(affine, dtype=torch.float64), meta=meta)
+    return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(source.affine, dtype=torch.float64), meta=meta)
 
 
-def _read_channels(paths: list[Path], channels: int, only_finite: bool) -> MetaTensor:
+def _read_channels(paths: list[Path], channels: int, only_finite: bool, placement: Placement) -> MetaTensor:
     """Read one channel of each file, onto the metadata of the first."""
     if len(paths) != channels:
         raise ImageError(
             f"an image of {channels} channel{'s' * (channels > 1)} is needed, got {len(paths)} files "
             f"({', '.join(map(str, paths))}); name one file per channel."
         )
-    images = [read_image(path, only_finite=only_finite) for path in paths]
+    images = [read_image(path, only_finite=only_finite, placement=placement) for path in paths]
     check_same_grid([image_source(image) for image in images])
     voxels = torch.cat([image.as_tensor() for image in images])
     return MetaTensor(voxels, meta=images[0].meta)  # its affine is in there
@@ -168,7 +208,7 @@ def check_same_grid(sources: Sequence[ImageSource]) -> None:
             raise ImageError(
                 f"{source.path} has {sizes[0]} voxels, but {first.path} {sizes[1]}; resample the channels to one grid."
             )
-        if not np.allclose(source.affine, first.affine, rtol=0, atol=_SAME_AFFINE):
+        if apart(source.affine, first.affine, first.shape) > _SAME_PLACE:
             raise ImageError(f"{source.path} has another affine than {first.path}; resample the channels to one grid.")
 
 
@@ -206,10 +246,11 @@ def image_source(image: MetaTensor) -> ImageSource:
     return ImageSource(Path(str(image.meta.get("filename_or_obj", ""))), tuple(image.shape[1:]), affine)
 
 
-def read_source(path: Union[str, Path]) -> ImageSource:
+def read_source(path: Union[str, Path], placement: Placement = BY_HEADER) -> ImageSource:
     """Return where an image comes from without decoding the voxels of NIfTI and 2D image files.
 
-    The same as :func:`image_source` of :func:`read_image`, but what is damaged beyond its header goes unnoticed.
+    The same as :func:`image_source` of :func:`read_image`, but what is damaged beyond its header goes unnoticed, and
+    what the header leaves open unsaid.
 
     Raises:
         ImageError: if the file is missing, empty, of an unknown kind, or has a damaged header.
@@ -220,9 +261,9 @@ def read_source(path: Union[str, Path]) -> ImageSource:
     if suffix in PICTURE_SUFFIXES:
         return ImageSource(path, picture_size(path), np.eye(4))
     if suffix in NIFTI_SUFFIXES:
-        shape, affine, header = load_nifti_header(path)
-        return ImageSource(path, shape, affine, header)
-    return image_source(read_image(path))
+        header, affine, _ = load_nifti_header(path, placement)
+        return ImageSource(path, header.get_data_shape()[:3], affine, header)
+    return image_source(read_image(path, placement=placement))
 
 
 def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:
@@ -244,15 +285,18 @@ def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:
 
 
 def _check_affine(affine: np.ndarray, spatial_dims: int, path: Path) -> None:
+    if not is_invertible(affine, spatial_dims):
+        raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
+
+
+def is_invertible(affine: np.ndarray, spatial_dims: int = 3) -> bool:
+    """Return whether the axes of an affine (4, 4) span the space of so many dimensions."""
     axes = affine[:3, :spatial_dims]
     lengths = np.linalg.norm(axes, axis=0)
     # Of unit columns, so that a small voxel does not count as a flat one.
-    if (
-        not np.isfinite(affine).all()
-        or lengths.min() == 0
-        or np.linalg.matrix_rank(axes / lengths, 1e-4) < spatial_dims
-    ):
-        raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
+    return bool(
+        np.isfinite(affine).all() and lengths.min() > 0 and np.linalg.matrix_rank(axes / lengths, 1e-4) == spatial_dims
+    )
 
 
 def _finite(voxels: np.ndarray, path: Path, only_finite: bool) -> np.ndarray:

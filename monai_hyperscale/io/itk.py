@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Union
 
 import numpy as np
 import SimpleITK as sitk
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.grids import RAS_LPS
+from monai_hyperscale.io.placement import BY_HEADER, Placement, apart, without_orientation
 
-__all__ = ["ITK_SUFFIXES", "load_itk"]
+__all__ = ["ITK_SUFFIXES", "itk_affine", "load_itk"]
 
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd")
 
@@ -21,28 +25,32 @@ ITK_SUFFIXES = (".mha", ".mhd", ".nrrd")
 _LONGEST_HEADER = 2**16
 
 
-def load_itk(path: Path) -> tuple[np.ndarray, np.ndarray, None]:
+def load_itk(
+    path: Path, placement: Placement = BY_HEADER, labels: bool = False
+) -> tuple[np.ndarray, np.ndarray, None, str]:
     """Read a MetaImage or NRRD file.
 
+    Args:
+        path: the file.
+        placement: what to go by where its header leaves a choice.
+        labels: keep the file's own type of voxels, in place of float32.
+
     Returns:
-        float32 voxels in (x, y, z) order, components of a voxel as a last axis; the affine (4, 4) in float64, in RAS;
-        and no header.
+        voxels in (x, y, z) order, components of a voxel as a last axis; the affine (4, 4) in float64, in RAS; no
+        header; and what a user should know about the affine.
 
     Raises:
         ImageError: if it cannot be read, is damaged, or takes its voxels from another folder.
     """
     try:
-        (_check_nrrd if path.suffix.lower() == ".nrrd" else _check_metaimage)(path)
+        oriented = (_check_nrrd if path.suffix.lower() == ".nrrd" else _check_metaimage)(path)
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}).") from error
-    warnings_shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        image = sitk.ReadImage(os.fspath(path))
-    except RuntimeError as error:
-        raise ImageError(f"{path} cannot be read, or is damaged ({_reason(error)}).") from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(warnings_shown)
+    with _silent():
+        try:
+            image = sitk.ReadImage(os.fspath(path))
+        except RuntimeError as error:
+            raise ImageError(f"{path} cannot be read, or is damaged ({_reason(error)}).") from error
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise ImageError(f"{path} has complex voxels; real numbers are needed, so convert it first.")
     # SimpleITK's arrays are (z, y, x), with components last.
@@ -50,13 +58,47 @@ def load_itk(path: Path) -> tuple[np.ndarray, np.ndarray, None]:
     spatial = tuple(reversed(range(image.GetDimension())))
     axes = spatial + ((voxels.ndim - 1,) if voxels.ndim > len(spatial) else ())
     with np.errstate(over="ignore", invalid="ignore"):
-        voxels = voxels.transpose(axes).astype(np.float32)
+        voxels = voxels.transpose(axes).astype(voxels.dtype if labels else np.float32)
     if voxels.ndim == 3 and image.GetDimension() == 2:
         voxels = voxels[:, :, None, :]
-    return voxels, _affine(image), None
+    affine, note = _affine(image), ""
+    if not oriented:
+        affine, note = without_orientation(affine, image.GetSize(), placement)
+    return voxels, affine, None, note
 
 
-def _affine(image: sitk.Image) -> np.ndarray:
+def itk_affine(path: Path, affine: np.ndarray) -> np.ndarray:
+    """Return where ITK lays a NIfTI file: its choice between the header's forms and its units are not nibabel's.
+
+    Args:
+        path: the file.
+        affine: (4, 4), where it is laid here, RAS millimetres. It comes back where ITK cannot read the file or lays it
+            there too, to a thousandth of a voxel.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(os.fspath(path))
+    with _silent():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            return affine
+    theirs = _affine(reader)
+    if reader.GetDimension() == 2:
+        theirs[2], theirs[:, 2] = affine[2], affine[:, 2]
+    return affine if apart(affine, theirs, reader.GetSize()) < 1e-3 else theirs
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def _affine(image: Union[sitk.Image, sitk.ImageFileReader]) -> np.ndarray:
     n = image.GetDimension()
     r = min(n, 3)
     direction = np.asarray(image.GetDirection()).reshape(n, n)
@@ -66,14 +108,19 @@ def _affine(image: sitk.Image) -> np.ndarray:
     return RAS_LPS @ affine
 
 
-def _check_metaimage(path: Path) -> None:
-    """Check the data against the header: ITK goes on with zeros or rubbish where it cannot uncompress."""
+def _check_metaimage(path: Path) -> bool:
+    """Check the data against the header: ITK goes on with zeros or rubbish where it cannot uncompress.
+
+    Returns:
+        whether the header tells the orientation.
+    """
     header, offset = _metaimage_header(path)
+    oriented = any(key in header for key in ("TransformMatrix", "Rotation", "Orientation"))
     data = path
     if header["ElementDataFile"].upper() != "LOCAL":
         data, offset = _beside(path, header["ElementDataFile"]), 0
     if not _is_true(header.get("BinaryData", "True")):
-        return
+        return oriented
     try:
         offset += max(0, int(header.get("HeaderSize", 0)))
         itemsize = _METAIMAGE_BYTES[header["ElementType"]] * int(header.get("ElementNumberOfChannels", 1))
@@ -86,6 +133,7 @@ def _check_metaimage(path: Path) -> None:
         found = data.stat().st_size - offset
     if found < needed:
         raise ImageError(f"{path} is truncated or damaged: {found} bytes of {needed} are there; copy it again.")
+    return oriented
 
 
 def _metaimage_header(path: Path) -> tuple[dict[str, str], int]:
@@ -133,15 +181,20 @@ def _uncompressed_size(path: Path, offset: int, needed: int) -> int:
     return size
 
 
-def _check_nrrd(path: Path) -> None:
+def _check_nrrd(path: Path) -> bool:
+    """Check the header; return whether it tells the orientation."""
     with open(path, "rb") as file:
         header = file.read(_LONGEST_HEADER).split(b"\n\n")[0].split(b"\r\n\r\n")[0].decode("latin1")
     if not header.startswith("NRRD"):
         raise ImageError(f"{path} is no NRRD file, or its beginning is damaged; copy it again or convert it.")
+    oriented = False
     for line in header.splitlines():
         key, _, value = line.partition(":")
-        if key.strip().lower().replace(" ", "") == "datafile":
+        field = key.strip().lower().replace(" ", "")
+        oriented = oriented or field == "spacedirections"
+        if field == "datafile":
             _beside(path, value.strip())
+    return oriented
 
 
 def _beside(path: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Union
 
@@ -12,12 +13,29 @@ from nibabel.nifti1 import Nifti1Extensions
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.atomic import replacing
-from monai_hyperscale.io.images import ImageSource, image_source, read_image, split_suffix
+from monai_hyperscale.io.images import ImageSource, image_of, image_source, load_voxels, split_suffix
 from monai_hyperscale.io.pictures import save_picture
+from monai_hyperscale.io.placement import BY_HEADER, Placement
 
-__all__ = ["LABEL_SUFFIXES", "nifti_on", "read_label", "read_label_image", "write_label"]
+__all__ = [
+    "LABEL_SUFFIXES",
+    "nifti_on",
+    "read_label",
+    "read_label_image",
+    "torch_integers",
+    "whole_numbers",
+    "write_label",
+]
+
+logger = logging.getLogger(__name__)
 
 LABEL_SUFFIXES = (".nii.gz", ".nii")
+
+# How far a label may be off a whole number: what resampling and the scaling of headers leave of one.
+_WHOLE = 1e-3
+
+# Beyond it float64 does not hold every whole number.
+_LARGEST = 2.0**53
 
 
 def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTensor, ImageSource]) -> None:
@@ -54,24 +72,84 @@ def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTenso
 
 
 def read_label(path: Union[str, Path]) -> np.ndarray:
-    """Read a label map back as whole numbers, of the shape of its grid.
+    """Read a label map as whole numbers in the file's own type, of the shape of its grid.
+
+    Values off a whole number by no more than 0.001, as resampling and scaling leave them, count as that number (int64);
+    what is not finite counts as background, 0.
 
     Raises:
-        ImageError: if it cannot be read, see :func:`read_image`.
+        ImageError: if it cannot be read, see :func:`read_image`, or holds other values.
     """
-    return np.rint(read_image(path)[0].numpy()).astype(np.int64)
+    voxels, source, _ = load_voxels(Path(path), labels=True)
+    return whole_numbers(voxels[0], str(source.path))
 
 
-def read_label_image(path: Union[str, Path]) -> MetaTensor:
-    """Read a label map with its affine, as :func:`read_image` reads images.
+def read_label_image(path: Union[str, Path], placement: Placement = BY_HEADER) -> MetaTensor:
+    """Read a label map with its affine, as :func:`read_image` reads images and :func:`read_label` labels.
+
+    Args:
+        path: see :func:`read_image`, as ``placement``.
+        placement: what to go by where the header leaves a choice.
+
+    Returns:
+        (1, *sizes) in the smallest of torch's common types of integers that holds the file's own.
 
     Raises:
         ImageError: if it cannot be read, or holds anything but whole numbers of at least 0.
     """
-    label = read_image(path, only_finite=True)
-    if float(label.min()) < 0 or not bool((label == label.round()).all()):
-        raise ImageError(f"{path} is no label map: it holds more than whole numbers of at least 0.")
-    return label
+    voxels, source, _ = load_voxels(Path(path), placement=placement, labels=True)
+    unknown = 0 if voxels.dtype.kind != "f" else int((~np.isfinite(voxels)).sum())
+    if unknown:
+        logger.warning("%s has %d voxels that are NaN or infinite; they count as label 0.", path, unknown)
+    label = torch_integers(whole_numbers(voxels, str(path)), str(path))
+    if label.min() < 0:
+        raise ImageError(f"{path} holds {label.min()}; a label map holds whole numbers of at least 0.")
+    return image_of(label, source)
+
+
+def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
+    """Return label values as whole numbers: in their own type if they are, else rounded, int64, NaN as 0.
+
+    Args:
+        values: of any type.
+        name: of the file, for the message.
+
+    Raises:
+        ImageError: if a value is off a whole number by more than 0.001, or is too large to tell.
+
+    Example:
+        >>> whole_numbers(np.array([0.0, 0.99995, 2.0]), "a.nii")
+        array([0, 1, 2])
+    """
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind in "ui":
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    rounded = np.rint(values)
+    off = (np.abs(values - rounded) > _WHOLE) | (np.abs(rounded) > _LARGEST)
+    if off.any():
+        raise ImageError(
+            f"{name} holds {values[off][0]}; a label file needs whole numbers, so threshold it or resample it with "
+            "nearest neighbour."
+        )
+    return rounded.astype(np.int64)
+
+
+def torch_integers(label: np.ndarray, name: str) -> np.ndarray:
+    """Return whole numbers in a type that torch computes with: unsigned ones of more than a byte in the next larger.
+
+    Args:
+        label: whole numbers.
+        name: of the file, for the message.
+
+    Raises:
+        ImageError: if a value takes more than 63 bit.
+    """
+    if label.dtype.kind == "u" and label.dtype.itemsize == 8 and label.max() >= 2**63:
+        raise ImageError(f"{name} holds {label.max()}; labels are numbers below 2^63, so give it smaller ones.")
+    wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
+    return label.astype(wider.get(label.dtype.name, label.dtype), copy=False)
 
 
 def nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_hyperscale.errors import ImageError, first_line
+from monai_hyperscale.io.placement import BY_HEADER, Placement, nifti_affine, without_orientation
 
 __all__ = ["NIBABEL_SUFFIXES", "NIFTI_SUFFIXES", "load_nibabel", "load_nifti_header"]
 
@@ -20,16 +21,26 @@ NIBABEL_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
 # zlib and deflate cannot compress by more than this; a header that claims more voxels is not of this file.
 _GREATEST_COMPRESSION = 1032
 
+# Where an MGH header says whether its orientation counts.
+_MGH_FLAG = slice(28, 30)
+
 # Voxels that are scaled at once.
 _SLAB = 2**22
 
 
-def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
+def load_nibabel(
+    path: Path, placement: Placement = BY_HEADER, labels: bool = False
+) -> tuple[np.ndarray, np.ndarray, Optional[Any], str]:
     """Read a NIfTI or MGH file.
 
+    Args:
+        path: the file.
+        placement: what to go by where its header leaves a choice.
+        labels: keep the file's own type of voxels, in place of float32.
+
     Returns:
-        float32 voxels in file order with the scaling applied, the affine (4, 4) in float64, and the header if it is
-        that of a NIfTI file.
+        voxels in file order with the scaling applied; the affine (4, 4) in float64, RAS millimetres; the header if it
+        is that of a NIfTI file; and what a user should know about the affine, see :func:`nifti_affine`.
 
     Raises:
         ImageError: if it cannot be read, is damaged, or has voxels that are not single real numbers.
@@ -38,13 +49,25 @@ def load_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray, Optional[Any]]:
         with _opened(path) as file:
             image = _read(file, path)
         with np.errstate(over="ignore", invalid="ignore"):
-            voxels = _scaled(image)
-        affine = np.array(image.affine, dtype=np.float64)
+            voxels = np.asanyarray(image.dataobj) if labels else _scaled(image)
+        if not isinstance(image, nib.MGHImage):
+            header = image.header
+            affine, note = nifti_affine(header, placement)
+        else:
+            header, affine, note = None, np.array(image.affine, dtype=np.float64), ""
+            if not _mgh_has_orientation(path):
+                affine, note = without_orientation(affine, image.shape, placement)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # nibabel has no common class; whatever its parser raises, the file is to blame
         raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
-    return voxels, affine, None if isinstance(image, nib.MGHImage) else image.header
+    return voxels, affine, header, note
+
+
+def _mgh_has_orientation(path: Path) -> bool:
+    # nibabel forgets that the flag was not set.
+    with _opened(path) as file:
+        return file.read(_MGH_FLAG.stop)[_MGH_FLAG] != b"\0\0"
 
 
 def _scaled(image: Any) -> np.ndarray:
@@ -59,11 +82,16 @@ def _scaled(image: Any) -> np.ndarray:
     return voxels
 
 
-def load_nifti_header(path: Path) -> tuple[tuple[int, ...], np.ndarray, Any]:
+def load_nifti_header(path: Path, placement: Placement = BY_HEADER) -> tuple[Any, np.ndarray, str]:
     """Read the header of a NIfTI file alone.
 
+    Args:
+        path: the file.
+        placement: what to go by where the header leaves a choice.
+
     Returns:
-        voxels per axis, of the first three axes; the affine (4, 4) in float64; and the header.
+        the header; the affine (4, 4) in float64, RAS millimetres; and what a user should know about it, see
+        :func:`nifti_affine`.
 
     Raises:
         ImageError: if the header cannot be read or is damaged.
@@ -72,8 +100,8 @@ def load_nifti_header(path: Path) -> tuple[tuple[int, ...], np.ndarray, Any]:
         with _opened(path) as file:
             cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
             file.seek(0)
-            image = cls.from_stream(file)
-            return image.shape[:3], np.array(image.affine, dtype=np.float64), image.header
+            header = cls.from_stream(file).header
+            return header, *nifti_affine(header, placement)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # as above

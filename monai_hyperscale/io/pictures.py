@@ -9,33 +9,44 @@ from PIL import Image
 
 from monai_hyperscale.errors import ImageError, first_line
 
-__all__ = ["PICTURE_SUFFIXES", "load_picture", "picture_size", "save_picture"]
+__all__ = ["GREY_MODES", "PICTURE_SUFFIXES", "load_picture", "picture_size", "save_picture", "single_channel"]
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 
-# Modes of one value per pixel; the others are colour, a palette, or have an alpha channel.
-_GREY = ("L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+#: Pillow's modes of one value per pixel; all others are colour or a palette, some with an alpha channel.
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
-def load_picture(path: Path, channels: int) -> tuple[np.ndarray, str]:
+def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.ndarray, str]:
     """Read a 2D image file; grey becomes red = green = blue where three channels are asked for, alpha is left out.
 
+    Args:
+        path: the file.
+        channels: 1 or 3.
+        labels: keep the file's own type of pixels, in place of float32; palette images give the palette's index, and
+            colour images whose channels are equal one of them.
+
     Returns:
-        float32 pixels (C, width, height), MONAI's order for such files, and Pillow's mode of them.
+        pixels (C, width, height), MONAI's order for such files, and Pillow's mode of them.
 
     Raises:
-        ImageError: if it cannot be read, has several pages, or is in colour where one channel is asked for.
+        ImageError: if it cannot be read, has several pages, is in colour where one channel is asked for, or holds
+            labels as JPEG.
     """
+    if labels and path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ImageError(f"{path} is a JPEG, whose compression changes label values; store labels as PNG.")
     try:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) != 1:
                 raise ImageError(f"{path} has {image.n_frames} pages; one is needed, so split it first.")
             image.load()
-            if channels == 3:
+            if labels:
+                image = single_channel(image, str(path))
+            elif channels == 3:
                 image = image.convert("RGB")
             elif image.mode in ("1", "LA", "La"):
                 image = image.convert("L")
-            elif image.mode not in _GREY:
+            elif image.mode not in GREY_MODES:
                 raise ImageError(
                     f"{path} is in colour ({image.mode}), but one grey channel is needed; convert it first."
                 )
@@ -45,8 +56,28 @@ def load_picture(path: Path, channels: int) -> tuple[np.ndarray, str]:
         raise
     except Exception as error:  # Pillow's decoders have no common class either
         raise _damaged(path, error) from error
-    pixels = pixels.astype(np.float32).reshape(*pixels.shape[:2], -1)
+    pixels = pixels.astype(pixels.dtype if labels else np.float32).reshape(*pixels.shape[:2], -1)
     return np.ascontiguousarray(pixels.transpose(2, 1, 0)), mode
+
+
+def single_channel(image: Image.Image, name: str) -> Image.Image:
+    """Return a grey or palette image as it is, a colour image with equal channels as one of them.
+
+    Args:
+        image: of labels.
+        name: for the message.
+
+    Raises:
+        ImageError: if the channels differ, so that values are colours and not labels.
+    """
+    if image.mode in ("LA", "La", "PA"):
+        return image.getchannel(0)
+    if image.mode in GREY_MODES or image.mode == "P":
+        return image
+    first, *others = image.convert("RGB").split()
+    if any(np.any(np.asarray(first) != np.asarray(other)) for other in others):
+        raise ImageError(f"{name} holds colours; a label file needs one whole number per pixel, so convert it first.")
+    return first
 
 
 def picture_size(path: Path) -> tuple[int, int]:

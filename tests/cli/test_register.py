@@ -305,7 +305,7 @@ def test_label_map_of_fractions(
 ) -> None:
     command = ["register", *pair, "-o", f"{tmp_path}/out/m.nii.gz", "--bundle", str(registration_bundle)]
     assert main([*command, "--labels", pair[0], "--labels-out", f"{tmp_path}/out/l.nii.gz"]) == 1
-    assert "is no label map" in last_error(capsys)
+    assert "; a label file needs whole numbers" in last_error(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -406,3 +406,24 @@ def test_full_size_brains(shared_data: Path, tmp_path: Path, registration_bundle
     assert all(entry["seconds"]["network"] > 0 and entry["peak_memory_mib"]["process"] > 0 for entry in report.values())
     moved = nib.load(tmp_path / "m.nii.gz").get_fdata()
     assert np.isclose(moved, itk_resampled(*pair, f"{tmp_path}/f.nii.gz"), atol=1e-3 * np.ptp(moved)).mean() > 0.99
+
+
+def test_large_label_values_are_those_of_the_file(tmp_path: Path, registration_bundle: Path, pair: list[str]) -> None:
+    values, named = np.array([0, 312782547, 312782551]), []
+    for name, sizes, affine in (("moving", (16, 15, 18), PSR), ("fixed", (15, 12, 9), OBLIQUE)):
+        small = nib.load(write_labels(tmp_path / f"small_{name}.nii.gz", sizes, affine))
+        large = values[np.asanyarray(small.dataobj)].astype(np.int32)
+        nib.save(nib.Nifti1Image(large, affine), tmp_path / f"large_{name}.nii.gz")
+        named.append([f"{tmp_path}/{kind}_{name}.nii.gz" for kind in ("small", "large")])
+    moved, reports = [], []
+    for kind in range(2):
+        out = tmp_path / f"out{kind}"
+        command = ["register", *pair, "-o", f"{out}/m.nii.gz", "--bundle", str(registration_bundle)]
+        command += ["--labels", named[0][kind], "--labels-out", f"{out}/l.nii.gz", "--fixed-labels", named[1][kind]]
+        assert main([*command, "--report", f"{out}/r.json"]) == 0
+        moved.append(np.asanyarray(nib.load(out / "l.nii.gz").dataobj))
+        reports.append(json.loads((out / "r.json").read_text()))
+    assert np.unique(moved[0]).tolist() == [0, 1, 2]
+    assert np.array_equal(moved[1], values[moved[0]])
+    dice = [list(report["dice"]["after"]["labels"].values()) for report in reports]
+    assert dice[0] == dice[1] and len(dice[0]) == 2

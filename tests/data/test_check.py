@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,7 +80,7 @@ def test_limit_is_how_many_cases_are_opened(volumes):
     data = read_dataset(volumes)
     (volumes / "imagesTr" / "b.nii.gz").write_bytes(b"damaged")
     check_dataset(data, limit=2)  # the first and the last one
-    with pytest.raises(DatasetError, match=r"b\.nii\.gz cannot be read"):
+    with pytest.raises(DatasetError, match=r"b\.nii\.gz is truncated or damaged"):
         check_dataset(data, limit=None)
 
 
@@ -92,3 +93,16 @@ def test_colour_image_in_a_grey_data_set(tmp_path, write):
     Image.new("RGB", (5, 4)).save(tmp_path / "images" / "b.png")
     with pytest.raises(DatasetError, match="case b has 3 channels"):
         check_dataset(data)
+
+
+def test_images_whose_place_is_a_guess_are_told(volumes, caplog):
+    for name in "bc":
+        image = nib.load(volumes / "imagesTr" / f"{name}.nii.gz")
+        image = nib.Nifti1Image(np.asarray(image.dataobj), None, image.header)
+        image.header["sform_code"] = 2
+        image.header["srow_x"][3] = 0
+        image.header["qform_code"], image.header["qoffset_x"] = 1, 40
+        nib.save(image, volumes / "imagesTr" / f"{name}.nii.gz")
+    check_dataset(read_dataset(volumes))
+    (message,) = [text for text in caplog.messages if "lies in two places" in text]
+    assert "b.nii.gz" in message and "2 of 4 images" in message

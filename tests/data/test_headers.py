@@ -31,8 +31,8 @@ def test_image_header_counts_channels_without_alpha(tmp_path, mode, channels):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.nii.gz", b"", "cannot be read as NIfTI"),
-        ("a.nii", b"no NIfTI at all" * 40, "cannot be read as NIfTI"),
+        ("a.nii.gz", b"", "is no NIfTI file"),
+        ("a.nii", b"no NIfTI at all" * 40, "is no NIfTI file"),
         ("a.png", b"no image", "cannot be read as an image"),
         ("a.txt", b"text", "not of a known kind"),
     ],
@@ -95,5 +95,20 @@ def test_truncated_label_is_named(tmp_path, write):
     rng = np.random.default_rng(0)
     path = write(tmp_path / "cut.nii.gz", rng.integers(0, 3, (30, 30, 30)).astype(np.uint8))
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(DatasetError, match=r"cut\.nii\.gz is damaged"):
+    with pytest.raises(DatasetError, match=r"cut\.nii\.gz is truncated or damaged"):
         label_counts([path])
+
+
+def test_spacing_is_in_millimetres_whatever_the_unit(tmp_path, write):
+    path = write(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.uint8), np.diag([0.2, 0.3, 0.4, 1.0]))
+    for unit, factor in (("micron", 1e-3), ("mm", 1), ("meter", 1e3), ("unknown", 1)):
+        image = nib.load(path)
+        image.header.set_xyzt_units(unit)
+        nib.save(image, tmp_path / "b.nii.gz")
+        np.testing.assert_allclose(read_header(tmp_path / "b.nii.gz").spacing, np.array([0.2, 0.3, 0.4]) * factor, 1e-6)
+
+
+def test_large_label_values_are_counted_apart(tmp_path, write):
+    values = np.array([[[312782547, 312782551, 0]]], np.int64)
+    nib.save(nib.Nifti1Image(values, np.eye(4), dtype=np.int64), tmp_path / "a.nii.gz")
+    assert label_counts([tmp_path / "a.nii.gz"]) == Counter({0: 1, 312782547: 1, 312782551: 1})

@@ -16,6 +16,16 @@ def test_values_become_indices():
     assert out.dtype == torch.uint8
 
 
+def test_values_beyond_float32_stay_apart():
+    values = (0, 312782547, 312782551)
+    assert ClassIndex(values)(torch.tensor([values], dtype=torch.int64)).tolist() == [[0, 1, 2]]
+
+
+def test_indices_never_wrap():
+    out = ClassIndex(range(0, 80000, 2))(torch.tensor([[0, 79998]]))
+    assert out.dtype == torch.int32 and out.tolist() == [[0, 39999]]
+
+
 def test_many_classes_need_more_than_a_byte():
     out = ClassIndex(range(301))(torch.arange(301)[None])
     assert out.dtype == torch.int16

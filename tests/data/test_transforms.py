@@ -17,12 +17,15 @@ from monai_hyperscale.data import (
     ImageFileReader,
     NormalizeChannelsd,
     augmentation,
+    inference_postprocessing,
     inversion,
     read_dataset,
     segmentation_preprocessing,
     slice_sampling,
 )
-from monai_hyperscale.errors import DatasetError, ImageError
+from monai_hyperscale.data.transforms import file_loader
+from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io import read_image
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "PSR", "SAR", "IRP"]
 ANGLES = [(0, 0, 0), (17, 5, -9), (45, 0, 0), (30, -40, 50)]
@@ -73,7 +76,7 @@ def test_voxels_and_labels_survive_any_orientation(tmp_path, write, orientation,
         np.testing.assert_allclose(np.linalg.norm(result[:3, :3], axis=0), spacing, rtol=1e-6)
 
     pred = inversion(preprocessing)({"image": case["image"], "pred": _logits(case["label"], 4)})["pred"]
-    assert pred.shape == (1, *sizes) and pred.dtype == torch.int16
+    assert pred.shape == (1, *sizes) and pred.dtype == torch.int32
     np.testing.assert_allclose(pred.affine.numpy(), affine, atol=1e-5)
     if spacing is None:
         assert np.array_equal(pred[0].numpy(), values)
@@ -195,7 +198,7 @@ def test_reader_says_what_is_wrong(tmp_path, write):
     assert ImageFileReader(0).read(levels).mode == "L"
     tinted = np.zeros((3, 4, 3), np.uint8)
     tinted[0, 0, 0] = 1
-    with pytest.raises(DatasetError, match="colours"):
+    with pytest.raises(ImageError, match="colours"):
         ImageFileReader(0).read(write(tmp_path / "tinted.png", tinted))
 
 
@@ -252,3 +255,49 @@ def test_real_cases(shared_data, folder):
         assert out["image"].isfinite().all() and 0.05 < out["image"].std() < 3
         assert set(out["label"].unique().tolist()) <= {0, *data.labels}
         assert augment(out)["image"].shape == (len(data.channels), *(32,) * data.spatial_dims)
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.0)])
+def test_label_values_beyond_float32_become_classes(tmp_path, spacing):
+    values = np.array([0, 312782547, 312782551], np.int64)[np.random.default_rng(0).integers(0, 3, (6, 5, 4))]
+    for name, array in (("image", values.astype(np.float32)), ("label", values)):
+        nib.save(nib.Nifti1Image(array, np.diag([2.0, -2.0, 2.0, 1.0]), dtype=array.dtype), tmp_path / f"{name}.nii.gz")
+    preprocessing = segmentation_preprocessing(("MRI",), 3, spacing=spacing, label_values=(0, 312782547, 312782551))
+    case = preprocessing({key: str(tmp_path / f"{key}.nii.gz") for key in ("image", "label")})
+    classes = np.searchsorted([0, 312782547, 312782551], values)[:, ::-1]
+    assert case["label"].dtype == torch.uint8
+    if spacing is None:
+        assert np.array_equal(case["label"][0].numpy(), classes)
+    else:
+        assert np.array_equal(case["label"][0, ::2, ::2, ::2].numpy(), classes)
+
+
+@pytest.mark.parametrize("unit", ["micron", "mm", "meter", "unknown"])
+def test_training_sees_the_place_that_inference_does(tmp_path, write, unit):
+    image = nib.load(write(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)))
+    image.set_sform(_affine("PSR", (17, 5, -9)), 2)
+    image.set_qform(np.eye(4), 1)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii.gz")
+    ours = read_image(tmp_path / "a.nii.gz")
+    case = file_loader(["image"], 1)({"image": str(tmp_path / "a.nii.gz")})
+    assert np.array_equal(case["image"].affine.numpy(), ours.affine.numpy())
+    assert np.array_equal(case["image"].numpy(), ours.numpy())
+
+
+def test_channel_files_of_several_places_are_refused(tmp_path, write):
+    paths = [write(tmp_path / f"a_{n:04d}.nii.gz", np.zeros((4, 5, 6), np.float32)) for n in range(2)]
+    write(paths[1], np.zeros((4, 5, 6), np.float32), np.diag([1.0, 1.0, 2.0, 1.0]))
+    with pytest.raises(ImageError, match="has another affine than"):
+        file_loader(["image"], 1)({"image": [str(path) for path in paths]})
+
+
+def test_written_label_values_are_not_rounded(tmp_path, write):
+    path = write(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
+    preprocessing = segmentation_preprocessing(("MRI",), 3, keys=("image",))
+    values = (0, 312782547, 312782551)
+    case = preprocessing({"image": str(path)})
+    case["pred"] = _logits(np.arange(120).reshape(1, 4, 5, 6) % 3, 3)
+    inference_postprocessing(preprocessing, tmp_path / "out", values)(case)
+    written = np.asanyarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj)
+    assert np.array_equal(written, np.array(values)[np.arange(120).reshape(4, 5, 6) % 3])

@@ -8,9 +8,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
+from PIL import Image
 
 from monai_hyperscale.errors import ImageError
-from monai_hyperscale.io import read_image, read_label, write_label
+from monai_hyperscale.io import read_image, read_label, read_label_image, write_label
 
 OBLIQUE = np.array([[-0.9, 0.2, 0.1, 10.0], [0.3, 1.9, -0.2, -20.0], [0.0, 0.3, 3.0, 5.5], [0, 0, 0, 1]])
 GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "xyzt_units")
@@ -138,3 +139,90 @@ def test_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError, match="No space"):
         write_label(np.zeros((5, 4, 3), np.uint8), tmp_path / "label.nii.gz", image)
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+# Allen's atlas numbers its structures so; the two are one in float32.
+NEIGHBOURS = (312782547, 312782551)
+
+
+@pytest.mark.parametrize("name", ["l.nii", "l.nii.gz", "l.mha", "l.nrrd"])
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64", "float64", ">i4"])
+def test_large_values_stay_apart(tmp_path: Path, name: str, dtype: str) -> None:
+    values = np.array([[[0, *NEIGHBOURS, 7]]]).astype(dtype)
+    if ".nii" in name:
+        nib.save(nib.Nifti1Image(values, OBLIQUE, dtype=values.dtype), tmp_path / name)
+    else:
+        sitk.WriteImage(sitk.GetImageFromArray(values.astype(values.dtype.newbyteorder("=")).T), str(tmp_path / name))
+    label = read_label(tmp_path / name)
+    assert label.dtype.kind in "ui" and label.ravel().tolist() == [0, *NEIGHBOURS, 7]
+    if dtype not in ("float64", ">i4"):
+        assert label.dtype == dtype
+    image = read_label_image(tmp_path / name)
+    assert not image.is_floating_point() and image.flatten().tolist() == [0, *NEIGHBOURS, 7]
+    write_label(label.astype(np.int64), tmp_path / "out.nii.gz", image)
+    assert read_label(tmp_path / "out.nii.gz").ravel().tolist() == [0, *NEIGHBOURS, 7]
+
+
+def test_types_of_label_images_are_torch_s(tmp_path: Path) -> None:
+    for given, taken in (("uint8", torch.uint8), ("int16", torch.int16), ("uint16", torch.int32)):
+        nib.save(nib.Nifti1Image(np.ones((2, 2, 2), given), np.eye(4)), tmp_path / "l.nii")
+        assert read_label_image(tmp_path / "l.nii").dtype == taken
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), 2**63, np.uint64), np.eye(4), dtype=np.uint64), tmp_path / "l.nii")
+    with pytest.raises(ImageError, match=str(2**63)):
+        read_label_image(tmp_path / "l.nii")
+
+
+@pytest.mark.parametrize("near", [0.99995, 1.00005, 0.9991])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_nearly_whole_is_whole(tmp_path: Path, near: float, dtype: type) -> None:
+    nib.save(nib.Nifti1Image(np.array([[[0, near, 2]]], dtype), OBLIQUE), tmp_path / "l.nii")
+    assert read_label(tmp_path / "l.nii").ravel().tolist() == [0, 1, 2]
+    assert read_label_image(tmp_path / "l.nii").flatten().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(0.5, "0.5"), (312782547.5, "312782547.5"), (1.002, "1.002")])
+def test_the_sentence_names_the_value_of_the_file(tmp_path: Path, wrong: float, told: str) -> None:
+    nib.save(nib.Nifti1Image(np.array([[[0, wrong, 2]]]), OBLIQUE), tmp_path / "l.nii")
+    for read in (read_label, read_label_image):
+        with pytest.raises(ImageError, match=rf"l\.nii holds {told};"):
+            read(tmp_path / "l.nii")
+    nib.save(nib.Nifti1Image(np.array([[[0, -1]]], np.int16), OBLIQUE), tmp_path / "l.nii")
+    with pytest.raises(ImageError, match=r"l\.nii holds -1;"):
+        read_label_image(tmp_path / "l.nii")
+
+
+def test_no_number_is_background_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nib.save(nib.Nifti1Image(np.array([[[3, np.nan, np.inf]]], np.float32), OBLIQUE), tmp_path / "l.nii")
+    assert read_label_image(tmp_path / "l.nii").flatten().tolist() == [3, 0, 0]
+    assert "l.nii has 2 voxels that are NaN or infinite" in caplog.text
+
+
+def test_label_image_keeps_its_affine(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(5, 4, 3), OBLIQUE), tmp_path / "l.nii")
+    label = read_label_image(tmp_path / "l.nii")
+    assert label.max() == 59 and np.allclose(label.affine, OBLIQUE)
+
+
+def test_pictures_hold_labels_as_training_reads_them(tmp_path: Path) -> None:
+    grey = np.array([[0, 255], [128, 255]], np.uint8)
+    Image.fromarray(np.repeat(grey[..., None], 3, axis=2)).save(tmp_path / "rgb.png")
+    palette = Image.fromarray(np.array([[0, 2], [1, 2]], np.uint8))
+    palette.putpalette([0, 0, 0, 250, 0, 0, 0, 0, 250])
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(grey).save(tmp_path / "grey.jpg")
+    assert np.array_equal(read_label(tmp_path / "rgb.png"), grey.T)
+    assert np.array_equal(read_label(tmp_path / "palette.png"), [[0, 1], [2, 2]])
+    with pytest.raises(ImageError, match="JPEG"):
+        read_label(tmp_path / "grey.jpg")
+
+
+def test_units_of_the_image_are_kept(tmp_path: Path) -> None:
+    header = nib.load(scan(tmp_path / "a.nii.gz", 0, 2)).header
+    header.set_xyzt_units("micron", "sec")
+    nib.save(nib.Nifti1Image(np.ones((5, 4, 3), np.float32), None, header), tmp_path / "a.nii.gz")
+    image = read_image(tmp_path / "a.nii.gz")
+    write_label(np.ones((5, 4, 3), np.int64), tmp_path / "label.nii.gz", image)
+    written = nib.load(tmp_path / "label.nii.gz")
+    assert written.header.get_xyzt_units() == ("micron", "sec")
+    assert np.array_equal(written.affine, nib.load(tmp_path / "a.nii.gz").affine)
+    assert np.allclose(read_image(tmp_path / "label.nii.gz").affine, image.affine)

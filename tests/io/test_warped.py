@@ -11,7 +11,6 @@ from PIL import Image
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io import image_source, read_image, write_image
 from monai_hyperscale.io.images import ImageSource
-from monai_hyperscale.io.labels import read_label_image
 
 AFFINE = np.array([[0, 0, 1.0, 3], [-1.5, 0.1, 0, 20], [0, 1.2, 0, 5], [0, 0, 0, 1]])
 
@@ -57,13 +56,3 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has shape"):
         write_image(torch.rand(1, 5, 4, 4), tmp_path / "a.nii", source)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_label_image_keeps_its_affine_and_refuses_fractions(tmp_path: Path) -> None:
-    nib.save(nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(5, 4, 3), AFFINE), tmp_path / "l.nii")
-    label = read_label_image(tmp_path / "l.nii")
-    assert label.max() == 59 and np.allclose(label.affine, AFFINE)
-    for wrong in (0.5, -1.0, np.nan):
-        nib.save(nib.Nifti1Image(np.array([[[1, wrong]]], np.float32), AFFINE), tmp_path / "l.nii")
-        with pytest.raises(ImageError):
-            read_label_image(tmp_path / "l.nii")

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
-from monai_hyperscale.data.check import check_files, check_grid, check_headers, check_values, image_files, spread_cases
+from monai_hyperscale.data.check import (
+    check_files,
+    check_grid,
+    check_headers,
+    check_values,
+    image_files,
+    spread_cases,
+    tell_notes,
+)
 from monai_hyperscale.data.headers import FileHeader, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
@@ -50,7 +59,9 @@ def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
         [*(path for case in cases for path in image_files(case)), *labels, *(str(pair.field) for pair in fields)]
     )
     opened = spread_cases(cases, limit)
-    spacings = [spacing for case in opened if (spacing := check_headers(case, images).spacing) is not None]
+    headers = [check_headers(case, images) for case in opened]
+    spacings = [header.spacing for header in headers if header.spacing is not None]
+    tell_notes(headers, opened)
     if labels:
         check_values([case["label"] for case in opened], images)
     for pair in fields[:_MAX_FIELDS]:
@@ -68,8 +79,10 @@ def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
 
 def _check_field(path: str, fixed: FileHeader, fixed_path: str) -> None:
     # Here, because most data sets have no fields.
-    from monai_hyperscale.io.fields import read_field
+    from monai_hyperscale.io.fields import grid_affine, read_field
+    from monai_hyperscale.io.images import read_source
 
     field = read_field(path)
     affine = None if fixed.affine is None else np.asarray(field.affine, dtype=float)
+    fixed = replace(fixed, affine=grid_affine(read_source(fixed_path)) if affine is not None else None)
     check_grid(fixed, FileHeader(tuple(field.shape[1:]), 1, affine), fixed_path, path)

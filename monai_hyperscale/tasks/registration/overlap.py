@@ -26,7 +26,8 @@ def label_dice(first: np.ndarray, second: np.ndarray) -> dict[int, float]:
     """
     if first.shape != second.shape:
         raise RegistrationError(f"label maps to compare must be on one grid, got shapes {first.shape}, {second.shape}.")
+    # Places among the values that occur, since SimpleITK's labels end at 32 bit.
+    values, places = np.unique(np.stack([first, second, np.zeros_like(first)]), return_inverse=True)
     measure = sitk.LabelOverlapMeasuresImageFilter()
-    measure.Execute(*(sitk.GetImageFromArray(labels.astype(np.uint32)) for labels in (first, second)))
-    values = sorted({int(value) for labels in (first, second) for value in np.unique(labels) if value})
-    return {value: measure.GetDiceCoefficient(value) for value in values}
+    measure.Execute(*(sitk.GetImageFromArray(each.astype(np.uint32)) for each in places.reshape(3, *first.shape)[:2]))
+    return {int(value): measure.GetDiceCoefficient(place) for place, value in enumerate(values.tolist()) if value}

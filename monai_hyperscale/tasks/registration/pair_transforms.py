@@ -29,7 +29,7 @@ from nibabel.orientations import io_orientation
 
 from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.data.intensity import finite
-from monai_hyperscale.data.labels import ClassIndexd
+from monai_hyperscale.data.labels import ClassIndexd, index_type
 from monai_hyperscale.data.transforms import file_loader
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
 
@@ -119,7 +119,8 @@ def registration_preprocessing(
 
     Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Intensities are
     clipped to their 0.5 % and 99.5 % percentiles and scaled to [0, 1]; then the centre is padded with 0, or cropped, to
-    ``sizes``. Plain tensors, channel first: images float32 (C, *sizes), labels uint8 (1, *sizes).
+    ``sizes``. Plain tensors, channel first: images float32 (C, *sizes), labels (1, *sizes) in the
+    type of :func:`index_type`.
 
     Args:
         channels: name of each image channel; with three, 2D files are read as colour.
@@ -155,19 +156,18 @@ def registration_preprocessing(
     keys = ["image", *labels]
     transforms: list[Transform] = [file_loader(["image"], 3 if len(channels) == 3 else 1)]
     if labels:
-        transforms.append(file_loader(labels, 0))
+        # Classes first, since resampling is in float32, which does not hold every label value.
+        transforms += [file_loader(labels, 0), ClassIndexd(labels, label_values)]
     if volumes:
         transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
     if spacing is not None:
         modes = ("bilinear", "nearest")[: len(keys)]
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
     transforms.append(UnitIntensityd("image"))
-    if labels:
-        transforms.append(ClassIndexd("label", label_values))
     if sizes is not None:
         transforms.append(ResizeWithPadOrCropd(keys, tuple(sizes)))
     # Nothing is inverted, and what follows is faster on tensors without metadata.
-    types = (torch.float32, torch.uint8 if len(label_values) <= 256 else torch.int16)
+    types = (torch.float32, index_type(len(label_values)))
     transforms.append(EnsureTyped(keys, dtype=types[: len(keys)], track_meta=False))
     return Compose(transforms)
 
@@ -263,10 +263,26 @@ def pair_augmentation(
             )
         )
     if pose:
-        types: Any = (torch.float32,) * len(IMAGE_KEYS) + (torch.uint8,) * len(LABEL_KEYS)
-        pose.append(EnsureTyped(keys, dtype=types, track_meta=False, allow_missing_keys=True))
-        pose.append(_WithoutField())
-    return Compose([*transforms, *pose])
+        pose.append(EnsureTyped(keys, track_meta=False, allow_missing_keys=True))
+        transforms += [_Pose(pose), _WithoutField()]
+    return Compose(transforms)
+
+
+class _Pose(Randomizable, Transform):
+    """Random changes of pose, after which everything has the type that it had: MONAI makes float32 of all."""
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.pose = Compose(transforms)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> _Pose:
+        self.pose.set_random_state(seed, state)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        moved = self.pose(data)
+        return {
+            key: moved[key].to(data[key].dtype) if key in (*IMAGE_KEYS, *LABEL_KEYS) else moved[key] for key in moved
+        }
 
 
 class _RandSwap(RandomizableTransform):

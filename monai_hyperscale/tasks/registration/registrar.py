@@ -291,7 +291,8 @@ class Registrar:
             raise RegistrationError(
                 f"{name} has the same value {float(plain.min()):g} everywhere: nothing to register."
             )
-        return as_placed(image, settings.spatial_dims)
+        placed = as_placed(image, settings.spatial_dims)
+        return MetaTensor(placed.as_tensor().float(), affine=placed.affine)
 
     def _predict(
         self,

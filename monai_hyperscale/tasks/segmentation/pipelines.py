@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.transforms import Compose, EnsureTyped, MapLabelValued, Transform
 
 from monai_hyperscale.data.augmentation import augmentation
@@ -100,7 +101,7 @@ def inference_postprocessing(
     """
     values: list[Transform] = []
     if label_values is not None and list(label_values) != list(range(len(label_values))):
-        values.append(
-            MapLabelValued("pred", orig_labels=list(range(len(label_values))), target_labels=list(label_values))
-        )
+        # MONAI's default of float32 does not hold every label value.
+        pair = (list(range(len(label_values))), list(label_values))
+        values.append(MapLabelValued("pred", *pair, dtype=np.int64))
     return Compose([inversion(preprocessing), *values, SaveLabeld("pred", output_dir)])

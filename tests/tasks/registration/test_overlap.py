@@ -23,3 +23,8 @@ def test_no_label_and_other_sizes() -> None:
     assert label_dice(np.zeros((3, 4)), np.zeros((3, 4))) == {}
     with pytest.raises(RegistrationError, match="on one grid"):
         label_dice(np.zeros((3, 4)), np.zeros((4, 3)))
+
+
+def test_labels_beyond_32_bit_do_not_wrap() -> None:
+    first, second = np.array([[1, 2**32 + 1, 2**40]]), np.array([[1, 1, 2**40]])
+    assert label_dice(first, second) == {1: pytest.approx(2 / 3), 2**32 + 1: 0.0, 2**40: 1.0}

@@ -152,6 +152,24 @@ def test_both_images_and_labels_change_alike(sizes):
     assert all(torch.equal(pair[key], value) for key, value in kept.items()), "the cached images must stay as they are"
 
 
+@pytest.mark.parametrize(("classes", "dtype"), [(300, torch.int16), (40000, torch.int32)])
+def test_any_number_of_classes_keeps_its_indices(tmp_path, classes, dtype):
+    values = np.arange(classes, dtype=np.int64).reshape(20, -1, 5) * 100000
+    image = np.arange(classes, dtype=np.float32).reshape(20, -1, 5)
+    for name, array in (("image", image), ("label", values)):
+        nib.save(nib.Nifti1Image(array, np.eye(4), dtype=array.dtype), tmp_path / f"{name}.nii.gz")
+    preprocessing = registration_preprocessing(("MRI",), 3, label_values=np.unique(values).tolist())
+    case = preprocessing({key: str(tmp_path / f"{key}.nii.gz") for key in ("image", "label")})
+    assert case["label"].dtype == dtype
+    assert case["label"].flatten().tolist() == list(range(classes))
+    pair = {key: case["image"] for key in ("moving", "fixed")}
+    pair |= {key: case["label"] for key in ("moving_label", "fixed_label")}
+    out = pair_augmentation(3, flip=(0,), translate=1e-6)(pair)
+    # Nothing but flips moves the indices, and every one of them is still there.
+    for key in ("moving_label", "fixed_label"):
+        assert out[key].dtype == dtype and out[key].flatten().sort()[0].tolist() == list(range(classes))
+
+
 def test_flips_are_exact_and_of_all_chosen_axes():
     pair = _pair(4, 5)
     seen = set()
