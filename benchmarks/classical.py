@@ -56,7 +56,7 @@ def unseen_pairs(folder: Path, settings: RegistrationSettings, count: int, seed:
         ValueError: if the folder does not hold them.
     """
     images = read_pairs(folder)
-    named = set(settings.provenance.get("test_cases", ()))
+    named = set(settings.provenance.get("cases", {}).get("test", ()))
     cases = [case for case in images.cases if case["name"] in named]
     if len(cases) < 2:
         raise ValueError(

@@ -95,7 +95,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OPTIONS: dict[str, Any] = {
     "network": {"features": (4, 4, 4)},
     "generator": {"hidden": (6, 4)},
-    "provenance": {"data": "shapes", "test_cases": ["case_004", "case_001", "case_002"]},
+    "provenance": {"data": "shapes", "cases": {"test": ["case_004", "case_001", "case_002"]}},
 }
 
 

@@ -30,7 +30,8 @@ class NetworkSettings:
             and channels; see :func:`build_primary`.
         generator: ``name`` of the generator, ``mlp`` by default, and its arguments; see :func:`build_generator`.
         slices: whether a 2D network runs over the axial slices of volumes.
-        provenance: how the weights came about, for people.
+        provenance: how the weights came about: ``data``, the name of the data set, ``cases``, the names of those of
+            ``train``, ``validation`` and ``test``, and more for people.
         method: what it was trained as: ``sshn``, or one of the baselines ``fixed``, ``stochastic`` and ``film``.
         select: which parameters are generated, see :func:`select_parameters`. ``None``: convolutions; with the
             generator ``film`` the norms' scales and shifts where the network has them.
@@ -161,6 +162,9 @@ class NetworkSettings:
                 raise ValueError(f"{name} must be true or false, got {values[name]!r}")
         if isinstance(values.get("select"), list):
             values["select"] = tuple(values["select"])
+        cases = values.get("provenance", {}).get("cases", {})
+        if not isinstance(cases, dict) or not all(isinstance(names, list) for names in cases.values()):
+            raise ValueError(f"cases must be lists of names, of train, validation and test, got {cases!r}")
         values["spacing"] = None if values.get("spacing") is None else tuple(values["spacing"])
         return values
 

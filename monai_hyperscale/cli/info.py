@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,7 @@ def bundle_facts(bundle: Path) -> dict[str, Any]:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.bundle.settings import build_network, read_settings
     from monai_hyperscale.inference.networks import model_folder
+    from monai_hyperscale.io.hashing import sha256
 
     folder = model_folder(bundle)
     settings = read_settings(folder / "model.json", NetworkSettings)
@@ -77,7 +77,7 @@ def bundle_facts(bundle: Path) -> dict[str, Any]:
         },
         "weights": None
         if not weights.is_file()
-        else {"file": str(weights), "bytes": weights.stat().st_size, "sha256": _sha256(weights)},
+        else {"file": str(weights), "bytes": weights.stat().st_size, "sha256": sha256(weights)},
         "provenance": settings.provenance,
     }
 
@@ -125,7 +125,9 @@ def _as_text(facts: dict[str, Any]) -> str:
         rows.insert(4, ("field", _field(facts)))
     if weights is not None:
         rows.append(("sha256", weights["sha256"]))
-    rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items()]
+    rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items() if key != "cases"]
+    parts = facts["provenance"].get("cases") or {}
+    rows += [("cases", ", ".join(f"{len(names)} {part}" for part, names in parts.items()))] if parts else []
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
@@ -147,11 +149,3 @@ def _field(facts: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(
     args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
 ) -> int:
+    from monai_hyperscale.io.hashing import digest
     from monai_hyperscale.search.frontier import (
         UNFINISHED,
         SweepOptions,
@@ -117,7 +118,7 @@ def _measure(
     )
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.memory import WORKING_MEMORY
-    from monai_hyperscale.search.progress_files import ProgressFiles, digest
+    from monai_hyperscale.search.progress_files import ProgressFiles
 
     with _warned_once(rank):
         workload = workload_of(args, args.bundle, args.cases)

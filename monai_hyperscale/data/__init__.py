@@ -8,7 +8,6 @@ from monai_hyperscale.data.intensity import NormalizeChannels, NormalizeChannels
 from monai_hyperscale.data.labels import ClassIndex, ClassIndexd
 from monai_hyperscale.data.synthetic import synthetic_case, write_synthetic_dataset
 from monai_hyperscale.data.transforms import ImageFileReader, inversion, segmentation_preprocessing
-from monai_hyperscale.data.unseen import unseen_names
 
 __all__ = [
     "ClassIndex",
@@ -27,6 +26,5 @@ __all__ = [
     "slice_sampling",
     "split_cases",
     "synthetic_case",
-    "unseen_names",
     "write_synthetic_dataset",
 ]

@@ -1,12 +1,13 @@
-"""Fingerprints of files."""
+"""Fingerprints of files, and of what is ready for JSON."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
-__all__ = ["sha256"]
+__all__ = ["digest", "sha256"]
 
 # Bytes that are read at once.
 _CHUNK = 2**20
@@ -26,3 +27,13 @@ def sha256(path: Union[str, Path]) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def digest(content: Any) -> str:
+    """Return a short fingerprint of what is ready for JSON.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which cases of a data set a trained network is measured on: those that it was not trained on, and can name."""
+"""Which cases of a data set a trained network is measured on: those that its training set aside, by their names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
-from monai_hyperscale.data import split_cases, unseen_names
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
 
@@ -26,20 +25,26 @@ def cases_of_part(
 ) -> list[dict[str, Any]]:
     """Return the cases of a part of a data set, as the training of a network split it.
 
-    Of data that the network was not trained on every case is a test case, see :func:`unseen_names`.
+    The training wrote their names down, under ``cases`` in the description of the network, and from there they are
+    read. The data are those of the training if they have its title, all its cases, or all of its test cases: a folder
+    may have been renamed, or have lost some. That only a part is taken where it may not be expected is told by a
+    warning. Of data that the network was not trained on every case is a test case.
 
     Args:
-        cases: of the data set, sorted by name.
+        cases: of the data set.
         provenance: how the network came about, from its description.
         title: name of the data set.
         part: one of :data:`PARTS`.
 
+    Returns:
+        those that are there, in the order of the description.
+
     Raises:
-        DatasetError: if the network does not tell which cases the part has.
+        DatasetError: if the network does not tell which cases the part has, or none of them is there.
 
     Example:
         >>> cases = [{"name": f"case_{n}"} for n in range(4)]
-        >>> facts = {"data": "liver", "test_cases": ["case_3"]}
+        >>> facts = {"data": "liver", "cases": {"train": ["case_1"], "validation": ["case_0"], "test": ["case_3"]}}
         >>> [case["name"] for case in cases_of_part(cases, facts, "liver")]
         ['case_3']
         >>> len(cases_of_part(cases[:3], facts, "spleen"))
@@ -50,28 +55,55 @@ def cases_of_part(
     if part == "all":
         return list(cases)
     by_name = {case["name"]: case for case in cases}
-    kept = unseen_names(list(by_name), provenance, title)
-    if kept is None:
-        if part == "validation":
-            raise DatasetError(
-                f"the network does not know which cases of {title} are for validation; take the test cases, or all."
-            )
-        _LOGGER.info("the network was not trained on %s: every case is a test case.", title)
-        return list(cases)
+    recorded = provenance.get("cases") or {}
+    tested = _test_names(by_name, recorded, title, provenance.get("data") == title)
     if part == "test":
-        return [by_name[name] for name in kept]
-    counts = provenance.get("cases")
-    try:
-        shares = [int(counts[name]) for name in ("train", "validation", "test")]  # type: ignore[index]
-        validation, test = split_cases(list(cases), shares, int(provenance["split_seed"]))[1:]
-    except (KeyError, TypeError, ValueError):
-        validation, test = [], []
-    if not validation or {case["name"] for case in test} != set(provenance["test_cases"]):
+        if tested is None:
+            _LOGGER.info("the network was not trained on %s: every case is a test case.", title)
+        return list(cases) if tested is None else [by_name[name] for name in tested]
+    names = recorded.get(part) or ()
+    if tested is None or not names:
         raise DatasetError(
-            f"the validation cases of {title} cannot be told from what the network's description says; "
-            "take the test cases."
+            f"the network does not know which cases of {title} are for validation; take the test cases, or all."
         )
-    return validation
+    found = [by_name[name] for name in names if name in by_name]
+    if not found:
+        raise DatasetError(
+            f"{title} has none of the {len(names)} cases that the network's weights were chosen by; take the test "
+            "cases, or restore those."
+        )
+    if len(found) < len(names):
+        _LOGGER.warning("%s has %d of the %d cases for validation.", title, len(found), len(names))
+    return found
+
+
+def _test_names(
+    there: Mapping[str, Any], recorded: Mapping[str, Sequence[str]], title: str, named: bool
+) -> Optional[list[str]]:
+    """Return which test cases are there; ``None`` where the data are not those of the training."""
+    tested = recorded.get("test") or ()
+    found = [name for name in tested if name in there]
+    same = named or {name for names in recorded.values() for name in names} == set(there)
+    counts = (title, len(found) or "none", len(tested))
+    if found and (same or len(found) == len(tested)):
+        if len(found) < len(tested):
+            _LOGGER.warning(
+                "%s has %s of the %d cases that the network was tested on: these are its test cases.", *counts
+            )
+        elif not same:
+            _LOGGER.warning(
+                "%s has all %d cases, by name, that the network was tested on: it is taken for the data set of its "
+                "training, and they alone for test cases.",
+                *counts[:2],
+            )
+        return found
+    if tested and (named or found):
+        _LOGGER.warning(
+            "%s has %s of the %d cases that the network was tested on: if it learnt from some of the others, their "
+            "scores say nothing of new cases.",
+            *counts,
+        )
+    return None
 
 
 def fingerprint(cases: Sequence[Mapping[str, Any]]) -> str:

@@ -11,10 +11,11 @@ from typing import Any, Optional
 
 import torch.distributed as dist
 
+from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.search.cost import CostSample, InferenceCost, measure_costs
 from monai_hyperscale.search.machine import describe_machine
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
-from monai_hyperscale.search.progress_files import ProgressFiles, digest
+from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
 from monai_hyperscale.search.statistics import case_scores, interval
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi

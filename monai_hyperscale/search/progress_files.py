@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -17,7 +16,7 @@ from monai_hyperscale.search.cost import CostSample
 from monai_hyperscale.search.results import phi_name
 from monai_hyperscale.search.workload import CaseResult
 
-__all__ = ["ProgressFiles", "digest"]
+__all__ = ["ProgressFiles"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -157,11 +156,6 @@ class ProgressFiles:
         except (TypeError, KeyError, ValueError, AttributeError):
             return [], []
         return samples[:count], stages[:count]
-
-
-def digest(content: Any) -> str:
-    """Return a short fingerprint of what is ready for JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _stem(phi: Sequence[float]) -> str:

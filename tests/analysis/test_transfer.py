@@ -90,7 +90,7 @@ def test_only_like_is_compared(write_network: Callable[..., Path], dataset: Path
     registration = open_workload(write_network("reg", "registration", **FIXED), dataset, limit=2)
     with pytest.raises(ConfigError, match="for registration, the other for segmentation"):
         fixed_curve(registration, workload, [0.5])
-    split = {"data": "shapes", "test_cases": workload.names[:1]}
+    split = {"data": "shapes", "cases": {"test": workload.names[:1]}}
     other = open_workload(write_network("split", **{**FIXED, "provenance": split}), dataset)
     with pytest.raises(DatasetError, match="other test cases of shapes"):
         fixed_curve(other, workload, [0.5])

@@ -38,7 +38,7 @@ def bundle(tmp_path: Path) -> Path:
         sizes=(8, 8, 8),
         network={"features": (4, 4)},
         head_features=4,
-        provenance={"test_cases": NAMES[:3]},
+        provenance={"cases": {"test": NAMES[:3]}},
     )
     models = tmp_path / "bundle" / "models"
     models.mkdir(parents=True)

@@ -38,7 +38,7 @@ def test_the_recipe_runs(tmp_path):
 def test_shipped_weights_segment_unseen_scans(shared_data, phi, least):
     dataset = read_dataset(shared_data / "Task04_Hippocampus")
     segmenter = Segmenter.from_bundle(BUNDLE)
-    unseen = segmenter.settings.provenance["test_cases"]
+    unseen = segmenter.settings.provenance["cases"]["test"]
     assert len(unseen) == 40
     scores = []
     for case in (case for case in dataset.cases if case["name"] in unseen):

@@ -92,7 +92,7 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     settings = settings_of(folder)
     assert settings.spatial_dims == (3 if kind == "volumes" else 2) and settings.slices == (kind == "slices")
     assert settings.in_channels == 2 and settings.out_channels == settings.spatial_dims
-    assert len(settings.provenance["test_cases"]) == 2 and "validation_error_removed" in settings.provenance
+    assert len(settings.provenance["cases"]["test"]) == 2 and "validation_error_removed" in settings.provenance
     # What a refinement of single pairs needs to know of the training's loss.
     assert settings.loss["similarity"] == "mse"
 
@@ -211,7 +211,7 @@ def test_pairs_of_a_labelled_folder_to_an_atlas(tmp_path):
     content = report(tmp_path / "out")
     assert content["score"] == "dice" and "error" not in content["rows"][0]
     settings = settings_of(tmp_path / "out")
-    assert "case_003" in settings.provenance["test_cases"]
+    assert "case_003" in settings.provenance["cases"]["test"]
     assert settings.provenance["validation_dice"] > 0 and settings.loss["dice_weight"] == 0.5
     assert settings.labels == {1: "structure 1", 2: "structure 2", 3: "structure 3"}
 

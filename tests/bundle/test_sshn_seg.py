@@ -71,7 +71,7 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     assert settings.spatial_dims == (3 if kind == "volumes" else 2)
     assert settings.slices == (kind == "slices")
     assert settings.phi_range == (0.0, 0.5)
-    assert len(settings.provenance["test_cases"]) == 2
+    assert len(settings.provenance["cases"]["test"]) == 2
     dataset = read_dataset(folder / "synthetic_data")
     assert settings.labels == dataset.labels and settings.channels == dataset.channels
 

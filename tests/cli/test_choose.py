@@ -168,8 +168,7 @@ def test_of_a_bundle_by_measuring(
 
     parts = split_cases(read_dataset(dataset).cases, (6, 2, 2), seed=0)
     names = [[case["name"] for case in part] for part in parts]
-    counts = {"train": 6, "validation": 2, "test": 2}
-    facts = {"data": "shapes", "cases": counts, "split_seed": 0, "test_cases": names[2]}
+    facts = {"data": "shapes", "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=facts)
     measured: list[list[str]] = []
     measure = SegmentationWorkload.measure

@@ -66,7 +66,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_compared_on_a_test_case(
     write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"data": "shapes", "test_cases": ["case_002", "case_001"]}
+    facts = {"data": "shapes", "cases": {"test": ["case_002", "case_001"]}}
     bundle, out = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=facts), tmp_path / "out"
     assert main(["fold", str(bundle), "--phi", "0.3", "-o", str(out), *LIGHT, "--dataset", str(dataset)]) == 0
     manifest = json.loads((out / "manifest.json").read_text())
@@ -83,7 +83,7 @@ def test_compared_on_a_test_case(
 def test_compared_on_a_pair_of_test_cases(
     write_registration_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"data": "shapes", "test_cases": ["case_003", "case_001"]}
+    facts = {"data": "shapes", "cases": {"test": ["case_003", "case_001"]}}
     bundle = write_registration_bundle(tmp_path / "net", 2, channels=("grey",), sizes=(32, 32), provenance=facts)
     out = tmp_path / "out"
     assert main(["fold", str(bundle), "--phi", "0.3", "-o", str(out), *LIGHT, "--dataset", str(dataset)]) == 0

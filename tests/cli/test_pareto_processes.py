@@ -41,7 +41,7 @@ def measured(out: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_and_write_once(write_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    trained_on = {"data": "shapes", "test_cases": ["elsewhere"]}
+    trained_on = {"data": "shapes", "cases": {"test": ["elsewhere"]}}
     network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=trained_on)
     dataset = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=2, cases=3, size=24, labels=2)
     (tmp_path / "noting").mkdir()

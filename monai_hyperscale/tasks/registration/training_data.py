@@ -12,8 +12,9 @@ import ignite.distributed as idist
 from monai.transforms import Compose, DeleteItemsd
 from monai.utils import ensure_tuple_rep
 
-from monai_hyperscale.data.unseen import digest, unseen_names
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.tasks.registration.check_pairs import check_pairs
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
@@ -113,7 +114,6 @@ def load_registration_data(
         raise DatasetError(
             f"{dataset_dir} holds {images.spatial_dims}D images, this configuration expects {file_dims}D: use {wanted}."
         )
-    all_cases = digest(sorted(case["name"] for case in images.cases))
     if expected is None:
         parts = split_pairs(images, fractions, seed)
     else:
@@ -126,13 +126,7 @@ def load_registration_data(
         f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
         f"{', '.join(images.labels.values()) or 'none'}; {counts}; sizes {size}."
     )
-    provenance = {
-        "data": title,
-        "cases": dict(zip(("train", "validation", "test"), map(len, names), strict=True)),
-        "split_seed": seed,
-        "test_cases": names[2],
-        "all_cases": all_cases,
-    }
+    provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     return RegistrationData(
         train,
         validation,
@@ -155,10 +149,7 @@ def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: s
             f"the network takes images of {len(expected.channels)} channels ({', '.join(expected.channels)}), these "
             f"have {len(images.channels)}: use data of the same channels."
         )
-    kept = unseen_names([case["name"] for case in images.cases], expected.provenance, title)
-    if kept is None:
-        logger.info(f"The network was not trained on {title}: evaluating on all {len(images.cases)} images.")
-        return images.pair_list
+    kept = {case["name"] for case in cases_of_part(images.cases, expected.provenance, title)}
     logger.info(f"Evaluating on pairs of the {len(kept)} images that the network was not trained on.")
     places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
     found = PairList([images.cases[index] for index in places])

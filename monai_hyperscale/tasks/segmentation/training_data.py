@@ -22,9 +22,10 @@ from monai_hyperscale.data import (
 )
 from monai_hyperscale.data.caching import CachedCases
 from monai_hyperscale.data.headers import file_suffix, read_header
-from monai_hyperscale.data.unseen import digest, unseen_names
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
+from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
@@ -133,13 +134,7 @@ def load_training_data(
         f"crops of {size}."
     )
     names = [[case["name"] for case in part] for part in parts]
-    provenance = {
-        "data": title,
-        "cases": dict(zip(("train", "validation", "test"), counts, strict=True)),
-        "split_seed": seed,
-        "test_cases": names[2],
-        "all_cases": digest(sorted(case["name"] for case in dataset.cases)),
-    }
+    provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     return TrainingData(
         *parts,
         channels=dataset.channels,
@@ -168,14 +163,9 @@ def _check_expected(dataset: SegmentationDataset, expected: SegmentationSettings
 
 
 def _unseen(dataset: SegmentationDataset, expected: SegmentationSettings, title: str, parts: Any) -> Any:
-    logger = logging.getLogger(__name__)
-    by_name = {case["name"]: case for case in dataset.cases}
-    kept = unseen_names(list(by_name), expected.provenance, title)
-    if kept is not None:
-        logger.info(f"Evaluating on the {len(kept)} cases that the network was not trained on.")
-        return parts[0], parts[1], [by_name[name] for name in kept]
-    logger.info(f"The network was not trained on {title}: evaluating on all {len(dataset.cases)} cases.")
-    return parts[0], parts[1], dataset.cases
+    kept = cases_of_part(dataset.cases, expected.provenance, title)
+    logging.getLogger(__name__).info(f"Evaluating on {len(kept)} cases that the network was not trained on.")
+    return parts[0], parts[1], kept
 
 
 def typical_size(

@@ -29,7 +29,7 @@ def test_parts_share_no_case(folder):
     data = load(folder, fractions=(0.4, 0.3, 0.3), seed=1)
     parts = [names(part) for part in (data.train, data.validation, data.test)]
     assert [len(part) for part in parts] == [4, 3, 3] and len(set.union(*parts)) == 10
-    assert set(data.provenance["test_cases"]) == parts[2]
+    assert [set(found) for found in data.provenance["cases"].values()] == parts
     assert data.labels and data.sizes == (24, 24) and data.title == folder.name
     assert data.fingerprint == load(folder, fractions=(0.4, 0.3, 0.3), seed=1).fingerprint
     assert data.fingerprint != load(folder, fractions=(0.4, 0.3, 0.3), seed=2).fingerprint
@@ -45,10 +45,10 @@ def test_an_evaluation_takes_the_unseen_cases(folder):
     settings = RegistrationSettings(2, trained.channels, provenance=trained.provenance)
     data = load(folder, expected=settings)
     assert names(data.test) == names(trained.test) and len(data.test) == 6
-    elsewhere = RegistrationSettings(2, trained.channels, provenance={"data": "other", "test_cases": ["a"]})
+    elsewhere = RegistrationSettings(2, trained.channels, provenance={"data": "other", "cases": {"test": ["a"]}})
     assert len(load(folder, expected=elsewhere).test.cases) == 10
     # One of the unseen cases alone makes no pair.
-    lone = {**trained.provenance, "test_cases": [sorted(names(trained.test))[0], "gone"]}
+    lone = {"data": folder.name, "cases": {"test": [sorted(names(trained.test))[0], "gone"]}}
     with pytest.raises(SystemExit, match="has no pair among the images that the network was not trained on"):
         load(folder, expected=RegistrationSettings(2, trained.channels, provenance=lone))
     two = RegistrationSettings(2, ("T1", "T2"))

@@ -46,7 +46,7 @@ def test_cases_are_split_once_and_for_all(tmp_path):
     assert [len(part) for part in names] == [6, 2, 2]
     assert len(set(sum(names, []))) == 10
     assert names == [[case["name"] for case in part] for part in (again.train, again.validation, again.test)]
-    assert data.provenance["cases"] == {"train": 6, "validation": 2, "test": 2}
+    assert list(data.provenance["cases"].items()) == list(zip(("train", "validation", "test"), names, strict=True))
 
 
 def test_without_a_folder_synthetic_anatomy_is_made_and_said(tmp_path, caplog):
