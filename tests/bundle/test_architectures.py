@@ -69,6 +69,11 @@ def test_strides_and_kernels_follow_the_number_of_stages():
             "no option 'depth'; its options are features, act, .*replace_norm",
         ),
         ({"name": "ScaleSpaceFPN", "bins": 3}, ConfigError, "no option 'bins'"),
+        (
+            {"name": "ScaleSpaceSEUNet", "bins": 3},
+            ConfigError,
+            "no option 'bins'; its options are features, decoder_features, .*rounding, patch_size, reduction",
+        ),
     ],
 )
 def test_what_makes_no_network_is_told(options, error, sentence):

@@ -255,6 +255,12 @@ class MergingUp(nn.Sequential):
     Args:
         parts: the up-sampling, of (x, reference), and the convolutions after the concatenation, by name.
         skip_first: whether the skip connection's channels come first.
+
+    Example:
+        >>> up = UpConvolution(torch.nn.ConvTranspose2d(4, 2, 2, stride=2), None, "bilinear")
+        >>> merging = MergingUp({"up": up, "conv": torch.nn.Conv2d(3, 5, 1)}, skip_first=True)
+        >>> merging(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
+        torch.Size([1, 5, 13, 10])
     """
 
     def __init__(self, parts: dict[str, nn.Module], skip_first: bool) -> None:

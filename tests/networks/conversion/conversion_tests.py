@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ class ConversionTests(PhiNetworkTests):
 
     #: Passed on to ``rescalable``.
     norm = "refuse"
+    #: ONNX by one of the two; BasicUNet has both.
+    exporters: tuple[str, ...] = ("torchscript",)
     #: Sizes that the strides of the network divide.
     divided: dict[int, tuple[int, ...]] = {2: (64, 32), 3: (64, 32, 32)}
     #: Cost at φ = 0.5 over that of the original.
@@ -81,6 +85,44 @@ class ConversionTests(PhiNetworkTests):
         assert set(state) == {*body, *report.unused}
         loaded: Any = network.body.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in loaded.items())
+
+    def test_batch_norm_is_refused_by_name_unless_it_is_to_be_replaced(self) -> None:
+        original = self.original(self.dimensions[0])
+        batch = [re.escape(name) for name, module in original.named_modules() if isinstance(module, _BatchNorm)]
+        assert bool(batch) == (self.norm != "refuse")
+        if batch:
+            assert_refused(original, rf"({'|'.join(batch)}) \(BatchNorm.d\): its running statistics .*norm='group'")
+            for norm in ("group", "instance"):
+                network = rescalable(original, norm=norm)
+                assert not any(isinstance(module, _BatchNorm) for module in network.modules())
+                assert "BatchNorm" in str(network.report)
+
+
+def assert_converts(original: nn.Module, sizes: tuple[int, ...], norm: str = "refuse") -> RescalableNetwork:
+    """Check that a network of one channel is converted to one that is the same at φ = 0.5 and runs at any size and φ.
+
+    Args:
+        original: the network, whose norms are replaced in place where ``norm`` says so.
+        sizes: of an image, that the network's strides divide.
+        norm: passed on to ``rescalable``.
+
+    Returns:
+        the converted network, in evaluation mode.
+    """
+    network = rescalable(original.eval(), norm=norm)
+    if norm != "refuse":
+        normed(original, norm)
+    x, odd = torch.randn(2, 1, *sizes), torch.randn(2, 1, *(17, 1, 7)[: len(sizes)])
+    with torch.no_grad():
+        assert_same(network(x, phi=0.5), original(x), 1e-4)
+        for phi in (0, 0.1, 0.37, 1):
+            y = network(odd, phi=phi)
+            assert y.isfinite().all() and (y.dim() == 2 or y.shape[2:] == odd.shape[2:])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            scripted = torch.jit.script(network.fold(0.37).eval())
+        assert_same(scripted(odd), network(odd, phi=0.37), 1e-4)
+    return network
 
 
 def normed(network: nn.Module, kind: str) -> nn.Module:

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import pytest
-import torch
 import torch.nn as nn
 from monai.networks.nets import AttentionUnet
 from monai.networks.nets.attentionunet import AttentionLayer
 
-from monai_hyperscale.networks.conversion import rescalable
-from tests.networks.conversion.conversion_tests import ConversionTests, assert_refused
+from tests.networks.conversion.conversion_tests import ConversionTests, assert_converts
 
 
 class TestAttentionUnet(ConversionTests):
     norm = "group"
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
     def original(self, spatial_dims: int) -> nn.Module:
         network = AttentionUnet(spatial_dims, self.in_channels, 3, channels=(8, 8, 8), strides=(2, 2))
@@ -25,12 +22,5 @@ class TestAttentionUnet(ConversionTests):
 
 @pytest.mark.parametrize(("strides", "levels"), [((2, 1, 2), 2), ((1, 2, 4), 2)])
 def test_other_strides(strides: tuple, levels: int) -> None:
-    network = rescalable(AttentionUnet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides), norm="instance").eval()
-    assert network.levels == levels
-    for phi in (0, 0.2, 1):
-        assert network(torch.randn(1, 1, 17, 1), phi=phi).shape == (1, 2, 17, 1)
-
-
-def test_batch_norm_is_refused() -> None:
-    network = AttentionUnet(2, 1, 2, channels=(4, 8), strides=(2,))
-    assert_refused(network, r"model\.0\.conv\.0\.adn\.N \(BatchNorm2d\)")
+    network = AttentionUnet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides)
+    assert assert_converts(network, (48, 24), "instance").levels == levels

@@ -8,7 +8,6 @@ from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from monai_hyperscale.hypernet import WeightGenerator, build_generator
 from monai_hyperscale.networks.conversion import rescalable
 from monai_hyperscale.search import count_flops
-from tests.networks.comparisons import assert_same
 from tests.networks.conversion.conversion_tests import ConversionTests
 
 # Groups of four: of two channels and one voxel only a sign is left, which the last bit of the values decides.
@@ -16,6 +15,7 @@ GROUP = ("group", {"num_groups": 1})
 
 
 class TestBasicUNet(ConversionTests):
+    exporters = ("torch.export", "torchscript")
     quick_scripts = True
 
     def original(self, spatial_dims: int) -> nn.Module:
@@ -26,6 +26,7 @@ class TestBasicUNetOfASpline(TestBasicUNet):
     """The generator is another one, and the network the same."""
 
     slow_dimensions: tuple[int, ...] = (3,)
+    exporters = ("torchscript",)
     quick_scripts = False
     exporters = ("torchscript",)
 
@@ -41,8 +42,6 @@ class TestBasicUNetOfALinearGenerator(TestBasicUNetOfASpline):
 
 
 class TestBasicUNetPlusPlus(ConversionTests):
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
-
     def original(self, spatial_dims: int) -> nn.Module:
         return BasicUNetPlusPlus(
             spatial_dims, self.in_channels, 3, features=(4, 4, 4, 4, 8, 4), norm=GROUP, deep_supervision=True
@@ -56,23 +55,6 @@ def test_cost_at_sizes_that_no_stride_divides(sizes: tuple[int, ...]) -> None:
     x = torch.randn(1, 1, *sizes)
     cost = count_flops(rescalable(original).fold(0.5), x) / count_flops(original, x)
     assert 1 < cost <= 1.25
-
-
-@pytest.mark.parametrize("upsample", ["deconv", "nontrainable", "pixelshuffle"])
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_every_way_to_upsample(spatial_dims: int, upsample: str) -> None:
-    # With MONAI's default instance norm; the kinds of up-sampling share everything else.
-    original = BasicUNet(spatial_dims, 1, 2, features=(4, 4, 4, 4, 8, 4), upsample=upsample).eval()
-    network = rescalable(original).eval()
-    x = torch.randn(2, 1, *(32, 48, 32)[:spatial_dims])
-    with torch.no_grad():
-        torch.testing.assert_close(network(x, phi=0.5), original(x), atol=1e-4, rtol=0)
-        for phi in (0, 0.3, 1):
-            x = torch.randn(1, 1, *(13, 7, 5)[:spatial_dims])
-            y = network(x, phi=phi)
-            assert y.shape[2:] == x.shape[2:]
-            assert_same(torch.jit.script(network.fold(phi).eval())(x), y, 1e-4)
 
 
 def test_without_deep_supervision_the_list_has_one_map() -> None:

@@ -24,15 +24,12 @@ def dynunet(spatial_dims: int = 2, **options: Any) -> DynUNet:
 
 
 class TestDynUNet(ConversionTests):
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
-
     def original(self, spatial_dims: int) -> nn.Module:
         return dynunet(spatial_dims, trans_bias=True)
 
 
 class TestDynUNetOfResidualBlocks(ConversionTests):
     slow_dimensions = (3,)
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
     def original(self, spatial_dims: int) -> nn.Module:
         return dynunet(spatial_dims, res_block=True, strides=[1, 2, 2, 2], upsample_kernel_size=[2, 2, 2])

@@ -1,29 +1,23 @@
 from __future__ import annotations
 
 import pytest
-import torch
 import torch.nn as nn
 from monai.networks.nets import UNet
 from monai.networks.nets.unet import CheckpointUNet
 
-from monai_hyperscale.networks.conversion import rescalable
-from tests.networks.conversion.conversion_tests import ConversionTests, assert_refused
+from tests.networks.conversion.conversion_tests import ConversionTests, assert_converts, assert_refused
 
 # Groups of four: of two channels and one voxel only a sign is left, which the last bit of the values decides.
 GROUP = ("group", {"num_groups": 1})
 
 
 class TestUNet(ConversionTests):
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
-
     def original(self, spatial_dims: int) -> nn.Module:
         # The top layer has as many channels as there are classes, which the groups must divide.
         return UNet(spatial_dims, self.in_channels, 4, channels=(4, 8, 8, 8), strides=(2, 2, 2), norm=GROUP)
 
 
 class TestResidualUNet(ConversionTests):
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
-
     def original(self, spatial_dims: int) -> nn.Module:
         return UNet(spatial_dims, self.in_channels, 2, channels=(4, 8, 8), strides=(2, 2), num_res_units=2, norm=GROUP)
 
@@ -33,14 +27,8 @@ class TestResidualUNet(ConversionTests):
     ("strides", "levels"), [((2, 1, 2), 2), ((4, 2, 1), 2), ((3, 2, 2), 3), (((2, 1), (1, 2), (2, 2)), 3)], ids=str
 )
 def test_other_strides(strides: tuple, levels: int, units: int) -> None:
-    original = UNet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides, num_res_units=units).eval()
-    network = rescalable(original).eval()
-    assert network.levels == levels
-    x = torch.randn(1, 1, 48, 24)
-    with torch.no_grad():
-        torch.testing.assert_close(network(x, phi=0.5), original(x), atol=1e-4, rtol=0)
-        for phi in (0, 0.2, 1):
-            assert network(torch.randn(1, 1, 17, 1), phi=phi).shape == (1, 2, 17, 1)
+    original = UNet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides, num_res_units=units)
+    assert assert_converts(original, (48, 24)).levels == levels
 
 
 def test_without_strides_there_is_nothing_to_rescale() -> None:
@@ -51,10 +39,3 @@ def test_checkpointing_is_refused() -> None:
     assert_refused(
         CheckpointUNet(2, 1, 2, channels=(4, 8), strides=(2,)), r"model\.[\w.]+ \(ActivationCheckpointWrapper\)"
     )
-
-
-def test_batch_norm_is_refused_or_replaced() -> None:
-    network = UNet(2, 1, 2, channels=(4, 8), strides=(2,), norm="batch")
-    assert_refused(network, r"adn\.N \(BatchNorm2d\): its running statistics are gathered over all phi.*norm='group'")
-    for norm in ("group", "instance"):
-        assert not [m for m in rescalable(network, norm=norm).modules() if isinstance(m, nn.BatchNorm2d)]

@@ -6,7 +6,7 @@ from monai.networks.nets import VNet
 from monai.networks.nets.vnet import DownTransition, InputTransition, OutputTransition, UpTransition
 
 from monai_hyperscale.networks.conversion import rescalable
-from tests.networks.conversion.conversion_tests import ConversionTests, assert_refused
+from tests.networks.conversion.conversion_tests import ConversionTests
 
 ACT = ("elu", {"inplace": True})
 
@@ -31,7 +31,6 @@ class NarrowVNet(VNet):
 
 class TestVNet(ConversionTests):
     norm = "group"
-    exporters = ("torchscript",)  # ONNX by one of the two; BasicUNet has both
 
     # The smallest map still has three voxels along each axis, so that every tap of a kernel of five sees the image.
     gradient_size = {2: (48, 48), 3: (48, 48, 48)}
@@ -45,7 +44,3 @@ def test_the_real_one() -> None:
     assert network.levels == 4
     with torch.no_grad():
         assert network(torch.randn(1, 1, 19, 8), phi=0.3).shape == (1, 2, 19, 8)
-
-
-def test_batch_norm_is_refused() -> None:
-    assert_refused(NarrowVNet(2, 1, 2), r"in_tr\.conv_block\.adn\.N \(BatchNorm2d\)")
