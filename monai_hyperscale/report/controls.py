@@ -4,69 +4,50 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Optional
-from xml.etree import ElementTree
+from typing import Any, NamedTuple, Optional
 
 from monai_hyperscale.report.confirm import cases_text, texts_there
-from monai_hyperscale.report.markup import element
 from monai_hyperscale.report.summary import comparison
 from monai_hyperscale.report.view import View, capital, significant
 from monai_hyperscale.search.confirmation import unconfirmed
 
-__all__ = ["budget_box", "dial", "folded_text"]
+__all__ = ["Reading", "budget_box", "dial_readings", "folded_text"]
 
 
-def dial(view: View) -> ElementTree.Element:
-    """Return the slider over the rows and the numbers of the row that it is at."""
+class Reading(NamedTuple):
+    """A number of the dial: its name, the field that the script fills, its text and unit, and the field beside it."""
+
+    title: str
+    field: str
+    text: str
+    unit: str = ""
+    aside: Optional[tuple[str, str]] = None
+
+
+def dial_readings(view: View) -> list[Reading]:
+    """Return the numbers of the row that the dial is at."""
     row = view.rows[view.chosen]
     changes = comparison(view, view.chosen)
-    title = capital(view.metric)
     interval = ("score-interval", view.interval_text(row))
     there = texts_there(view, view.chosen)
+    score = view.score_text(row.score.mean)
     if view.confirm is None:
-        readings = [_reading(title, "score", view.score_text(row.score.mean), "", interval)]
+        readings = [Reading(capital(view.metric), "score", score, "", interval)]
     else:
-        here, other = (f"{title}, {cases_text(view, each)}" for each in (view.frontier, view.confirm.other))
+        here, other = (
+            f"{capital(view.metric)}, {cases_text(view, each)}" for each in (view.frontier, view.confirm.other)
+        )
         readings = [
-            _reading(here, "score", view.score_text(row.score.mean), "", interval),
-            _reading(other, "there", there["there"], "", ("there-interval", there["there-interval"])),
+            Reading(here, "score", score, "", interval),
+            Reading(other, "there", there["there"], "", ("there-interval", there["there-interval"])),
         ]
     readings += [
-        _reading(cost.title, cost.key, cost.text(row), cost.unit, (f"{cost.key}-change", changes.get(cost.key, "")))
+        Reading(cost.title, cost.key, cost.text(row), cost.unit, (f"{cost.key}-change", changes.get(cost.key, "")))
         for cost in view.costs
     ]
     if view.registration:
-        readings.append(_reading("Folded", "folded", folded_text(row.folded), "%", None))
-    slider = element(
-        "input",
-        type="range",
-        id="phi",
-        min=0,
-        max=len(view.rows) - 1,
-        step=1,
-        value=view.chosen,
-        aria_valuetext=view.phi_name(row.phi),
-    )
-    label = element(
-        "label",
-        element("span", "Rescaling factor" if view.single else "Rescaling factors"),
-        element("output", view.phi_name(row.phi), data_field="phi", for_="phi"),
-        for_="phi",
-    )
-    inner = element(
-        "div",
-        element("div", label, slider),
-        element("dl", readings, class_="readings" + " two" * (view.confirm is not None)),
-        class_="dial-inner",
-    )
-    return element("div", inner, class_="dial", role="region", aria_label="Dial")
-
-
-def _reading(title: str, field: str, text: str, unit: str, aside: Optional[tuple[str, str]]) -> ElementTree.Element:
-    number = element("span", text, data_field=field)
-    small = (" ", element("small", unit)) if unit else None
-    below = element("dd", aside[1], class_="aside", data_field=aside[0]) if aside else None
-    return element("div", element("dt", title), element("dd", number, small), below)
+        readings.append(Reading("Folded", "folded", folded_text(row.folded), "%"))
+    return readings
 
 
 def folded_text(share: Optional[float]) -> str:
@@ -74,39 +55,23 @@ def folded_text(share: Optional[float]) -> str:
     return "–" if share is None else significant(100 * share, 2)
 
 
-def budget_box(view: View) -> ElementTree.Element:
-    """Return the box that takes a budget, with some to begin with, and where its answer goes."""
-    suggestions = _suggestions(view)
+def budget_box(view: View) -> dict[str, Any]:
+    """Return what the box that takes a budget says: a hint, a note or a warning, and budgets to begin with."""
     hint = "Limits, with commas between them; answered from the rows of this page"
-    warning = None
+    note = warning = None
     if view.confirm is None:
         hint += "."
         note = unconfirmed(view.frontier)
-        warning = element("p", f"{capital(note)}.", class_="quiet", id="unconfirmed") if note else None
     else:
         here, there = (cases_text(view, each) for each in (view.frontier, view.confirm.other))
         hint += f": chosen on {here}, confirmed on {there}."
-        warning = element("p", f"Warning: {view.confirm.warning}", class_="warning") if view.confirm.warning else None
-    return element(
-        "section",
-        element("h2", "Choose by budget"),
-        element("p", hint, class_="quiet", id="budget-hint"),
-        warning,
-        element("label", "Your budget", for_="budget"),
-        element(
-            "input",
-            type="text",
-            id="budget",
-            placeholder=suggestions[0] if suggestions else None,
-            aria_describedby="budget-hint",
-            autocomplete="off",
-            autocapitalize="off",
-            spellcheck="false",
-        ),
-        element("div", [element("button", text, type="button") for text in suggestions], class_="chips"),
-        element("output", class_="answer", id="answer", for_="budget", aria_live="polite"),
-        class_="budget",
-    )
+        warning = view.confirm.warning
+    return {
+        "hint": hint,
+        "note": capital(note) if note else None,
+        "warning": warning,
+        "suggestions": _suggestions(view),
+    }
 
 
 def _suggestions(view: View) -> list[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Optional
-from xml.etree import ElementTree
+from typing import Any, Optional
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report.examples import Example
-from monai_hyperscale.report.markup import element
 from monai_hyperscale.report.view import View
 from monai_hyperscale.tasks import task_named
 
@@ -29,15 +27,15 @@ def check_examples(view: View, examples: Sequence[Example]) -> None:
             )
 
 
-def gallery(view: View, examples: Sequence[Example]) -> list[ElementTree.Element]:
-    """Return the pictures of every example, the φ side by side."""
+def gallery(view: View, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """Return title, cards and key of every example, the φ side by side."""
     parts = []
+    labels = {int(value): name for value, name in view.labels.items()}
     for number, example in enumerate(examples):
-        note, labels = _note(view, example.name), {int(value): name for value, name in view.labels.items()}
+        note = _note(view, example.name)
         cards, key = task_named(example.kind).cards(example, number, labels, view.phi_name, note)
         place = "" if len(example.sizes) == 2 else f", axial slice {example.slice_index()} of {example.sizes[2]}"
-        title = element("h3", example.name, element("span", place, class_="quiet"))
-        parts.append(element("div", title, element("div", cards, class_="cards"), key))
+        parts.append({"title": example.name, "place": place, "cards": cards, "key": key})
     return parts
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
-from string import Template
 from typing import Any, Optional, Union
-from xml.etree import ElementTree
 
 from monai_hyperscale import __version__
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.report.confirm import cases_text, confirm_facts, confirm_sentence, texts_there, values_there
-from monai_hyperscale.report.controls import budget_box, dial, folded_text
+from monai_hyperscale.report.controls import budget_box, dial_readings, folded_text
 from monai_hyperscale.report.curves import chart_legend, charts
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.gallery import check_examples, gallery
-from monai_hyperscale.report.markup import Child, as_html, data_block, element
 from monai_hyperscale.report.provenance import provenance
-from monai_hyperscale.report.stages import stage_bars, stage_facts
+from monai_hyperscale.report.rendering import render
+from monai_hyperscale.report.stages import stage_facts, stage_names
 from monai_hyperscale.report.summary import comparison, summary
-from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_table
+from monai_hyperscale.report.tables import bar_facts, bar_heads, bars_end, label_bars, row_table
 from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.budget import metric_key
 from monai_hyperscale.search.confirmation import confirmation
@@ -61,16 +59,15 @@ def write_report(
         found.check_common_phi()
     view = View(frontier, found)
     check_examples(view, examples)
-    title = f"{frontier.bundle.get('name', 'network')} on {frontier.data.get('name', 'data')}"
     style, script = (_resource(*names) for names in (("report.css",), ("budget.js", "report.js")))
-    page = Template(_resource("template.html")).substitute(
+    page = render(
+        "page.html.j2",
         policy=_policy(style, script),
-        generator=f"monai-hyperscale {__version__}",
-        title=html.escape(title),
+        version=__version__,
         style=style,
         script=script,
-        body=as_html(*_body(view, title, examples)),
-        data=data_block("frontier", _data(view)),
+        data=_data(view),
+        **_content(view, examples),
     )
     # JSON can hold halves of a surrogate pair, which UTF-8 cannot.
     write_text(Path(path), page.encode("utf-8", "replace").decode("utf-8"))
@@ -137,91 +134,47 @@ def _data(view: View) -> dict[str, Any]:
     }
 
 
-def _body(view: View, title: str, examples: Sequence[Example]) -> list[ElementTree.Element]:
-    pairs, task = ("pairs" if view.registration else "cases"), view.frontier.task
-    cases = view.frontier.data.get("cases") or []
-    part = view.frontier.data.get("part")
-    measured_on = f"{len(cases)} {pairs}" + (f", the {part} part" if part and part != "all" else "")
-    if view.confirm is not None:
-        measured_on += f" · confirmed on {cases_text(view, view.confirm.other)}"
-    sentences = " ".join(filter(None, (summary(view), confirm_sentence(view))))
-    header = element(
-        "header",
-        element("p", f"{task.capitalize()} · {len(view.rows)} values of φ · {measured_on}", class_="kicker"),
-        element("h1", title),
-        element("p", sentences, class_="summary"),
-    )
-    bars, stages = label_bars(view), stage_bars(view)
-    shown = gallery(view, examples)
-    main = element(
-        "main",
-        _charts(view),
-        element(
-            "div",
-            budget_box(view),
-            _section(f"{capital(view.metric)} per label", _bars_hint(view), bars) if bars is not None else None,
-            class_="pair",
-        ),
-        _section("From file to file", _stages_hint(view), stages) if stages is not None else None,
-        element("section", element("h2", "Examples"), _labels_switch(view), shown, class_="gallery") if shown else None,
-        _section(
-            "All rows",
-            element("p", "Sort by any column; a click on a row takes the dial there.", class_="quiet"),
-            row_table(view),
-        ),
-        _section("Where the numbers come from", provenance(view)),
-    )
-    footer = element(
-        "footer",
-        element(
-            "p", f"Written by monai-hyperscale {__version__}. Research software, not a medical device.", class_="quiet"
-        ),
-    )
-    wrapped = (element("div", part, class_="wrap") for part in (header, footer))
-    return [next(wrapped), dial(view), main, next(wrapped)]
-
-
-def _charts(view: View) -> Child:
-    drawn = charts(view)
-    if not drawn:
-        return None
+def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
+    """Return what the template shows."""
+    bundle, data = view.frontier.bundle, view.frontier.data
+    drawn, heads = charts(view), row_table(view)
     # Rows far from the best leave little height for the others, so that these are drawn by themselves too.
-    zoomed: Child = None
-    switch: Child = None
-    if 3 <= len(view.near_best) < len(view.rows):
-        zoomed = element("div", charts(view, view.near_best), class_="charts", id="charts-near", hidden=True)
-        box = element("input", type="checkbox", id="zoom")
-        switch = element("label", box, f"Only the {len(view.near_best)} rows near the best score", class_="toggle")
-    every = element("div", drawn, class_="charts", id="charts-all")
-    return _section("What each φ costs", _hint(view), switch, every, zoomed, chart_legend(view))
+    zoomed = bool(drawn) and 3 <= len(view.near_best) < len(view.rows)
+    return {
+        "view": view,
+        "title": f"{bundle.get('name', 'network')} on {data.get('name', 'data')}",
+        "kicker": f"{view.frontier.task.capitalize()} · {len(view.rows)} values of φ · {_measured_on(view)}",
+        "summary": " ".join(filter(None, (summary(view), confirm_sentence(view)))),
+        "metric": capital(view.metric),
+        "phi_name": view.phi_name(view.rows[view.chosen].phi),
+        "readings": dial_readings(view),
+        "charts": drawn,
+        "near": charts(view, view.near_best) if zoomed else [],
+        "hint": _hint(view),
+        "legend": chart_legend(view),
+        "budget": budget_box(view),
+        "bars": label_bars(view),
+        "bar_heads": bar_heads(view),
+        "reference": view.phi_name(view.rows[view.reference].phi),
+        "stages": list(zip_longest(stage_names(view), stage_facts(view, view.chosen))),
+        "first_case": (data.get("cases") or ["one case"])[0],
+        "gallery": gallery(view, examples),
+        "heads": heads[0],
+        "lines": heads[1],
+        "provenance": provenance(view),
+    }
 
 
-def _section(title: str, *children: Child) -> ElementTree.Element:
-    return element("section", element("h2", title), children)
+def _measured_on(view: View) -> str:
+    cases, part = view.frontier.data.get("cases") or [], view.frontier.data.get("part")
+    text = f"{len(cases)} {'pairs' if view.registration else 'cases'}"
+    text += f", the {part} part" if part and part != "all" else ""
+    return text if view.confirm is None else f"{text} · confirmed on {cases_text(view, view.confirm.other)}"
 
 
-def _hint(view: View) -> ElementTree.Element:
+def _hint(view: View) -> str:
     text = "Move the dial, or touch a chart." if view.single else "Move the dial through the rows, or touch a chart."
     text = f"Upper left is best. {text}" if view.higher_is_better else f"Lower left is best. {text}"
     if any(cost.key == "memory" for cost in view.costs):
         text += f" {capital(WORKING_MEMORY)}."
-    return element("p", text, class_="quiet")
-
-
-def _bars_hint(view: View) -> ElementTree.Element:
-    other = view.phi_name(view.rows[view.reference].phi)
-    text = f"At the φ of the dial, with the 95 % interval; the upright line is {other}."
-    return element("p", text, class_="quiet")
-
-
-def _stages_hint(view: View) -> ElementTree.Element:
-    case = (view.frontier.data.get("cases") or ["one case"])[0]
-    text = f"What a user waits for at the φ of the dial, once, with {case}; the program's start is not in it."
-    return element("p", text, class_="quiet")
-
-
-def _labels_switch(view: View) -> Child:
-    if view.registration:
-        return None
-    box = element("input", type="checkbox", id="show-labels", checked=True)
-    return element("label", box, "Show labels", class_="toggle")
+    return text

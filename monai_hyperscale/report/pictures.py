@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Optional
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
 from PIL import Image
 
-from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 
 __all__ = [
@@ -22,7 +19,6 @@ __all__ = [
     "label_colour",
     "labels_uri",
     "outline",
-    "picture",
     "reduced",
     "unit_intensity",
 ]
@@ -125,34 +121,6 @@ def filled(mask: np.ndarray) -> str:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
         parts += [f"M{start} {row}h{end - start}v1h{start - end}z" for start, end in edges.reshape(-1, 2)]
     return "".join(parts)
-
-
-def picture(shape: Sequence[int], description: str, *layers: Child) -> ElementTree.Element:
-    """Return an SVG picture of (rows, columns) voxels; a layer that is text is the address of a PNG that fills it."""
-    rows, columns = shape
-    return element(
-        "svg",
-        [image_layer(layer, shape) if isinstance(layer, str) else layer for layer in layers],
-        viewBox=f"0 0 {columns} {rows}",
-        role="img",
-        aria_label=description,
-        class_="picture",
-    )
-
-
-def image_layer(
-    address: str, shape: Sequence[int], kind: Optional[str] = None, identity: Optional[str] = None
-) -> ElementTree.Element:
-    """Return the SVG image that fills a picture; ``kind`` is its class, ``identity`` lets others ``use`` it."""
-    return element(
-        "image",
-        href=address,
-        width=shape[1],
-        height=shape[0],
-        preserveAspectRatio="none",
-        class_=kind,
-        id=identity,
-    )
 
 
 def _uri(image: Image.Image, **options: object) -> str:

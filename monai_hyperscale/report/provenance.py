@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any, Optional
-from xml.etree import ElementTree
+from typing import Any
 
-from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.report.view import View, significant
 from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import row_from_dict
@@ -16,8 +14,8 @@ from monai_hyperscale.search.results import row_from_dict
 __all__ = ["provenance"]
 
 
-def provenance(view: View) -> ElementTree.Element:
-    """Return all that the file says of its origin."""
+def provenance(view: View) -> dict[str, Any]:
+    """Return all that the file says of its origin: groups of facts, commands, and long texts to unfold, by title."""
     frontier = view.frontier
     bundle, data, options = dict(frontier.bundle), dict(frontier.data), dict(frontier.options)
     settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
@@ -25,33 +23,35 @@ def provenance(view: View) -> ElementTree.Element:
     data[noun] = len(cases)
     data.pop("mean_volumes", None)  # beside the labels' bars
     confirm = view.confirm
-    there = [] if confirm is None else confirm.other.data["cases"]
+    parameters = {row.parameters for row in view.rows} - {None}
+    if len(parameters) == 1:
+        bundle["parameters"] = f"{parameters.pop():,} at every φ"
+    groups: dict[str, Any] = {
+        "Network": {**bundle, "task": frontier.task},
+        "Data" if confirm is None else "Data to choose on": data,
+    }
+    commands, texts = {"Command": _command(command)}, {f"The {len(cases)} {noun}": ", ".join(map(str, cases))}
+    if confirm is not None:
+        groups["Data to confirm on"] = _confirming(view, confirm, noun)
+        there = confirm.other.data["cases"]
+        commands["Command, of the cases to confirm on"] = _command(confirm.other.options.get("command"))
+        texts[f"The {len(there)} {noun} to confirm on"] = ", ".join(map(str, there))
+    groups |= {"Machine": frontier.machine, "Measurement": options}
+    if frontier.choice is not None:
+        groups["Chosen"] = _chosen(view, frontier.choice, noun)
     found = {
         cost.title.lower(): significant(volume)
         for cost in view.costs
         if (volume := frontier.hypervolume.get(cost.key)) is not None
     }
-    parameters = {row.parameters for row in view.rows} - {None}
-    if len(parameters) == 1:
-        bundle["parameters"] = f"{parameters.pop():,} at every φ"
-    groups = [
-        _group("Network", {**bundle, "task": frontier.task}),
-        _group("Data" if confirm is None else "Data to choose on", data),
-        _group("Data to confirm on", _confirming(view, confirm, noun)) if confirm is not None else None,
-        _group("Machine", frontier.machine),
-        _group("Measurement", options),
-        _group("Chosen", _chosen(view, frontier.choice, noun)) if frontier.choice is not None else None,
-        _group("Hypervolume, of 1", found) if found else None,
-    ]
-    return element(
-        "div",
-        element("div", groups, class_="facts"),
-        _command("Command", command),
-        _command("Command, of the cases to confirm on", confirm.other.options.get("command")) if confirm else None,
-        _folded(f"The {len(cases)} {noun}", ", ".join(map(str, cases))),
-        _folded(f"The {len(there)} {noun} to confirm on", ", ".join(map(str, there))),
-        _folded("Settings of the network", json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""),
-    )
+    if found:
+        groups["Hypervolume, of 1"] = found
+    texts["Settings of the network"] = json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""
+    return {
+        "groups": {title: _told(facts) for title, facts in groups.items()},
+        "commands": {title: text for title, text in commands.items() if text},
+        "texts": {title: text for title, text in texts.items() if text},
+    }
 
 
 def _confirming(view: View, found: Confirmation, noun: str) -> dict[str, Any]:
@@ -75,30 +75,16 @@ def _chosen(view: View, choice: Mapping[str, Any], noun: str) -> dict[str, Any]:
     return facts
 
 
-def _group(title: str, facts: Mapping[str, Any]) -> ElementTree.Element:
-    entries = [
-        (element("dt", str(key).replace("_", " ")), element("dd", _value(value))) for key, value in facts.items()
-    ]
-    return element("div", element("h3", title), element("dl", entries))
-
-
-def _value(value: Any) -> Child:
+def _told(value: Any) -> Any:
+    """Return a value of the file as text, and a mapping as a mapping of texts."""
     if isinstance(value, Mapping):
-        entries = [
-            (element("dt", str(key).replace("_", " ")), element("dd", _value(one))) for key, one in value.items()
-        ]
-        return element("dl", entries)
+        return {str(key).replace("_", " "): _told(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return ", ".join(part if isinstance(part, str) else json.dumps(part) for part in value)
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)
 
 
-def _command(title: str, command: Any) -> Optional[ElementTree.Element]:
+def _command(command: Any) -> str:
     if not command:
-        return None
-    text = shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)
-    return element("div", element("h3", title), element("pre", text, tabindex=0))
-
-
-def _folded(title: str, text: str) -> Optional[ElementTree.Element]:
-    return element("details", element("summary", title), element("pre", text, tabindex=0)) if text else None
+        return ""
+    return shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
-from xml.etree import ElementTree
+from typing import Any, NamedTuple, Optional
 
 from monai_hyperscale.report.confirm import cases_text
-from monai_hyperscale.report.markup import Child, element
 from monai_hyperscale.report.view import View, capital, significant
 from monai_hyperscale.search.results import FrontierRow, Interval
 
-__all__ = ["bar_facts", "bars_end", "label_bars", "row_table"]
+__all__ = ["bar_facts", "bar_heads", "bars_end", "label_bars", "row_table"]
 
 
 def bars_end(view: View) -> float:
@@ -34,146 +32,120 @@ def bar_facts(view: View, position: int) -> list[list[Any]]:
     return facts
 
 
-def label_bars(view: View) -> Optional[ElementTree.Element]:
-    """Return one bar for every label, at the φ that is shown first; ``None`` where there are no labels."""
-    if not view.labels:
-        return None
+class LabelBar(NamedTuple):
+    """One label's bar, in per cent of the trough's length."""
+
+    number: int
+    name: str
+    volume: str
+    bar: str
+    mark: Optional[str]
+    low: str
+    high: str
+    known: bool
+    text: str
+    change: str
+
+
+def label_bars(view: View) -> list[LabelBar]:
+    """Return one bar for every label, at the φ that is shown first."""
     end, first = bars_end(view), bar_facts(view, view.chosen)
     reference = view.rows[view.reference]
-    lines = []
     volumes: dict[str, float] = view.frontier.data.get("mean_volumes") or {}
+    bars = []
     # As in SSHN's Figure 4 the largest first.
-    by_volume = sorted(enumerate(view.labels.items()), key=lambda entry: -volumes.get(entry[1][0], 0.0))
-    for number, (value, name) in by_volume:
+    for number, (value, name) in sorted(enumerate(view.labels.items()), key=lambda entry: -volumes.get(entry[1][0], 0)):
         mean, low, high, text, change = first[number]
         mark = _mean(reference, value)
-        drawn = element(
-            "svg",
-            element("rect", x=0, y=4, width=100, height=14, class_="trough"),
-            element("rect", x=0, y=4, width=_place(mean, end), height=14, class_="bar"),
-            _upright("mark", mark, end),
-            element(
-                "line",
-                x1=_place(low, end),
-                x2=_place(high, end),
-                y1=11,
-                y2=11,
-                class_="interval",
-                visibility="hidden" if low is None else "visible",
-            ),
-            viewBox="0 0 100 22",
-            preserveAspectRatio="none",
-            aria_hidden="true",
-        )
-        lines.append(
-            element(
-                "tr",
-                element("th", name, _volume(view, volumes.get(value)), scope="row"),
-                element("td", drawn, class_="extent"),
-                element("td", text, class_="number value"),
-                element("td", change, class_="number change"),
-                data_label=number,
+        bars.append(
+            LabelBar(
+                number,
+                name,
+                _volume(view, volumes.get(value)),
+                bar=_place(mean, end),
+                mark=None if mark is None else _place(mark, end),
+                low=_place(low, end),
+                high=_place(high, end),
+                known=low is not None,
+                text=text,
+                change=change,
             )
         )
-    against = view.phi_name(reference.phi)
-    unit = ", points" if view.is_share else ""
-    head = element(
-        "tr",
-        element("th", "Label", scope="col"),
-        element("th", f"0 to {significant(end)}" if not view.is_share else "0 to 1", scope="col"),
-        element("th", view.metric, scope="col", class_="number"),
-        element("th", f"against {against}{unit}", scope="col", class_="number"),
-    )
-    return element("table", element("thead", head), element("tbody", lines), class_="bars")
+    return bars
 
 
-def _volume(view: View, volume: Optional[float]) -> Child:
+def bar_heads(view: View) -> list[str]:
+    """Return the heads of the labels' bars."""
+    against = f"against {view.phi_name(view.rows[view.reference].phi)}"
+    end = "1" if view.is_share else significant(bars_end(view))
+    return ["Label", f"0 to {end}", view.metric, against + (", points" if view.is_share else "")]
+
+
+def _volume(view: View, volume: Optional[float]) -> str:
     # Of 2D images it is an area, in pixels or mm²: good for the order alone.
     if volume is None or view.frontier.bundle["settings"].get("spatial_dims") != 3:
-        return None
-    return (" ", element("small", f"{volume:,.0f} mm³"))
+        return ""
+    return f"{volume:,.0f} mm³"
 
 
-def row_table(view: View) -> ElementTree.Element:
-    """Return the table of all rows, which the script sorts."""
+class Cell(NamedTuple):
+    """A cell of the table of rows: its text, and the number that it is sorted by."""
+
+    text: str
+    value: Optional[float]
+
+
+def row_table(view: View) -> tuple[list[str], list[list[Cell]]]:
+    """Return heads and rows of the table, which the script sorts; the last column is words where there are costs."""
     several = len(view.labels) > 1
-    heads: list[tuple[str, str]] = [("φ", ""), (capital(view.metric), ""), ("95 % interval", "")]
+    heads = ["φ", capital(view.metric), "95 % interval"]
     if view.confirm is not None:
-        heads += [(f"{capital(view.metric)}, {cases_text(view, view.confirm.other)}", ""), ("95 % interval there", "")]
-    heads += [(name, "") for name in view.labels.values()] if several else []
+        heads += [f"{capital(view.metric)}, {cases_text(view, view.confirm.other)}", "95 % interval there"]
+    heads += list(view.labels.values()) if several else []
     for cost in view.costs:
-        heads += [(f"{cost.title} ({cost.unit})", "")] + [("Quartiles", "")] * (cost.key == "latency")
+        heads += [f"{cost.title} ({cost.unit})"] + ["Quartiles"] * (cost.key == "latency")
     # The same for every φ where weights are generated for one shape; then they stand with the network.
     parameters = len({row.parameters for row in view.rows}) > 1
-    heads += [("Parameters", "")] if parameters else []
-    heads += [("Before", ""), ("Folded (%)", "")] if view.registration else []
-    heads += [("Pareto for", "words")] if view.costs else []
+    heads += ["Parameters"] if parameters else []
+    heads += ["Before", "Folded (%)"] if view.registration else []
+    heads += ["Pareto for"] if view.costs else []
     fronts = {cost.word: set(view.pareto(cost.key)) for cost in view.costs}
     lines = []
     for n, row in enumerate(view.rows):
         score = row.score
-        cells = [_cell(view.phi_text(row.phi), n, "th")]
-        cells.append(_cell(view.score_text(score.mean), score.mean))
-        cells.append(_cell(_range(view.score_text(score.low), view.score_text(score.high)), score.low))
+        cells = [Cell(view.phi_text(row.phi), n)]
+        cells.append(Cell(view.score_text(score.mean), score.mean))
+        cells.append(Cell(_range(view.score_text(score.low), view.score_text(score.high)), score.low))
         if view.confirm is not None:
             there = view.confirm.other.row(row.phi)
             found = Interval(None, None, None) if there is None else there.score
-            cells.append(_cell("not measured" if there is None else view.score_text(found.mean), found.mean))
-            cells.append(_cell(_range(view.score_text(found.low), view.score_text(found.high)), found.low))
+            cells.append(Cell("not measured" if there is None else view.score_text(found.mean), found.mean))
+            cells.append(Cell(_range(view.score_text(found.low), view.score_text(found.high)), found.low))
         if several:
             means = [_mean(row, value) for value in view.labels]
-            cells += [_cell(view.score_text(mean), mean) for mean in means]
+            cells += [Cell(view.score_text(mean), mean) for mean in means]
         for cost in view.costs:
-            cells.append(_cell(cost.text(row), cost.of(row)))
+            cells.append(Cell(cost.text(row), cost.of(row)))
             if cost.key == "latency":
                 spread = row.latency
                 ends = ["–"] * 2 if spread is None else [significant(v / cost.scale) for v in (spread.low, spread.high)]
-                cells.append(_cell(_range(*ends), None if spread is None else spread.low))
+                cells.append(Cell(_range(*ends), None if spread is None else spread.low))
         if parameters:
-            cells.append(_cell("–" if row.parameters is None else f"{row.parameters:,}", row.parameters))
+            cells.append(Cell("–" if row.parameters is None else f"{row.parameters:,}", row.parameters))
         if view.registration:
             before = None if row.before is None else row.before.mean
-            cells.append(_cell(view.score_text(before), before))
+            cells.append(Cell(view.score_text(before), before))
             folded = None if row.folded is None else 100 * row.folded
-            cells.append(_cell("–" if folded is None else significant(folded, 2), folded))
+            cells.append(Cell("–" if folded is None else significant(folded, 2), folded))
         if view.costs:
             names = [word for word, front in fronts.items() if n in front]
-            cells.append(_cell(", ".join(names), len(names), kind="words"))
-        lines.append(element("tr", cells, data_row=n, aria_current="true" if n == view.chosen else None))
-    table = element(
-        "table",
-        element(
-            "thead", element("tr", [_head(text, kind, n == 0 and view.single) for n, (text, kind) in enumerate(heads)])
-        ),
-        element("tbody", lines),
-        class_="sortable",
-    )
-    return element("div", table, class_="table-box", tabindex=0, role="region", aria_label="All rows of the frontier")
-
-
-def _head(text: str, kind: str, sorted_by: bool) -> ElementTree.Element:
-    return element(
-        "th",
-        element("button", text, type="button"),
-        scope="col",
-        class_=kind or None,
-        aria_sort="ascending" if sorted_by else None,
-    )
-
-
-def _cell(text: Child, value: Optional[float], name: str = "td", kind: Optional[str] = None) -> ElementTree.Element:
-    data = None if value is None else repr(float(value))
-    return element(name, text, data_value=data, scope="row" if name == "th" else None, class_=kind)
+            cells.append(Cell(", ".join(names), len(names)))
+        lines.append(cells)
+    return heads, lines
 
 
 def _range(low: str, high: str) -> str:
     return f"{low} – {high}" if low != "–" else "–"
-
-
-def _upright(kind: str, value: Optional[float], end: float) -> Optional[ElementTree.Element]:
-    if value is None:
-        return None
-    return element("line", x1=_place(value, end), x2=_place(value, end), y1=0, y2=22, class_=kind)
 
 
 def _place(value: Optional[float], end: float) -> str:

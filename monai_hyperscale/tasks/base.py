@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
-from xml.etree.ElementTree import Element
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.report.cards import Card, KeyEntry
 
 __all__ = ["Task"]
 
@@ -31,7 +31,7 @@ class Task(ABC):
         labels: Mapping[int, str],
         phi_name: Callable[[tuple[float, ...]], str],
         note: Callable[[tuple[float, ...]], Optional[str]],
-    ) -> tuple[list[Element], Optional[Element]]:
+    ) -> tuple[list[Card], list[KeyEntry]]:
         """Return the pictures of an example for a report's page, one card per φ, and the key to their colours.
 
         Args:

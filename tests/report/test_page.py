@@ -307,5 +307,5 @@ def test_names_cannot_break_out_of_the_page(as_frontier: Read, tmp_path: Path) -
 
 
 def test_resources_are_in_the_package() -> None:
-    for name in ("template.html", "report.css", "report.js", "budget.js"):
+    for name in ("templates/page.html.j2", "report.css", "report.js", "budget.js"):
         assert page_module._resource(name)

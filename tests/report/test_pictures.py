@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
-from xml.etree import ElementTree
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report import Example
+from monai_hyperscale.report.cards import Card
 from monai_hyperscale.report.pictures import (
     LABEL_COLOURS,
     colours_uri,
@@ -37,8 +39,16 @@ def name(phi: tuple[float, ...]) -> str:
     return f"φ = {phi[0]:g}"
 
 
-def hrefs(card: ElementTree.Element) -> list[str]:
-    return [image.get("href", "") for image in card.iter("image")]
+def drawn(card: Card, tag: str) -> list[Mapping[str, Any]]:
+    return [layer.attributes for _, picture in card.pictures for layer in picture.layers if layer.tag == tag]
+
+
+def hrefs(card: Card) -> list[str]:
+    return [image["href"] for image in drawn(card, "image")]
+
+
+def texts_of(card: Card) -> str:
+    return "".join([card.title, card.note or "", *(name or "" for name, _ in card.pictures)])
 
 
 def test_grey_values() -> None:
@@ -120,15 +130,15 @@ def test_segmentation_cards() -> None:
     predictions = {(0.3,): np.roll(label, 1, 0), (0.1,): np.roll(label, 1, 1)}
     example = Example("a", {"image": image, "label": label}, predictions)
     cards = segmentation_cards(example, 4, {1: "one", 2: "two"}, name, lambda phi: f"Dice {phi[0]}")
-    titles = ["".join(card.find("figcaption").itertext()) for card in cards]
+    titles = [texts_of(card) for card in cards]
     assert titles == ["Image", "Reference", "φ = 0.1Dice 0.1", "φ = 0.3Dice 0.3"]
     np.testing.assert_array_equal(decoded(hrefs(cards[0])[0], "L"), (unit_intensity(image).T * 255).round())
     for card, expected in zip(cards[1:], (label, predictions[(0.1,)], predictions[(0.3,)]), strict=True):
         (overlay,) = hrefs(card)
-        assert [use.get("href") for use in card.iter("use")] == ["#slice-4"]
+        assert [use["href"] for use in drawn(card, "use")] == ["#slice-4"]
         np.testing.assert_array_equal(decoded(overlay, "RGBA")[..., 3] > 0, expected.T > 0)
-    assert {path.get("d") for path in cards[2].iter("path")} == {outline(label.T)}
-    key = "".join(segmentation_key(example, {1: "one", 2: "two"}).itertext())
+    assert {path["d"] for path in drawn(cards[2], "path")} == {outline(label.T)}
+    key = "".join(entry.text for entry in segmentation_key(example, {1: "one", 2: "two"}))
     assert key == "onetwoborder of the reference"
 
 
@@ -149,16 +159,16 @@ def test_registration_cards() -> None:
     np.testing.assert_array_equal(decoded(moved, "L")[:, inside], decoded(hrefs(cards[0])[0], "L")[:, inside])
     assert (np.ptp(decoded(difference, "RGB")[:, inside].reshape(-1, 3), axis=0) == 0).all()
     assert (np.ptp(decoded(jacobian, "RGB").reshape(-1, 3), axis=0) == 0).all()  # 1 everywhere
-    texts = ["".join(card.itertext()) for card in cards]
+    texts = [texts_of(card) for card in cards]
     assert "none folded" in texts[1] and "20" not in texts[1]
 
     # Central differences: the determinant is 1 + (u[y+1] - u[y-1]) / 2 along the second axis.
     gradient = np.gradient(folding[1], axis=1)
     folded = 1 + gradient <= 0
     assert folded.sum() == 12 and f"{folded.sum()} folded, {folded.sum()} here" in texts[2]
-    marked = [path.get("d") for path in cards[2].iter("path") if path.get("class") == "folded"]
+    marked = [path["d"] for path in drawn(cards[2], "path") if path["class"] == "folded"]
     assert marked == [filled(folded.T)]
-    grid = next(path.get("d", "") for path in cards[1].iter("path") if path.get("class") == "grid")
+    grid = next(path["d"] for path in drawn(cards[1], "path") if path["class"] == "grid")
     assert grid.startswith("M2.5 0.5L3.5 0.5")  # voxel (0, 0) has its middle at 0.5 and goes two further
 
 

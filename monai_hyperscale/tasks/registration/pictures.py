@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Optional
-from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -12,9 +11,9 @@ import torch
 
 from monai_hyperscale.registration.fields import jacobian_determinant
 from monai_hyperscale.registration.warping import warp
+from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer
 from monai_hyperscale.report.examples import Example
-from monai_hyperscale.report.markup import element
-from monai_hyperscale.report.pictures import colours_uri, filled, grey_uri, picture, unit_intensity
+from monai_hyperscale.report.pictures import colours_uri, filled, grey_uri, unit_intensity
 
 __all__ = ["registration_cards", "registration_key"]
 
@@ -30,7 +29,7 @@ def registration_cards(
     example: Example,
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
-) -> list[ElementTree.Element]:
+) -> list[Card]:
     """Return the cards of one pair: as it was, and one card for each φ.
 
     Args:
@@ -41,11 +40,11 @@ def registration_cards(
     moving, fixed = (unit_intensity(example.images[kind]) for kind in ("moving", "fixed"))
     target = example.plane(fixed)
     before = [
-        ("fixed", picture(target.shape, f"fixed slice of {example.name}", grey_uri(target))),
+        ("fixed", _grey(target, f"fixed slice of {example.name}")),
         ("moving − fixed", _difference(example.plane(moving), target, "the moving image less the fixed one")),
-        ("moving", picture(target.shape, "the moving image there", grey_uri(example.plane(moving)))),
+        ("moving", _grey(example.plane(moving), "the moving image there")),
     ]
-    cards = [_card("Before", None, before)]
+    cards = [Card("Before", before)]
     for phi in sorted(example.predictions):
         field = torch.from_numpy(np.array(example.predictions[phi], dtype=np.float32))[None]
         moved = example.plane(warp(torch.from_numpy(moving)[None, None], field)[0, 0].numpy())
@@ -54,7 +53,7 @@ def registration_cards(
         folded, here = (int((values <= 0).sum()) for values in (jacobian, shown))
         at = name(phi)
         panels = [
-            ("moved", picture(target.shape, f"the moved image at {at}", grey_uri(moved))),
+            ("moved", _grey(moved, f"the moved image at {at}")),
             ("moved − fixed", _difference(moved, target, f"the moved image less the fixed one at {at}")),
             ("deformation", _grid(example, field[0].numpy(), f"the deformation grid at {at}")),
             (
@@ -62,50 +61,46 @@ def registration_cards(
                 _jacobian(shown, f"Jacobian determinant at {at}"),
             ),
         ]
-        cards.append(_card(at, note(phi), panels, phi))
+        cards.append(Card(at, panels, note(phi), phi))
     return cards
 
 
-def registration_key() -> ElementTree.Element:
+def registration_key() -> list[KeyEntry]:
     """Return what the colours mean."""
-    square = element("path", d="M0 0h10v10h-10z", class_="folded")
-    mark = element("svg", square, viewBox="0 0 10 10", class_="swatch", aria_hidden="true")
-    return element(
-        "ul",
-        element("li", _bar(_DIFFERENCE), "difference from −1 to 1, of the range of intensities"),
-        element("li", _bar(_JACOBIAN), "Jacobian determinant from ¼ to 4: shrinks, grows"),
-        element("li", mark, "folded: 0 or less"),
-        element("li", "The grid shows the displacement within the slice."),
-        class_="key",
-    )
+    square = Picture((10, 10), [path_layer("M0 0h10v10h-10z", "folded")], kind="swatch")
+    return [
+        KeyEntry("difference from −1 to 1, of the range of intensities", _bar(_DIFFERENCE)),
+        KeyEntry("Jacobian determinant from ¼ to 4: shrinks, grows", _bar(_JACOBIAN)),
+        KeyEntry("folded: 0 or less", square),
+        KeyEntry("The grid shows the displacement within the slice."),
+    ]
 
 
-def _bar(colours: list[list[float]]) -> ElementTree.Element:
+def _bar(colours: list[list[float]]) -> Picture:
+    shape = 1, len(colours)
     address = colours_uri(np.arange(len(colours))[None], colours)
-    image = element("image", href=address, width=len(colours), height=1, preserveAspectRatio="none")
-    return element(
-        "svg",
-        image,
-        viewBox=f"0 0 {len(colours)} 1",
-        preserveAspectRatio="none",
-        class_="swatch wide",
-        aria_hidden="true",
-    )
+    return Picture(shape, [image_layer(address, shape)], kind="swatch wide", stretched=True)
 
 
-def _difference(image: np.ndarray, fixed: np.ndarray, description: str) -> ElementTree.Element:
+def _grey(plane: np.ndarray, description: str) -> Picture:
+    return Picture(plane.shape, [image_layer(grey_uri(plane), plane.shape)], description)
+
+
+def _difference(image: np.ndarray, fixed: np.ndarray, description: str) -> Picture:
     levels = ((image - fixed).clip(-1, 1) + 1) / 2 * (_LEVELS - 1)
-    return picture(image.shape, description, colours_uri(levels.round(), _DIFFERENCE))
+    return Picture(image.shape, [image_layer(colours_uri(levels.round(), _DIFFERENCE), image.shape)], description)
 
 
-def _jacobian(plane: np.ndarray, description: str) -> ElementTree.Element:
+def _jacobian(plane: np.ndarray, description: str) -> Picture:
     folded = plane <= 0
     levels = (np.log2(np.where(folded, 0.25, plane)).clip(-2, 2) + 2) / 4 * (_LEVELS - 1)
-    marks = element("path", d=filled(folded), class_="folded") if folded.any() else None
-    return picture(plane.shape, description, colours_uri(levels.round(), _JACOBIAN), marks)
+    layers = [image_layer(colours_uri(levels.round(), _JACOBIAN), plane.shape)]
+    if folded.any():
+        layers.append(path_layer(filled(folded), "folded"))
+    return Picture(plane.shape, layers, description)
 
 
-def _grid(example: Example, field: np.ndarray, description: str) -> ElementTree.Element:
+def _grid(example: Example, field: np.ndarray, description: str) -> Picture:
     """Draw where the lines of a square grid go, of the slice's own two axes."""
     across, up = (example.plane(component) for component in field[:2])
     rows, columns = across.shape
@@ -118,13 +113,5 @@ def _grid(example: Example, field: np.ndarray, description: str) -> ElementTree.
     lines = [(x[row, ::thin], y[row, ::thin]) for row in range(step // 2, rows, step)]
     lines += [(x[::thin, column], y[::thin, column]) for column in range(step // 2, columns, step)]
     path = "".join("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(*line, strict=True)) for line in lines)
-    ground = element("rect", width=columns, height=rows)
-    return picture((rows, columns), description, ground, element("path", d=path, class_="grid"))
-
-
-def _card(
-    title: str, note: Optional[str], panels: list[tuple[str, ElementTree.Element]], phi: tuple[float, ...] = ()
-) -> ElementTree.Element:
-    caption = element("figcaption", element("b", title), element("span", note) if note else None)
-    parts = [(element("div", text, class_="panel-name"), drawn) for text, drawn in panels]
-    return element("figure", caption, parts, class_="card", data_phi=",".join(map(str, phi)) or None)
+    ground = Layer("rect", {"width": columns, "height": rows})
+    return Picture((rows, columns), [ground, path_layer(path, "grid")], description)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
-from xml.etree.ElementTree import Element
 
+from monai_hyperscale.report.cards import Card, KeyEntry
 from monai_hyperscale.tasks.base import Task
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
@@ -24,7 +24,7 @@ class Registration(Task):
         labels: Mapping[int, str],
         phi_name: Callable[[tuple[float, ...]], str],
         note: Callable[[tuple[float, ...]], Optional[str]],
-    ) -> tuple[list[Element], Optional[Element]]:
+    ) -> tuple[list[Card], list[KeyEntry]]:
         """Return the pictures of an example, see :class:`Task`."""
         from monai_hyperscale.tasks.registration.pictures import registration_cards, registration_key
 

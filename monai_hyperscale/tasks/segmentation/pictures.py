@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Optional
-from xml.etree import ElementTree
 
 import numpy as np
 
+from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer, use_layer
 from monai_hyperscale.report.examples import Example
-from monai_hyperscale.report.markup import element
-from monai_hyperscale.report.pictures import (
-    grey_uri,
-    image_layer,
-    label_colour,
-    labels_uri,
-    outline,
-    picture,
-    unit_intensity,
-)
+from monai_hyperscale.report.pictures import grey_uri, label_colour, labels_uri, outline, unit_intensity
 
 __all__ = ["segmentation_cards", "segmentation_key"]
 
@@ -29,7 +20,7 @@ def segmentation_cards(
     labels: Mapping[int, str],
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
-) -> list[ElementTree.Element]:
+) -> list[Card]:
     """Return the cards of one example: the image, the reference, and one card for each φ.
 
     Args:
@@ -42,55 +33,44 @@ def segmentation_cards(
     image = example.plane(unit_intensity(example.images["image"]))
     shape, identity = image.shape, f"slice-{number}"
     values = _values(example, labels)
-    reference = example.plane(example.images["label"]) if "label" in example.images else None
-    cards = [
-        _card(
-            "Image",
-            None,
-            picture(shape, f"slice of {example.name}", image_layer(grey_uri(image), shape, identity=identity)),
-        )
-    ]
-    border = None
-    if reference is not None:
-        border = outline(reference)
-        drawn = picture(shape, "the same slice with the reference", _again(identity), _overlay(reference, values))
-        cards.append(_card("Reference", None, drawn))
+    scan = Picture(shape, [image_layer(grey_uri(image), shape, identity=identity)], f"slice of {example.name}")
+    cards = [Card("Image", [(None, scan)])]
+    border = []
+    # The scan is in the page once, however many cards show it.
+    again = use_layer(identity)
+    if "label" in example.images:
+        reference = example.plane(example.images["label"])
+        border = _border(outline(reference))
+        drawn = Picture(shape, [again, _overlay(reference, values)], "the same slice with the reference")
+        cards.append(Card("Reference", [(None, drawn)]))
     for phi in sorted(example.predictions):
-        layers = [_again(identity), _overlay(example.plane(example.predictions[phi]), values)]
-        if border is not None:
-            layers += [element("path", d=border, class_="border under"), element("path", d=border, class_="border")]
-        drawn = picture(shape, f"the same slice segmented at {name(phi)}", *layers)
-        cards.append(_card(name(phi), note(phi), drawn, phi))
+        layers = [again, _overlay(example.plane(example.predictions[phi]), values), *border]
+        drawn = Picture(shape, layers, f"the same slice segmented at {name(phi)}")
+        cards.append(Card(name(phi), [(None, drawn)], note(phi), phi))
     return cards
 
 
-def segmentation_key(example: Example, labels: Mapping[int, str]) -> ElementTree.Element:
+def segmentation_key(example: Example, labels: Mapping[int, str]) -> list[KeyEntry]:
     """Return the colours of the labels that an example shows."""
     values = _values(example, labels)
     shown = [example.images.get("label"), *example.predictions.values()]
     present = {int(value) for array in shown if array is not None for value in np.unique(example.plane(array))}
     entries = [
-        element("li", swatch(label_colour(position)), labels.get(value, f"label {value}"))
+        KeyEntry(labels.get(value, f"label {value}"), _swatch(label_colour(position)))
         for position, value in enumerate(values)
         if value in present
     ]
     if "label" in example.images:
-        line = element(
-            "svg",
-            element("path", d="M0 5h16", class_="border under"),
-            element("path", d="M0 5h16", class_="border"),
-            viewBox="0 0 16 10",
-            class_="swatch line",
-            aria_hidden="true",
-        )
-        entries.append(element("li", line, "border of the reference"))
-    return element("ul", entries, class_="key")
+        entries.append(KeyEntry("border of the reference", Picture((10, 16), _border("M0 5h16"), kind="swatch line")))
+    return entries
 
 
-def swatch(colour: str) -> ElementTree.Element:
-    """Return a small square of a colour."""
-    square = element("rect", width=10, height=10, rx=2, fill=colour)
-    return element("svg", square, viewBox="0 0 10 10", class_="swatch", aria_hidden="true")
+def _swatch(colour: str) -> Picture:
+    return Picture((10, 10), [Layer("rect", {"width": 10, "height": 10, "rx": 2, "fill": colour})], kind="swatch")
+
+
+def _border(d: str) -> list[Layer]:
+    return [path_layer(d, "border under"), path_layer(d, "border")]
 
 
 def _values(example: Example, labels: Mapping[int, str]) -> list[int]:
@@ -99,17 +79,5 @@ def _values(example: Example, labels: Mapping[int, str]) -> list[int]:
     return [*labels, *sorted(found - set(labels))]
 
 
-def _again(identity: str) -> ElementTree.Element:
-    # The scan is in the page once, however many cards show it.
-    return element("use", href=f"#{identity}")
-
-
-def _overlay(plane: np.ndarray, values: list[int]) -> ElementTree.Element:
+def _overlay(plane: np.ndarray, values: list[int]) -> Layer:
     return image_layer(labels_uri(plane, values), plane.shape, kind="overlay")
-
-
-def _card(
-    title: str, note: Optional[str], drawn: ElementTree.Element, phi: tuple[float, ...] = ()
-) -> ElementTree.Element:
-    caption = element("figcaption", element("b", title), element("span", note) if note else None)
-    return element("figure", caption, drawn, class_="card", data_phi=",".join(map(str, phi)) or None)

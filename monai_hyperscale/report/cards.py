@@ -1,0 +1,84 @@
+"""Pictures of an example as data; the template ``cards.html.j2`` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+__all__ = ["Card", "KeyEntry", "Layer", "Picture", "image_layer", "path_layer", "use_layer"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One SVG element of a picture; later ones lie on top.
+
+    Attributes:
+        tag: of the element.
+        attributes: of the element; one that is ``None`` is left out.
+    """
+
+    tag: str
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG picture.
+
+    Attributes:
+        shape: (rows, columns).
+        layers: what it shows.
+        description: for those who do not see it; ``None`` for decoration.
+        kind: class of the element.
+        stretched: whether it fills its place whatever its shape.
+    """
+
+    shape: Sequence[int]
+    layers: Sequence[Layer]
+    description: Optional[str] = None
+    kind: str = "picture"
+    stretched: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of one φ, or of what there was before.
+
+    Attributes:
+        title: in bold.
+        pictures: each with a name above it, or ``None``.
+        note: beside the title.
+        phi: what the dial finds the card by; empty for none.
+    """
+
+    title: str
+    pictures: Sequence[tuple[Optional[str], Picture]]
+    note: Optional[str] = None
+    phi: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyEntry:
+    """What a colour or a mark means."""
+
+    text: str
+    mark: Optional[Picture] = None
+
+
+def image_layer(
+    address: str, shape: Sequence[int], kind: Optional[str] = None, identity: Optional[str] = None
+) -> Layer:
+    """Return the image that fills a picture; ``kind`` is its class, ``identity`` lets others use it."""
+    size = {"width": shape[1], "height": shape[0], "preserveAspectRatio": "none"}
+    return Layer("image", {"href": address, **size, "class": kind, "id": identity})
+
+
+def path_layer(d: str, kind: str) -> Layer:
+    """Return a path of a class."""
+    return Layer("path", {"d": d, "class": kind})
+
+
+def use_layer(identity: str) -> Layer:
+    """Return an image that the page has already."""
+    return Layer("use", {"href": f"#{identity}"})
