@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "ArgumentError",
     "CheckpointError",
     "ConfigError",
     "ConversionError",
@@ -20,6 +21,10 @@ __all__ = [
 
 class HyperscaleError(ValueError):
     """A mistake outside this package, told in one sentence: the base of all that follow but the last."""
+
+
+class ArgumentError(HyperscaleError):
+    """Arguments of a command that cannot be, told before anything is done."""
 
 
 class PhiError(HyperscaleError):

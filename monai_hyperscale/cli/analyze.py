@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,129 +10,60 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.workloads import add_case_arguments, add_workload_arguments, command_line, workload_of
-from monai_hyperscale.console.exit_codes import DONE, EXIT_CODES
+import rich_click as click
+
+from monai_hyperscale.cli.workloads import case_options, command_line, workload_of, workload_options
+from monai_hyperscale.console.command import Arguments, Command, Group, Several
+from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.outputs import check_folder, check_inputs, written_together
+from monai_hyperscale.console.options import BUNDLE, DATASET, FRONTIER, PATH, overwrite_option
+from monai_hyperscale.console.outputs import check_folder, written_together
+from monai_hyperscale.console.tables import print_table
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from matplotlib.figure import Figure
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+__all__ = ["analyze"]
 
-SUMMARY = "see how weights change with phi, where they serve, which level counts"
-DESCRIPTION = """\
-The analyses of the SSHN paper on a network of one's own. Each prints a table and
-writes its numbers as JSON and its figures as PNG and SVG.
-
-  monai-hyperscale analyze variation BUNDLE -o analysis/
-  monai-hyperscale analyze transfer BUNDLE --dataset DIR --fixed fixed_05/ -o analysis/
-  monai-hyperscale analyze levels levels/frontier.json --common frontier.json -o analysis/
-
-`analyze variation --help` and so on tell the options of each.
-"""
-_VARIATION = """\
-How much every generated weight changes with phi: its coefficient of variation,
-the standard deviation over its mean's size, over a grid of phi, as a box per
-layer in forward order. A weight that is 0 for every phi has 0; one whose mean is
-0 while it varies has none, and is counted as undefined.
-"""
-_TRANSFER = """\
-What weights generated for one phi score in a network that resizes by another,
-beside those generated for each phi, and beside plainly trained networks.
-"""
-_LEVELS = """\
-From results of `pareto` with a factor per level: heat maps of the score over
-pairs of factors, the score against operations, and how much of the score each
-factor moves.
-"""
 # φ of a grid over the trained range: as many as the paper takes from 0 to 1.
 _VARIED = 11
 _STEP = 0.05
 # How far beyond the trained range weights are tried.
 _BEYOND = 0.1
 
+analyze = Group(
+    "analyze",
+    short_help="see how weights change with phi, where they serve, which level counts",
+    help="""\
+The analyses of the SSHN paper on a network of one's own. Each prints a table and writes its numbers as JSON and its
+figures as PNG and SVG.
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the analyses and their arguments."""
-    analyses = parser.add_subparsers(dest="analysis", metavar="ANALYSIS", required=True, help="what to analyze")
-    kinds: tuple[tuple[str, str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
-        ("variation", "how much generated weights change with phi", _VARIATION, _add_variation),
-        ("transfer", "what weights for one phi score at others", _TRANSFER, _add_transfer),
-        ("levels", "which of several factors counts", _LEVELS, _add_levels),
-    )
-    for name, summary, description, add in kinds:
-        one = analyses.add_parser(
-            name,
-            help=summary,
-            description=description,
-            epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        add(one)
-        one.add_argument(
-            "-o", "--output", type=Path, default=Path("analysis"), metavar="OUT", help="folder; default: %(default)s"
-        )
-        one.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-        # Behind the analysis too, without undoing what stands before it.
-        one.add_argument(
-            "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="say more about what is done"
-        )
-        one.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-        )
+  monai-hyperscale analyze variation BUNDLE -o analysis/
+  monai-hyperscale analyze transfer BUNDLE --dataset DIR --fixed fixed_05/ -o analysis/
+  monai-hyperscale analyze levels levels/frontier.json --common frontier.json -o analysis/
+""",
+)
+_output_option = click.option("-o", "--output", type=PATH, default="analysis", metavar="OUT", help="folder")
 
 
-def _add_variation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
-    parser.add_argument(
-        "--phi", metavar="GRID", help="0:0.5:0.05, or 0:0.5:0.1x0:0.5:0.1; default: eleven over the trained range"
-    )
-    parser.add_argument(
-        "--regularization", type=float, metavar="L", help="of registration networks trained for several"
-    )
+@analyze.command("variation", cls=Command, short_help="how much generated weights change with phi")
+@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.option(
+    "--phi", metavar="GRID", help="0:0.5:0.05, or 0:0.5:0.1x0:0.5:0.1; default: eleven over the trained range"
+)
+@click.option("--regularization", type=float, metavar="L", help="of registration networks trained for several")
+@_output_option
+@overwrite_option
+def variation(args: Arguments) -> int:
+    """Show how much every generated weight changes with phi.
 
-
-def _add_transfer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="data set with labels")
-    parser.add_argument(
-        "--weights-phi",
-        metavar="GRID",
-        help="phi that weights are generated for; default: 0.5, or the nearest in the trained range",
-    )
-    parser.add_argument(
-        "--phi", metavar="GRID", help="phi of the network; default: steps of 0.05 to 0.1 beyond the trained range"
-    )
-    parser.add_argument(
-        "--fixed", nargs="+", type=Path, default=[], metavar="BUNDLE", help="networks of method fixed to compare with"
-    )
-    add_workload_arguments(parser)
-    add_case_arguments(parser)
-
-
-def _add_levels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "frontier", type=Path, metavar="FRONTIER", help="results of a factor per level, or their folder"
-    )
-    parser.add_argument(
-        "--common", type=Path, metavar="FRONTIER", help="results of one factor for all levels, to stand beside"
-    )
-    parser.add_argument(
-        "--floor", type=float, metavar="SCORE", help="settings with a worse score are grey in the heat maps"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Analyze, write and print; return the exit code."""
-    return {"variation": _variation, "transfer": _transfer, "levels": _levels}[args.analysis](args)
-
-
-def _variation(args: argparse.Namespace) -> int:
-    check_inputs([args.bundle])
+    Its coefficient of variation, the standard deviation over its mean's size, over a grid of phi, as a box per layer
+    in forward order. A weight that is 0 for every phi has 0; one whose mean is 0 while it varies has none, and is
+    counted as undefined.
+    """
     outputs = _outputs(args, ["variation"])
     import torch
 
@@ -187,13 +117,32 @@ def _variation(args: argparse.Namespace) -> int:
         ]
         for layer in layers
     ]
-    print(_table(header, lines))
+    print_table(lines, header, left=[0])
     figure = draw_variation(layers, f"{name}: {len(grid)} φ from {low:g} to {high:g}" if args.phi is None else name)
     return _written(args, outputs, content, {"variation": figure})
 
 
-def _transfer(args: argparse.Namespace) -> int:
-    check_inputs([args.bundle, args.dataset, *args.fixed])
+@analyze.command("transfer", cls=Command, short_help="what weights for one phi score at others")
+@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.option("--dataset", type=DATASET, required=True, metavar="DIR", help="data set with labels")
+@click.option(
+    "--weights-phi",
+    metavar="GRID",
+    help="phi that weights are generated for; default: 0.5, or the nearest in the trained range",
+)
+@click.option(
+    "--phi", metavar="GRID", help="phi of the network; default: steps of 0.05 to 0.1 beyond the trained range"
+)
+@click.option("--fixed", cls=Several, type=BUNDLE, metavar="BUNDLE...", help="networks of method fixed to compare with")
+@workload_options()
+@case_options
+@_output_option
+@overwrite_option
+def transfer(args: Arguments) -> int:
+    """Show what weights generated for one phi score in a network that resizes by another.
+
+    Beside those generated for each phi, and beside plainly trained networks.
+    """
     outputs = _outputs(args, ["transfer"])
     from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
     from monai_hyperscale.errors import ConfigError
@@ -249,12 +198,24 @@ def _transfer(args: argparse.Namespace) -> int:
     ]
     metric = workload.metric_facts["name"]
     print(f"{metric}, mean of {cases}")
-    print(_table(["phi", *(curve.name for curve in curves)], lines))
+    print_table(lines, ["phi", *(curve.name for curve in curves)], left=[0])
     return _written(args, outputs, content, {"transfer": draw_transfer(curves, metric)})
 
 
-def _levels(args: argparse.Namespace) -> int:
-    check_inputs([args.frontier, args.common])
+@analyze.command("levels", cls=Command, short_help="which of several factors counts")
+@click.argument("frontier", type=FRONTIER, help="results of a factor per level, or their folder")
+@click.option(
+    "--common", type=FRONTIER, metavar="FRONTIER", help="results of one factor for all levels, to stand beside"
+)
+@click.option("--floor", type=float, metavar="SCORE", help="settings with a worse score are grey in the heat maps")
+@_output_option
+@overwrite_option
+def levels(args: Arguments) -> int:
+    """Show which level's factor counts, from results of `pareto` with a factor per level.
+
+    Heat maps of the score over pairs of factors, the score against operations, and how much of the score each factor
+    moves.
+    """
     outputs = _outputs(args, ["levels_map", "levels_cost"], "levels")
     from monai_hyperscale.analysis import draw_level_costs, draw_level_map, factor_influence, gains_at_cost
     from monai_hyperscale.search.results import phi_name, read_frontier
@@ -276,7 +237,7 @@ def _levels(args: argparse.Namespace) -> int:
         for factor in influence
     ]
     print(f"{metric} as one factor goes over its range and the others stay, mean over settings of the others")
-    print(_table(["level", "range", "settings", "change", "least to greatest", "best"], lines))
+    print_table(lines, ["level", "range", "settings", "change", "least to greatest", "best"], left=[0])
     known = [factor for factor in influence if factor.change is not None]
     if known:
         most = max(known, key=lambda factor: factor.change or 0.0)
@@ -294,7 +255,7 @@ def _levels(args: argparse.Namespace) -> int:
             ]
             for gain in gains
         ]
-        print(_table(["GFLOPs", "phi", "one", "per level", "difference", "factors"], lines))
+        print_table(lines, ["GFLOPs", "phi", "one", "per level", "difference", "factors"], left=[0])
     content = {
         "bundle": frontier.bundle["name"],
         "weights_sha256": frontier.bundle["weights_sha256"],
@@ -327,21 +288,21 @@ def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
     return [phi[0] for phi in found]
 
 
-def _outputs(args: argparse.Namespace, figures: Sequence[str], name: Optional[str] = None) -> list[Path]:
+def _outputs(args: Arguments, figures: Sequence[str], name: Optional[str] = None) -> list[Path]:
     """Return the files to write, the JSON file first, once it is known that they can be."""
     check_folder("--output", args.output)
     names = [f"{name or figures[0]}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
     paths = [args.output / file for file in names]
     for path in paths:
         if path.is_dir():
-            raise argparse.ArgumentTypeError(f"{path} is a folder; name another place with -o.")
+            raise ArgumentError(f"{path} is a folder; name another place with -o.")
         if path.exists() and not args.overwrite:
-            raise argparse.ArgumentTypeError(f"{path} exists already; add --overwrite, or name another folder with -o.")
+            raise ArgumentError(f"{path} exists already; add --overwrite, or name another folder with -o.")
     return paths
 
 
 def _written(
-    args: argparse.Namespace, outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]
+    args: Arguments, outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]
 ) -> int:
     import torch
 
@@ -370,17 +331,6 @@ def _progress(total: int) -> Iterator[Callable[[], object]]:
 
     with tqdm(total=total, unit="case", file=sys.stderr) as bar:
         yield bar.update
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a table whose first column stands to the left and the others to the right."""
-    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
-    rows = []
-    for line in [header, *lines]:
-        first, *rest = line
-        cells = [first.ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True))]
-        rows.append("  ".join(cells).rstrip())
-    return "\n".join(rows)
 
 
 def _figures(value: Optional[float], form: str = ".3g") -> str:

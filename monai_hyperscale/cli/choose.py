@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -10,96 +9,94 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.workloads import WORKLOAD_DEFAULTS, add_workload_arguments, command_line, workload_of
-from monai_hyperscale.console.arguments import count
+import rich_click as click
+
+from monai_hyperscale.cli.workloads import command_line, workload_of, workload_options
+from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE, FAILED
 from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.options import COUNT, DATASET, PARTS, PATH, confirm_option
 from monai_hyperscale.console.outputs import check_outputs
-from monai_hyperscale.errors import FrontierError
+from monai_hyperscale.console.tables import print_table
+from monai_hyperscale.errors import ArgumentError, FrontierError
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Choice, Frontier, FrontierRow
     from monai_hyperscale.search.budget import Limit, Objective
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+__all__ = ["choose"]
 
-SUMMARY = "choose phi by a budget"
-DESCRIPTION = """\
-Choose the phi that a budget allows: among those of a frontier that was measured,
-or of a bundle by measuring a few.
-
-  monai-hyperscale choose frontier/ --at-least "dice>=0.88"
-  monai-hyperscale choose validation/ --within "latency<=40ms, memory<=2GB" --confirm test/
-  monai-hyperscale choose BUNDLE --dataset DIR --at-least "dice>=0.88" --minimize flops
-
-Where the score is bounded the least of a cost is chosen, else the best score. The exit
-code is 1 where no phi meets the limits, or the score misses them on the cases to
-confirm on. Limits are on latency (us, ms, s), memory (MB, GB, MiB, GiB), flops (M, G, T) and the score.
-Memory is the peak of one inference, beside the weights, the image and the process.
-"""
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
-# Defaults of what only has a meaning where φ are measured.
-_MEASURING = {"cases": "validation", "sampler": "tpe", "evaluations": 25, **WORKLOAD_DEFAULTS, "overwrite": False}
 _TITLES = {"flops": "compute", "latency": "time", "memory": "working memory"}
+# Of options that only have a meaning where φ are measured.
+_MEASURING = "Of a bundle"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        "source", type=Path, metavar="FRONTIER|BUNDLE", help="frontier.json, its folder, or a trained bundle"
-    )
-    parser.add_argument("--within", action="append", default=[], metavar="LIMIT", help="such as latency<=40ms")
-    parser.add_argument("--at-least", action="append", default=[], metavar="LIMIT", help="such as dice>=0.88")
-    objective = parser.add_mutually_exclusive_group()
-    objective.add_argument(
-        "--minimize",
-        metavar="COST",
-        help="latency, flops or memory; default: the first bounded, else of a frontier latency, of a bundle flops",
-    )
-    objective.add_argument("--maximize", metavar="SCORE", help="the score, such as dice")
-    parser.add_argument("--confirm", type=Path, metavar="FRONTIER", help="frontier of other cases to confirm on")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    measuring = parser.add_argument_group("of a bundle")
-    measuring.add_argument("--dataset", type=Path, metavar="DIR", help="data set with labels")
-    measuring.add_argument(
-        "--cases",
-        choices=("test", "validation", "all"),
-        default=_MEASURING["cases"],
-        help="to choose on; default: validation, and the choice is confirmed on the test cases",
-    )
-    measuring.add_argument("--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01")
-    measuring.add_argument(
-        "--sampler",
-        choices=("grid", "random", "tpe"),
-        default=_MEASURING["sampler"],
-        help="grid measures every phi; default: tpe",
-    )
-    measuring.add_argument(
-        "--evaluations",
-        type=count,
-        default=_MEASURING["evaluations"],
-        metavar="N",
-        help="phi to measure; default: %(default)s",
-    )
-    measuring.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.json", help="write what was measured, with tables (.csv) beside it"
-    )
-    measuring.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    add_workload_arguments(measuring)
+@command("choose", "choose phi by a budget", exclusive=[("--minimize", "--maximize")])
+@click.argument(
+    "source",
+    type=Existing("frontier or bundle"),
+    metavar="FRONTIER|BUNDLE",
+    help="frontier.json, its folder, or a trained bundle",
+)
+@click.option("--within", multiple=True, metavar="LIMIT", help="such as latency<=40ms; again for more")
+@click.option("--at-least", multiple=True, metavar="LIMIT", help="such as dice>=0.88")
+@click.option(
+    "--minimize",
+    metavar="COST",
+    help="latency, flops or memory; default: the first bounded, else of a frontier latency, of a bundle flops",
+)
+@click.option("--maximize", metavar="SCORE", help="the score, such as dice")
+@confirm_option
+@click.option("--json", is_flag=True, help="print JSON")
+@click.option("--dataset", type=DATASET, metavar="DIR", help="data set with labels", panel=_MEASURING)
+@click.option(
+    "--cases",
+    type=PARTS,
+    default="validation",
+    help="to choose on; a choice on validation cases is confirmed on the test cases",
+    panel=_MEASURING,
+)
+@click.option(
+    "--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01", panel=_MEASURING
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["grid", "random", "tpe"]),
+    default="tpe",
+    help="grid measures every phi",
+    panel=_MEASURING,
+)
+@click.option("--evaluations", type=COUNT, default=25, metavar="N", help="phi to measure", panel=_MEASURING)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE.json",
+    help="write what was measured, with tables (.csv) beside it",
+    panel=_MEASURING,
+)
+@click.option("--overwrite", is_flag=True, help="replace outputs that exist", panel=_MEASURING)
+@workload_options(_MEASURING)
+def choose(args: Arguments) -> int:
+    """Choose the phi that a budget allows: among those of a frontier that was measured, or of a bundle by measuring.
 
+      monai-hyperscale choose frontier/ --at-least "dice>=0.88"
+      monai-hyperscale choose validation/ --within "latency<=40ms, memory<=2GB" --confirm test/
+      monai-hyperscale choose BUNDLE --dataset DIR --at-least "dice>=0.88" --minimize flops
 
-def run(args: argparse.Namespace) -> int:
-    """Choose, print and return the exit code."""
-    for path in (args.source, args.confirm, args.dataset):
-        if path is not None and not path.exists():
-            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+    Where the score is bounded the least of a cost is chosen, else the best score. The exit code is 1 where no phi
+    meets the limits, or the score misses them on the cases to confirm on. Limits are on latency (us, ms, s), memory
+    (MB, GB, MiB, GiB), flops (M, G, T) and the score. Memory is the peak of one inference, beside the weights, the
+    image and the process.
+    """
     is_table = args.source.is_file() or (args.source / "frontier.json").is_file()
     if is_table and args.dataset is not None:
-        raise argparse.ArgumentTypeError(f"{args.source} was measured already; leave --dataset out, or name a bundle.")
+        raise ArgumentError(f"{args.source} was measured already; leave --dataset out, or name a bundle.")
     if not is_table and args.dataset is None:
-        raise argparse.ArgumentTypeError("a bundle needs --dataset to measure on; or name a measured frontier.")
+        raise ArgumentError("a bundle needs --dataset to measure on; or name a measured frontier.")
     if not (args.within or args.at_least or args.minimize or args.maximize):
-        raise argparse.ArgumentTypeError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
+        raise ArgumentError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
     if is_table:
         _check_unused(args)
     if args.output is not None:
@@ -110,19 +107,18 @@ def run(args: argparse.Namespace) -> int:
     return _from_table(args) if is_table else _by_measuring(args)
 
 
-def _check_unused(args: argparse.Namespace) -> None:
+def _check_unused(args: Arguments) -> None:
     """Refuse what only has a meaning where φ are measured."""
-    given = {name: getattr(args, name) for name in ("phi", "output", "limit", "tolerance", "regularization")}
-    given |= {name: None if getattr(args, name) == value else value for name, value in _MEASURING.items()}
-    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    source = ("source", "within", "at_least", "minimize", "maximize", "confirm", "json")
+    named = [f"--{name.replace('_', '-')}" for name in vars(args) if name in args.given and name not in source]
     if named:
         verb = "is" if len(named) == 1 else "are"
-        raise argparse.ArgumentTypeError(
+        raise ArgumentError(
             f"{' and '.join(named)} {verb} for a bundle with --dataset; {args.source} was measured already."
         )
 
 
-def _from_table(args: argparse.Namespace) -> int:
+def _from_table(args: Arguments) -> int:
     from monai_hyperscale.search.budget import choose, measured_costs, metric_key
     from monai_hyperscale.search.results import read_frontier
 
@@ -136,7 +132,7 @@ def _from_table(args: argparse.Namespace) -> int:
     return _tell(args, choice, limits, objective, frontier, "BUNDLE", confirmed)
 
 
-def _by_measuring(args: argparse.Namespace) -> int:
+def _by_measuring(args: Arguments) -> int:
     from tqdm import tqdm
 
     from monai_hyperscale.search.budget import choose
@@ -190,9 +186,7 @@ def _by_measuring(args: argparse.Namespace) -> int:
     return _tell(args, choice, limits, objective, frontier, quote(str(args.source)), confirmed)
 
 
-def _wishes(
-    args: argparse.Namespace, metric: Any, key: Optional[str], measured: list[str]
-) -> tuple[list[Limit], Objective]:
+def _wishes(args: Arguments, metric: Any, key: Optional[str], measured: list[str]) -> tuple[list[Limit], Objective]:
     from monai_hyperscale.search.budget import default_objective, read_limits, read_objective
 
     try:
@@ -201,7 +195,7 @@ def _wishes(
             wanted = args.minimize or args.maximize
             return limits, read_objective(wanted, args.minimize is not None, metric, key)
     except FrontierError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     return limits, default_objective(limits, measured, bool(metric["higher_is_better"]))
 
 
@@ -216,7 +210,7 @@ def _confirming(other: Frontier, path: Path, frontier: Frontier, row: FrontierRo
 
 
 def _tell(
-    args: argparse.Namespace,
+    args: Arguments,
     choice: Choice,
     limits: list[Limit],
     objective: Objective,
@@ -239,7 +233,7 @@ def _tell(
         print(json.dumps(content | ({"note": note} if note else {}), indent=1))
     elif choice.met:
         print(f"phi = {phi}")
-        print("\n".join(_lines(choice.row, frontier)))
+        print_table(_rows(choice.row, frontier))
         best = "least" if objective.minimize else "best"
         name = frontier.metric["name"] if objective.quantity == "score" else objective.quantity
         among = f"{choice.met} of {choice.considered} phi that meet {wanted}" if limits else f"{choice.considered} phi"
@@ -249,7 +243,7 @@ def _tell(
             verdict = f"misses {', '.join(missed)}" if missed else "meets the limits"
             told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
             print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
-            print("\n".join(_lines(confirmed[1], confirmed[0])))
+            print_table(_rows(confirmed[1], confirmed[0]))
         if note is not None:
             print(f"\nnote: {note}.")
         where = f"  (BUNDLE: the folder of {frontier.bundle['name']}, DIR: of {frontier.data['name']})"
@@ -257,7 +251,7 @@ def _tell(
         print(f"\nnext: {command}{where}")
     if choice.met:
         return FAILED if _missed(limits, confirmed) else DONE
-    facts = "; ".join(" ".join(line.split()) for line in _lines(choice.row, frontier))
+    facts = "; ".join(" ".join(row).strip() for row in _rows(choice.row, frontier))
     misses = ", ".join(limit.text for limit in choice.missed)
     say(
         f"error: no phi of {choice.considered} meets {wanted}; the nearest is phi = {phi}, which misses {misses} "
@@ -273,7 +267,7 @@ def _missed(limits: list[Limit], confirmed: Optional[tuple[Frontier, FrontierRow
     return [limit.text for limit in limits if limit.quantity == "score" and limit.miss(confirmed[1]) > 0]
 
 
-def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
+def _rows(row: FrontierRow, frontier: Frontier) -> list[tuple[str, str]]:
     score, cases = row.score, f"{len(frontier.data['cases'])} {frontier.data['part']} cases"
     lines = [(str(frontier.metric["name"]), "none")]
     if score.mean is not None:
@@ -288,8 +282,7 @@ def _lines(row: FrontierRow, frontier: Frontier) -> list[str]:
         if cost == "memory":
             spread = " (beside weights, image and process)"
         lines.append((_TITLES[cost], f"{value / scale:.4g} {unit}{spread}"))
-    width = max(len(name) for name, _ in lines)
-    return [f"  {name:<{width}}  {text}" for name, text in lines]
+    return [(f"  {name}", text) for name, text in lines]
 
 
 def _as_json(

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, command
 from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.options import bundle_argument
+from monai_hyperscale.console.tables import print_table
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.networks.layers.factor import Phi
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
-
-SUMMARY = "show what a trained bundle is"
-DESCRIPTION = "Show the task, channels, labels, range of phi, size and origin of a trained bundle."
+__all__ = ["bundle_facts", "info"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="trained bundle; default: the hippocampus network"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print what the bundle is and return the exit code."""
+@command("info", "show what a trained bundle is")
+@bundle_argument
+@click.option("--json", is_flag=True, help="print JSON")
+def info(args: Arguments) -> int:
+    """Show the task, channels, labels, range of phi, size and origin of a trained bundle."""
     from monai_hyperscale.bundle.locate import default_bundle
 
     try:
         bundle = default_bundle() if args.bundle is None else args.bundle
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     facts = bundle_facts(bundle)
-    print(json.dumps(facts, indent=2) if args.json else _as_text(facts))
+    if args.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print_table(_rows(facts))
     return DONE
 
 
@@ -105,7 +105,7 @@ def _of_the_task(settings: NetworkSettings) -> tuple[dict[str, Any], Phi]:
     return {"labels": labels, "roi_size": None if settings.roi_size is None else list(settings.roi_size)}, high
 
 
-def _as_text(facts: dict[str, Any]) -> str:
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     dims, weights, parameters = facts["spatial_dims"], facts["weights"], facts["parameters"]
     spacing = facts["spacing"]
     slices = ", over the slices of volumes" if facts["slices"] else ""
@@ -128,8 +128,7 @@ def _as_text(facts: dict[str, Any]) -> str:
     rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items() if key != "cases"]
     parts = facts["provenance"].get("cases") or {}
     rows += [("cases", ", ".join(f"{len(names)} {part}" for part, names in parts.items()))] if parts else []
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return rows
 
 
 def _conditioning(facts: dict[str, Any]) -> str:

@@ -1,31 +1,52 @@
 """Entry point of the command line: finds the command, and turns every failure into one sentence and an exit code.
 
-Commands import what is heavy when they run, so that ``--help`` answers at once.
+Commands are loaded when they are asked for, and import what is heavy when they run, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, Optional
 
+import rich_click as click
+from click.exceptions import Exit
+
 from monai_hyperscale import __version__
 from monai_hyperscale.allocator import keep_freed_memory
-from monai_hyperscale.cli import analyze, choose, fold, info, pareto, report
-from monai_hyperscale.console.exit_codes import EXIT_CODES, FAILED, INTERRUPTED, USAGE
-from monai_hyperscale.console.messages import logged_messages, say, unexpected
-from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError, PhiError
-from monai_hyperscale.tasks.registration import apply_field as apply_field
-from monai_hyperscale.tasks.registration import register
-from monai_hyperscale.tasks.segmentation import segment
+from monai_hyperscale.console.command import Group, LazyCommands, Session
+from monai_hyperscale.console.exit_codes import FAILED, INTERRUPTED, USAGE
+from monai_hyperscale.console.messages import say, unexpected
+from monai_hyperscale.errors import ArgumentError, CheckpointError, ConfigError, HyperscaleError, PhiError
 
-__all__ = ["build_parser", "main"]
+__all__ = ["main", "program"]
+
+PROGRAM = "monai-hyperscale"
+COMMANDS = {
+    "segment": "monai_hyperscale.tasks.segmentation.segment:segment",
+    "register": "monai_hyperscale.tasks.registration.register:register",
+    "apply-field": "monai_hyperscale.tasks.registration.apply_field:apply_field",
+    "pareto": "monai_hyperscale.cli.pareto:pareto",
+    "choose": "monai_hyperscale.cli.choose:choose",
+    "report": "monai_hyperscale.cli.report:report",
+    "analyze": "monai_hyperscale.cli.analyze:analyze",
+    "info": "monai_hyperscale.cli.info:info",
+    "fold": "monai_hyperscale.cli.fold:fold",
+}
+
+
+def program() -> Group:
+    """Return the command of all commands."""
+    group = Group(
+        PROGRAM,
+        help="Run networks whose cost is chosen at inference by the rescaling factor phi.",
+        commands=LazyCommands(COMMANDS),
+    )
+    return click.version_option(__version__, message="%(prog)s %(version)s")(group)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -37,16 +58,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Returns:
         the exit code, see ``monai-hyperscale --help``.
     """
-    args = build_parser().parse_args(argv)
-    args.words = list(sys.argv[1:] if argv is None else argv)  # for results, which tell how they came about
     if argv is None:  # a process of its own, not part of another program
         keep_freed_memory()
+    words = list(sys.argv[1:] if argv is None else argv)
+    session = Session(words)
+    commands = program()
     try:
-        with _terminated_as_interrupted(), warnings.catch_warnings(), logged_messages(args.verbose or args.debug):
-            if not args.debug:
-                # Notes from one library to another's programmers; what concerns the user is logged.
-                warnings.simplefilter("ignore")
-            return args.run(args)
+        # Not by click's own main, which words errors and interruptions in its own way.
+        with _terminated_as_interrupted(), commands.make_context(PROGRAM, words, obj=session) as context:
+            code: int = commands.invoke(context)
+            return code
+    except Exit as end:  # after --help or --version
+        return end.exit_code
+    except click.UsageError as error:
+        if error.ctx is not None:
+            say(error.ctx.get_usage().strip())
+        return _failed(session, error.format_message(), USAGE)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -54,46 +81,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader of our output has gone, as with `| head`; Python would complain once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (argparse.ArgumentTypeError, CheckpointError, ConfigError, PhiError) as error:
-        return _failed(args, str(error), USAGE)
+    except (ArgumentError, CheckpointError, ConfigError, PhiError) as error:
+        return _failed(session, str(error), USAGE)
     except HyperscaleError as error:
-        return _failed(args, str(error), FAILED)
+        return _failed(session, str(error), FAILED)
     except MemoryError:
-        return _failed(args, "too little memory; try a smaller --max-voxels, or smaller images.", FAILED)
+        return _failed(session, "too little memory; try a smaller --max-voxels, or smaller images.", FAILED)
     except Exception as error:  # the last resort: a user is owed a sentence, a developer --debug
-        return _failed(args, unexpected(error, args.debug), FAILED)
+        return _failed(session, unexpected(error, session.debug), FAILED)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="monai-hyperscale",
-        description="Run networks whose cost is chosen at inference by the rescaling factor phi.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # a script's "--ph" would mean another option once there are two
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (segment, register, apply_field, pareto, choose, report, analyze, info, fold):
-        name = module.__name__.rpartition(".")[2].replace("_", "-")
-        command = commands.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.DESCRIPTION,
-            epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(command)
-        command.add_argument("-v", "--verbose", action="store_true", help="say more about what is done")
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(run=module.run)
-    return parser
-
-
-def _failed(args: argparse.Namespace, message: str, code: int) -> int:
-    if args.debug:
+def _failed(session: Session, message: str, code: int) -> int:
+    if session.debug:
         traceback.print_exc()
     say(f"error: {message}")
     return code

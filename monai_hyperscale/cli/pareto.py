@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 import os
@@ -12,34 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.cli.workloads import (
-    add_case_arguments,
-    add_workload_arguments,
-    command_line,
-    workload_of,
-)
+import rich_click as click
+
+from monai_hyperscale.cli.workloads import case_options, command_line, workload_of, workload_options
+from monai_hyperscale.console.command import Arguments, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.outputs import check_folder, check_inputs
+from monai_hyperscale.console.options import BUNDLE, DATASET, PATH, confirm_option, sizes
+from monai_hyperscale.console.outputs import check_folder
+from monai_hyperscale.console.tables import print_table
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
+__all__ = ["pareto"]
 
-SUMMARY = "measure what every phi costs and scores on a data set"
-DESCRIPTION = """\
-Measure a trained network at every phi: its score on the cases of a data set with
-a confidence interval, its operations, time and working memory on this machine
-(the peak of one inference, beside the weights, the image and the process).
-
-  monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
-  monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
-
-Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html.
-An interrupted command goes on where it was when it is repeated. Under torchrun
-the processes share the cases.
-"""
 # What a repeated command must have in common with the first, beside what is measured.
 _OPTIONS = {
     "seed": "--seed",
@@ -53,47 +40,46 @@ _SHOWN = 5  # φ at which the report shows an example
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained bundle, of segmentation or registration")
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="data set with labels")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("frontier"), metavar="OUT", help="folder; default: %(default)s"
-    )
-    parser.add_argument(
-        "--phi",
-        metavar="GRID",
-        help="0.1,0.3,0.5, or 0:0.5:0.01 (low:high:step; the default, over the trained range); one factor per level: "
-        "0.5,0.3;0.5,0.2 (with semicolons between phi), or 0.5x0:0.5:0.1 (every combination)",
-    )
-    add_workload_arguments(parser)
-    add_case_arguments(parser)
-    parser.add_argument(
-        "--repeats", type=_repeats, default=9, metavar="N", help="times taken of each phi, 0 for none; default: 9"
-    )
-    parser.add_argument("--no-memory", action="store_true", help="leave working memory out")
-    parser.add_argument(
-        "--size", type=_sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
-    )
-    parser.add_argument("--no-report", action="store_true", help="write no report.html")
-    parser.add_argument(
-        "--confirm", type=Path, metavar="FRONTIER", help="frontier of other cases whose scores report.html tells too"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="start anew where the folder has results")
+@command("pareto", "measure what every phi costs and scores on a data set")
+@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.option("--dataset", type=DATASET, required=True, metavar="DIR", help="data set with labels")
+@click.option("-o", "--output", type=PATH, default="frontier", metavar="OUT", help="folder")
+@click.option(
+    "--phi",
+    metavar="GRID",
+    help="0.1,0.3,0.5, or 0:0.5:0.01 (low:high:step; the default, over the trained range); one factor per level: "
+    "0.5,0.3;0.5,0.2 (with semicolons between phi), or 0.5x0:0.5:0.1 (every combination)",
+)
+@workload_options()
+@case_options
+@click.option(
+    "--repeats", type=click.IntRange(min=0), default=9, metavar="N", help="times taken of each phi, 0 for none"
+)
+@click.option("--no-memory", is_flag=True, help="leave working memory out")
+@click.option(
+    "--size", type=sizes, metavar="X,Y,Z", help="measure costs on an image of this size; default: the first case"
+)
+@click.option("--no-report", is_flag=True, help="write no report.html")
+@confirm_option
+@click.option("--overwrite", is_flag=True, help="start anew where the folder has results")
+def pareto(args: Arguments) -> int:
+    """Measure a trained network at every phi, on one's own data and machine.
 
+    Its score on the cases of a data set with a confidence interval, its operations, time and working memory on this
+    machine (the peak of one inference, beside the weights, the image and the process).
 
-def run(args: argparse.Namespace) -> int:
-    """Measure, write and print; return the exit code."""
-    for path in (args.bundle, args.dataset):
-        if not path.exists():
-            raise argparse.ArgumentTypeError(f"{path} does not exist.")
+      monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
+      monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
+
+    Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html. An interrupted command goes on
+    where it was when it is repeated. Under torchrun the processes share the cases.
+    """
     check_folder("--output", args.output)
     if args.confirm is not None and args.no_report:
-        raise argparse.ArgumentTypeError("--confirm is for the report; leave --no-report out.")
-    check_inputs([args.confirm])
+        raise ArgumentError("--confirm is for the report; leave --no-report out.")
     own = (args.output.resolve(), (args.output / "frontier.json").resolve())
     if args.confirm is not None and args.confirm.resolve() in own:
-        raise argparse.ArgumentTypeError("--confirm is of other cases than --output; name another folder.")
+        raise ArgumentError("--confirm is of other cases than --output; name another folder.")
     from monai_hyperscale.search.grids import phi_grid
     from monai_hyperscale.search.results import read_frontier
 
@@ -104,9 +90,7 @@ def run(args: argparse.Namespace) -> int:
         return _measure(args, phis, confirm, rank)
 
 
-def _measure(
-    args: argparse.Namespace, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int
-) -> int:
+def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int) -> int:
     from monai_hyperscale.io.hashing import digest
     from monai_hyperscale.search.frontier import (
         UNFINISHED,
@@ -170,7 +154,7 @@ def _measure(
             return DONE
         frontier.write(path)
         files.remove()
-    print(_table(frontier))
+    _print_table(frontier)
     if "memory" in frontier.pareto:
         say(WORKING_MEMORY)
     if not args.no_report:
@@ -212,7 +196,7 @@ def _check_others(folder: Path, no_report: bool) -> None:
     names = [*_TABLES, *([] if no_report else ["report.html"])]
     found = [name for name in names if (folder / name).exists()]
     if found and not (folder / UNFINISHED).exists():
-        raise argparse.ArgumentTypeError(
+        raise ArgumentError(
             f"{folder} has a {found[0]} but no frontier.json; name another folder with -o, or add --overwrite to "
             "replace it."
         )
@@ -223,13 +207,13 @@ def _finished(path: Path, fingerprint: str, facts: Mapping[str, Any]) -> Frontie
 
     frontier = read_frontier(path, "add --overwrite to measure again, or name another folder with -o")
     if frontier.options.get("fingerprint") != fingerprint:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentError(
             f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "
             "or name another folder with -o."
         )
     other = [_OPTIONS[name] for name in _OPTIONS if frontier.options.get(name, facts[name]) != facts[name]]
     if other:
-        raise argparse.ArgumentTypeError(
+        raise ArgumentError(
             f"{path} exists already, measured with another {' and '.join(other)}; add --overwrite, or name another "
             "folder with -o."
         )
@@ -278,13 +262,14 @@ def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: Sw
         yield bar.update
 
 
-def _table(frontier: Frontier) -> str:
+def _print_table(frontier: Frontier) -> None:
     from monai_hyperscale.search.results import phi_name
 
     costs = [cost for cost in _UNITS if cost in frontier.pareto]
     header = ["phi", *(_UNITS[cost][0] for cost in costs), frontier.metric["name"], "95 % interval"]
     header += ["before", "folded %"] if frontier.task == "registration" else []
-    lines = [[*header, "Pareto for (* knee)"]]
+    header.append("Pareto for (* knee)")
+    lines = []
     for index, row in enumerate(frontier.rows):
         line = [phi_name(row.phi)]
         for cost in costs:
@@ -298,11 +283,7 @@ def _table(frontier: Frontier) -> str:
             line.append("" if row.folded is None else f"{100 * row.folded:.2g}")
         best = [cost + "*" * (frontier.knee.get(cost) == index) for cost in costs if index in frontier.pareto[cost]]
         lines.append([*line, ", ".join(best)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([cell.rjust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)] + [line[-1]]).rstrip()
-        for line in lines
-    )
+    print_table(lines, header, left=[len(header) - 1])
 
 
 def _figures(value: Optional[float]) -> str:
@@ -322,16 +303,3 @@ def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optiona
 
 def _process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _repeats(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number is needed, got {text!r}.")
-    return int(text)
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    parts = text.replace("x", ",").split(",")
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"a size is whole numbers with commas, such as 48,64,48, got {text!r}.")
-    return tuple(int(part) for part in parts)

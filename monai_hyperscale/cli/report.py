@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.outputs import check_folder, check_inputs, check_outputs
+from monai_hyperscale.console.options import FRONTIER, PATH, confirm_option, overwrite_option
+from monai_hyperscale.console.outputs import check_folder, check_outputs
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier
     from monai_hyperscale.search.confirmation import Confirmation
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
-
-SUMMARY = "make a page and figures from measured results"
-DESCRIPTION = """\
-Make one HTML page from the results of `monai-hyperscale pareto`: curves of the
-score against compute, time and memory with a dial for phi, a budget box, the
-table, and where the numbers come from. The page needs nothing else and asks no
-network for anything. With --confirm it tells what each phi scores on the cases of
-another frontier of the same network too, such as test cases.
-
-  monai-hyperscale report frontier.json -o report.html --figures figures/
-  monai-hyperscale report validation/ --confirm test/ -o report.html
-"""
+__all__ = ["report"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("frontier", type=Path, metavar="FRONTIER.json", help="results, or the folder that holds them")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="REPORT.html", help="page to write")
-    parser.add_argument("--confirm", type=Path, metavar="FRONTIER", help="frontier of other cases to confirm on")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="also draw the curves there, as PNG and SVG")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+@command("report", "make a page and figures from measured results")
+@click.argument("frontier", type=FRONTIER, metavar="FRONTIER.json", help="results, or the folder that holds them")
+@click.option("-o", "--output", required=True, type=PATH, metavar="REPORT.html", help="page to write")
+@confirm_option
+@click.option("--figures", type=PATH, metavar="DIR", help="also draw the curves there, as PNG and SVG")
+@overwrite_option
+def report(args: Arguments) -> int:
+    """Make one HTML page from the results of `monai-hyperscale pareto`.
 
+    Curves of the score against compute, time and memory with a dial for phi, a budget box, the table, and where the
+    numbers come from. The page needs nothing else and asks no network for anything. With --confirm it tells what each
+    phi scores on the cases of another frontier of the same network too, such as test cases.
 
-def run(args: argparse.Namespace) -> int:
-    """Write the page and the figures and return the exit code."""
-    # Before the imports, which take seconds: a mistyped path is answered at once.
+      monai-hyperscale report frontier.json -o report.html --figures figures/
+      monai-hyperscale report validation/ --confirm test/ -o report.html
+    """
     inputs = [args.frontier, args.confirm]
-    check_inputs(inputs)
     check_outputs({"--output": (args.output, (".html", ".htm"))}, inputs, args.overwrite)
     from monai_hyperscale.errors import FrontierError
     from monai_hyperscale.report import write_figures, write_report
@@ -80,6 +75,6 @@ def _check_figures(folder: Path, names: list[str], overwrite: bool) -> None:
     check_folder("--figures", folder)
     for name in names:
         if (folder / name).is_dir():
-            raise argparse.ArgumentTypeError(f"{folder / name} is a folder; name another place for the figures.")
+            raise ArgumentError(f"{folder / name} is a folder; name another place for the figures.")
         if (folder / name).exists() and not overwrite:
-            raise argparse.ArgumentTypeError(f"{folder / name} exists already; add --overwrite.")
+            raise ArgumentError(f"{folder / name} exists already; add --overwrite.")

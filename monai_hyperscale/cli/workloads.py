@@ -2,71 +2,80 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from monai_hyperscale.console.arguments import count, seed
-from monai_hyperscale.errors import FrontierError
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments
+from monai_hyperscale.console.options import COUNT, PARTS
+from monai_hyperscale.errors import ArgumentError, FrontierError
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Workload
 
-__all__ = ["WORKLOAD_DEFAULTS", "add_case_arguments", "add_workload_arguments", "command_line", "workload_of"]
+__all__ = ["case_options", "command_line", "workload_of", "workload_options"]
 
-#: Of how cases are scored.
-WORKLOAD_DEFAULTS = {"metric": "dice", "seed": 0, "device": "auto", "max_voxels": 2**24}
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+def case_options(function: _Decorated) -> _Decorated:
     """Add which cases are measured, and how the intervals of their scores are made."""
-    parser.add_argument(
-        "--cases",
-        choices=("test", "validation", "all"),
-        default="test",
-        help="those that the network did not see (default), those that its weights were chosen by, or all",
-    )
-    parser.add_argument(
-        "--bootstrap", type=count, default=2000, metavar="N", help="resamplings for intervals; default: 2000"
-    )
+    for option in (
+        click.option("--bootstrap", type=COUNT, default=2000, metavar="N", help="resamplings for intervals"),
+        click.option(
+            "--cases",
+            type=PARTS,
+            default="test",
+            help="those that the network did not see, those that its weights were chosen by, or all",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
-def add_workload_arguments(parser: argparse._ActionsContainer) -> None:
-    """Add what says how cases are scored, which several commands share."""
-    parser.add_argument(
-        "--metric",
-        default=WORKLOAD_DEFAULTS["metric"],
-        metavar="NAME",
-        help="dice (default), iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of registration also "
-        "correlation",
-    )
-    parser.add_argument("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1")
-    parser.add_argument(
-        "--limit", type=count, metavar="N", help="use only N cases; of registration N pairs, 40 by default"
-    )
-    parser.add_argument(
-        "--regularization", type=float, metavar="L", help="of registration networks trained for several"
-    )
-    parser.add_argument(
-        "--seed",
-        type=seed,
-        default=WORKLOAD_DEFAULTS["seed"],
-        metavar="N",
-        help="of pairs and resampling; default: %(default)s",
-    )
-    parser.add_argument("--device", default=WORKLOAD_DEFAULTS["device"], help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--max-voxels",
-        type=count,
-        default=WORKLOAD_DEFAULTS["max_voxels"],
-        metavar="N",
-        help="images of more voxels go through in overlapping windows; default: %(default)s",
+def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorated]:
+    """Add what says how cases are scored, which several commands share.
+
+    Args:
+        panel: of the help that the options stand in.
+    """
+    option = partial(click.option, panel=panel)
+    options = (
+        option(
+            "--metric",
+            default="dice",
+            metavar="NAME",
+            help="dice, iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of registration also "
+            "correlation",
+        ),
+        option("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1"),
+        option("--limit", type=COUNT, metavar="N", help="use only N cases; of registration N pairs, 40 by default"),
+        option("--regularization", type=float, metavar="L", help="of registration networks trained for several"),
+        option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="of pairs and resampling"),
+        option("--device", default="auto", help="auto, cpu, cuda or cuda:N"),
+        option(
+            "--max-voxels",
+            type=COUNT,
+            default=2**24,
+            metavar="N",
+            help="images of more voxels go through in overlapping windows",
+        ),
     )
 
+    def add(function: _Decorated) -> _Decorated:
+        for each in reversed(options):
+            function = each(function)
+        return function
 
-def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
-    """Return what the arguments of :func:`add_workload_arguments` name."""
+    return add
+
+
+def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
+    """Return what the arguments of :func:`workload_options` name."""
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.search.metrics import metric_named
     from monai_hyperscale.search.opening import open_workload
@@ -81,12 +90,12 @@ def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
     try:
         device = choose_device(name)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     if args.metric != "correlation":
         try:
             metric_named(args.metric, args.tolerance)
         except FrontierError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            raise ArgumentError(str(error)) from error
     return open_workload(
         bundle,
         args.dataset,
@@ -101,11 +110,11 @@ def workload_of(args: argparse.Namespace, bundle: Path, part: str) -> Workload:
     )
 
 
-def command_line(args: argparse.Namespace) -> list[str]:
+def command_line(args: Arguments) -> list[str]:
     """Return the words of the command without folders, which are of this machine only.
 
     Example:
-        >>> command_line(argparse.Namespace(words=["pareto", "a/bundle", "--dataset=b/liver"]))
+        >>> command_line(Arguments(words=["pareto", "a/bundle", "--dataset=b/liver"]))
         ['monai-hyperscale', 'pareto', 'bundle', '--dataset=liver']
     """
     return ["monai-hyperscale", *map(_without_folders, args.words)]

@@ -10,7 +10,7 @@ USAGE = 2
 INTERRUPTED = 130
 
 EXIT_CODES = """\
-exit codes:
+Exit codes:
   0    done
   1    some or all images failed; the others were done
   2    wrong arguments, or a bundle that cannot be used; nothing was done

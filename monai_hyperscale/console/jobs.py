@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from monai_hyperscale.errors import ImageError
+from monai_hyperscale.errors import ArgumentError, ImageError
 from monai_hyperscale.io.channels import ImageFiles, group_channels
 from monai_hyperscale.io.images import IMAGE_SUFFIXES, split_suffix
 from monai_hyperscale.io.labels import LABEL_SUFFIXES
@@ -62,18 +61,18 @@ def plan_jobs(
         channels: that the network takes.
 
     Raises:
-        ArgumentTypeError: if an output is an image, exists, or is that of two images, or an image has not all its
+        ArgumentError: if an output is an image, exists, or is that of two images, or an image has not all its
             channel files.
     """
     if "/" in suffix or "\\" in suffix:
-        raise ArgumentTypeError(f"--suffix is part of a file name, got {suffix!r}.")
+        raise ArgumentError(f"--suffix is part of a file name, got {suffix!r}.")
     folder_given = len(images) == 1 and images[0].is_dir()
     target = Path(output)
     if folder_given:
         images = _folder_images(images[0], suffix if _same_file(images[0], target) else "")
     for image in images:
         if image.is_dir():
-            raise ArgumentTypeError(f"{image} is a folder; name image files, or one folder alone.")
+            raise ArgumentError(f"{image} is a folder; name image files, or one folder alone.")
     jobs = []
     grouped = _grouped(images, channels, folder_given)
     outputs = _outputs(grouped, target, suffix, folder_given, slash=output.endswith(("/", "\\")))
@@ -85,7 +84,7 @@ def plan_jobs(
         there = [path for job in jobs for path in (job.output, job.preview) if path is not None and path.exists()]
         if there:
             more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-            raise ArgumentTypeError(f"{there[0]}{more} exists already; add --overwrite or --skip-existing.")
+            raise ArgumentError(f"{there[0]}{more} exists already; add --overwrite or --skip-existing.")
     return jobs
 
 
@@ -97,7 +96,7 @@ def _folder_images(folder: Path, own_suffix: str) -> list[Path]:
         # Outputs go beside their images: those of an earlier run are no images.
         files = [path for path in files if not split_suffix(path)[0].endswith(own_suffix)]
     if not files:
-        raise ArgumentTypeError(f"folder {folder} has no image ({', '.join(IMAGE_SUFFIXES)}).")
+        raise ArgumentError(f"folder {folder} has no image ({', '.join(IMAGE_SUFFIXES)}).")
     return files
 
 
@@ -105,7 +104,7 @@ def _grouped(images: Sequence[Path], channels: int, folder_given: bool) -> list[
     try:
         grouped = group_channels(images, channels)
     except ImageError as error:
-        raise ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     if folder_given:
         return grouped
     # Of a file alone, named by the user, not even a number is cut off.
@@ -116,14 +115,14 @@ def _outputs(images: Sequence[ImageFiles], target: Path, suffix: str, folder_giv
     ending = split_suffix(target)[1]
     if slash or target.is_dir() or not ending:
         if target.exists() and not target.is_dir():
-            raise ArgumentTypeError(f"{target} exists and is neither a folder nor a label file (.nii.gz, .nii).")
+            raise ArgumentError(f"{target} exists and is neither a folder nor a label file (.nii.gz, .nii).")
         return [target / (image.name + suffix + _label_suffix(image.paths[0])) for image in images]
     if folder_given or len(images) > 1:
-        raise ArgumentTypeError(f"{target} is one file, for {len(images)} images; name a folder.")
+        raise ArgumentError(f"{target} is one file, for {len(images)} images; name a folder.")
     first = images[0].paths[0]
     known = LABEL_SUFFIXES if _label_suffix(first) != ".png" else (*LABEL_SUFFIXES, ".png")
     if ending not in known:
-        raise ArgumentTypeError(f"the label map of {first.name} must end in {' or '.join(known)}, got {target}.")
+        raise ArgumentError(f"the label map of {first.name} must end in {' or '.join(known)}, got {target}.")
     return [target]
 
 
@@ -140,15 +139,15 @@ def _check_clashes(jobs: Sequence[Job], images: Sequence[Path], other_outputs: S
             if path is None:
                 continue
             if path.exists() and _identity(path) in inputs:
-                raise ArgumentTypeError(f"output {path} is an input image; name another folder, or add --suffix.")
+                raise ArgumentError(f"output {path} is an input image; name another folder, or add --suffix.")
             earlier = written.setdefault(path.resolve(), job)
             if earlier is not job:
-                raise ArgumentTypeError(
+                raise ArgumentError(
                     f"{earlier.image} and {job.image} would both be written to {path}; segment them into two folders."
                 )
     for path in other_outputs:
         if path.resolve() in written or (path.exists() and _identity(path) in inputs):
-            raise ArgumentTypeError(f"{path} is an image or the output of one; name another file.")
+            raise ArgumentError(f"{path} is an image or the output of one; name another file.")
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Optional
 
-from monai_hyperscale.errors import ImageError
+from monai_hyperscale.errors import ArgumentError, ImageError
 
-__all__ = ["FIELDS", "check_folder", "check_inputs", "check_outputs", "image_suffixes", "written_together"]
+__all__ = ["FIELDS", "check_folder", "check_outputs", "image_suffixes", "written_together"]
 
 #: Files of displacement fields, as :mod:`monai_hyperscale.io.fields` writes them.
 FIELDS = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -25,17 +24,6 @@ def image_suffixes(like: Path) -> tuple[str, ...]:
     return (*_IMAGES, ".png") if like.name.lower().endswith(_PICTURES) else _IMAGES
 
 
-def check_inputs(paths: Sequence[Optional[Path]]) -> None:
-    """Check that input files are there.
-
-    Raises:
-        ArgumentTypeError: if one is not.
-    """
-    for path in paths:
-        if path is not None and not path.exists():
-            raise ArgumentTypeError(f"{path} does not exist.")
-
-
 def check_outputs(
     outputs: Mapping[str, tuple[Optional[Path], Sequence[str]]], inputs: Sequence[Optional[Path]], overwrite: bool
 ) -> None:
@@ -47,7 +35,7 @@ def check_outputs(
         overwrite: whether outputs may exist.
 
     Raises:
-        ArgumentTypeError: if an output has another suffix, exists, is a folder, is an input or another output.
+        ArgumentError: if an output has another suffix, exists, is a folder, is an input or another output.
     """
     read = [path.resolve() for path in inputs if path is not None]
     seen: dict[Path, str] = {}
@@ -55,17 +43,17 @@ def check_outputs(
         if path is None:
             continue
         if not path.name.lower().endswith(tuple(suffixes)):
-            raise ArgumentTypeError(f"{option} is a file that ends in {' or '.join(suffixes)}, got {path}.")
+            raise ArgumentError(f"{option} is a file that ends in {' or '.join(suffixes)}, got {path}.")
         if path.is_dir():
-            raise ArgumentTypeError(f"{option} is a file, but {path} is a folder.")
+            raise ArgumentError(f"{option} is a file, but {path} is a folder.")
         place = path.resolve()
         if place in read or any(path.exists() and path.samefile(other) for other in read if other.exists()):
-            raise ArgumentTypeError(f"{option} {path} is one of the inputs; name another file.")
+            raise ArgumentError(f"{option} {path} is one of the inputs; name another file.")
         if place in seen:
-            raise ArgumentTypeError(f"{seen[place]} and {option} are the same file {path}; name two.")
+            raise ArgumentError(f"{seen[place]} and {option} are the same file {path}; name two.")
         seen[place] = option
         if path.exists() and not overwrite:
-            raise ArgumentTypeError(f"{path} exists already; add --overwrite.")
+            raise ArgumentError(f"{path} exists already; add --overwrite.")
         _check_writable(path.parent)
 
 
@@ -73,19 +61,19 @@ def check_folder(option: str, folder: Path) -> None:
     """Check that files can be written in a folder, which need not exist.
 
     Raises:
-        ArgumentTypeError: if it is a file, cannot be made, or not be written in.
+        ArgumentError: if it is a file, cannot be made, or not be written in.
     """
     if folder.exists() and not folder.is_dir():
-        raise ArgumentTypeError(f"{option} is a folder, but {folder} is a file.")
+        raise ArgumentError(f"{option} is a folder, but {folder} is a file.")
     _check_writable(folder)
 
 
 def _check_writable(folder: Path) -> None:
     nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
-        raise ArgumentTypeError(f"folder {folder} cannot be made ({nearest} is a file).")
+        raise ArgumentError(f"folder {folder} cannot be made ({nearest} is a file).")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ArgumentTypeError(f"nothing can be written in {nearest}; name another place.")
+        raise ArgumentError(f"nothing can be written in {nearest}; name another place.")
 
 
 @contextmanager

@@ -167,9 +167,13 @@ def test_what_cannot_confirm_is_told_and_nothing_is_written(
 def test_no_such_results_to_confirm_on(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = ["-o", str(tmp_path / "report.html")]
     assert main(["report", str(results), "--confirm", str(tmp_path / "none"), *outputs]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path / 'none'} does not exist.\n"
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: frontier {tmp_path / 'none'} does not exist; ") and error.count("\n") == 1
 
 
 def test_no_such_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "report.html")]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path / 'none.json'} does not exist.\n"
+    assert capsys.readouterr().err == (
+        f"error: frontier {tmp_path / 'none.json'} does not exist; name the frontier.json that pareto wrote, or its "
+        "folder.\n"
+    )

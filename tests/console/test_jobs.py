@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from monai_hyperscale.console.jobs import plan_jobs
+from monai_hyperscale.errors import ArgumentError
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -23,7 +23,7 @@ def outputs(images: Sequence[Path], output: Path | str, **options: Any) -> list[
 
 
 def refused(images: Sequence[Path], output: Path | str, **options: Any) -> str:
-    with pytest.raises(ArgumentTypeError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         plan_jobs(images, str(output), **options)
     return str(caught.value)
 

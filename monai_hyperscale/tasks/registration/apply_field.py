@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.outputs import check_inputs, check_outputs, image_suffixes, written_together
+from monai_hyperscale.console.options import PATH, overwrite_option
+from monai_hyperscale.console.outputs import check_outputs, image_suffixes, written_together
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from monai_hyperscale.io.images import ImageSource
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
-
-SUMMARY = "resample an image by a displacement field"
-DESCRIPTION = """\
-Resample an image, or a label map, by a displacement field in ITK's convention,
-such as `monai-hyperscale register --field` and ANTs write it. The output has the
-grid of the field.
-
-  monai-hyperscale apply-field moving.nii.gz field.nii.gz -o moved.nii.gz
-  monai-hyperscale apply-field moving_seg.nii.gz field.nii.gz -o moved_seg.nii.gz --labels
-"""
+__all__ = ["apply_field"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="image in the space of the moving image")
-    parser.add_argument("field", type=Path, metavar="FIELD", help="displacement field (NIfTI, MHA, NRRD)")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="moved image to write")
-    parser.add_argument("--labels", action="store_true", help="IMAGE is a label map: take the nearest voxel")
-    parser.add_argument(
-        "--fixed",
-        type=Path,
-        metavar="FILE",
-        help="the fixed image: checks that the field is on its grid, keeps its header",
-    )
-    parser.add_argument(
-        "--outside",
-        type=float,
-        metavar="VALUE",
-        help="value of what lies outside IMAGE; default: its least, or label 0",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+@command("apply-field", "resample an image by a displacement field")
+@click.argument("image", type=Existing("image"), help="image in the space of the moving image")
+@click.argument("field", type=Existing("field"), help="displacement field (NIfTI, MHA, NRRD)")
+@click.option("-o", "--output", required=True, type=PATH, metavar="OUT", help="moved image to write")
+@click.option("--labels", is_flag=True, help="IMAGE is a label map: take the nearest voxel")
+@click.option(
+    "--fixed",
+    type=Existing("image"),
+    metavar="FILE",
+    help="the fixed image: checks that the field is on its grid, keeps its header",
+)
+@click.option(
+    "--outside", type=float, metavar="VALUE", help="value of what lies outside IMAGE; default: its least, or label 0"
+)
+@overwrite_option
+def apply_field(args: Arguments) -> int:
+    """Resample an image, or a label map, by a displacement field in ITK's convention.
 
+    Such as `monai-hyperscale register --field` and ANTs write it. The output has the grid of the field.
 
-def run(args: argparse.Namespace) -> int:
-    """Resample the image and return the exit code."""
+      monai-hyperscale apply-field moving.nii.gz field.nii.gz -o moved.nii.gz
+      monai-hyperscale apply-field moving_seg.nii.gz field.nii.gz -o moved_seg.nii.gz --labels
+    """
     inputs = (args.image, args.field, args.fixed)
-    check_inputs(inputs)
     check_outputs({"--output": (args.output, image_suffixes(args.image))}, inputs, args.overwrite)
     if args.labels and args.outside is not None and (args.outside < 0 or not args.outside.is_integer()):
-        raise argparse.ArgumentTypeError(f"--outside of labels is a whole number of at least 0, got {args.outside:g}.")
+        raise ArgumentError(f"--outside of labels is a whole number of at least 0, got {args.outside:g}.")
     import torch
     from monai.data import MetaTensor
 
@@ -89,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _source(args: argparse.Namespace, image: MetaTensor, field: MetaTensor) -> ImageSource:
+def _source(args: Arguments, image: MetaTensor, field: MetaTensor) -> ImageSource:
     """Return the grid to write on: the fixed image's where it is given, else the field's."""
     import numpy as np
 

@@ -2,106 +2,108 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from monai_hyperscale.console.arguments import count, factors, listed, share
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.outputs import FIELDS, check_inputs, check_outputs, image_suffixes, written_together
-from monai_hyperscale.errors import CheckpointError
+from monai_hyperscale.console.options import (
+    COUNT,
+    PATH,
+    SHARE,
+    bundle_option,
+    device_option,
+    factors,
+    listed,
+    overwrite_option,
+)
+from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
+from monai_hyperscale.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
     from monai_hyperscale.tasks.registration.registrar import Registrar, Registration
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
-
-SUMMARY = "register a moving image to a fixed one at any phi"
-DESCRIPTION = """\
-Register a moving image to a fixed one with a trained network at any rescaling
-factor phi. Sizes, spacings and orientations may differ: the moved image has the
-grid of the fixed one. Fields are written in ITK's convention, for SimpleITK,
-ANTs and `monai-hyperscale apply-field` to use; what --affine or --centres does
-is part of them.
-
-  monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \\
-      --field field.nii.gz --phi 0.3 --affine
-  monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \\
-      --labels moving_seg.nii.gz --labels-out moved_seg.nii.gz --report report.json
-"""
+__all__ = ["register"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("moving", type=Path, metavar="MOVING", help="image to move (NIfTI, MGZ, MHA, NRRD; PNG for 2D)")
-    parser.add_argument("fixed", type=Path, metavar="FIXED", help="image to move it onto; its grid is the output's")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="MOVED", help="moved image to write")
-    parser.add_argument("--field", type=Path, metavar="FILE", help="write the displacement field, on the fixed grid")
-    parser.add_argument(
-        "--inverse-field", type=Path, metavar="FILE", help="write the field from moving to fixed, on the moving grid"
-    )
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="label map of the moving image")
-    parser.add_argument("--labels-out", type=Path, metavar="FILE", help="write --labels moved, by nearest neighbour")
-    parser.add_argument(
-        "--fixed-labels", type=Path, metavar="FILE", help="label map of the fixed image; the report tells the Dice"
-    )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
-    parser.add_argument(
-        "--phi",
-        type=factors,
-        default=(0.5,),
-        metavar="PHI",
-        help="rescaling factor in [0, 1], smaller is faster; with commas one per level; default: 0.5",
-    )
-    parser.add_argument(
-        "--regularization",
-        type=share,
-        metavar="LAMBDA",
-        help="smoothness of the field in [0, 1], for networks trained for a range of it; default: its middle",
-    )
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--affine", action="store_true", help="align by an affine transform first (SimpleITK)")
-    start.add_argument(
-        "--centres", action="store_true", help="lay the middles of the images on each other first, as for crops"
-    )
-    parser.add_argument(
-        "--instance-optimization",
-        type=count,
-        default=0,
-        metavar="N",
-        help="refine this pair by N steps of gradient descent, from the network's field",
-    )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16", "fp16"),
-        default="fp32",
-        help="of the network; bf16 is faster where the processor has it; default: fp32",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument(
-        "--preview", type=Path, metavar="FILE.png", help="write a picture: checkerboard and differences"
-    )
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
-    parser.add_argument(
-        "--max-voxels",
-        type=count,
-        default=2**24,
-        metavar="N",
-        help="larger images go through the network with larger voxels, which takes less memory; default: 16777216",
-    )
+@command("register", "register a moving image to a fixed one at any phi", exclusive=[("--affine", "--centres")])
+@click.argument("moving", type=Existing("image"), help="image to move (NIfTI, MGZ, MHA, NRRD; PNG for 2D)")
+@click.argument("fixed", type=Existing("image"), help="image to move it onto; its grid is the output's")
+@click.option("-o", "--output", required=True, type=PATH, metavar="MOVED", help="moved image to write")
+@click.option("--field", type=PATH, metavar="FILE", help="write the displacement field, on the fixed grid")
+@click.option(
+    "--inverse-field", type=PATH, metavar="FILE", help="write the field from moving to fixed, on the moving grid"
+)
+@click.option("--labels", type=Existing("label map"), metavar="FILE", help="label map of the moving image")
+@click.option("--labels-out", type=PATH, metavar="FILE", help="write --labels moved, by nearest neighbour")
+@click.option(
+    "--fixed-labels",
+    type=Existing("label map"),
+    metavar="FILE",
+    help="label map of the fixed image; the report tells the Dice",
+)
+@bundle_option
+@click.option(
+    "--phi",
+    type=factors,
+    default="0.5",
+    metavar="PHI",
+    help="rescaling factor in [0, 1], smaller is faster; with commas one per level",
+)
+@click.option(
+    "--regularization",
+    type=SHARE,
+    metavar="LAMBDA",
+    help="smoothness of the field in [0, 1], for networks trained for a range of it; default: its middle",
+)
+@click.option("--affine", is_flag=True, help="align by an affine transform first (SimpleITK)")
+@click.option("--centres", is_flag=True, help="lay the middles of the images on each other first, as for crops")
+@click.option(
+    "--instance-optimization",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="refine this pair by N steps of gradient descent, from the network's field",
+)
+@device_option
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    help="of the network; bf16 is faster where the processor has it",
+)
+@overwrite_option
+@click.option("--preview", type=PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
+@click.option("--report", type=PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
+@click.option(
+    "--max-voxels",
+    type=COUNT,
+    default=2**24,
+    metavar="N",
+    help="larger images go through the network with larger voxels, which takes less memory",
+)
+def register(args: Arguments) -> int:
+    r"""Register a moving image to a fixed one with a trained network at any rescaling factor phi.
 
+    Sizes, spacings and orientations may differ: the moved image has the grid of the fixed one. Fields are written in
+    ITK's convention, for SimpleITK, ANTs and `monai-hyperscale apply-field` to use; what --affine or --centres does is
+    part of them.
 
-def run(args: argparse.Namespace) -> int:
-    """Register the pair and return the exit code."""
+      monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \
+        --field field.nii.gz --phi 0.3 --affine
+      monai-hyperscale register moving.nii.gz fixed.nii.gz -o moved.nii.gz \
+        --labels moving_seg.nii.gz --labels-out moved_seg.nii.gz --report report.json
+    """
     started = time.perf_counter()
-    # Before the imports, which take seconds: a mistyped path is answered at once.
+    # Before the imports, which take seconds.
     _check_files(args)
     from monai_hyperscale.console.peak_memory import peak_memory_mib
     from monai_hyperscale.inference.resampling import check_together
@@ -146,16 +148,13 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _check_files(args: argparse.Namespace) -> None:
+def _check_files(args: Arguments) -> None:
     inputs = (args.moving, args.fixed, args.labels, args.fixed_labels)
-    check_inputs((*inputs, args.bundle))
     if (args.labels_out is not None or args.fixed_labels is not None) and args.labels is None:
         option = "--labels-out" if args.labels_out is not None else "--fixed-labels"
-        raise argparse.ArgumentTypeError(f"{option} needs the moving image's label map, --labels.")
+        raise ArgumentError(f"{option} needs the moving image's label map, --labels.")
     if args.labels is not None and args.labels_out is None and args.fixed_labels is None:
-        raise argparse.ArgumentTypeError(
-            "--labels needs --labels-out to write them moved, or --fixed-labels to compare."
-        )
+        raise ArgumentError("--labels needs --labels-out to write them moved, or --fixed-labels to compare.")
     images = image_suffixes(args.fixed)
     outputs = {
         "--output": (args.output, images),
@@ -168,7 +167,7 @@ def _check_files(args: argparse.Namespace) -> None:
     check_outputs(outputs, inputs, args.overwrite)
 
 
-def _registrar(args: argparse.Namespace) -> Registrar:
+def _registrar(args: Arguments) -> Registrar:
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.tasks.registration.registrar import Registrar
@@ -181,7 +180,7 @@ def _registrar(args: argparse.Namespace) -> Registrar:
     except CheckpointError:
         raise
     except ValueError as error:  # no such device; another number of factors than the network has levels
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     if not registrar.settings.trained_for(args.phi):
         low, high = registrar.settings.phi_range
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
@@ -210,7 +209,7 @@ def _dice(
 
 
 def _write(
-    args: argparse.Namespace,
+    args: Arguments,
     result: Registration,
     moving: MetaTensor,
     fixed: MetaTensor,
@@ -252,7 +251,7 @@ def _write(
 _WHEN = {"before": "before", "start": "at the start", "after": "after"}
 
 
-def _tell(args: argparse.Namespace, report: dict[str, Any]) -> None:
+def _tell(args: Arguments, report: dict[str, Any]) -> None:
     facts = [
         "correlation " + ", ".join(f"{value:.3f} {_WHEN[when]}" for when, value in report["correlation"].items()),
         f"{100 * report['folded_share']:.2g} % of the voxels folded",

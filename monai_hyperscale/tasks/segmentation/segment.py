@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -11,83 +10,89 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_hyperscale.console.arguments import count, factors, listed
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE, FAILED
 from monai_hyperscale.console.messages import say, unexpected
+from monai_hyperscale.console.options import (
+    COUNT,
+    PATH,
+    bundle_option,
+    device_option,
+    factors,
+    listed,
+    overwrite_option,
+)
 from monai_hyperscale.console.peak_memory import peak_memory_mib
 from monai_hyperscale.console.stage_times import added_up, outside_network, stage_table
+from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai_hyperscale.console.jobs import Job
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
     from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
-__all__ = ["DESCRIPTION", "SUMMARY", "add_arguments", "run"]
-
-SUMMARY = "segment images with a trained network at any phi"
-DESCRIPTION = """\
-Segment images with a trained network at any rescaling factor phi. The label map
-has the grid, affine and orientation of its image.
-
-  monai-hyperscale segment scan.nii.gz -o labels.nii.gz --phi 0.3
-  monai-hyperscale segment scans/ -o labels/ --volumes volumes.json --preview
-
-For networks of several channels, case_0000.nii.gz, case_0001.nii.gz, ... are the
-channels of one image, and its label map is named after the case.
-"""
+__all__ = ["segment"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        "images",
-        nargs="+",
-        type=Path,
-        metavar="IMAGE",
-        help="image files (NIfTI, MGZ, MHA, MHD, NRRD; PNG and the like for networks of 2D images), or one folder",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        metavar="OUT",
-        help="label file for one image; folder (made if missing) for several, with outputs named after the images",
-    )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="trained bundle; default: the hippocampus network")
-    parser.add_argument(
-        "--phi",
-        type=factors,
-        default=(0.5,),
-        metavar="PHI",
-        help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
-        "0.5,0.4,0.3; default: 0.5",
-    )
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    existing.add_argument("--skip-existing", action="store_true", help="leave images alone whose output exists")
-    parser.add_argument("--suffix", default="", help="put this after the image's name in the output's, such as _seg")
-    parser.add_argument("--volumes", type=Path, metavar="FILE.json", help="write the volume of every label in mm3")
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE.json", help="write the seconds of every stage and the peak memory"
-    )
-    parser.add_argument("--preview", action="store_true", help="write a picture NAME_preview.png beside every output")
-    parser.add_argument(
-        "--max-voxels",
-        type=count,
-        default=2**24,
-        metavar="N",
-        help="images of more voxels go through in overlapping windows, which takes less memory; default: 16777216",
-    )
+@command(
+    "segment",
+    "segment images with a trained network at any phi",
+    exclusive=[("--overwrite", "--skip-existing")],
+)
+@click.argument(
+    "images",
+    nargs=-1,
+    required=True,
+    type=Existing("image"),
+    metavar="IMAGE...",
+    help="image files (NIfTI, MGZ, MHA, MHD, NRRD; PNG and the like for networks of 2D images), or one folder",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="label file for one image; folder (made if missing) for several, with outputs named after the images",
+)
+@bundle_option
+@click.option(
+    "--phi",
+    type=factors,
+    default="0.5",
+    metavar="PHI",
+    help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
+    "0.5,0.4,0.3",
+)
+@device_option
+@overwrite_option
+@click.option("--skip-existing", is_flag=True, help="leave images alone whose output exists")
+@click.option(
+    "--suffix", default="", show_default=False, help="put this after the image's name in the output's, such as _seg"
+)
+@click.option("--volumes", type=PATH, metavar="FILE.json", help="write the volume of every label in mm3")
+@click.option("--report", type=PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory")
+@click.option("--preview", is_flag=True, help="write a picture NAME_preview.png beside every output")
+@click.option(
+    "--max-voxels",
+    type=COUNT,
+    default=2**24,
+    metavar="N",
+    help="images of more voxels go through in overlapping windows, which takes less memory",
+)
+def segment(args: Arguments) -> int:
+    """Segment images with a trained network at any rescaling factor phi.
 
+    The label map has the grid, affine and orientation of its image.
 
-def run(args: argparse.Namespace) -> int:
-    """Segment the images and return the exit code."""
+      monai-hyperscale segment scan.nii.gz -o labels.nii.gz --phi 0.3
+      monai-hyperscale segment scans/ -o labels/ --volumes volumes.json --preview
+
+    For networks of several channels, case_0000.nii.gz, case_0001.nii.gz, ... are the channels of one image, and its
+    label map is named after the case.
+    """
     started = time.perf_counter()
-    # Before the imports, which take seconds: a mistyped path is answered at once.
-    for path in (*args.images, *([] if args.bundle is None else [args.bundle])):
-        if not path.exists():
-            raise argparse.ArgumentTypeError(f"{path} does not exist.")
     from monai_hyperscale.console.jobs import plan_jobs
 
     tables = _tables(args)
@@ -103,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for path in tables:
         if path.exists() and not (args.overwrite or args.skip_existing):
-            raise argparse.ArgumentTypeError(f"{path} exists already; add --overwrite or --skip-existing.")
+            raise ArgumentError(f"{path} exists already; add --overwrite or --skip-existing.")
     segmenter = _segmenter(args, bundle)
     for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
         _make_folder(folder)
@@ -132,19 +137,19 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(jobs, failed)
 
 
-def _tables(args: argparse.Namespace) -> list[Path]:
+def _tables(args: Arguments) -> list[Path]:
     """Return the files that are written once for all images."""
     tables = {"--volumes": args.volumes, "--report": args.report}
     given = {option: path for option, path in tables.items() if path is not None}
     for option, path in given.items():
         if path.suffix.lower() != ".json":
-            raise argparse.ArgumentTypeError(f"{option} is a file that ends in .json, got {path}.")
+            raise ArgumentError(f"{option} is a file that ends in .json, got {path}.")
     if len({path.resolve() for path in given.values()}) < len(given):
-        raise argparse.ArgumentTypeError(f"--volumes and --report are the same file {args.report}; name two.")
+        raise ArgumentError(f"--volumes and --report are the same file {args.report}; name two.")
     return list(given.values())
 
 
-def _bundle(args: argparse.Namespace) -> tuple[Path, SegmentationSettings]:
+def _bundle(args: Arguments) -> tuple[Path, SegmentationSettings]:
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.networks import model_folder
@@ -153,23 +158,23 @@ def _bundle(args: argparse.Namespace) -> tuple[Path, SegmentationSettings]:
     try:
         bundle = default_bundle() if args.bundle is None else args.bundle
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     return bundle, read_settings(model_folder(bundle) / "model.json", SegmentationSettings)
 
 
-def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
+def _segmenter(args: Arguments, bundle: Path) -> Segmenter:
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
     try:
         device = choose_device(args.device)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels)
     try:
         segmenter.fold(args.phi)
     except ValueError as error:  # another number of factors than the network has levels
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentError(str(error)) from error
     low, high = segmenter.settings.phi_range
     if not segmenter.settings.trained_for(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
@@ -178,7 +183,7 @@ def _segmenter(args: argparse.Namespace, bundle: Path) -> Segmenter:
     return segmenter
 
 
-def _segment(job: Job, segmenter: Segmenter, args: argparse.Namespace) -> dict[str, Any]:
+def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
     from monai_hyperscale.inference.stages import stage
     from monai_hyperscale.io.images import image_source, read_image
@@ -240,7 +245,7 @@ def _write_volumes(path: Path, entries: list[dict[str, Any]]) -> None:
 
 
 def _tell_times(
-    args: argparse.Namespace,
+    args: Arguments,
     bundle: Path,
     segmenter: Segmenter,
     times: list[dict[str, Any]],
@@ -290,4 +295,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"folder {folder} cannot be made ({error.strerror}).") from error
+        raise ArgumentError(f"folder {folder} cannot be made ({error.strerror}).") from error

@@ -1,0 +1,209 @@
+"""What all commands have in common, on top of click: help, options, and how a function gets its arguments.
+
+A command is a function of one :class:`Arguments`; its docstring is its help::
+
+    @command("greet", "say hello")
+    @click.argument("name", help="whom to greet")
+    def greet(args: Arguments) -> int:
+        '''Say hello, once.
+
+          monai-hyperscale greet Ada
+        '''
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import rich_click as click
+from click.core import ParameterSource
+
+from monai_hyperscale.console.exit_codes import EXIT_CODES
+from monai_hyperscale.console.messages import logged_messages
+from monai_hyperscale.errors import ArgumentError
+
+__all__ = ["Arguments", "Command", "Existing", "Group", "LazyCommands", "Session", "Several", "command"]
+
+SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "show_default": True,
+    "rich_help_config": {"max_width": 100, "commands_before_options": True, "default_panels_first": True},
+}
+
+
+class Arguments(SimpleNamespace):
+    """What the user named: an attribute per option, with ``verbose``, ``debug`` and ``words``, the whole command line.
+
+    ``given`` holds the names of those that stand on the command line, and are not at their defaults.
+    """
+
+
+@dataclass
+class Session:
+    """What concerns one run of the program, whatever the command."""
+
+    words: Sequence[str] = ()
+    verbose: bool = False
+    debug: bool = False
+
+
+class Existing(click.Path):
+    """A path that must exist, checked before the command runs.
+
+    Args:
+        what: it is a path of, as the message names it.
+        way_out: what to do where there is none.
+    """
+
+    def __init__(self, what: str, way_out: str = "check the path") -> None:
+        super().__init__(path_type=Path)
+        self.what, self.way_out = what, way_out
+
+    def check(self, path: Path) -> None:
+        """Check that there is something.
+
+        Raises:
+            ArgumentError: if not.
+        """
+        if not path.exists():
+            raise ArgumentError(f"{self.what} {path} does not exist; {self.way_out}.")
+
+
+class Several(click.RichOption):
+    """An option that takes one or more values, up to the next option: ``--image a.nii b.nii``."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings, multiple=True)
+
+
+class Command(click.RichCommand):
+    """A command whose function takes :class:`Arguments`.
+
+    Args:
+        exclusive: groups of options of which only one may be given.
+    """
+
+    def __init__(self, *args: Any, exclusive: Sequence[Sequence[str]] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.exclusive = exclusive
+        _prepare(self)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words behind the command's name."""
+        rest = super().parse_args(ctx, list(self._one_value_each(args)))
+        given = [param for param in self.params if _is_given(ctx, param)]
+        for group in self.exclusive:
+            named = [option for param in given for option in param.opts if option in group]
+            if len(named) > 1:
+                raise click.UsageError(f"{' and '.join(named)} exclude each other; name one.", ctx)
+        return rest
+
+    def _one_value_each(self, args: Sequence[str]) -> Iterator[str]:
+        several = {name for param in self.params if isinstance(param, Several) for name in param.opts}
+        option, values = None, 0
+        for word in args:
+            if word.startswith("-"):
+                option, values = word if word in several else None, 0
+            elif option is not None:
+                values += 1
+                if values > 1:
+                    yield option
+            yield word
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the command and return its exit code."""
+        session = ctx.ensure_object(Session)
+        given = {param.name for param in self.params if _is_given(ctx, param)}
+        arguments = Arguments(**ctx.params, **vars(session), given=given)
+        assert self.callback is not None
+        with warnings.catch_warnings(), logged_messages(session.verbose or session.debug):
+            if not session.debug:
+                # Notes from one library to another's programmers; what concerns the user is logged.
+                warnings.simplefilter("ignore")
+            for param in self.params:
+                if isinstance(param.type, Existing):
+                    value = ctx.params[param.name]
+                    for path in value if isinstance(value, tuple) else [value]:
+                        if path is not None:
+                            param.type.check(path)
+            code: int = ctx.invoke(self.callback, arguments)
+            return code
+
+
+class LazyCommands(Mapping[str, click.Command]):
+    """Commands by name, each imported when it is first asked for.
+
+    Args:
+        places: ``module:attribute`` of each.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self.places = places
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = self.places[name].partition(":")
+        found: click.Command = getattr(import_module(module), attribute)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+class Group(click.RichGroup):
+    """Commands under one name, listed in the order of ``commands``."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{"no_args_is_help": False, **settings})
+        _prepare(self)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
+def command(
+    name: str, summary: str, exclusive: Sequence[Sequence[str]] = ()
+) -> Callable[[Callable[[Arguments], int]], Command]:
+    """Make a command of a function, see the top of this file.
+
+    Args:
+        name: on the command line.
+        summary: for the list of commands.
+        exclusive: groups of options of which only one may be given.
+    """
+    return click.command(name, cls=Command, short_help=summary, exclusive=exclusive)
+
+
+def _prepare(command: click.Command) -> None:
+    """Let the help keep examples as they stand and tell the exit codes, and add the options that all commands have."""
+    command.context_settings = SETTINGS
+    paragraphs = cleandoc(command.help or "").split("\n\n")
+    # Of the indented ones click would join the lines otherwise.
+    command.help = "\n\n".join("\b\n" + part if part.startswith("  ") else part for part in paragraphs)
+    command.epilog = EXIT_CODES.strip().replace("\n", "\n\n")
+    command.params += [
+        _session_flag("-v", "--verbose", help="say more about what is done"),
+        _session_flag("--debug", help="show the traceback of an error"),
+    ]
+
+
+def _is_given(ctx: click.Context, param: click.Parameter) -> bool:
+    return ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+
+
+def _session_flag(*names: str, help: str) -> click.Option:
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:  # before or behind the name of a command in a group
+            setattr(ctx.ensure_object(Session), str(param.name), True)
+
+    return click.RichOption(names, is_flag=True, expose_value=False, callback=note, help=help)

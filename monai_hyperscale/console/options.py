@@ -1,0 +1,89 @@
+"""Options that several commands have, and how their values are read, without importing torch for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from monai_hyperscale.console.command import Existing
+
+__all__ = [
+    "BUNDLE",
+    "COUNT",
+    "DATASET",
+    "FRONTIER",
+    "PARTS",
+    "PATH",
+    "SHARE",
+    "bundle_argument",
+    "bundle_option",
+    "confirm_option",
+    "device_option",
+    "factors",
+    "listed",
+    "overwrite_option",
+    "sizes",
+]
+
+#: Types of values.
+BUNDLE = Existing("bundle", "name the folder of a trained bundle")
+DATASET = Existing("data set", "name its folder")
+FRONTIER = Existing("frontier", "name the frontier.json that pareto wrote, or its folder")
+PATH = click.Path(path_type=Path)
+PARTS = click.Choice(["test", "validation", "all"])
+COUNT = click.IntRange(min=1)
+SHARE = click.FloatRange(0, 1)
+
+#: Decorators of commands.
+bundle_argument = click.argument(
+    "bundle", required=False, type=BUNDLE, help="trained bundle; default: the hippocampus network"
+)
+bundle_option = click.option(
+    "--bundle", type=BUNDLE, metavar="DIR", help="trained bundle; default: the hippocampus network"
+)
+confirm_option = click.option(
+    "--confirm", type=FRONTIER, metavar="FRONTIER", help="frontier of other cases to confirm on"
+)
+device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
+
+
+def factors(text: str) -> tuple[float, ...]:
+    """Read ``0.3`` or ``0.5,0.3``, by the rule of ``as_factors``.
+
+    Raises:
+        BadParameter: if it is neither.
+
+    Example:
+        >>> factors("0.5,0.3")
+        (0.5, 0.3)
+    """
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 <= value <= 1 for value in values):
+        raise click.BadParameter(f"phi must be a number between 0 and 1, or several with commas, got {text!r}.")
+    return values
+
+
+def listed(values: tuple[float, ...]) -> str:
+    """Write factors as :func:`factors` reads them."""
+    return ",".join(f"{value:g}" for value in values)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """Read a size per axis, ``48,64,48`` or ``48x64x48``.
+
+    Raises:
+        BadParameter: if it is none of two or three axes.
+
+    Example:
+        >>> sizes("48x64")
+        (48, 64)
+    """
+    parts = text.replace("x", ",").split(",")
+    if not 2 <= len(parts) <= 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"a size is two or three whole numbers with commas, such as 48,64,48, got {text!r}.")
+    return tuple(int(part) for part in parts)
