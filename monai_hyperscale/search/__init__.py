@@ -9,6 +9,7 @@ from monai_hyperscale.search.budget import (
     read_limits,
     read_objective,
 )
+from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.cost import InferenceCost, count_flops, measure_costs
 from monai_hyperscale.search.evaluation import SAMPLERS, RowMeasurer, search_phi
 from monai_hyperscale.search.frontier import SweepOptions, sweep
@@ -35,6 +36,7 @@ __all__ = [
     "SweepOptions",
     "Workload",
     "choose",
+    "correlation",
     "count_flops",
     "default_objective",
     "hypervolume",

@@ -78,6 +78,10 @@ class Metric:
         worst = float(np.linalg.norm(steps * np.asarray(predicted.shape[1:]))) if self.distance else 0.0
         if not bool(predicted.any()):
             return worst
+        if not self.distance and self.tolerance is None:
+            # Overlap is counted in the smallest box that holds both.
+            box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in (predicted | reference).nonzero().T)
+            predicted, reference = predicted[box], reference[box]
         metric = self.make(self.tolerance or 0.0)
         options = {"spacing": steps.tolist()} if self.distance or self.tolerance is not None else {}
         with warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Optional
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.stats import bootstrap
 
 from monai_hyperscale.search.results import Interval
 
-__all__ = ["case_scores", "interval"]
+__all__ = ["case_score", "case_scores", "interval", "mean_score"]
 
 Scores = Mapping[str, Mapping[str, Optional[float]]]
 
@@ -49,5 +49,30 @@ def case_scores(cases: Scores) -> list[Optional[float]]:
         >>> case_scores({"a": {"1": 0.5, "2": 1.0}, "b": {"1": None, "2": 0.25}, "c": {"1": None}})
         [0.75, 0.25, None]
     """
-    known = [[score for score in scores.values() if score is not None] for scores in cases.values()]
-    return [sum(scores) / len(scores) if scores else None for scores in known]
+    return [case_score(scores.values()) for scores in cases.values()]
+
+
+def case_score(scores: Iterable[Optional[float]]) -> Optional[float]:
+    """Return the mean over the labels of one case; ``None`` where none has a score.
+
+    Example:
+        >>> case_score([0.5, None, 1.0]), case_score([None])
+        (0.75, None)
+    """
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else None
+
+
+def mean_score(cases: Iterable[Sequence[Optional[float]]]) -> Optional[float]:
+    """Return the score of a set of cases: the mean over labels of every case, then over the cases.
+
+    So that a case counts once, however many of the labels it has. It is the mean of :func:`interval`.
+
+    Args:
+        cases: scores of the labels of each; ``None`` where a label has none.
+
+    Example:
+        >>> mean_score([[1.0, None], [0.5, 0.0]]), mean_score([[None]])
+        (0.625, None)
+    """
+    return case_score(case_score(scores) for scores in cases)

@@ -30,7 +30,7 @@ from monai_hyperscale.training.schedules import (
     training_inferer,
 )
 from monai_hyperscale.training.stages import SecondStage, StagedPhi, Stages, parameter_groups, training_stages
-from monai_hyperscale.training.validation import PhiValidation, Plateau, evaluate_phis
+from monai_hyperscale.training.validation import LabelDice, PhiValidation, Plateau, evaluate_phis
 
 __all__ = [
     "AroundPhi",
@@ -39,6 +39,7 @@ __all__ = [
     "EpochSeed",
     "FixedPhi",
     "GradientClipping",
+    "LabelDice",
     "LossSchedule",
     "PhiPrior",
     "PhiSampler",

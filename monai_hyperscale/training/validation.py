@@ -12,12 +12,15 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import Evaluator
+from monai.metrics import Cumulative
 
 from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.search.metrics import METRICS
+from monai_hyperscale.search.statistics import mean_score
 from monai_hyperscale.training.priors import one_or_per_level
 
-__all__ = ["PhiDice", "PhiResult", "PhiValidation", "Plateau", "evaluate_phis"]
+__all__ = ["LabelDice", "PhiDice", "PhiResult", "PhiValidation", "Plateau", "evaluate_phis"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class PhiDice(PhiResult):
 
     Args:
         phi: the rescaling factor, one or one per level.
-        scores: Dice per case and label (cases, labels); NaN where the label is in neither image.
+        scores: Dice per case and label (cases, labels); NaN where the reference lacks the label.
 
     Example:
         >>> PhiDice(0.5, np.array([[0.75, 0.25]])).mean
@@ -62,8 +65,8 @@ class PhiDice(PhiResult):
 
     @property
     def mean(self) -> float:
-        """Mean over cases and labels, those without a value left out."""
-        return float(np.nanmean(self.scores)) if np.isfinite(self.scores).any() else 0.0
+        """Mean over the labels of every case, then over cases, see :func:`mean_score`; 0 where nothing has a score."""
+        return mean_score(known_values(self.scores)) or 0.0
 
     @property
     def per_label(self) -> list[float]:
@@ -74,9 +77,57 @@ class PhiDice(PhiResult):
         return [float(t / n) if n else float("nan") for t, n in zip(total, count, strict=True)]
 
 
+def known_values(values: np.ndarray) -> list[list[Optional[float]]]:
+    """Return the rows of an array with ``None`` for NaN."""
+    return [[float(value) if np.isfinite(value) else None for value in row] for row in values]
+
+
 def dice_of(phi: Any, details: Any) -> PhiDice:
-    """Return what ``MeanDice`` keeps as its details, (cases, labels), as the Dice of φ."""
+    """Return what :class:`LabelDice` keeps, (cases, labels), as the Dice of φ."""
     return PhiDice(phi, torch.as_tensor(details).cpu().numpy().astype(np.float64))
+
+
+class LabelDice(Cumulative):
+    """Measure the label maps of a validation by the Dice that results are measured by, one row per case.
+
+    Args:
+        labels: class indices that are compared.
+
+    Example:
+        >>> logits = torch.tensor([[[0.0, 2.0, 0.0]], [[1.0, 0.0, 1.0]]])
+        >>> dice = LabelDice([1])
+        >>> dice([logits], [torch.tensor([[[1, 1, 0]]])])
+        tensor([[0.5000]], dtype=torch.float64)
+        >>> dice.aggregate()
+        tensor(0.5000)
+    """
+
+    def __init__(self, labels: Sequence[int]) -> None:
+        super().__init__()
+        self.labels = list(labels)
+
+    def __call__(self, predicted: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Measure a batch and keep its rows.
+
+        Args:
+            predicted: logits (C, *sizes) of every case.
+            reference: class indices (1, *sizes) of every case.
+
+        Returns:
+            (B, labels) in float64; NaN where the reference lacks the label.
+        """
+        rows = [
+            METRICS["dice"](logits.argmax(0, keepdim=True), label.round().long(), self.labels)
+            for logits, label in zip(predicted, reference, strict=True)
+        ]
+        scores = [[float("nan") if score is None else score for score in row] for row in rows]
+        found = torch.tensor(scores, dtype=torch.float64)
+        self.extend(found)
+        return found
+
+    def aggregate(self, reduction: Any = None) -> torch.Tensor:
+        """Return the mean over the labels of every case, then over the cases kept."""
+        return torch.tensor(dice_of(0.0, self.get_buffer()).mean)
 
 
 Result = TypeVar("Result", bound=PhiResult)
@@ -88,7 +139,7 @@ def evaluate_phis(
     """Run an evaluator once per φ.
 
     Args:
-        evaluator: with a MONAI metric that keeps its details, such as ``MeanDice``, as its key metric.
+        evaluator: with a metric that keeps its rows, such as :class:`LabelDice`, as its key metric.
         inferer: the evaluator's inferer, whose ``phi`` is set.
         phis: the factors, each a number or one number per level.
         result: what makes a result of φ and the details, such as :func:`dice_of`.

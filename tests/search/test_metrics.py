@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.metrics import METRICS, metric_named
-from monai_hyperscale.tasks.registration.overlap import label_dice
+from tests.itk_overlap import label_dice
 
 SPACING = (1.0, 2.0)
 
@@ -48,6 +48,16 @@ def test_every_metric_is_what_its_definition_says(key):
     # MONAI counts the points of a boundary for surface Dice by their length.
     assert found == pytest.approx(references(a, b)[key], abs=0.05 if key == "surface_dice" else 1e-6)
     assert METRICS[key](a, a, (1,), SPACING)[0] == (1 if METRICS[key].higher_is_better else 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 8), (1, 7, 6, 5)])
+def test_dice_of_many_labels_is_simpleitks(shape):
+    rng = np.random.default_rng(0)
+    values = (1, 4, 700, 2**24 + 1)
+    predicted, reference = (rng.choice([0, *values], shape) for _ in range(2))
+    wanted = label_dice(predicted[0], reference[0])
+    found = METRICS["dice"](torch.from_numpy(predicted), torch.from_numpy(reference), values)
+    assert dict(zip(values, found, strict=True)) == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("key", METRICS)

@@ -3,11 +3,12 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.engines import SupervisedEvaluator
-from monai.handlers import MeanDice, from_engine
-from monai.transforms import AsDiscreted
+from monai.handlers import IgniteMetricHandler, from_engine
 
 from monai_hyperscale.inference import PhiInferer
-from monai_hyperscale.training import PhiValidation, evaluate_phis
+from monai_hyperscale.search import metric_named
+from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.training import LabelDice, PhiValidation, evaluate_phis
 from monai_hyperscale.training.validation import PhiDice, dice_of
 
 
@@ -28,10 +29,7 @@ def evaluator(inferer):
         val_data_loader=loader,
         network=Threshold(),
         inferer=inferer,
-        postprocessing=AsDiscreted("pred", argmax=True),
-        key_val_metric={
-            "dice": MeanDice(include_background=False, num_classes=2, output_transform=from_engine(["pred", "label"]))
-        },
+        key_val_metric={"dice": IgniteMetricHandler(LabelDice([1]), output_transform=from_engine(["pred", "label"]))},
     )
 
 
@@ -55,6 +53,27 @@ def test_labels_that_no_case_has_do_not_count():
     assert result.mean == pytest.approx(0.6)
     assert result.per_label[0] == pytest.approx(0.6) and np.isnan(result.per_label[1])
     assert PhiDice(0.5, np.array([[np.nan]])).mean == 0.0
+
+
+def test_a_case_counts_once_however_many_labels_it_has():
+    scores = [[1.0, np.nan], [0.5, 0.0]]
+    assert PhiDice(0.5, np.array(scores)).mean == 0.625  # not 0.5, the mean of the three
+    of_results = {"a": {"1": 1.0, "2": None}, "b": {"1": 0.5, "2": 0.0}}
+    assert interval(case_scores(of_results)).mean == 0.625
+
+
+def test_validation_measures_what_results_do():
+    rng = torch.Generator().manual_seed(0)
+    logits = [torch.rand(4, *sizes, generator=rng) for sizes in ((9, 8), (7, 11))]
+    labels = [torch.randint(0, 4, (1, *each.shape[1:]), generator=rng) for each in logits]
+    labels[1][labels[1] == 3] = 0
+    dice = LabelDice([1, 2, 3])
+    rows = dice(logits, labels)
+    for each, label, row in zip(logits, labels, rows, strict=True):
+        wanted = metric_named("dice")(each.argmax(0)[None], label, [1, 2, 3])
+        assert [None if np.isnan(value) else value for value in row.tolist()] == wanted
+    assert rows.isnan().tolist() == [[False] * 3, [False, False, True]]
+    assert dice.aggregate() == pytest.approx((rows[0].mean() + rows[1, :2].mean()) / 2)
 
 
 def test_validation_fills_the_trainers_metrics():

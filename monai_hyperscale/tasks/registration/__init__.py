@@ -10,7 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "check_pairs": ["check_pairs"],
         "instance_optimization": ["Refinement", "optimize_instance"],
         "measures": ["PairMeasures", "PhiRegistration"],
-        "overlap": ["label_dice"],
         "pair_dataset": ["PairDataset"],
         "pair_files": ["read_pairs"],
         "pair_transforms": [

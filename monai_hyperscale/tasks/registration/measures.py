@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
-from monai.metrics import Cumulative, compute_dice
-from monai.networks import one_hot
+from monai.metrics import Cumulative
 
 from monai_hyperscale.losses import SquaredGradient
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.training.validation import PhiResult
+from monai_hyperscale.search.correlation import correlation
+from monai_hyperscale.search.metrics import METRICS
+from monai_hyperscale.search.statistics import mean_score
+from monai_hyperscale.training.validation import PhiResult, known_values
 
 __all__ = ["PairMeasures", "PhiRegistration"]
 
@@ -43,13 +45,13 @@ class PhiRegistration(PhiResult):
     score: str
 
     def average(self, name: str) -> float:
-        """Return the mean of a measure over the pairs that have it; of ``dice``, over labels too.
+        """Return the mean of a measure over the pairs that have it, of ``dice`` over the labels of each pair first.
 
         NaN where none has.
         """
         columns = [index for index, known in enumerate(self.names) if known == name or known.startswith(f"{name} ")]
-        values = self.values[:, columns]
-        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        mean = mean_score(known_values(self.values[:, columns]))
+        return float("nan") if mean is None else mean
 
     @property
     def mean(self) -> float:
@@ -127,9 +129,9 @@ class PairMeasures(Cumulative):
 
     def _measure(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> torch.Tensor:
         moving, fixed = pair["moving"].float(), pair["fixed"].float()
-        values = [
-            _correlation(moving, fixed),
-            _correlation(warp(moving, field), fixed),
+        values: list[Any] = [
+            correlation(moving[0], fixed[0]),
+            correlation(warp(moving, field)[0], fixed[0]),
             folded_share(field),
             self._smoothness(field),
         ]
@@ -138,20 +140,14 @@ class PairMeasures(Cumulative):
             values += [torch.linalg.vector_norm(other, dim=1).mean() for other in (known, field - known)]
         if self.labels:
             values += self._dice(field, pair)
-        return torch.stack([value.double().reshape(()) for value in values])[None].cpu()
+        return torch.tensor(
+            [[float("nan") if value is None else float(value) for value in values]], dtype=torch.float64
+        )
 
-    def _dice(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        moving, fixed = pair["moving_label"].float(), pair["fixed_label"].float()
-        classes = 1 + max(self.labels)
-        fixed_map = one_hot(fixed, classes)
+    def _dice(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> list[Optional[float]]:
+        moving, fixed = pair["moving_label"].float(), pair["fixed_label"].long()
         stages = [
-            compute_dice(one_hot(label, classes), fixed_map, include_background=False)[0]
+            METRICS["dice"](label[0].round().long(), fixed[0], list(self.labels))
             for label in (moving, warp(moving, field, mode="nearest"))
         ]
-        return [scores[value - 1] for value in self.labels for scores in stages]
-
-
-def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    a, b = (image.flatten(2) - image.flatten(2).mean(2, keepdim=True) for image in (a, b))
-    spread = torch.linalg.vector_norm(a, dim=2) * torch.linalg.vector_norm(b, dim=2)
-    return ((a * b).sum(2) / spread.clamp(min=1e-12)).mean()
+        return [scores[place] for place in range(len(self.labels)) for scores in stages]

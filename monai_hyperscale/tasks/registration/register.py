@@ -193,18 +193,22 @@ def _dice(
     result: Registration, labels: dict[str, MetaTensor], moved: MetaTensor, names: dict[int, str]
 ) -> dict[str, Any]:
     """Return the Dice of every label as the files lie, after the alignment at the start, and after registration."""
-    from monai_hyperscale.tasks.registration.overlap import label_dice
+    from monai_hyperscale.search.metrics import METRICS
+    from monai_hyperscale.search.statistics import case_score
 
     fixed = result.onto_fixed(labels["fixed"], nearest=True)
+    values = [value for value in fixed.as_tensor().unique().tolist() if value]
     maps = {"before": result.onto_fixed(labels["moving"], nearest=True)}
     if result.report["start"]["kind"] != "header":
         maps["start"] = result.onto_fixed(labels["moving"], result.start, nearest=True)
     maps["after"] = moved
     found: dict[str, Any] = {}
     for when, label in maps.items():
-        dice = label_dice(label[0].numpy(), fixed[0].numpy())
-        mean = sum(dice.values()) / len(dice) if dice else None
-        found[when] = {"mean": mean, "labels": {names.get(value, str(value)): dice[value] for value in dice}}
+        scores = METRICS["dice"](label.as_tensor(), fixed.as_tensor(), values)
+        found[when] = {
+            "mean": case_score(scores),
+            "labels": {names.get(value, str(value)): score for value, score in zip(values, scores, strict=True)},
+        }
     return found
 
 
@@ -253,7 +257,7 @@ _WHEN = {"before": "before", "start": "at the start", "after": "after"}
 
 def _tell(args: Arguments, report: dict[str, Any]) -> None:
     facts = [
-        "correlation " + ", ".join(f"{value:.3f} {_WHEN[when]}" for when, value in report["correlation"].items()),
+        "correlation " + ", ".join(f"{_figure(value)} {_WHEN[when]}" for when, value in report["correlation"].items()),
         f"{100 * report['folded_share']:.2g} % of the voxels folded",
         f"{report['seconds']['total']:.1f} s",
     ]
@@ -261,7 +265,11 @@ def _tell(args: Arguments, report: dict[str, Any]) -> None:
     if "dice" in report:
         say(
             "mean Dice "
-            + ", ".join(f"{when} {dice['mean']:.3f}" for when, dice in report["dice"].items() if dice["labels"])
+            + ", ".join(f"{when} {_figure(dice['mean'])}" for when, dice in report["dice"].items() if dice["labels"])
         )
     if args.verbose:
         say(json.dumps(report))
+
+
+def _figure(value: Optional[float]) -> str:
+    return "none" if value is None else f"{value:.3f}"

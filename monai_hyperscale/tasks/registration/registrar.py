@@ -29,6 +29,7 @@ from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
 from monai_hyperscale.registration.warping import warp
+from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.tasks.registration.instance_optimization import optimize_instance
 from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
@@ -54,7 +55,8 @@ class Registration:
             (D, *fixed sizes), voxels of the fixed image's grid, with its affine. What files hold, after conversion.
         start: (4, 4), the alignment at the start alone, from millimetres of the fixed image to those of the moving one.
         report: sizes, φ, seconds, folded share and more, ready for JSON. ``correlation`` is that of the images as the
-            network sees them, ``before`` or, where these were aligned, at the ``start``, and ``after``.
+            network sees them, see :func:`correlation`: ``before`` or, where these were aligned, at the ``start``, and
+            ``after``.
     """
 
     moved: MetaTensor
@@ -256,8 +258,8 @@ class Registrar:
             "folded_share": float(folded_share(voxels[None])),
             "displacement_voxels": _lengths(inner[0]),
             "correlation": {
-                "before" if start == "header" else "start": _correlation(seen["moving"], seen["fixed"]),
-                "after": _correlation(warp(seen["moving"], inner), seen["fixed"]),
+                "before" if start == "header" else "start": correlation(seen["moving"][0], seen["fixed"][0]),
+                "after": correlation(warp(seen["moving"], inner)[0], seen["fixed"][0]),
             },
             **report,
             "seconds": {**seconds, "total": sum(seconds.values())},
@@ -351,11 +353,6 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def _correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    a, b = (values.double().flatten() - values.double().mean() for values in (first, second))
-    return float((a @ b) / (a.norm() * b.norm()).clamp(min=1e-12))
 
 
 def _lengths(field: torch.Tensor) -> dict[str, float]:

@@ -18,6 +18,7 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
 from monai_hyperscale.search.cases import cases_of_part
+from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
@@ -146,9 +147,8 @@ class RegistrationWorkload(Workload):
 
     def _scores(self, index: int, pair: Mapping[str, Any], field: Optional[torch.Tensor]) -> dict[str, Optional[float]]:
         if self._metric is None:
-            moving = pair["moving"][None] if field is None else warp(pair["moving"][None], field)
-            values = np.corrcoef(moving.double().flatten(), pair["fixed"].double().flatten())
-            return {next(iter(_WHOLE)): float(values[0, 1]) if np.isfinite(values[0, 1]) else None}
+            moving = pair["moving"] if field is None else warp(pair["moving"][None], field)[0]
+            return {next(iter(_WHOLE)): correlation(moving, pair["fixed"])}
         label = pair["moving_label"][None].float()
         moved = label if field is None else warp(label, field, mode="nearest")
         scores = self._metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, self._spacing(index))

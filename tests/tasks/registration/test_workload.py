@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.opening import open_workload
-from monai_hyperscale.tasks.registration.overlap import label_dice
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
+from tests.itk_overlap import label_dice
 
 DICE = metric_named("dice")
 

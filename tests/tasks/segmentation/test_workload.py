@@ -10,11 +10,11 @@ from monai_hyperscale.io import read_image
 from monai_hyperscale.io.labels import read_label
 from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.opening import open_workload
-from monai_hyperscale.tasks.registration.overlap import label_dice
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 from tests.conftest import OPTIONS, write_bundle
+from tests.itk_overlap import label_dice
 
 DICE = metric_named("dice")
 
