@@ -20,7 +20,7 @@ __all__ = ["at_spacing", "label_on_grid"]
 _SLAB = 2**22
 
 # What counts as a voxel's border, in voxels: affines of the same place differ by the rounding of headers.
-_SAME_PLACE = 1e-3
+_SAME_PLACE, _DECIMALS = 1e-3, 3
 
 
 def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTensor:
@@ -39,10 +39,15 @@ def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTen
         >>> at_spacing(image, Spacing((1, 1, 0.5))).as_tensor().flatten()
         tensor([0.0000, 0.5000, 1.0000, 1.5000, 2.0000, 2.5000, 3.0000])
     """
+    before = np.asarray(image.affine, dtype=np.float64)
+    # At the origin: elsewhere the rounding of headers decides whether a voxel that is half outside is one more.
+    origin = np.eye(4)
+    origin[:3, 3] = before[:3, 3]
+    placed = torch.as_tensor(np.linalg.inv(origin) @ before)
     # MONAI's own grid and options, by an image of one voxel that is repeated without memory.
-    planned = spacing(MetaTensor(torch.zeros(1).expand(1, *image.shape[1:]), affine=image.affine), lazy=True)
+    planned = spacing(MetaTensor(torch.zeros(1).expand(1, *image.shape[1:]), affine=placed), lazy=True)
     sizes = tuple(int(n) for n in planned.peek_pending_shape())
-    before, after = (np.asarray(each, dtype=np.float64) for each in (image.affine, planned.peek_pending_affine()))
+    after = origin @ np.asarray(planned.peek_pending_affine(), dtype=np.float64)
     matrix = np.linalg.solve(before, after)
     same = np.allclose(before, after, atol=AFFINE_TOL) or np.allclose(matrix, np.eye(4), atol=AFFINE_TOL)
     if same and sizes == tuple(image.shape[1:]):
@@ -90,8 +95,8 @@ def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, s
     # Row by row, column by column: the axes of both grids are the same but for their order and direction.
     label = label.permute(*axes.tolist())
     for axis, n in enumerate(sizes):
-        # Rounded first, so that a voxel midway between two is not a matter of the last bit.
-        there = np.round(matrix[axes[axis], axis] * np.arange(n) + matrix[axes[axis], 3], 6)
+        # Rounded first, so that a voxel midway between two is not a matter of the rounding of headers.
+        there = np.round(matrix[axes[axis], axis] * np.arange(n) + matrix[axes[axis], 3], _DECIMALS)
         nearest = torch.as_tensor(np.rint(there).astype(np.int64)).clamp(0, label.shape[axis] - 1)
         if not torch.equal(nearest, torch.arange(label.shape[axis])):
             label = label.index_select(axis, nearest)

@@ -6,22 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import Optional
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 import torch
+import torch.nn.functional as F
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.io.fields import to_world
-from monai_hyperscale.io.grids import RAS_LPS, Grid, grid_of, itk_image, itk_transform, overlap
+from monai_hyperscale.io.grids import RAS_LPS, Grid, grid_of, overlap, reduced
 from monai_hyperscale.io.images import image_source
+from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.registration.warping import warp_points
 
 __all__ = ["as_placed", "check_together", "move_field", "resample", "working_grid"]
 
-# SimpleITK's interpolators give float64, which holds every whole number up to this one.
-_LARGEST = 2**53
+# Voxels of a result at a time. Each takes 150 bytes or so while it is computed.
+_SLAB = 2**20
+
+# What counts as one place, in voxels: the same point by way of two headers, or of a field in single precision.
+_SAME_PLACE = 1e-3
 
 
 def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
@@ -85,7 +87,10 @@ def resample(
     nearest: bool = False,
     outside: float = 0.0,
 ) -> MetaTensor:
-    """Resample an image onto another grid, with SimpleITK.
+    """Resample an image onto another grid.
+
+    Points on the very edge of the image count as inside it, and of two voxels that are equally near the one further
+    right, to the front or up is the nearest: neither hangs on the order of a file's axes or the rounding of headers.
 
     Args:
         image: (C, *sizes), with its affine in RAS.
@@ -98,40 +103,55 @@ def resample(
     Returns:
         (C, *grid sizes), with the affine of ``grid``: in the image's type by nearest neighbour, else floating.
 
-    Raises:
-        RegistrationError: if a label is larger than SimpleITK carries without rounding, 2^53.
-
     Example:
         >>> image = MetaTensor(torch.arange(4.0).reshape(1, 4, 1), affine=torch.eye(4))
         >>> finer = Grid((7, 1), np.diag([0.5, 1.0, 1.0, 1.0]))
         >>> resample(image, finer)[0, :, 0].as_tensor()
         tensor([0.0000, 0.5000, 1.0000, 1.5000, 2.0000, 2.5000, 3.0000])
     """
-    source = grid_of(image)
-    if field is not None:
-        vectors = itk_image(to_world(field, grid.affine).cpu().numpy(), grid)
-        transform: sitk.Transform = sitk.DisplacementFieldTransform(vectors)
-    else:
-        transform = itk_transform(np.eye(4) if matrix is None else matrix, grid.dims)
-    reference = itk_image(np.zeros(grid.sizes, dtype=np.uint8), grid)
-    method = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    voxels = image.as_tensor().cpu()
+    # Not by SimpleITK: it decides about points on the edge by the last bit, and one edge is in, the other one out.
+    own = grid_of(image)
+    source, target = in_ras(own), in_ras(grid)
+    voxels = reordered(image.as_tensor().cpu(), own, source)
     if not nearest and not voxels.is_floating_point():
         voxels = voxels.float()
-    elif voxels.dtype == torch.int64 and bool((voxels.abs() > _LARGEST).any()):
-        raise RegistrationError(f"{_name(image)} has labels beyond 2^53, which resampling rounds; number them anew.")
-    channels = []
-    for channel in voxels.numpy():
-        moved = sitk.Resample(
-            itk_image(channel, source),
-            reference,
-            transform,
-            method,
-            float(outside),
-            useNearestNeighborExtrapolator=False,
-        )
-        channels.append(sitk.GetArrayFromImage(moved).transpose())
-    return MetaTensor(torch.from_numpy(np.stack(channels)), affine=torch.tensor(grid.affine))
+    between = np.eye(grid.dims + 1) if matrix is None or field is not None else reduced(matrix, grid.dims)
+    there = np.linalg.inv(source.matrix) @ between @ target.matrix
+    field = None if field is None else reordered(torch.as_tensor(field).cpu(), grid, target, vectors=True)
+    result = torch.empty(len(voxels), *target.sizes, dtype=voxels.dtype)
+    planes = max(1, _SLAB // math.prod(target.sizes[1:]))
+    for first in range(0, target.sizes[0], planes):
+        part = slice(first, first + planes)
+        ticks = [torch.arange(n, dtype=torch.float64) for n in target.sizes]
+        points = torch.stack(torch.meshgrid(ticks[0][part], *ticks[1:], indexing="ij"), dim=-1)
+        if field is not None:
+            points = points + field[:, part].movedim(0, -1)
+        result[:, part] = _values_at(voxels, _applied(there, points), nearest, outside)
+    return MetaTensor(reordered(result, target, grid), affine=torch.tensor(grid.affine))
+
+
+def _values_at(voxels: torch.Tensor, points: torch.Tensor, nearest: bool, outside: float) -> torch.Tensor:
+    """Return the values (C, *sizes) of voxels at points (*sizes, D) in voxels."""
+    ends = torch.tensor(voxels.shape[1:], dtype=torch.float64)
+    inside = ((points > -0.5 - _SAME_PLACE) & (points < ends - 0.5 + _SAME_PLACE)).all(dim=-1)
+    found = voxels.new_full((len(voxels), *inside.shape), outside)
+    if not bool(inside.any()):
+        return found
+    clamped = torch.minimum(points.clamp(min=0), ends - 1)
+    if nearest:
+        index = torch.minimum((clamped + 0.5 + _SAME_PLACE).floor(), ends - 1).long().unbind(-1)
+        values = torch.stack([channel[index] for channel in voxels])
+    else:
+        # Only what is looked at, since all is computed in double precision.
+        low = clamped.flatten(0, -2).amin(0).floor().long()
+        high = clamped.flatten(0, -2).amax(0).ceil().long() + 1
+        part = voxels
+        for axis, (start, end) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            part = part.narrow(1 + axis, start, end - start)
+        where = (2 * (clamped - low) + 1) / (high - low) - 1
+        double = part[None].double()
+        values = F.grid_sample(double, where.flip(-1)[None], "bilinear", "border", align_corners=False)[0]
+    return torch.where(inside, values.to(voxels.dtype), found)
 
 
 def working_grid(
@@ -152,12 +172,8 @@ def working_grid(
         >>> print(working_grid(Grid((9, 8, 7), np.diag([-1.0, 1.0, 1.0, 1.0])), sizes=(12, 8, 8)))
         12 x 8 x 8 voxels of 1 x 1 x 1 mm from (-9, 0, 0)
     """
-    affine, shape = fixed.affine, np.asarray(fixed.sizes)
-    if fixed.dims == 3:
-        orientation = nib.orientations.io_orientation(affine)
-        affine = affine @ nib.orientations.inv_ornt_aff(orientation, fixed.sizes)
-        shape = shape[np.argsort(orientation[:, 0])]
-    grid = Grid(tuple(int(n) for n in shape), affine)
+    grid = in_ras(fixed) if fixed.dims == 3 else fixed
+    shape = np.asarray(grid.sizes)
     factors = np.ones(grid.dims) if spacing is None else np.asarray(spacing[: grid.dims]) / grid.spacing
     voxels = float(np.prod(shape / factors))
     if voxels > max_voxels:

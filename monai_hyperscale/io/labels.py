@@ -180,7 +180,7 @@ def _like_nifti(label: np.ndarray, header: Any) -> nib.Nifti1Image:
 
 def _new_nifti(label: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
     cls = nib.Nifti1Image if max(label.shape) < 2**15 else nib.Nifti2Image
-    image = cls(label, affine)
+    image = cls(label, affine, dtype=label.dtype)  # 64 bit too, which nibabel wants said
     image.set_sform(affine, code="scanner")
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):  # a qform cannot hold shears

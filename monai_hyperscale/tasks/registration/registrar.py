@@ -23,6 +23,7 @@ from monai_hyperscale.inference.inferers import PhiInferer, channels_last
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
 from monai_hyperscale.io.grids import Grid, grid_of, overlap
+from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
@@ -209,7 +210,10 @@ class Registrar:
         network = self.fold(phi, regularization)
         both = {"moving": moving, "fixed": fixed}
         names = {kind: str(image.meta.get("filename_or_obj") or f"the {kind} image") for kind, image in both.items()}
-        images = {kind: self._checked(image, names[kind]) for kind, image in both.items()}
+        placed = {kind: self._checked(image, names[kind]) for kind, image in both.items()}
+        stored = {kind: grid_of(image) for kind, image in placed.items()}
+        # Whatever the order of a file's axes, what is computed is the same to the last bit.
+        images = {kind: _in_ras(image) for kind, image in placed.items()}
         grids = {kind: grid_of(image) for kind, image in images.items()}
         seconds: dict[str, float] = {}
         with _timed(seconds, "alignment"):
@@ -246,15 +250,19 @@ class Registrar:
         with torch.no_grad(), _timed(seconds, "resampling"):
             inner = displacement(raw).cpu()
             voxels = move_field(inner[0], grid, grids["fixed"], after=matrix)
-            field = MetaTensor(voxels, affine=torch.tensor(grids["fixed"].affine))
-            moved = resample(images["moving"], grids["fixed"], field=field, outside=float(images["moving"].min()))
+            turned = reordered(voxels, grids["fixed"], stored["fixed"], vectors=True)
+            field = MetaTensor(turned, affine=torch.tensor(stored["fixed"].affine))
+            moved = resample(images["moving"], stored["fixed"], field=field, outside=float(images["moving"].min()))
         factors = as_factors(phi)
         report = {
             "phi": factors[0] if len(factors) == 1 else list(factors),
             **({} if regularization is None else {"regularization": regularization}),
             "start": {"kind": start, "matrix": matrix.tolist(), "overlap": shared},
-            "sizes": {**{kind: list(each.sizes) for kind, each in grids.items()}, "network": list(grid.sizes)},
-            "spacing_mm": {**{kind: list(each.spacing) for kind, each in grids.items()}, "network": list(grid.spacing)},
+            "sizes": {**{kind: list(each.sizes) for kind, each in stored.items()}, "network": list(grid.sizes)},
+            "spacing_mm": {
+                **{kind: list(each.spacing) for kind, each in stored.items()},
+                "network": list(grid.spacing),
+            },
             "folded_share": float(folded_share(voxels[None])),
             "displacement_voxels": _lengths(inner[0]),
             "correlation": {
@@ -265,7 +273,7 @@ class Registrar:
             "seconds": {**seconds, "total": sum(seconds.values())},
         }
         velocity = raw.cpu() if steps else None
-        return Registration(moved, field, matrix, report, grids["moving"], grid, inner, velocity, steps)
+        return Registration(moved, field, matrix, report, stored["moving"], grid, inner, velocity, steps)
 
     def _checked(self, image: MetaTensor, name: str) -> MetaTensor:
         """Return the image with as many axes as the network takes, placed as ITK has it."""
@@ -336,6 +344,14 @@ class Registrar:
         if self.settings.regularization is not None:
             options["weight"] = as_factors(self.settings.context(0.0, regularization))[-1]
         return RegistrationLoss(**options)
+
+
+def _in_ras(image: MetaTensor) -> MetaTensor:
+    """Return a volume with its axes in RAS order; of 2D images a network sees the axes as their files have them."""
+    own = grid_of(image)
+    if own.dims == 2:
+        return image
+    return MetaTensor(reordered(image.as_tensor(), own, in_ras(own)), affine=torch.tensor(in_ras(own).affine))
 
 
 def _start_matrix(start: str, images: dict[str, MetaTensor], grids: dict[str, Grid]) -> np.ndarray:
