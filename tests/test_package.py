@@ -67,7 +67,6 @@ KNOWS_A_TASK = {
     "export.source",
     "export.stock_bundle",
     "report.pictures",
-    "search.opening",
     "tasks.registration.report",
     "training.config_checks",
 }

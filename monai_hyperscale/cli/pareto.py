@@ -264,10 +264,12 @@ def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: Sw
 
 def _print_table(frontier: Frontier) -> None:
     from monai_hyperscale.search.results import phi_name
+    from monai_hyperscale.tasks import task_named
 
     costs = [cost for cost in _UNITS if cost in frontier.pareto]
     header = ["phi", *(_UNITS[cost][0] for cost in costs), frontier.metric["name"], "95 % interval"]
-    header += ["before", "folded %"] if frontier.task == "registration" else []
+    extra = task_named(frontier.task).columns
+    header += [column.name + " %" * column.share for column in extra]
     header.append("Pareto for (* knee)")
     lines = []
     for index, row in enumerate(frontier.rows):
@@ -278,9 +280,10 @@ def _print_table(frontier: Frontier) -> None:
         score = row.score
         line.append(_figures(score.mean))
         line.append(f"{_figures(score.low)} - {_figures(score.high)}")
-        if frontier.task == "registration":
-            line.append(_figures(None if row.before is None else row.before.mean))
-            line.append("" if row.folded is None else f"{100 * row.folded:.2g}")
+        for column in extra:
+            found = row.extra.get(column.name)
+            value = None if found is None else found.mean
+            line.append(f"{100 * value:.2g}" if column.share and value is not None else _figures(value))
         best = [cost + "*" * (frontier.knee.get(cost) == index) for cost in costs if index in frontier.pareto[cost]]
         lines.append([*line, ", ".join(best)])
     print_table(lines, header, left=[len(header) - 1])

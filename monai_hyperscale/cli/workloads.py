@@ -47,10 +47,9 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
     options = (
         option(
             "--metric",
-            default="dice",
             metavar="NAME",
-            help="dice, iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of registration also "
-            "correlation",
+            help="of label maps: dice (default), iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of "
+            "registration also correlation",
         ),
         option("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1"),
         option("--limit", type=COUNT, metavar="N", help="use only N cases; of registration N pairs, 40 by default"),
@@ -76,9 +75,11 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
 
 def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
     """Return what the arguments of :func:`workload_options` name."""
+    from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device
-    from monai_hyperscale.search.metrics import metric_named
+    from monai_hyperscale.inference.networks import model_folder
     from monai_hyperscale.search.opening import open_workload
+    from monai_hyperscale.tasks import task_named
 
     name = args.device
     if "LOCAL_RANK" in os.environ and name in ("auto", "cuda"):
@@ -91,22 +92,22 @@ def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
         device = choose_device(name)
     except ValueError as error:
         raise ArgumentError(str(error)) from error
-    if args.metric != "correlation":
-        try:
-            metric_named(args.metric, args.tolerance)
-        except FrontierError as error:
-            raise ArgumentError(str(error)) from error
+    settings = read_settings(model_folder(bundle) / "model.json")
+    try:
+        task_named(settings.task).metric(args.metric, args.tolerance)
+    except FrontierError as error:
+        raise ArgumentError(str(error)) from error
     return open_workload(
         bundle,
         args.dataset,
-        args.metric,
-        args.tolerance,
-        part,
-        args.limit,
-        device,
-        args.max_voxels,
-        args.regularization,
-        args.seed,
+        metric=args.metric,
+        tolerance=args.tolerance,
+        part=part,
+        limit=args.limit,
+        device=device,
+        max_voxels=args.max_voxels,
+        regularization=args.regularization,
+        seed=args.seed,
     )
 
 

@@ -57,6 +57,11 @@ class Card:
     note: Optional[str] = None
     phi: tuple[float, ...] = ()
 
+    @property
+    def has_overlay(self) -> bool:
+        """Whether something lies on a picture that the page can hide."""
+        return any(layer.attributes.get("class") == "overlay" for _, drawn in self.pictures for layer in drawn.layers)
+
 
 @dataclass(frozen=True)
 class KeyEntry:

@@ -29,7 +29,7 @@ def cases_text(view: View, frontier: Frontier) -> str:
         and (data, part) == (own["name"], own["part"])
     ):
         part = f"other {part}" if part != "all" else "other"
-    noun = ("pair" if view.registration else "case") + "s" * (count != 1)
+    noun = view.task.case_noun + "s" * (count != 1)
     text = f"all {count} {noun}" if part == "all" else f"{count} {part} {noun}"
     return text if data == own["name"] else f"{text} of {data}"
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Optional
 
 from monai_hyperscale.report.confirm import cases_text, texts_there
 from monai_hyperscale.report.summary import comparison
-from monai_hyperscale.report.view import View, capital, significant
+from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.confirmation import unconfirmed
 
-__all__ = ["Reading", "budget_box", "dial_readings", "folded_text"]
+__all__ = ["Reading", "budget_box", "dial_readings"]
 
 
 class Reading(NamedTuple):
@@ -45,14 +45,12 @@ def dial_readings(view: View) -> list[Reading]:
         Reading(cost.title, cost.key, cost.text(row), cost.unit, (f"{cost.key}-change", changes.get(cost.key, "")))
         for cost in view.costs
     ]
-    if view.registration:
-        readings.append(Reading("Folded", "folded", folded_text(row.folded), "%"))
+    readings += [
+        Reading(column.title, column.name, view.column_text(column, row), "%" if column.share else "")
+        for column in view.task.columns
+        if column.higher_is_better is not None
+    ]
     return readings
-
-
-def folded_text(share: Optional[float]) -> str:
-    """Return the share of folded voxels in per cent."""
-    return "–" if share is None else significant(100 * share, 2)
 
 
 def budget_box(view: View) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Optional, Union
 from monai_hyperscale import __version__
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.report.confirm import cases_text, confirm_facts, confirm_sentence, texts_there, values_there
-from monai_hyperscale.report.controls import budget_box, dial_readings, folded_text
+from monai_hyperscale.report.controls import budget_box, dial_readings
 from monai_hyperscale.report.curves import chart_legend, charts
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.gallery import check_examples, gallery
@@ -107,8 +107,7 @@ def _data(view: View) -> dict[str, Any]:
         texts |= texts_there(view, n)
         texts |= {cost.key: cost.text(row) for cost in view.costs}
         texts |= {f"{key}-change": text for key, text in changes.items()}
-        if view.registration:
-            texts["folded"] = folded_text(row.folded)
+        texts |= {column.name: view.column_text(column, row) for column in view.task.columns}
         rows.append(
             {
                 "name": view.phi_name(row.phi),
@@ -137,7 +136,7 @@ def _data(view: View) -> dict[str, Any]:
 def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
     """Return what the template shows."""
     bundle, data = view.frontier.bundle, view.frontier.data
-    drawn, heads = charts(view), row_table(view)
+    drawn, heads, shown = charts(view), row_table(view), gallery(view, examples)
     # Rows far from the best leave little height for the others, so that these are drawn by themselves too.
     zoomed = bool(drawn) and 3 <= len(view.near_best) < len(view.rows)
     return {
@@ -158,7 +157,8 @@ def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
         "reference": view.phi_name(view.rows[view.reference].phi),
         "stages": list(zip_longest(stage_names(view), stage_facts(view, view.chosen))),
         "first_case": (data.get("cases") or ["one case"])[0],
-        "gallery": gallery(view, examples),
+        "gallery": shown,
+        "overlays": any(card.has_overlay for example in shown for card in example["cards"]),
         "heads": heads[0],
         "lines": heads[1],
         "provenance": provenance(view),
@@ -167,7 +167,7 @@ def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
 
 def _measured_on(view: View) -> str:
     cases, part = view.frontier.data.get("cases") or [], view.frontier.data.get("part")
-    text = f"{len(cases)} {'pairs' if view.registration else 'cases'}"
+    text = f"{len(cases)} {view.task.case_noun}s"
     text += f", the {part} part" if part and part != "all" else ""
     return text if view.confirm is None else f"{text} · confirmed on {cases_text(view, view.confirm.other)}"
 

@@ -19,7 +19,7 @@ def provenance(view: View) -> dict[str, Any]:
     frontier = view.frontier
     bundle, data, options = dict(frontier.bundle), dict(frontier.data), dict(frontier.options)
     settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
-    noun = "pairs" if view.registration else "cases"
+    noun = f"{view.task.case_noun}s"
     data[noun] = len(cases)
     data.pop("mean_volumes", None)  # beside the labels' bars
     confirm = view.confirm
@@ -56,9 +56,8 @@ def provenance(view: View) -> dict[str, Any]:
 
 def _confirming(view: View, found: Confirmation, noun: str) -> dict[str, Any]:
     """Return what the other frontier tells of its data, and which of the cases are in both."""
-    data = {**found.other.data, noun: len(found.other.data["cases"])}
-    if view.registration:
-        data.pop("cases")
+    other = found.other.data
+    data = {noun if key == "cases" else key: len(value) if key == "cases" else value for key, value in other.items()}
     measured = sum(found.other.row(row.phi) is not None for row in view.rows)
     shared = f"{len(found.shared)}: {', '.join(found.shared)}" if found.shared else "none"
     return {**data, f"shared {noun}": shared, "φ measured": f"{measured} of {len(view.rows)}"}
@@ -69,7 +68,7 @@ def _chosen(view: View, choice: Mapping[str, Any], noun: str) -> dict[str, Any]:
     facts = {"φ": view.phi_text(choice["phi"])}
     there = choice.get("confirmed")
     if there is not None:
-        row = row_from_dict(there["row"])
+        row = row_from_dict(there["row"], view.frontier.task)
         facts["confirmed on"] = f"{len(there['data']['cases'])} {there['data']['part']} {noun}"
         facts[f"{view.metric} there"] = f"{view.score_text(row.score.mean)} ({view.interval_text(row)})"
     return facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Optional
 
 from monai_hyperscale.report.confirm import cases_text
-from monai_hyperscale.report.view import View, capital, significant
+from monai_hyperscale.report.view import View, capital, extra_mean, significant
 from monai_hyperscale.search.results import FrontierRow, Interval
 
 __all__ = ["bar_facts", "bar_heads", "bars_end", "label_bars", "row_table"]
@@ -107,7 +107,7 @@ def row_table(view: View) -> tuple[list[str], list[list[Cell]]]:
     # The same for every φ where weights are generated for one shape; then they stand with the network.
     parameters = len({row.parameters for row in view.rows}) > 1
     heads += ["Parameters"] if parameters else []
-    heads += ["Before", "Folded (%)"] if view.registration else []
+    heads += [column.title + " (%)" * column.share for column in view.task.columns]
     heads += ["Pareto for"] if view.costs else []
     fronts = {cost.word: set(view.pareto(cost.key)) for cost in view.costs}
     lines = []
@@ -132,11 +132,9 @@ def row_table(view: View) -> tuple[list[str], list[list[Cell]]]:
                 cells.append(Cell(_range(*ends), None if spread is None else spread.low))
         if parameters:
             cells.append(Cell("–" if row.parameters is None else f"{row.parameters:,}", row.parameters))
-        if view.registration:
-            before = None if row.before is None else row.before.mean
-            cells.append(Cell(view.score_text(before), before))
-            folded = None if row.folded is None else 100 * row.folded
-            cells.append(Cell("–" if folded is None else significant(folded, 2), folded))
+        for column in view.task.columns:
+            value = extra_mean(row, column)
+            cells.append(Cell(view.column_text(column, row), 100 * value if value and column.share else value))
         if view.costs:
             names = [word for word, front in fronts.items() if n in front]
             cells.append(Cell(", ".join(names), len(names)))

@@ -11,8 +11,10 @@ from typing import NamedTuple, Optional
 
 from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
+from monai_hyperscale.tasks import task_named
+from monai_hyperscale.tasks.columns import Column
 
-__all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
+__all__ = ["Cost", "Point", "View", "band", "capital", "extra_mean", "significant"]
 
 # Key in the file, what it is, what less of it is called, and units with the size from which each is used.
 _COSTS = (
@@ -99,8 +101,7 @@ class View:
         self._position = {original: position for position, original in enumerate(self._order)}
         self.costs = [cost for entry in _COSTS if (cost := _measured(self.rows, *entry))]
         self.labels = dict(sorted(frontier.labels.items(), key=lambda entry: int(entry[0])))
-        self.registration = frontier.task == "registration"
-
+        self.task = task_named(frontier.task)
         self.metric = str(frontier.metric["name"])
         self.higher_is_better = frontier.higher_is_better
 
@@ -119,6 +120,13 @@ class View:
     def interval_text(self, row: FrontierRow) -> str:
         """Return the interval of a row's score in figures."""
         return f"{self.score_text(row.score.low)} – {self.score_text(row.score.high)}"
+
+    def column_text(self, column: Column, row: FrontierRow) -> str:
+        """Return in figures what a row has in a column of the task's, of a share in per cent."""
+        value = extra_mean(row, column)
+        if column.share:
+            return "–" if value is None else significant(100 * value, 2)
+        return self.score_text(value)
 
     def score_change(self, score: Optional[float], other: Optional[float]) -> str:
         """Return what a score is more than another, with its sign; nothing where one is missing."""
@@ -201,6 +209,12 @@ class View:
             if row.score.mean is not None and row.score.mean >= score - TOLERANCE and cost.of(row) is not None
         ]
         return min(near, key=lambda n: cost.of(self.rows[n]) or 0.0, default=self.reference)
+
+
+def extra_mean(row: FrontierRow, column: Column) -> Optional[float]:
+    """Return what a row has in a column of the task's; ``None`` where it has nothing there."""
+    found = row.extra.get(column.name)
+    return None if found is None else found.mean
 
 
 def capital(name: str) -> str:

@@ -15,9 +15,10 @@ from monai_hyperscale.search.evaluation import SAMPLERS, RowMeasurer, search_phi
 from monai_hyperscale.search.frontier import SweepOptions, sweep
 from monai_hyperscale.search.grids import phi_grid
 from monai_hyperscale.search.metrics import METRICS, Metric, metric_named
+from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.results import Frontier, FrontierRow, Interval, Latency, read_frontier
-from monai_hyperscale.search.workload import CaseResult, Workload
+from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions
 
 __all__ = [
     "METRICS",
@@ -35,6 +36,7 @@ __all__ = [
     "RowMeasurer",
     "SweepOptions",
     "Workload",
+    "WorkloadOptions",
     "choose",
     "correlation",
     "count_flops",
@@ -43,6 +45,7 @@ __all__ = [
     "knee",
     "measure_costs",
     "metric_named",
+    "open_workload",
     "pareto_points",
     "phi_grid",
     "read_frontier",

@@ -8,6 +8,7 @@ from typing import Optional
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["Confirmation", "confirmation", "unconfirmed"]
 
@@ -121,7 +122,7 @@ def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
         "validation": "add --confirm with those of pareto --cases test",
     }
     default = "choose on those of pareto --cases validation, with those of --cases test as --confirm"
-    noun = ("pair" if frontier.task == "registration" else "case") + "s" * (count != 1)
+    noun = task_named(frontier.task).case_noun + "s" * (count != 1)
     cases = f"{count} {noun}" if part == "all" else f"{count} {part} {noun}"
     return (
         f"chosen and scored on the same {cases}, which flatters the score; to confirm, {way or ways.get(part, default)}"

@@ -51,7 +51,7 @@ class RowMeasurer:
             cost = measure_costs([lambda: run], self._image, self._rounds, self._memory)[0]
             names = self.workload.names
             results = {name: self.workload.measure(index, run) for index, name in enumerate(names)}
-            self.rows[phi] = make_row(phi, cost, results, self.workload.labels, self.options)
+            self.rows[phi] = make_row(self.workload, phi, cost, results, self.options)
         return self.rows[phi]
 
     def flops(self, phi: Phi) -> float:

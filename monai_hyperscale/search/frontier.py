@@ -16,9 +16,10 @@ from monai_hyperscale.search.cost import CostSample, InferenceCost, measure_cost
 from monai_hyperscale.search.machine import describe_machine
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles
-from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
+from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow, Interval
 from monai_hyperscale.search.statistics import case_scores, interval
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["SweepOptions", "make_frontier", "make_row", "option_facts", "sweep", "sweep_plan"]
 
@@ -99,8 +100,7 @@ def sweep(
         return None
     results = [_score(workload, phi, workload.names, files, lambda steps: None) for phi in phis]
     rows = [
-        make_row(phi, cost, result, workload.labels, options)
-        for phi, cost, result in zip(phis, costs, results, strict=True)
+        make_row(workload, phi, cost, result, options) for phi, cost, result in zip(phis, costs, results, strict=True)
     ]
     volumes = mean_volumes([result.volumes for result in results[0].values()])
     return make_frontier(workload, rows, options, sweep_plan(workload, phis), volumes)
@@ -131,25 +131,23 @@ def option_facts(workload: Workload, options: SweepOptions) -> dict[str, Any]:
 
 
 def make_row(
-    phi: Phi,
-    cost: InferenceCost,
-    results: Mapping[str, CaseResult],
-    labels: Mapping[str, str],
-    options: SweepOptions,
+    workload: Workload, phi: Phi, cost: InferenceCost, results: Mapping[str, CaseResult], options: SweepOptions
 ) -> FrontierRow:
     """Return the row of a φ.
 
     Args:
+        workload: what was measured.
         phi: the factors.
         cost: what it costs.
         results: what it scores on every case.
-        labels: label values as text, and their names.
         options: of the sweep.
     """
     of_cases = partial(interval, samples=options.bootstrap, seed=options.seed)
     scores = {name: dict(result.scores) for name, result in results.items()}
-    before = {name: result.before for name, result in results.items() if result.before is not None}
-    folded = [result.folded for result in results.values() if result.folded is not None]
+    extra = {}
+    for column in task_named(workload.task).columns:
+        values = [result.extra.get(column.name) for result in results.values()]
+        extra[column.name] = Interval(of_cases(values).mean, None, None) if column.share else of_cases(values)
     return FrontierRow(
         phi,
         of_cases(case_scores(scores)),
@@ -157,10 +155,9 @@ def make_row(
         cost.parameters,
         cost.latency,
         cost.memory,
-        {value: of_cases([scores[name][value] for name in scores]) for value in labels},
+        {value: of_cases([scores[name][value] for name in scores]) for value in workload.labels},
         scores,
-        of_cases(case_scores(before)) if before else None,
-        sum(folded) / len(folded) if folded else None,
+        extra,
         cost.stages,
     )
 

@@ -43,7 +43,7 @@ class ProgressFiles:
         ...     files.begin({"data": "liver"})
         ...     files.write_cases((0.3,), {"case_1": CaseResult({"1": 0.9})})
         ...     files.read_cases((0.3,), ["case_1", "case_2"], ["1"])
-        {'case_1': CaseResult(scores={'1': 0.9}, before=None, folded=None, volumes={})}
+        {'case_1': CaseResult(scores={'1': 0.9}, extra={}, volumes={})}
     """
 
     def __init__(self, folder: Path) -> None:
@@ -170,11 +170,9 @@ def _read(path: Path) -> Any:
 
 
 def _case(content: Any, labels: Sequence[str]) -> CaseResult:
-    before, folded = content["before"], content["folded"]
     return CaseResult(
         _scores(content["scores"], labels),
-        None if before is None else _scores(before, labels),
-        None if folded is None else float(folded),
+        {str(name): None if value is None else float(value) for name, value in content["extra"].items()},
         {str(value): float(volume) for value, volume in content["volumes"].items()},
     )
 

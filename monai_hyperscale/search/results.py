@@ -14,6 +14,8 @@ from typing import Any, NoReturn, Optional, Union
 from monai_hyperscale.errors import FrontierError, first_line
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.search.results_schema import FORMAT, KIND, first_mistake
+from monai_hyperscale.tasks import task_named
+from monai_hyperscale.tasks.columns import Column
 
 __all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
 
@@ -53,8 +55,7 @@ class FrontierRow:
         memory: peak bytes of one inference beside weights and image.
         labels: score of every label, by its value as text.
         cases: case to label value to score; ``None`` where the label is not in the case.
-        before: score of the pairs as they lie, for registration.
-        folded: share of voxels where the field folds, in [0, 1], for registration.
+        extra: what else the task measured, by the name of its :class:`Column`; without ends where it is a share.
         stages: seconds of every stage of one case from file to file; empty where they were not measured.
 
     Example:
@@ -71,8 +72,7 @@ class FrontierRow:
     memory: Optional[int] = None
     labels: Mapping[str, Interval] = field(default_factory=dict)
     cases: Mapping[str, Mapping[str, Optional[float]]] = field(default_factory=dict)
-    before: Optional[Interval] = None
-    folded: Optional[float] = None
+    extra: Mapping[str, Interval] = field(default_factory=dict)
     stages: Mapping[str, float] = field(default_factory=dict)
 
     def cost(self, name: str) -> Optional[float]:
@@ -86,7 +86,7 @@ class Frontier:
     """What every φ of a trained network costs and scores on a data set and a machine.
 
     Attributes:
-        task: ``segmentation`` or ``registration``.
+        task: its name, see :data:`monai_hyperscale.tasks.TASKS`.
         bundle: ``name``, ``weights_sha256`` and ``settings``, the content of ``model.json``.
         data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``files_sha256`` of
             their files, which results before it have not; ``mean_volumes`` of the labels, in mm³, or voxels of 2D
@@ -154,7 +154,8 @@ class Frontier:
 
     def _per_phi(self) -> list[dict[str, Any]]:
         lines = []
-        names = _label_columns(self.labels)
+        extra = task_named(self.task).columns
+        names = _label_columns(self.labels, extra)
         for index, row in enumerate(self.rows):
             line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
             line["latency_s"] = row.cost("latency")
@@ -163,8 +164,9 @@ class Frontier:
             line |= {"memory_bytes": row.memory} | _columns("score", row.score)
             for value, name in names.items():
                 line |= _columns(name, row.labels[value])
-            if self.task == "registration":
-                line |= _columns("before", row.before or Interval(None, None, None)) | {"folded": row.folded}
+            for column in extra:
+                found = row.extra.get(column.name, Interval(None, None, None))
+                line |= {column.name: found.mean} if column.share else _columns(column.name, found)
             for cost in self.pareto:
                 line[f"pareto_{cost}"] = int(index in self.pareto[cost])
             lines.append(line)
@@ -190,13 +192,12 @@ def phi_name(phi: Sequence[float]) -> str:
 
 
 def row_as_dict(row: FrontierRow) -> dict[str, Any]:
-    """Return a row as JSON has it."""
+    """Return a row as JSON has it; of an interval without ends its mean alone."""
     content: dict[str, Any] = {"phi": list(row.phi), "flops": row.flops, "parameters": row.parameters}
     content |= {"latency": None if row.latency is None else vars(row.latency), "memory": row.memory}
     content |= {"score": vars(row.score), "labels": {key: vars(value) for key, value in row.labels.items()}}
     content["cases"] = {case: dict(scores) for case, scores in row.cases.items()}
-    if row.before is not None:
-        content |= {"before": vars(row.before), "folded": row.folded}
+    content |= {name: found.mean if found.low is None else vars(found) for name, found in row.extra.items()}
     if row.stages:
         content["stages"] = dict(row.stages)
     return content
@@ -233,16 +234,17 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
     # JSON schema counts 3.0 as whole.
     return Frontier(
         **{name: content[name] for name in names},
-        rows=tuple(map(row_from_dict, content["rows"])),
+        rows=tuple(row_from_dict(row, content["task"]) for row in content["rows"]),
         pareto={cost: tuple(map(int, indices)) for cost, indices in content["pareto"].items()},
         knee={cost: int(index) for cost, index in content["knee"].items()},
         choice=content.get("choice"),
     )
 
 
-def row_from_dict(content: Mapping[str, Any]) -> FrontierRow:
-    """Return a row from JSON that was checked."""
-    latency, before = content["latency"], content.get("before")
+def row_from_dict(content: Mapping[str, Any], task: str) -> FrontierRow:
+    """Return a row of a task's frontier from JSON that was checked."""
+    latency = content["latency"]
+    columns = [column for column in task_named(task).columns if content.get(column.name) is not None]
     return FrontierRow(
         tuple(float(factor) for factor in content["phi"]),
         Interval(**content["score"]),
@@ -252,10 +254,13 @@ def row_from_dict(content: Mapping[str, Any]) -> FrontierRow:
         content["memory"],
         {value: Interval(**score) for value, score in content["labels"].items()},
         content["cases"],
-        None if before is None else Interval(**before),
-        content.get("folded"),
+        {column.name: _extra(content[column.name]) for column in columns},
         content.get("stages", {}),
     )
+
+
+def _extra(content: Any) -> Interval:
+    return Interval(**content) if isinstance(content, Mapping) else Interval(content, None, None)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -268,13 +273,14 @@ def _columns(name: str, score: Interval) -> dict[str, Any]:
 
 _ENDS = ("", "_low", "_high")
 # Columns that are no label's.
-_OWN = ["phi", "flops", "parameters", "latency_s", "latency_low_s", "latency_high_s", "memory_bytes", "folded"]
-_OWN += [name + end for name in ("score", "before") for end in _ENDS] + [f"pareto_{cost}" for cost in COSTS]
+_OWN = ["phi", "flops", "parameters", "latency_s", "latency_low_s", "latency_high_s", "memory_bytes"]
+_OWN += [f"score{end}" for end in _ENDS] + [f"pareto_{cost}" for cost in COSTS]
 
 
-def _label_columns(labels: Mapping[str, str]) -> dict[str, str]:
+def _label_columns(labels: Mapping[str, str], extra: Sequence[Column]) -> dict[str, str]:
     """Return the first column of every label: its name, with its value where another column has the same."""
-    taken = Counter([*_OWN, *(name + end for name in labels.values() for end in _ENDS)])
+    own = [*_OWN, *(column.name + end for column in extra for end in _ENDS)]
+    taken = Counter([*own, *(name + end for name in labels.values() for end in _ENDS)])
     clear = {name: all(taken[name + end] == 1 for end in _ENDS) for name in labels.values()}
     return {value: name if clear[name] else f"{name} ({value})" for value, name in labels.items()}
 

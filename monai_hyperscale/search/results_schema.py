@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Optional
 
+from monai_hyperscale.tasks import TASKS, task_named
+
 __all__ = ["FORMAT", "KIND", "first_mistake"]
 
 FORMAT = 1
@@ -13,6 +15,7 @@ KIND = "frontier"
 # JSON's 1e999 is Python's infinity.
 _NUMBER = {"type": "number", "minimum": -1e300, "maximum": 1e300}
 _POSITIVE = {**_NUMBER, "minimum": 0}
+_SHARE = {**_NUMBER, "minimum": 0, "maximum": 1}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**63}
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object"}
@@ -40,7 +43,7 @@ _SCORE = _record(closed=True, mean=_or_null(_NUMBER), low=_or_null(_NUMBER), hig
 _LATENCY = _record(closed=True, median=_POSITIVE, low=_POSITIVE, high=_POSITIVE, runs=_COUNT)
 _PHI = {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0, "maximum": 1}}
 _ROW = _record(
-    optional=("before", "folded", "stages"),
+    optional=("stages",),
     phi=_PHI,
     flops=_or_null(_POSITIVE),
     parameters=_or_null(_COUNT),
@@ -49,10 +52,9 @@ _ROW = _record(
     score=_SCORE,
     labels=_map(_SCORE),
     cases=_map(_map(_or_null(_NUMBER))),
-    before=_or_null(_SCORE),
-    folded=_or_null({"type": "number", "minimum": 0, "maximum": 1}),
     stages=_map(_POSITIVE),
 )
+_ROWS = {"type": "array", "minItems": 1, "items": _ROW}
 _DATA = _record(
     optional=("files_sha256", "mean_volumes"),
     name=_TEXT,
@@ -65,7 +67,7 @@ _SCHEMA = _record(
     optional=("choice",),
     format={"const": FORMAT},
     kind={"const": KIND},
-    task={"enum": ["segmentation", "registration"]},
+    task={"enum": list(TASKS)},
     bundle=_record(name=_TEXT, weights_sha256=_TEXT, settings=_OBJECT),
     data=_DATA,
     # The values of label files.
@@ -73,7 +75,7 @@ _SCHEMA = _record(
     metric=_record(name=_TEXT, higher_is_better={"type": "boolean"}),
     machine=_OBJECT,
     options=_OBJECT,
-    rows={"type": "array", "minItems": 1, "items": _ROW},
+    rows=_ROWS,
     pareto=_by_cost({"type": "array", "items": _COUNT, "uniqueItems": True}),
     hypervolume=_by_cost(_NUMBER),
     knee=_by_cost(_COUNT),
@@ -101,7 +103,7 @@ def first_mistake(content: Any) -> Optional[str]:
         return f"its format is {_short(content.get('format'))}, expected {FORMAT}"
     from jsonschema.exceptions import best_match
 
-    error = best_match(_validator().iter_errors(content))
+    error = best_match(_validator(content.get("task")).iter_errors(content))
     if error is not None:
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
         return f"{place.lstrip('.') or 'it'}: {_short(error.message)}"
@@ -129,10 +131,13 @@ def _contradiction(content: dict[str, Any]) -> Optional[str]:
 
 
 @cache
-def _validator() -> Any:
+def _validator(task: Any) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_SCHEMA)
+    columns = task_named(task).columns if task in TASKS else ()
+    extra = {column.name: _or_null(_SHARE if column.share else _SCORE) for column in columns}
+    rows = {**_ROWS, "items": {**_ROW, "properties": {**_ROW["properties"], **extra}}}
+    return Draft202012Validator({**_SCHEMA, "properties": {**_SCHEMA["properties"], "rows": rows}})
 
 
 def _short(value: Any) -> str:

@@ -23,7 +23,7 @@ from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
 
-__all__ = ["CaseResult", "Workload", "as_phi"]
+__all__ = ["CaseResult", "Workload", "WorkloadOptions", "as_phi"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,38 @@ class CaseResult:
 
     Attributes:
         scores: of every label, by its value as text; ``None`` where it has none.
-        before: of registration, the scores of the pair as it lies.
-        folded: of registration, the share of voxels where the field folds.
+        extra: what else the task measures, by the name of its :class:`Column`.
         volumes: of every label in the reference, by its value as text: mm³, or voxels where these have no size.
     """
 
     scores: Mapping[str, Optional[float]]
-    before: Optional[Mapping[str, Optional[float]]] = None
-    folded: Optional[float] = None
+    extra: Mapping[str, Optional[float]] = field(default_factory=dict)
     volumes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WorkloadOptions:
+    """What is measured of a trained network, and on which cases.
+
+    Attributes:
+        metric: name of the score; ``None`` for the task's own.
+        tolerance: of scores that take one, in mm.
+        part: of the cases, see :func:`cases_of_part`.
+        limit: most cases; ``None`` for the task's own limit, if it has any.
+        device: where networks run.
+        max_voxels: most voxels of an image that goes through whole.
+        regularization: λ, of networks trained for several.
+        seed: of what is drawn.
+    """
+
+    metric: Optional[str] = None
+    tolerance: Optional[float] = None
+    part: str = "test"
+    limit: Optional[int] = None
+    device: Union[str, torch.device] = "cpu"
+    max_voxels: int = 2**24
+    regularization: Optional[float] = None
+    seed: int = 0
 
 
 class Workload(ABC):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, ClassVar, Optional, Union
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.report.cards import Card, KeyEntry
+from monai_hyperscale.tasks.columns import Column
 
 __all__ = ["Task"]
 
@@ -16,12 +19,46 @@ class Task(ABC):
     """What differs between segmentation, registration and whatever else a φ-network is trained for.
 
     Implementations import what is heavy inside their methods, so that a task can be asked for at little cost.
+
+    Attributes:
+        settings: what describes a trained network of this task.
+        case_noun: what one case is called, such as ``pair``.
+        columns: what results tell of every φ beside score and costs.
     """
 
-    @property
+    settings: ClassVar[type[NetworkSettings]]
+    case_noun: ClassVar[str] = "case"
+    columns: ClassVar[tuple[Column, ...]] = ()
+
     @abstractmethod
-    def settings(self) -> type[NetworkSettings]:
-        """What describes a trained network of this task."""
+    def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:
+        """Return a score of this task.
+
+        Args:
+            name: of the score; ``None`` for the one that is usual.
+            tolerance: of scores that take one, in mm.
+
+        Raises:
+            FrontierError: if there is no such score.
+        """
+
+    @abstractmethod
+    def workload(self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: Any) -> Any:
+        """Return a trained network with the cases that it is measured on.
+
+        Args:
+            bundle: the trained network's folder.
+            dataset_dir: of the cases.
+            options: :class:`~monai_hyperscale.search.WorkloadOptions`.
+
+        Returns:
+            a :class:`~monai_hyperscale.search.Workload`.
+
+        Raises:
+            CheckpointError: if there is no trained network of this task.
+            DatasetError: if the data set does not fit it.
+            FrontierError: if an option is not for networks of this task.
+        """
 
     @abstractmethod
     def cards(

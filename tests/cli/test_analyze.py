@@ -111,7 +111,7 @@ def test_transfer(
     assert [len(curve["phis"]) for curve in written["curves"]] == [3, 3, 2, 3]
     first, second, own, _ = ([score["mean"] for score in curve["scores"]] for curve in written["curves"])
     assert own == [first[0], second[1]]
-    workload = open_workload(network, dataset, "iou", limit=2)
+    workload = open_workload(network, dataset, metric="iou", limit=2)
     run, scores = workload.run(0.2), []
     for index in range(2):
         known = [score for score in workload.measure(index, run).scores.values() if score is not None]

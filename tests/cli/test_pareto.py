@@ -130,9 +130,9 @@ def test_registration(
     network = write_registration_bundle(tmp_path / "net", 2, channels=("grey",), sizes=(32, 32))
     assert main([*arguments(network, dataset, tmp_path / "out"), "--limit", "2"]) == 0
     frontier = read_frontier(tmp_path / "out")
-    assert frontier.task == "registration" and frontier.rows[0].folded is not None
+    assert frontier.task == "registration" and frontier.rows[0].extra["folded"].mean is not None
     header, first, _ = capsys.readouterr().out.splitlines()
-    assert "before  folded %" in header and f"{frontier.rows[0].before.mean:.4f}" in first
+    assert "before  folded %" in header and f"{frontier.rows[0].extra['before'].mean:.4f}" in first
     assert "</html>" in (tmp_path / "out" / "report.html").read_text()
 
 

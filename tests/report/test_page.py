@@ -106,7 +106,7 @@ def test_table_holds_the_rows(as_frontier: Read, tmp_path: Path) -> None:
     assert len(lines) == len(frontier.rows)
     for line, row in zip(lines, frontier.rows, strict=True):
         cells = dict(zip(heads, line, strict=True))
-        assert row.flops and row.latency and row.memory and row.before and row.before.mean and row.folded
+        assert row.flops and row.latency and row.memory and row.extra["before"].mean and row.extra["folded"].mean
         n = frontier.rows.index(row)
         assert cells == {
             "φ": f"{row.phi[0]:g}",
@@ -118,8 +118,8 @@ def test_table_holds_the_rows(as_frontier: Read, tmp_path: Path) -> None:
             "Time (ms)": f"{row.latency.median * 1e3:.1f}",
             "Quartiles": f"{row.latency.low * 1e3:.1f} – {row.latency.high * 1e3:.1f}",
             "Working memory (MB)": f"{row.memory / 1e6:.{1 if row.memory < 1e8 else 0}f}",
-            "Before": f"{row.before.mean:.4f}",
-            "Folded (%)": f"{100 * row.folded:.3f}",
+            "Before": f"{row.extra['before'].mean:.4f}",
+            "Folded (%)": f"{100 * row.extra['folded'].mean:.3f}",
             "Pareto for": ", ".join(
                 word
                 for word, key in (("compute", "flops"), ("time", "latency"), ("working memory", "memory"))

@@ -187,10 +187,10 @@ def test_a_phi_that_it_was_not_trained_for_is_told(bundle, dataset, tmp_path):
 def test_registration_has_what_was_before_and_folds(registration_bundle, dataset, tmp_path):
     workload = open_workload(registration_bundle, dataset, metric="hd95", limit=3)
     frontier = sweep(workload, GRID, tmp_path, QUICK)
-    befores = [workload.measure(index, workload.run(0.1)).before for index in range(3)]
+    befores = [workload.measure(index, workload.run(0.1)).extra["before"] for index in range(3)]
     for row in frontier.rows:
-        assert row.before.mean == pytest.approx(np.mean([list(scores.values()) for scores in befores]))
-        assert 0 <= row.folded < 1
+        assert row.extra["before"].mean == pytest.approx(np.mean(befores))
+        assert 0 <= row.extra["folded"].mean < 1
     assert frontier.metric == {"name": "HD95", "higher_is_better": False}
     scores = [row.score.mean for row in frontier.rows]
     assert list(frontier.pareto["flops"]) == pareto_points([r.flops for r in frontier.rows], scores, False)

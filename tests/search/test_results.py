@@ -31,7 +31,11 @@ def test_a_choice_is_kept_and_may_be_missing(frontier, tmp_path):
 def test_rows_of_registration_and_of_what_was_not_measured(frontier, tmp_path):
     rows = [
         replace(
-            row, latency=None, memory=None, before=Interval(0.5, 0.4, 0.6), folded=0.01, score=Interval(*[None] * 3)
+            row,
+            latency=None,
+            memory=None,
+            extra={"before": Interval(0.5, 0.4, 0.6), "folded": Interval(0.01, None, None)},
+            score=Interval(*[None] * 3),
         )
         for row in frontier.rows
     ]

@@ -20,6 +20,7 @@ from monai_hyperscale.registration import folded_share, warp
 from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.metrics import Metric
+from monai_hyperscale.search.statistics import case_scores
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
@@ -100,7 +101,7 @@ class RegistrationWorkload(Workload):
             )
             self._pairs = PairDataset(pairs, preprocessing, PairSlice() if settings.slices else None)
         self._inferer = PhiInferer()
-        self._before: dict[int, dict[str, Optional[float]]] = {}
+        self._before: dict[int, Optional[float]] = {}
 
     @property
     def metric_facts(self) -> dict[str, Any]:
@@ -128,10 +129,10 @@ class RegistrationWorkload(Workload):
         with torch.inference_mode():
             field = run(self._images(pair)).float().cpu()
             if index not in self._before:
-                self._before[index] = self._scores(index, pair, None)
+                self._before[index] = case_scores({"": self._scores(index, pair, None)})[0]
             scores, folded = self._scores(index, pair, field), float(folded_share(field))
         volumes = self.volumes(pair["fixed_label"], self._classes, self._spacing(index)) if self._classes else {}
-        return CaseResult(scores, self._before[index], folded, volumes)
+        return CaseResult(scores, {"before": self._before[index], "folded": folded}, volumes)
 
     def example(
         self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union
 
+from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.report.cards import Card, KeyEntry
 from monai_hyperscale.tasks.base import Task
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+
+if TYPE_CHECKING:
+    from monai_hyperscale.search import Metric, WorkloadOptions
+    from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
 __all__ = ["TASK"]
 
@@ -16,6 +23,25 @@ class Segmentation(Task):
     """See :class:`Task`."""
 
     settings = SegmentationSettings
+
+    def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Metric:
+        """Return a score of label maps, see :class:`Task`."""
+        from monai_hyperscale.search.metrics import metric_named
+
+        return metric_named(name or "dice", tolerance)
+
+    def workload(
+        self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
+    ) -> SegmentationWorkload:
+        """Return labelled images with the network that segments them, see :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
+
+        if options.regularization is not None:
+            raise FrontierError("a regularization is for registration networks; leave it out.")
+        metric = self.metric(options.metric, options.tolerance)
+        return SegmentationWorkload(
+            bundle, dataset_dir, metric, options.part, options.limit, options.device, options.max_voxels
+        )
 
     def cards(
         self,

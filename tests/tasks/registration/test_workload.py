@@ -37,10 +37,12 @@ def test_scores_are_those_of_the_warped_labels(registration_bundle, dataset):
             field = registrar.fold(phi)(torch.cat([pair["moving"], pair["fixed"]])[None])[0].detach()
             moving, fixed = pair["moving_label"][0], pair["fixed_label"][0].numpy()
             result = workload.measure(index, run)
-            for scores, moved in ((result.before, moving), (result.scores, warped(moving, field))):
-                wanted = label_dice(moved.numpy().astype(int), fixed.astype(int))
-                assert scores == {value: pytest.approx(wanted[int(value)], abs=0.01) for value in ("1", "2")}
-            assert result.scores != result.before and 0 <= result.folded < 0.5
+            before, wanted = (
+                label_dice(moved.numpy().astype(int), fixed.astype(int)) for moved in (moving, warped(moving, field))
+            )
+            assert result.scores == {value: pytest.approx(wanted[int(value)], abs=0.01) for value in ("1", "2")}
+            assert result.extra["before"] == pytest.approx((before[1] + before[2]) / 2, abs=0.01)
+            assert before != wanted and 0 <= result.extra["folded"] < 0.5
 
 
 def test_pairs_are_of_the_part_and_drawn_by_the_seed(registration_bundle, dataset):
@@ -64,7 +66,7 @@ def test_images_without_labels_are_scored_by_their_correlation(registration_bund
     result = workload.measure(0, workload.run(0.5))
     pair = workload._pairs[0]
     wanted = np.corrcoef(pair["moving"].flatten(), pair["fixed"].flatten())[0, 1]
-    assert result.before == {"0": pytest.approx(wanted, abs=1e-6)} and result.scores != result.before
+    assert result.extra["before"] == pytest.approx(wanted, abs=1e-6) and result.scores["0"] != pytest.approx(wanted)
     assert workload.labels == {"0": "whole image"} and workload.metric_facts["name"] == "correlation"
 
 
