@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 import torch.nn as nn
 from monai.networks.nets import AttentionUnet
 from monai.networks.nets.attentionunet import AttentionBlock, AttentionLayer, ConvBlock, UpConv
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
 from monai_hyperscale.networks.conversion.layers import UpThenLayer
-from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps
 
 __all__ = ["MergingAttentionLayer"]
 
@@ -43,20 +41,19 @@ class MergingAttentionLayer(nn.Module):
 
 
 @converts(UpConv)
-def convert_upconv(module: UpConv, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_upconv(place: Place) -> nn.Module:
     """Convert the transposed convolution."""
-    up = conversion.transposed(module.up, join(name, "up"))
-    return UpThenLayer(OrderedDict(up=up, after=nn.Identity()))
+    return UpThenLayer(OrderedDict(up=place.child("up").transposed(), after=nn.Identity()))
 
 
 @converts(AttentionLayer)
-def convert_attention_layer(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_attention_layer(place: Place) -> nn.Module:
     """Convert the levels below, one further down if the first convolution of them is strided."""
-    below = module.submodule
-    for child in ("attention", "upconv", "merge"):
-        conversion.convert_child(module, name, child, level)
-    if isinstance(below, nn.Sequential):
-        convert_stages(conversion, below, join(name, "submodule"), level)
+    place.convert("attention", "upconv", "merge")
+    below = place.child("submodule")
+    if isinstance(below.module, nn.Sequential):
+        below.stages()
     else:
-        conversion.convert_child(module, name, "submodule", level)
-    return MergingAttentionLayer(module.attention, module.upconv, module.merge, module.submodule)
+        place.convert("submodule")
+    layer = place.module
+    return MergingAttentionLayer(layer.attention, layer.upconv, layer.merge, layer.submodule)

@@ -6,9 +6,8 @@ import torch.nn as nn
 from monai.networks.nets import BasicUNet, BasicUNetPlusPlus
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
 from monai_hyperscale.networks.conversion.layers import MergingUp
-from monai_hyperscale.networks.conversion.stages import staged
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps, staged
 
 __all__: list[str] = []
 
@@ -18,8 +17,7 @@ staged(BasicUNet, BasicUNetPlusPlus)
 
 
 @converts(UpCat)
-def convert_upcat(module: UpCat, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_upcat(place: Place) -> nn.Module:
     """Convert the up-sampling, and the convolutions after it."""
-    upsample = conversion.upsample(module.upsample, join(name, "upsample"))
-    convs = conversion.convert(module.convs, join(name, "convs"), level)
-    return MergingUp({"upsample": upsample, "convs": convs}, skip_first=True)
+    parts = {"upsample": place.child("upsample").upsample(), "convs": place.child("convs").converted()}
+    return MergingUp(parts, skip_first=True)

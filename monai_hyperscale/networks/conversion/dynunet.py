@@ -7,9 +7,8 @@ import torch.nn as nn
 from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetResBlock, UnetUpBlock
 from monai.networks.nets import DynUNet
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
 from monai_hyperscale.networks.conversion.layers import MergingUp
-from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps
 from monai_hyperscale.networks.layers.resize import resize_like
 
 __all__ = ["StagedDynUNet"]
@@ -67,26 +66,22 @@ class StagedDynUNet(nn.Module):
 
 
 @converts(UnetUpBlock)
-def convert_up_block(module: UnetUpBlock, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_up_block(place: Place) -> nn.Module:
     """Convert the transposed convolution, and the block after it."""
-    transp_conv = conversion.transposed(module.transp_conv, join(name, "transp_conv"))
-    conv_block = conversion.convert(module.conv_block, join(name, "conv_block"), level)
-    return MergingUp({"transp_conv": transp_conv, "conv_block": conv_block}, skip_first=False)
+    up, block = place.child("transp_conv").transposed(), place.child("conv_block").converted()
+    return MergingUp({"transp_conv": up, "conv_block": block}, skip_first=False)
 
 
 @converts(DynUNet)
-def convert_dynunet(module: DynUNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_dynunet(place: Place) -> nn.Module:
     """Give every stage whose strides are not all 1 a level, and drop the second names that skip layers give."""
-    conversion.left_out(
-        module.skip_layers, join(name, "skip_layers"), "a second name of a tensor that is there already"
-    )
-    del module.skip_layers
-    after = convert_stages(conversion, module, name, level, ["input_block"])
-    if after > level:
-        conversion.note("The output is of the size that the first stage leaves, as the original's is.")
-    after = convert_stages(conversion, module.downsamples, join(name, "downsamples"), after)
-    convert_stages(conversion, module, name, after, ["bottleneck"])
-    for child in ("upsamples", "output_block", "deep_supervision_heads"):
-        if hasattr(module, child):
-            conversion.convert_child(module, name, child, 0)
-    return StagedDynUNet(module)
+    place.child("skip_layers").left_out("a second name of a tensor that is there already")
+    network = place.module
+    del network.skip_layers
+    level = place.stages("input_block")
+    if level > place.level:
+        place.conversion.note("The output is of the size that the first stage leaves, as the original's is.")
+    level = place.child("downsamples", level).stages()
+    place.convert("bottleneck", level=level)
+    place.convert(*(part for part in ("upsamples", "output_block", "deep_supervision_heads") if hasattr(network, part)))
+    return StagedDynUNet(network)

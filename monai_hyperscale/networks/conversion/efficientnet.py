@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn as nn
 from monai.networks.nets.efficientnet import EfficientNet, EfficientNetBNFeatures, MBConvBlock
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, strided
-from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.conversion.conversion import strided
+from monai_hyperscale.networks.conversion.place import Place, converts
 
 __all__: list[str] = []
 
@@ -16,47 +14,41 @@ _HEAD = ("_conv_head", "_conv_head_padding", "_bn1", "_avg_pooling", "_dropout",
 
 
 @converts(MBConvBlock)
-def convert_mbconv(module: MBConvBlock, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_mbconv(place: Place) -> nn.Module:
     """Convert the children; the resize comes before the padding of the strided convolution."""
-    _convert_padded(module, name, "_depthwise_conv", level, conversion)
-    return module
+    return _convert_padded(place, "_depthwise_conv")
 
 
 @converts(EfficientNet)
-def convert_efficientnet(module: EfficientNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_efficientnet(place: Place) -> nn.Module:
     """Make the first convolution and the strided stacks of blocks the levels."""
-    stem = int(strided(module._conv_stem))
-    _convert_padded(module, name, "_conv_stem", level, conversion)
-    convert_stages(conversion, module._blocks, join(name, "_blocks"), level + stem)
-    return module
+    stem = int(strided(place.module._conv_stem))
+    _convert_padded(place, "_conv_stem")
+    place.child("_blocks", place.level + stem).stages()
+    return place.module
 
 
 @converts(EfficientNetBNFeatures)
-def convert_features(module: EfficientNetBNFeatures, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_features(place: Place) -> nn.Module:
     """Convert as the classifier, without its head, which the features do not need."""
-    conversion.returns_features = not name
+    place.conversion.returns_features = not place.name
     for child in _HEAD:
-        conversion.left_out(
-            getattr(module, child), join(name, child), "of the classifier's head, which an encoder does not run"
-        )
-        delattr(module, child)
-    return convert_efficientnet(module, name, level, conversion)
+        place.child(child).left_out("of the classifier's head, which an encoder does not run")
+        delattr(place.module, child)
+    return convert_efficientnet(place)
 
 
-def _convert_padded(module: nn.Module, name: str, conv: str, level: int, conversion: Conversion) -> None:
+def _convert_padded(place: Place, name: str) -> nn.Module:
     # MONAI pads in a layer of its own, by what "same" padding is for the size that the network was planned for; for
     # sizes that the stride divides it leaves the same size whatever that was.
-    layer: Any = module._modules[conv]
+    module, conv = place.module, place.child(name)
     # The padding before each convolution keeps the size, and the linear layer comes after global pooling.
-    conversion.claim(layer, *(part for child, part in module.named_children() if child.endswith("_padding")))
-    if hasattr(module, "_fc"):
-        conversion.claim(module._fc)  # type: ignore[arg-type]
-    if strided(layer):
-        conversion.replaced(
-            join(name, conv), layer, f"resize to a multiple of the stride that phi gives (level {level}), then the same"
-        )
-    for child in [child for child, _ in module.named_children() if child != "_blocks"]:
-        conversion.convert_child(module, name, child, level)
-    if strided(layer):
-        padding = f"{conv}_padding"
-        module._modules[padding] = nn.Sequential(conversion.resize(layer.stride, level), module._modules[padding])  # type: ignore[arg-type]
+    padding = [part for child, part in module.named_children() if child.endswith("_padding")]
+    place.conversion.claim(conv.module, *padding, *([module._fc] if hasattr(module, "_fc") else []))
+    if strided(conv.module):
+        conv.replaced(f"resize to a multiple of the stride that phi gives (level {place.level}), then the same")
+    place.convert(*(child for child, _ in module.named_children() if child != "_blocks"))
+    if strided(conv.module):
+        before = place.resize(conv.module.stride)
+        module._modules[f"{name}_padding"] = nn.Sequential(before, module._modules[f"{name}_padding"])
+    return module

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 import torch.nn as nn
 from monai.networks.nets import FlexibleUNet
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join
 from monai_hyperscale.networks.conversion.layers import UpThenLayer
+from monai_hyperscale.networks.conversion.place import Place, converts
 
 __all__ = ["ImageSizedDecoder", "ImageSizedFlexibleUNet"]
 
@@ -55,23 +54,17 @@ class ImageSizedFlexibleUNet(nn.Module):
 
 
 @converts(FlexibleUNet)
-def convert_flexible_unet(module: FlexibleUNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_flexible_unet(place: Place) -> nn.Module:
     """Convert the encoder, and a decoder whose first blocks merge with its features, coarse to fine."""
-    conversion.convert_child(module, name, "encoder", level)
-    blocks: Any = module.decoder.blocks
-    where = join(name, "decoder.blocks")
-    if len(blocks) != module.skip_connect + 1:
-        raise conversion.error(
-            where, blocks, f"{len(blocks)} blocks for {module.skip_connect} skip connections do not lead to the image"
-        )
-    for index, block in enumerate(blocks):
-        if index < module.skip_connect:
-            conversion.convert_child(blocks, where, str(index), level)
-        else:
-            inner = join(where, str(index))
-            upsample = conversion.upsample(block.upsample, join(inner, "upsample"))
-            convs = conversion.convert(block.convs, join(inner, "convs"), level)
-            blocks[index] = UpThenLayer(OrderedDict(upsample=upsample, convs=convs))
-    module.decoder = ImageSizedDecoder(blocks)  # type: ignore[assignment]
-    conversion.convert_child(module, name, "segmentation_head", level)
-    return ImageSizedFlexibleUNet(module)
+    network, blocks = place.module, place.child("decoder.blocks")
+    skips, count = network.skip_connect, len(blocks.module)
+    place.convert("encoder")
+    if count != skips + 1:
+        raise blocks.error(f"{count} blocks for {skips} skip connections do not lead to the image")
+    blocks.convert(*map(str, range(skips)))
+    last = blocks.child(str(skips))
+    upsample, convs = last.child("upsample").upsample(), last.child("convs").converted()
+    blocks.module[skips] = UpThenLayer(OrderedDict(upsample=upsample, convs=convs))
+    network.decoder = ImageSizedDecoder(blocks.module)
+    place.convert("segmentation_head")
+    return ImageSizedFlexibleUNet(network)

@@ -16,6 +16,7 @@ from monai_hyperscale.errors import CheckpointError, ConversionError
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.networks.conversion.conversion import Conversion
 from monai_hyperscale.networks.conversion.norms import NORMS
+from monai_hyperscale.networks.conversion.place import Place
 from monai_hyperscale.networks.conversion.refusals import refuse_altered_modules
 from monai_hyperscale.networks.conversion.report import ConversionReport, TensorReport
 from monai_hyperscale.networks.conversion.trial import refuse_sizes
@@ -153,7 +154,8 @@ def rescalable(
         raise ConversionError(f"{type(network).__name__} goes by phi already; use it as it is.")
     refuse_altered_modules(network)
     conversion = Conversion(copy.deepcopy(network), norm, mode, rounding)
-    body = conversion.run()
+    body = Place(conversion, conversion.network).converted()
+    conversion.refuse_leftovers(body)
     if not any(isinstance(module, VariableResize) for module in body.modules()):
         raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no strided layer.")
     if conversion.returns_features and rescale_input:

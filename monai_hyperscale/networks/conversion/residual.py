@@ -6,8 +6,9 @@ import torch
 import torch.nn as nn
 from monai.networks.blocks import ResidualUnit
 
-from monai_hyperscale.networks.conversion.conversion import RESIZED, Conversion, converts, strided
+from monai_hyperscale.networks.conversion.conversion import CONVS, strided
 from monai_hyperscale.networks.conversion.layers import StridedResize
+from monai_hyperscale.networks.conversion.place import RESIZED, Place, converts
 
 __all__ = ["ResizedResidualUnit"]
 
@@ -34,15 +35,15 @@ class ResizedResidualUnit(nn.Module):
 
 
 @converts(ResidualUnit)
-def convert_residual_unit(module: ResidualUnit, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_residual_unit(place: Place) -> nn.Module:
     """Give a strided unit one resize; of others, convert the children."""
-    convs = [part for part in module.modules() if isinstance(part, nn.modules.conv._ConvNd) and strided(part)]
+    unit = place.module
+    convs = [part for part in unit.modules() if isinstance(part, CONVS) and strided(part)]
     for conv in convs:
-        conversion.check_padding(conv, name)
-        conversion.claim(conv)
-    conversion.convert_child(module, name, "residual", level)
-    conversion.convert_child(module, name, "conv", level)
+        place.check_padding(conv)
+        place.conversion.claim(conv)
+    place.convert("residual", "conv")
     if not convs:
-        return module
-    conversion.replaced(name, module, RESIZED, level)
-    return ResizedResidualUnit(conversion.resize(convs[0].stride, level), module.conv, module.residual)
+        return unit
+    place.replaced(RESIZED, place.level)
+    return ResizedResidualUnit(place.resize(convs[0].stride), unit.conv, unit.residual)

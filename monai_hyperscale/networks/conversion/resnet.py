@@ -9,8 +9,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck, ResNetFeatures
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join
-from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.conversion.place import Place, converts
 
 __all__ = ["PaddedShortcut"]
 
@@ -39,36 +38,34 @@ class PaddedShortcut(nn.Module):
 
 
 @converts(ResNetBlock, ResNetBottleneck)
-def convert_block(module: ResNetBlock | ResNetBottleneck, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_block(place: Place) -> nn.Module:
     """Convert the children, and the shortcut of type A, which is no module but a function bound to the network."""
-    shortcut = module.downsample
+    block = place.module
+    children = [child for child, _ in block.named_children()]
+    shortcut = block.downsample
     if isinstance(shortcut, partial):
         dims, stride = shortcut.keywords["spatial_dims"], shortcut.keywords["stride"]
-        where = join(name, "downsample")
         pool: nn.Module = nn.Identity()
         if stride > 1:
-            pool = conversion.convert((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[dims - 1](1, stride), where, level)
-            conversion.note("Gradients pass through the shortcuts of type A, where MONAI detaches them.")
-        del module.downsample
-        module.downsample = PaddedShortcut(pool, shortcut.keywords["planes"])
-    for child in [child for child, _ in module.named_children()]:
-        if not isinstance(module._modules[child], PaddedShortcut):
-            conversion.convert_child(module, name, child, level)
-    return module
+            pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[dims - 1](1, stride)
+            place.conversion.note("Gradients pass through the shortcuts of type A, where MONAI detaches them.")
+        del block.downsample
+        block.downsample = pool
+        place.convert("downsample")
+        block.downsample = PaddedShortcut(block.downsample, shortcut.keywords["planes"])
+    return place.convert(*children)
 
 
 @converts(ResNet, ResNetFeatures)
-def convert_resnet(module: ResNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_resnet(place: Place) -> nn.Module:
     """Make the first convolution, the pooling and ``layer2`` … ``layer4`` the levels, as far as they have strides."""
-    if not name and isinstance(module, ResNetFeatures):
-        conversion.returns_features = True
-    if module.no_max_pool:
+    network = place.module
+    if not place.name and isinstance(network, ResNetFeatures):
+        place.conversion.returns_features = True
+    if network.no_max_pool:
         # MONAI builds it all the same, and leaves it out.
-        module.maxpool = nn.Identity()  # type: ignore[assignment]
-    convert_stages(conversion, module, name, level, ["conv1", "maxpool", "layer1", "layer2", "layer3", "layer4"])
-    if module.fc is not None:
-        conversion.claim(module.fc)  # it comes after global pooling
-    for child in ("bn1", "act", "avgpool", "fc"):
-        if getattr(module, child) is not None:
-            conversion.convert_child(module, name, child, level)
-    return module
+        network.maxpool = nn.Identity()
+    place.stages("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4")
+    if network.fc is not None:
+        place.conversion.claim(network.fc)  # it comes after global pooling
+    return place.convert(*(child for child in ("bn1", "act", "avgpool", "fc") if getattr(network, child) is not None))

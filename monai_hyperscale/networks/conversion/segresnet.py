@@ -9,8 +9,7 @@ import torch.nn as nn
 from monai.networks.blocks.segresnet_block import ResBlock
 from monai.networks.nets import SegResNet, SegResNetVAE
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, keeps
-from monai_hyperscale.networks.conversion.stages import convert_stages
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps
 
 __all__ = ["MergingSegResNet"]
 
@@ -49,25 +48,21 @@ class MergingSegResNet(nn.Module):
 
 
 @converts(SegResNet)
-def convert_segresnet(module: SegResNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_segresnet(place: Place) -> nn.Module:
     """Make the strided convolutions the levels."""
-    for child in ("convInit", "up_layers", "conv_final", "dropout"):
-        if hasattr(module, child):
-            conversion.convert_child(module, name, child, level)
-    convert_stages(conversion, module.down_layers, join(name, "down_layers"), level)
-    for index, (conv, upsample) in enumerate(module.up_samples):
-        where = join(name, f"up_samples.{index}")
-        parts = conversion.convert(conv, join(where, "0"), level), conversion.upsample(upsample, join(where, "1"))
-        module.up_samples[index] = nn.ModuleList(parts)  # which the network calls one by one
-    if not module.use_conv_final:
-        why = "the network is built with use_conv_final=False"
-        conversion.left_out(module.conv_final, join(name, "conv_final"), why)
-    return MergingSegResNet(module)
+    network = place.module
+    place.convert(*(part for part in ("convInit", "up_layers", "conv_final", "dropout") if hasattr(network, part)))
+    place.child("down_layers").stages()
+    for index in range(len(network.up_samples)):
+        up = place.child(f"up_samples.{index}")
+        # A list, since the network calls its parts one by one.
+        network.up_samples[index] = nn.ModuleList([up.child("0").converted(), up.child("1").upsample()])
+    if not network.use_conv_final:
+        place.child("conv_final").left_out("the network is built with use_conv_final=False")
+    return MergingSegResNet(network)
 
 
 @converts(SegResNetVAE)
-def refuse_segresnet_vae(module: SegResNetVAE, name: str, level: int, conversion: Conversion) -> NoReturn:
+def refuse_segresnet_vae(place: Place) -> NoReturn:
     """Say why the variational branch cannot go by φ."""
-    raise conversion.error(
-        name, module, "its variational branch is built for images of one size; convert a SegResNet, which has none"
-    )
+    raise place.error("its variational branch is built for images of one size; convert a SegResNet, which has none")

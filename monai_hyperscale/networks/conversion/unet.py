@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn as nn
 from monai.networks.blocks import Convolution
 from monai.networks.layers.simplelayers import SkipConnection
 from monai.networks.nets import UNet
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join, strided
 from monai_hyperscale.networks.conversion.layers import UpThenLayer
+from monai_hyperscale.networks.conversion.place import Place, converts
 
 __all__ = ["UNetLevel"]
 
@@ -29,24 +27,23 @@ class UNetLevel(nn.Sequential):
 
 
 @converts(UNet)
-def convert_unet(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_unet(place: Place) -> nn.Module:
     """Convert the nested levels of the network."""
-    module.model = _level(module.model, join(name, "model"), level, conversion)
-    return module
+    place.module.model = _level(place.child("model"))
+    return place.module
 
 
-def _level(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
-    parts = list(module.children())
-    nested = type(module) is nn.Sequential and len(parts) == 3 and isinstance(parts[1], SkipConnection)
+def _level(place: Place) -> nn.Module:
+    parts = list(place.module.children())
+    nested = type(place.module) is nn.Sequential and len(parts) == 3 and isinstance(parts[1], SkipConnection)
     if not nested:
-        return conversion.convert(module, name, level)
-    down, skip, up = parts
-    resampled = any(strided(part) for part in down.modules() if isinstance(part, nn.modules.conv._ConvNd))
-    skip.submodule = _level(skip.submodule, f"{name}.1.submodule", level + int(resampled), conversion)
-    down = conversion.convert(down, join(name, "0"), level)
-    if isinstance(up, Convolution):
-        return UNetLevel(down, skip, conversion.transposed(up, join(name, "2")))
-    if not (type(up) is nn.Sequential and isinstance(up[0], Convolution) and len(up) == 2):
-        raise conversion.error(join(name, "2"), up, "the up-sampling is not one that MONAI's UNet makes")
-    unit = conversion.convert(up[1], join(name, "2.1"), level)
-    return UNetLevel(down, skip, UpThenLayer(conversion.transposed(up[0], join(name, "2.0")), unit))
+        return place.converted()
+    skip, up = parts[1], place.child("2")
+    # The level of what is below comes from whether the first layers go down.
+    skip.submodule = _level(place.child("1.submodule", place.stages("0")))
+    down = place.module[0]
+    if isinstance(up.module, Convolution):
+        return UNetLevel(down, skip, up.transposed())
+    if not (type(up.module) is nn.Sequential and isinstance(up.module[0], Convolution) and len(up.module) == 2):
+        raise up.error("the up-sampling is not one that MONAI's UNet makes")
+    return UNetLevel(down, skip, UpThenLayer(up.child("0").transposed(), up.child("1").converted()))

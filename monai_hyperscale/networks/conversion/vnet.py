@@ -9,8 +9,7 @@ import torch.nn as nn
 from monai.networks.nets import VNet
 from monai.networks.nets.vnet import DownTransition, InputTransition, LUConv, OutputTransition, UpTransition
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, keeps
-from monai_hyperscale.networks.conversion.stages import staged
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps, staged
 from monai_hyperscale.networks.layers.resize import resize_like
 
 __all__ = ["MergingUpTransition"]
@@ -46,9 +45,9 @@ class MergingUpTransition(nn.Module):
 
 
 @converts(UpTransition)
-def convert_up_transition(module: Any, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_up_transition(place: Place) -> nn.Module:
     """Convert everything but the transposed convolution, which the resize follows."""
-    conversion.claim(module.up_conv)
-    conversion.children(module, name, level)
-    conversion.replaced(name, module, "the same, with a resize to the skip connection's size after up_conv")
-    return MergingUpTransition(module, conversion.resize_mode)
+    place.conversion.claim(place.module.up_conv)
+    place.convert()
+    place.replaced("the same, with a resize to the skip connection's size after up_conv")
+    return MergingUpTransition(place.module, place.conversion.resize_mode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 import torch.nn as nn
@@ -10,7 +10,7 @@ from monai.networks.blocks import UpSample
 from monai.networks.layers.simplelayers import SkipConnection
 from monai.networks.nets import VoxelMorph, VoxelMorphUNet
 
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, join
+from monai_hyperscale.networks.conversion.place import Place, converts
 
 __all__ = ["UpSampledSkip"]
 
@@ -36,42 +36,38 @@ class UpSampledSkip(nn.Module):
 
 
 @converts(VoxelMorphUNet)
-def convert_voxelmorph_unet(module: VoxelMorphUNet, name: str, level: int, conversion: Conversion) -> nn.Module:
+def convert_voxelmorph_unet(place: Place) -> nn.Module:
     """Move each up-sampling, the last step of a nested path, to the skip connection that knows the size."""
-    net: Any = module.net
+    net = place.child("net")
     # The outermost path keeps the size; the one inside its skip connection is the first to go down.
-    _convert_path(net[0], join(name, "net.0"), level - 1, conversion)
-    conversion.convert_child(net, join(name, "net"), "1", level)
-    return module
+    _convert_path(net.child("0", place.level - 1))
+    net.convert("1")
+    return place.module
 
 
-def _convert_path(path: nn.Module, name: str, level: int, conversion: Conversion) -> None:
-    for child, part in list(path.named_children()):
+def _convert_path(place: Place) -> None:
+    for name, part in list(place.module.named_children()):
         if type(part) is SkipConnection:
-            path._modules[child] = _convert_skip(part, join(name, child), level + 1, conversion)
+            place.module._modules[name] = _convert_skip(place.child(name, place.level + 1))
         else:
-            conversion.convert_child(path, name, child, level)
+            place.convert(name)
 
 
-def _convert_skip(skip: SkipConnection, name: str, level: int, conversion: Conversion) -> nn.Module:
+def _convert_skip(place: Place) -> nn.Module:
     # The up-sampling ends the path, or the block that ends it.
-    path, where = skip.submodule, join(name, "submodule")
-    block: Any = path
-    while type(block[-1]) is nn.Sequential:
-        where = join(where, str(len(block) - 1))
-        block = block[-1]
-    last = str(len(block) - 1)
-    if type(block[-1]) is not UpSample or skip.mode != "cat":
-        raise conversion.error(name, skip, "it is not a concatenation with a path that ends in an UpSample")
-    upsample = conversion.upsample(block[-1], join(where, last))
-    block._modules[last] = nn.Identity()
-    _convert_path(path, join(name, "submodule"), level, conversion)
-    return UpSampledSkip(path, upsample, skip.dim)
+    path = block = place.child("submodule")
+    while type(block.module[-1]) is nn.Sequential:
+        block = block.child(str(len(block.module) - 1))
+    last = str(len(block.module) - 1)
+    if type(block.module[-1]) is not UpSample or place.module.mode != "cat":
+        raise place.error("it is not a concatenation with a path that ends in an UpSample")
+    upsample = block.child(last).upsample()
+    block.module._modules[last] = nn.Identity()
+    _convert_path(path)
+    return UpSampledSkip(path.module, upsample, place.module.dim)
 
 
 @converts(VoxelMorph)
-def refuse_voxelmorph(module: VoxelMorph, name: str, level: int, conversion: Conversion) -> NoReturn:
+def refuse_voxelmorph(place: Place) -> NoReturn:
     """Say what to convert instead."""
-    raise conversion.error(
-        name, module, "it takes two images and has no phi to pass on; convert its backbone, the VoxelMorphUNet"
-    )
+    raise place.error("it takes two images and has no phi to pass on; convert its backbone, the VoxelMorphUNet")

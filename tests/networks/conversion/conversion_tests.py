@@ -122,6 +122,8 @@ def assert_converts(original: nn.Module, sizes: tuple[int, ...], norm: str = "re
             warnings.simplefilter("ignore", DeprecationWarning)
             scripted = torch.jit.script(network.fold(0.37).eval())
         assert_same(scripted(odd), network(odd, phi=0.37), 1e-4)
+    levels = [item.level for item in network.report.replaced if item.level is not None]
+    assert levels == sorted(levels) and set(levels) == set(range(network.levels))  # in the network's order
     return network
 
 

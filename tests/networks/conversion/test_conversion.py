@@ -11,8 +11,7 @@ from monai.networks.nets import BasicUNet, SwinUNETR
 
 from monai_hyperscale.errors import ConversionError
 from monai_hyperscale.networks import ScaleSpaceUNet
-from monai_hyperscale.networks.conversion import conversion, rescalable
-from monai_hyperscale.networks.conversion.conversion import Conversion, converts, keeps
+from monai_hyperscale.networks.conversion import Conversion, Place, converts, keeps, place, rescalable
 from tests.networks.conversion.conversion_tests import assert_refused
 
 FEATURES = (4, 4, 4, 4, 4, 4)
@@ -38,10 +37,10 @@ class Doubled(BasicUNet):
 
 @pytest.fixture(autouse=True)
 def register() -> Any:
-    before = dict(conversion._CONVERTERS)
+    before = dict(place._CONVERTERS)
     yield
-    conversion._CONVERTERS.clear()
-    conversion._CONVERTERS.update(before)
+    place._CONVERTERS.clear()
+    place._CONVERTERS.update(before)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_what_cannot_be_converted_is_refused(network: nn.Module, match: str) -> 
 
 
 def test_a_converter_that_forgets_a_layer_is_found_out() -> None:
-    converts(Hidden)(lambda module, name, level, conversion: module)
+    converts(Hidden)(lambda place: place.module)
     network = nn.Sequential(nn.MaxPool2d(2), Hidden())
     network[1].conv = nn.Conv2d(1, 1, 3, stride=2, padding=1)  # type: ignore[assignment]
     assert_refused(network, r"1\.conv \(Conv2d\): it was left as it is")
@@ -124,6 +123,6 @@ def test_options_reach_the_layers() -> None:
 
 
 def test_a_fixed_size_is_refused() -> None:
-    process = Conversion(BasicUNet(2, features=FEATURES))
+    upsample = Place(Conversion(BasicUNet(2, features=FEATURES)), nn.Upsample(size=(4, 4)), "up")
     with pytest.raises(ConversionError, match="fixed size"):
-        process.interpolated(nn.Upsample(size=(4, 4)), "up")
+        upsample.interpolated()

@@ -9,7 +9,7 @@ import torch.nn as nn
 from monai.networks.nets import BasicUNet
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from monai_hyperscale.networks.conversion import conversion, keeps, rescalable
+from monai_hyperscale.networks.conversion import keeps, place, rescalable
 from tests.networks.conversion.conversion_tests import assert_refused
 
 
@@ -78,7 +78,7 @@ def test_what_is_not_made_yet_or_is_compiled_is_refused() -> None:
 
 
 def test_a_norm_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion, "_CONVERTERS", dict(conversion._CONVERTERS))
+    monkeypatch.setattr(place, "_CONVERTERS", dict(place._CONVERTERS))
 
     class Doubled(nn.GroupNorm):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
