@@ -6,7 +6,7 @@ import torch.nn as nn
 from monai.networks.nets.efficientnet import EfficientNet, EfficientNetBNFeatures, MBConvBlock
 
 from monai_hyperscale.networks.conversion.conversion import strided
-from monai_hyperscale.networks.conversion.place import Place, converts
+from monai_hyperscale.networks.conversion.place import RESIZED, Place, converts
 
 __all__: list[str] = []
 
@@ -46,7 +46,7 @@ def _convert_padded(place: Place, name: str) -> nn.Module:
     padding = [part for child, part in module.named_children() if child.endswith("_padding")]
     place.conversion.claim(conv.module, *padding, *([module._fc] if hasattr(module, "_fc") else []))
     if strided(conv.module):
-        conv.replaced(f"resize to a multiple of the stride that phi gives (level {place.level}), then the same")
+        conv.replaced(RESIZED, place.level)
     place.convert(*(child for child, _ in module.named_children() if child != "_blocks"))
     if strided(conv.module):
         before = place.resize(conv.module.stride)
