@@ -121,6 +121,8 @@ def test_labels_report_and_preview(
         write_labels(tmp_path / "ml.nii.gz", (16, 15, 18), PSR),
         write_labels(tmp_path / "fl.nii.gz", (15, 12, 9), OBLIQUE, seed=1),
     )
+    # Names are the label map's own; what the bundle calls its labels says nothing of them.
+    (tmp_path / "fl.tsv").write_text("index\tname\n1\twhite matter\n")
     out = tmp_path / "new" / "out"
     command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle), "--phi", "0.3"]
     command += ["--labels", moving, "--labels-out", f"{out}/labels.nii.gz", "--fixed-labels", fixed]
@@ -137,7 +139,7 @@ def test_labels_report_and_preview(
     report = json.loads((out / "report.json").read_text())
     truth = np.asarray(nib.load(fixed).dataobj)
     dice = {v: 2 * ((after == v) & (truth == v)).sum() / ((after == v).sum() + (truth == v).sum()) for v in (1, 2)}
-    assert report["dice"]["after"]["labels"] == pytest.approx({"Anterior": dice[1], "Posterior": dice[2]})
+    assert report["dice"]["after"]["labels"] == pytest.approx({"white matter": dice[1], "2": dice[2]})
     assert report["dice"]["after"]["mean"] == pytest.approx((dice[1] + dice[2]) / 2)
     assert (report["phi"], report["moving"], report["fixed"]) == (0.3, *pair)
     assert report["sizes"]["moving"] == [16, 15, 18] and report["sizes"]["fixed"] == [15, 12, 9]

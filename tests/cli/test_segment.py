@@ -89,6 +89,18 @@ def test_volumes(tmp_path: Path, bundle: Path, scan: Scan) -> None:
     assert [entry["phi"] for entry in again["images"]] == [None, None]
 
 
+def test_label_maps_of_others_get_no_names(
+    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = scan("a.nii.gz")
+    aseg = np.random.default_rng(0).choice([0, 2, 41], (9, 8, 7)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(aseg, nib.load(image).affine), tmp_path / "there.nii.gz")
+    command = ["segment", str(image), "-o", str(tmp_path / "there.nii.gz"), "--bundle", str(bundle)]
+    assert main([*command, "--skip-existing", "--volumes", str(tmp_path / "v.json")]) == 1
+    assert "there.nii.gz holds the label 41, which this network does not draw" in capsys.readouterr().err
+    assert not (tmp_path / "v.json").exists()
+
+
 def test_preview(tmp_path: Path, bundle: Path, scan: Scan) -> None:
     command = ["segment", str(scan()), "-o", str(tmp_path / "out"), "--bundle", str(bundle), "--preview"]
     assert main([*command, "--suffix", "_seg"]) == 0

@@ -48,7 +48,7 @@ __all__ = ["register"]
     "--fixed-labels",
     type=Existing("label map"),
     metavar="FILE",
-    help="label map of the fixed image; the report tells the Dice",
+    help="label map of the fixed image; the report tells the Dice, with the names of a table NAME.tsv (BIDS) beside it",
 )
 @bundle_option
 @click.option(
@@ -109,6 +109,7 @@ def register(args: Arguments) -> int:
     from monai_hyperscale.inference.resampling import check_together
     from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
+    from monai_hyperscale.io.label_names import table_beside
     from monai_hyperscale.io.labels import read_label_image
 
     registrar = _registrar(args)
@@ -118,6 +119,8 @@ def register(args: Arguments) -> int:
     moving, fixed = (read_image(path, channels, only_finite=True) for path in (args.moving, args.fixed))
     files = {"moving": args.labels, "fixed": args.fixed_labels}
     labels = {kind: read_label_image(path) for kind, path in files.items() if path is not None}
+    # What the network's own labels are called says nothing of other label maps.
+    names = {value: name for path in files.values() if path is not None for value, name in table_beside(path).items()}
     for kind, image in (("moving", moving), ("fixed", fixed)):
         if kind in labels:
             check_together(labels[kind], image)
@@ -139,7 +142,7 @@ def register(args: Arguments) -> int:
         seconds["inverse"] = time.perf_counter() - begun
     moved_labels = result.apply(labels["moving"], nearest=True) if "moving" in labels else None
     if moved_labels is not None and "fixed" in labels:
-        report["dice"] = _dice(result, labels, moved_labels, registrar.settings.labels)
+        report["dice"] = _dice(result, labels, moved_labels, names)
     report["seconds"] = {**seconds, **report["seconds"], "total": time.perf_counter() - started}
     report["peak_memory_mib"] = peak_memory_mib(str(registrar.device))
     report["device"] = str(registrar.device)

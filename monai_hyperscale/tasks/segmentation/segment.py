@@ -29,6 +29,8 @@ from monai_hyperscale.console.stage_times import added_up, outside_network, stag
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from monai_hyperscale.console.jobs import Job
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
     from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -187,7 +189,7 @@ def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
     from monai_hyperscale.inference.stages import stage
     from monai_hyperscale.io.images import image_source, read_image
-    from monai_hyperscale.io.labels import read_label, write_label
+    from monai_hyperscale.io.labels import write_label
     from monai_hyperscale.tasks.segmentation.preview import save_preview
     from monai_hyperscale.tasks.segmentation.volumes import label_volumes
 
@@ -201,7 +203,7 @@ def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
     with stage("reading"):
         image = read_image(job.files, segmenter.settings.in_channels)
         source = image_source(image)
-        label = read_label(job.output) if job.skip else None
+        label = _label_there(job, segmenter) if job.skip else None
     if label is None:
         label = segmenter.segment(image, args.phi)
         if job.preview is not None:
@@ -218,6 +220,22 @@ def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
             volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
         entry["labels"] = [asdict(volume) for volume in volumes]
     return entry
+
+
+def _label_there(job: Job, segmenter: Segmenter) -> np.ndarray:
+    """Return the label map that was there already."""
+    from monai_hyperscale.errors import ImageError
+    from monai_hyperscale.io.labels import read_label
+    from monai_hyperscale.tasks.segmentation.volumes import label_counts
+
+    label = read_label(job.output)
+    foreign = sorted(label_counts(label).keys() - segmenter.label_names.keys() - {0})
+    if foreign:
+        raise ImageError(
+            f"{job.output} holds the label {foreign[0]}, which this network does not draw: it is none of its label "
+            "maps; name another output, or leave --volumes out."
+        )
+    return label
 
 
 def _reason(job: Job, error: Exception, debug: bool) -> str:
