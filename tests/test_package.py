@@ -57,9 +57,6 @@ MAY_IMPORT = {
 
 # Modules that still name one task's modules; each is to ask the task instead, and to leave this list.
 KNOWS_A_TASK = {
-    "cli.analyze",
-    "cli.info",
-    "cli.main",
     "export.check_bundle",
     "export.documents",
     "export.fold",

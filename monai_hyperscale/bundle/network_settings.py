@@ -11,8 +11,10 @@ import torch.nn as nn
 
 from monai_hyperscale.bundle.architectures import build_primary
 from monai_hyperscale.bundle.methods import METHODS
+from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.hypernet import select_parameters
 from monai_hyperscale.networks import ScaleSpaceNetwork
+from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["NetworkSettings", "numbers"]
 
@@ -86,6 +88,20 @@ class NetworkSettings:
     def contexts(self, primary: Any) -> int:
         """Return how many numbers the generator sees: one φ, or one per level."""
         return primary.levels if self.per_level else 1
+
+    def context(self, phi: Phi, regularization: Optional[float] = None) -> Phi:
+        """Return φ as the network takes it, with what else its weights depend on.
+
+        Args:
+            phi: the rescaling factor, one or one per level.
+            regularization: λ, of tasks whose networks know one.
+
+        Raises:
+            ConfigError: if the network's weights do not depend on a number that is given.
+        """
+        if regularization is not None:
+            raise ConfigError("the network's weights do not depend on a regularization; leave it out.")
+        return phi
 
     def selection(self, primary: nn.Module) -> Union[str, tuple[str, ...]]:
         """Return which parameters of ``primary`` are generated, see :func:`select_parameters`."""

@@ -50,7 +50,7 @@ _output_option = click.option("-o", "--output", type=PATH, default="analysis", m
 
 
 @analyze.command("variation", cls=Command, short_help="how much generated weights change with phi")
-@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.argument("bundle", type=BUNDLE, help="trained bundle")
 @click.option(
     "--phi", metavar="GRID", help="0:0.5:0.05, or 0:0.5:0.1x0:0.5:0.1; default: eleven over the trained range"
 )
@@ -70,13 +70,12 @@ def variation(args: Arguments) -> int:
     from monai_hyperscale.analysis import draw_variation, weight_variation
     from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.bundle.settings import read_settings
-    from monai_hyperscale.errors import ConfigError, PhiError
+    from monai_hyperscale.errors import PhiError
     from monai_hyperscale.inference.networks import model_folder, trained_network
     from monai_hyperscale.io.hashing import sha256
     from monai_hyperscale.search import phi_grid
     from monai_hyperscale.search.results import phi_name
     from monai_hyperscale.search.workload import as_phi
-    from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
     folder = model_folder(args.bundle)
     settings = read_settings(folder / "model.json", NetworkSettings)
@@ -90,11 +89,7 @@ def variation(args: Arguments) -> int:
     for phi in grid:
         if not settings.trained_for(phi):
             raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {phi_name(phi)}.")
-    phis: list[Any] = [as_phi(phi) for phi in grid]
-    if isinstance(settings, RegistrationSettings):
-        phis = [settings.context(phi, args.regularization) for phi in phis]
-    elif args.regularization is not None:
-        raise ConfigError("a regularization is for registration networks; leave it out.")
+    phis = [settings.context(as_phi(phi), args.regularization) for phi in grid]
     network = trained_network(folder, settings).eval()
     name = args.bundle.resolve().name
     layers = weight_variation(network, phis, torch.zeros(1, settings.in_channels, *[16] * settings.spatial_dims))
@@ -123,7 +118,7 @@ def variation(args: Arguments) -> int:
 
 
 @analyze.command("transfer", cls=Command, short_help="what weights for one phi score at others")
-@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.argument("bundle", type=BUNDLE, help="trained bundle")
 @click.option("--dataset", type=DATASET, required=True, metavar="DIR", help="data set with labels")
 @click.option(
     "--weights-phi",

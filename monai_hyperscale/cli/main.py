@@ -22,29 +22,23 @@ from monai_hyperscale.console.command import Group, LazyCommands, Session
 from monai_hyperscale.console.exit_codes import FAILED, INTERRUPTED, USAGE
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.errors import ArgumentError, CheckpointError, ConfigError, HyperscaleError, PhiError
+from monai_hyperscale.tasks import TASKS, task_named
 
 __all__ = ["main", "program"]
 
 PROGRAM = "monai-hyperscale"
-COMMANDS = {
-    "segment": "monai_hyperscale.tasks.segmentation.segment:segment",
-    "register": "monai_hyperscale.tasks.registration.register:register",
-    "apply-field": "monai_hyperscale.tasks.registration.apply_field:apply_field",
-    "pareto": "monai_hyperscale.cli.pareto:pareto",
-    "choose": "monai_hyperscale.cli.choose:choose",
-    "report": "monai_hyperscale.cli.report:report",
-    "analyze": "monai_hyperscale.cli.analyze:analyze",
-    "info": "monai_hyperscale.cli.info:info",
-    "fold": "monai_hyperscale.cli.fold:fold",
+OWN = {
+    name: f"monai_hyperscale.cli.{name}:{name}" for name in ("pareto", "choose", "report", "analyze", "info", "fold")
 }
 
 
 def program() -> Group:
     """Return the command of all commands."""
+    of_tasks = {name: place for task in TASKS for name, place in task_named(task).commands.items()}
     group = Group(
         PROGRAM,
         help="Run networks whose cost is chosen at inference by the rescaling factor phi.",
-        commands=LazyCommands(COMMANDS),
+        commands=LazyCommands({**of_tasks, **OWN}),
     )
     return click.version_option(__version__, message="%(prog)s %(version)s")(group)
 

@@ -41,7 +41,7 @@ _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB work
 
 
 @command("pareto", "measure what every phi costs and scores on a data set")
-@click.argument("bundle", type=BUNDLE, help="trained bundle, of segmentation or registration")
+@click.argument("bundle", type=BUNDLE, help="trained bundle")
 @click.option("--dataset", type=DATASET, required=True, metavar="DIR", help="data set with labels")
 @click.option("-o", "--output", type=PATH, default="frontier", metavar="OUT", help="folder")
 @click.option(

@@ -6,11 +6,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Optional, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
-from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.report.cards import Card, KeyEntry
 from monai_hyperscale.tasks.columns import Column
+
+if TYPE_CHECKING:
+    from monai_hyperscale.bundle.network_settings import NetworkSettings
+    from monai_hyperscale.report.cards import Card, KeyEntry
 
 __all__ = ["Task"]
 
@@ -21,14 +23,34 @@ class Task(ABC):
     Implementations import what is heavy inside their methods, so that a task can be asked for at little cost.
 
     Attributes:
-        settings: what describes a trained network of this task.
         case_noun: what one case is called, such as ``pair``.
         columns: what results tell of every φ beside score and costs.
+        commands: its commands on the command line, ``module:attribute`` of each by its name.
     """
 
-    settings: ClassVar[type[NetworkSettings]]
     case_noun: ClassVar[str] = "case"
     columns: ClassVar[tuple[Column, ...]] = ()
+    commands: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    @abstractmethod
+    def settings(self) -> type[NetworkSettings]:
+        """What describes a trained network of this task."""
+
+    @abstractmethod
+    def facts(self, settings: Any) -> dict[str, Any]:
+        """Return what networks of this task have beside what all have, ready for JSON.
+
+        Args:
+            settings: of a trained network of this task.
+
+        Returns:
+            ``labels``, the name of every label by its value in files as text, and more.
+        """
+
+    def description(self, settings: Any) -> list[tuple[str, str]]:
+        """Return what of :meth:`facts` needs words, as names and texts for people."""
+        return []
 
     @abstractmethod
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:

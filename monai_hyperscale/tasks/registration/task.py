@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from monai_hyperscale.report.cards import Card, KeyEntry
 from monai_hyperscale.tasks.base import Task
 from monai_hyperscale.tasks.columns import Column
-from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 if TYPE_CHECKING:
+    from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
+    from monai_hyperscale.tasks.registration.settings import RegistrationSettings
     from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
 
 __all__ = ["TASK"]
@@ -22,9 +22,41 @@ __all__ = ["TASK"]
 class Registration(Task):
     """See :class:`Task`."""
 
-    settings = RegistrationSettings
     case_noun = "pair"
     columns = (Column("before", "Before"), Column("folded", "Folded", share=True, higher_is_better=False))
+    commands = {
+        "register": "monai_hyperscale.tasks.registration.register:register",
+        "apply-field": "monai_hyperscale.tasks.registration.apply_field:apply_field",
+    }
+
+    @property
+    def settings(self) -> type[RegistrationSettings]:
+        """What describes a trained network, see :class:`Task`."""
+        from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+
+        return RegistrationSettings
+
+    def facts(self, settings: RegistrationSettings) -> dict[str, Any]:
+        """Return labels, sizes and what the field is made of, see :class:`Task`."""
+        return {
+            "labels": {str(value): name for value, name in sorted(settings.labels.items())},
+            "sizes": None if settings.sizes is None else list(settings.sizes),
+            "integration_steps": settings.integration_steps,
+            "field_scale": settings.field_scale,
+            "passes": settings.passes,
+            "regularization": None if settings.regularization is None else list(settings.regularization),
+        }
+
+    def description(self, settings: RegistrationSettings) -> list[tuple[str, str]]:
+        """Return how the field comes about, see :class:`Task`."""
+        steps, scale, passes = settings.integration_steps, settings.field_scale, settings.passes
+        field = f"velocity, integrated in {steps} steps" if steps else "displacement"
+        field += "" if scale == 1 else f", at {scale:g} of the size"
+        field += "" if passes == 1 else f", in {passes} passes"
+        if settings.regularization is not None:
+            low, high = settings.regularization
+            field += f", smoothness from {low:g} to {high:g}"
+        return [("field", field)]
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Optional[Metric]:
         """Return a score of warped label maps, ``None`` for the images' correlation, see :class:`Task`."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.report.cards import Card, KeyEntry
 from monai_hyperscale.tasks.base import Task
-from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
+    from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
     from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
 __all__ = ["TASK"]
@@ -22,7 +22,21 @@ __all__ = ["TASK"]
 class Segmentation(Task):
     """See :class:`Task`."""
 
-    settings = SegmentationSettings
+    commands = {"segment": "monai_hyperscale.tasks.segmentation.segment:segment"}
+
+    @property
+    def settings(self) -> type[SegmentationSettings]:
+        """What describes a trained network, see :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+
+        return SegmentationSettings
+
+    def facts(self, settings: SegmentationSettings) -> dict[str, Any]:
+        """Return labels and window, see :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.segmenter import label_names
+
+        labels = {str(value): name for value, name in sorted(label_names(settings).items())}
+        return {"labels": labels, "roi_size": None if settings.roi_size is None else list(settings.roi_size)}
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Metric:
         """Return a score of label maps, see :class:`Task`."""
