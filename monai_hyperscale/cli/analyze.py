@@ -54,7 +54,7 @@ _output_option = click.option("-o", "--output", type=PATH, default="analysis", m
 @click.option(
     "--phi", metavar="GRID", help="0:0.5:0.05, or 0:0.5:0.1x0:0.5:0.1; default: eleven over the trained range"
 )
-@click.option("--regularization", type=float, metavar="L", help="of registration networks trained for several")
+@click.option("--regularization", type=float, metavar="L", help="of networks whose weights depend on one")
 @_output_option
 @overwrite_option
 def variation(args: Arguments) -> int:

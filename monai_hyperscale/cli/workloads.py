@@ -13,6 +13,7 @@ import rich_click as click
 from monai_hyperscale.console.command import Arguments
 from monai_hyperscale.console.options import COUNT, PARTS
 from monai_hyperscale.errors import ArgumentError, FrontierError
+from monai_hyperscale.tasks import TASKS, task_named
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Workload
@@ -44,16 +45,16 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
         panel: of the help that the options stand in.
     """
     option = partial(click.option, panel=panel)
+    scores = dict.fromkeys(score for task in TASKS for score in task_named(task).scores)
     options = (
         option(
             "--metric",
             metavar="NAME",
-            help="of label maps: dice (default), iou, surface_dice, hd95, hausdorff, assd, sensitivity, precision; of "
-            "registration also correlation",
+            help=f"one of {', '.join(scores)}, as far as the network's task has it; default: the task's first",
         ),
         option("--tolerance", type=float, metavar="MM", help="of surface_dice; default: 1"),
-        option("--limit", type=COUNT, metavar="N", help="use only N cases; of registration N pairs, 40 by default"),
-        option("--regularization", type=float, metavar="L", help="of registration networks trained for several"),
+        option("--limit", type=COUNT, metavar="N", help="use only N cases, or pairs; default: all cases, 40 pairs"),
+        option("--regularization", type=float, metavar="L", help="of networks whose weights depend on one"),
         option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="of pairs and resampling"),
         option("--device", default="auto", help="auto, cpu, cuda or cuda:N"),
         option(
@@ -79,7 +80,6 @@ def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.inference.networks import model_folder
     from monai_hyperscale.search.opening import open_workload
-    from monai_hyperscale.tasks import task_named
 
     name = args.device
     if "LOCAL_RANK" in os.environ and name in ("auto", "cuda"):

@@ -25,11 +25,13 @@ class Task(ABC):
     Attributes:
         case_noun: what one case is called, such as ``pair``.
         columns: what results tell of every φ beside score and costs.
+        scores: names of the scores that it knows, its usual one first.
         commands: its commands on the command line, ``module:attribute`` of each by its name.
     """
 
     case_noun: ClassVar[str] = "case"
     columns: ClassVar[tuple[Column, ...]] = ()
+    scores: ClassVar[tuple[str, ...]]
     commands: ClassVar[Mapping[str, str]] = {}
 
     @property

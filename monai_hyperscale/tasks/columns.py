@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-__all__ = ["Column"]
+__all__ = ["LABEL_SCORES", "Column"]
+
+#: Scores of two label maps, as the command line takes them; a test holds them equal to those of ``search.metrics``.
+LABEL_SCORES = ("dice", "iou", "surface_dice", "hd95", "hausdorff", "assd", "sensitivity", "precision")
 
 
 @dataclass(frozen=True)

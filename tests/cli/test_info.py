@@ -48,6 +48,17 @@ def test_labels_have_the_values_of_the_files(
     assert "1 x 1 x 2.5 mm" in text
 
 
+def test_lists_are_text_and_long_ones_are_cut(
+    tmp_path: Path, write_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"sites": ["Oslo", "Bonn"], "scans": [f"scan_{n}" for n in range(40)], "blind": True, "dice": {"a": 0.5}}
+    folder = write_bundle(tmp_path / "b", provenance=facts)
+    assert main(["info", str(folder)]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["sites"] == "Oslo, Bonn" and rows["blind"] == "yes" and rows["dice"] == "a 0.5"
+    assert rows["scans"] == "scan_0, scan_1, scan_2, scan_3, scan_4, scan_5 and 34 more"
+
+
 def test_bundle_without_weights(
     tmp_path: Path, write_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from monai_hyperscale.tasks.base import Task
-from monai_hyperscale.tasks.columns import Column
+from monai_hyperscale.tasks.columns import LABEL_SCORES, Column
 
 if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
     from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-    from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
+    from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
 
 __all__ = ["TASK"]
 
@@ -24,6 +24,7 @@ class Registration(Task):
 
     case_noun = "pair"
     columns = (Column("before", "Before"), Column("folded", "Folded", share=True, higher_is_better=False))
+    scores = (*LABEL_SCORES, "correlation")
     commands = {
         "register": "monai_hyperscale.tasks.registration.register:register",
         "apply-field": "monai_hyperscale.tasks.registration.apply_field:apply_field",
@@ -62,13 +63,13 @@ class Registration(Task):
         """Return a score of warped label maps, ``None`` for the images' correlation, see :class:`Task`."""
         from monai_hyperscale.search.metrics import metric_named
 
-        return None if name == "correlation" else metric_named(name or "dice", tolerance)
+        return None if name == "correlation" else metric_named(name or self.scores[0], tolerance)
 
     def workload(
         self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
     ) -> RegistrationWorkload:
         """Return pairs of images with the network that registers them, see :class:`Task`."""
-        from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
+        from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
 
         metric = self.metric(options.metric, options.tolerance)
         pairs = PAIRS if options.limit is None else options.limit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.tasks.base import Task
+from monai_hyperscale.tasks.columns import LABEL_SCORES
 
 if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
@@ -22,6 +23,7 @@ __all__ = ["TASK"]
 class Segmentation(Task):
     """See :class:`Task`."""
 
+    scores = LABEL_SCORES
     commands = {"segment": "monai_hyperscale.tasks.segmentation.segment:segment"}
 
     @property
@@ -42,7 +44,7 @@ class Segmentation(Task):
         """Return a score of label maps, see :class:`Task`."""
         from monai_hyperscale.search.metrics import metric_named
 
-        return metric_named(name or "dice", tolerance)
+        return metric_named(name or self.scores[0], tolerance)
 
     def workload(
         self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
