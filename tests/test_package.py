@@ -41,8 +41,8 @@ MAY_IMPORT = {
     "data": {"errors", "io", "registration"},
     "bundle": BELOW_BUNDLE,
     "inference": BELOW_INFERENCE,
-    "search": BELOW_TRAINING,
-    "training": BELOW_TRAINING | {"search"},
+    "search": BELOW_TRAINING | {"console"},
+    "training": BELOW_TRAINING | {"report", "search"},
     "analysis": {"bundle", "errors", "hypernet", "inference", "networks.layers", "search"},
     "report": {"data", "errors", "io", "registration", "search", "tasks"},
     "export": BELOW_INFERENCE | {"inference", "search"},
@@ -64,7 +64,6 @@ KNOWS_A_TASK = {
     "export.source",
     "export.stock_bundle",
     "report.pictures",
-    "tasks.registration.report",
     "training.config_checks",
 }
 

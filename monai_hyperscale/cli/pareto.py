@@ -19,7 +19,6 @@ from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import BUNDLE, DATASET, PATH, confirm_option, sizes
 from monai_hyperscale.console.outputs import check_folder
-from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ _OPTIONS = {
     "size": "--size",
 }
 _TABLES = ("frontier.csv", "frontier_cases.csv")
-_SHOWN = 5  # φ at which the report shows an example
-_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 
 
 @command("pareto", "measure what every phi costs and scores on a data set")
@@ -92,6 +89,8 @@ def pareto(args: Arguments) -> int:
 
 def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int) -> int:
     from monai_hyperscale.io.hashing import digest
+    from monai_hyperscale.report import write_report
+    from monai_hyperscale.report.examples import example_of
     from monai_hyperscale.search.frontier import (
         UNFINISHED,
         SweepOptions,
@@ -102,6 +101,7 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
     )
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.memory import WORKING_MEMORY
+    from monai_hyperscale.search.printing import print_frontier
     from monai_hyperscale.search.progress_files import ProgressFiles
 
     with _warned_once(rank):
@@ -154,11 +154,11 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
             return DONE
         frontier.write(path)
         files.remove()
-    _print_table(frontier)
+    print_frontier(frontier)
     if "memory" in frontier.pareto:
         say(WORKING_MEMORY)
     if not args.no_report:
-        _report(workload, frontier, args.output / "report.html", confirm)
+        write_report(frontier, args.output / "report.html", [example_of(workload, frontier)], confirm=confirm)
     files_written = [] if args.no_report else [args.output / "report.html"]
     if not known:
         files_written.insert(0, path)
@@ -260,48 +260,6 @@ def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: Sw
     total = share + len(phis) * (2 + options.rounds)
     with tqdm(total=total, unit="step", file=sys.stderr, disable=rank > 0) as bar:
         yield bar.update
-
-
-def _print_table(frontier: Frontier) -> None:
-    from monai_hyperscale.search.results import phi_name
-    from monai_hyperscale.tasks import task_named
-
-    costs = [cost for cost in _UNITS if cost in frontier.pareto]
-    header = ["phi", *(_UNITS[cost][0] for cost in costs), frontier.metric["name"], "95 % interval"]
-    extra = task_named(frontier.task).columns
-    header += [column.name + " %" * column.share for column in extra]
-    header.append("Pareto for (* knee)")
-    lines = []
-    for index, row in enumerate(frontier.rows):
-        line = [phi_name(row.phi)]
-        for cost in costs:
-            value = row.cost(cost)
-            line.append("" if value is None else f"{value / _UNITS[cost][1]:.4g}")
-        score = row.score
-        line.append(_figures(score.mean))
-        line.append(f"{_figures(score.low)} - {_figures(score.high)}")
-        for column in extra:
-            found = row.extra.get(column.name)
-            value = None if found is None else found.mean
-            line.append(f"{100 * value:.2g}" if column.share and value is not None else _figures(value))
-        best = [cost + "*" * (frontier.knee.get(cost) == index) for cost in costs if index in frontier.pareto[cost]]
-        lines.append([*line, ", ".join(best)])
-    print_table(lines, header, left=[len(header) - 1])
-
-
-def _figures(value: Optional[float]) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _report(workload: Workload, frontier: Frontier, path: Path, confirm: Optional[Frontier]) -> None:
-    from monai_hyperscale.report import Example, write_report
-    from monai_hyperscale.search.workload import as_phi
-
-    phis = [row.phi for row in frontier.rows]
-    places = {round(place * (len(phis) - 1) / max(1, _SHOWN - 1)) for place in range(_SHOWN)}
-    runs = {phis[place]: workload.run(as_phi(phis[place])) for place in sorted(places)}
-    images, predictions = workload.example(0, runs)
-    write_report(frontier, path, [Example(workload.names[0], images, predictions)], confirm=confirm)
 
 
 def _process_count() -> int:

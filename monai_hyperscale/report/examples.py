@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from monai_hyperscale.errors import ImageError
+from monai_hyperscale.search.results import Frontier
+from monai_hyperscale.search.workload import Workload, as_phi
 
-__all__ = ["Example"]
+__all__ = ["Example", "example_of"]
+
+# φ at which a report shows an example.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -96,3 +101,17 @@ class Example:
         """
         array = np.asarray(array)
         return array.T if array.ndim == 2 else array[:, :, self.slice_index()].T[::-1]
+
+
+def example_of(workload: Workload, frontier: Frontier) -> Example:
+    """Return the first case of what was measured, at a few φ spread over the frontier's.
+
+    Args:
+        workload: network and cases.
+        frontier: what was measured of them.
+    """
+    phis = [row.phi for row in frontier.rows]
+    places = {round(place * (len(phis) - 1) / (_SHOWN - 1)) for place in range(_SHOWN)}
+    runs = {phis[place]: workload.run(as_phi(phis[place])) for place in sorted(places)}
+    images, predictions = workload.example(0, runs)
+    return Example(workload.names[0], images, predictions)

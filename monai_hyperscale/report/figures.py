@@ -40,7 +40,7 @@ def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
 
     Returns:
         the files: ``score_flops``, ``score_latency`` and ``score_memory``, those that were measured, as PNG of 300 dpi
-        and as SVG; ``score_phi`` where no cost was measured.
+        and as SVG; and ``score_phi``, but for factors per level, which have no order.
 
     Raises:
         OSError: if they cannot be written.
@@ -48,7 +48,7 @@ def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
     view, paths = View(frontier), [Path(folder) / name for name in figure_names(frontier)]
     with ExitStack() as stack:
         # A figure once for both of its files.
-        costs: list[Optional[Cost]] = [*view.costs] or [None]
+        costs = _costs(view)
         for number, cost in enumerate(costs):
             with matplotlib.rc_context(_STYLE):
                 figure = _figure(view, cost)
@@ -61,8 +61,13 @@ def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
 
 def figure_names(frontier: Frontier) -> list[str]:
     """Return the names of the files that :func:`write_figures` writes."""
-    keys = [cost.key for cost in View(frontier).costs] or ["phi"]
+    keys = ["phi" if cost is None else cost.key for cost in _costs(View(frontier))]
     return [f"score_{key}{suffix}" for key in keys for suffix in (".png", ".svg")]
+
+
+def _costs(view: View) -> list[Optional[Cost]]:
+    """Return what curves are drawn over; ``None`` for φ itself."""
+    return [*view.costs, *([None] if view.single or not view.costs else [])]
 
 
 def _figure(view: View, cost: Optional[Cost]) -> Figure:

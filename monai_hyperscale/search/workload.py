@@ -164,11 +164,13 @@ class Workload(ABC):
 
     def bundle_facts(self) -> dict[str, Any]:
         """Return name, hash of the weights and settings of the trained network, ready for JSON."""
+        folder = model_folder(self.bundle).resolve()
         # As model.json has them: names are text, tuples are lists.
         described = json.loads(json.dumps({"task": self.settings.task, **asdict(self.settings)}))
         return {
-            "name": self.bundle.resolve().name,
-            "weights_sha256": sha256(model_folder(self.bundle) / "model.pt"),
+            # Of a bundle's folder of models too.
+            "name": folder.parent.name if folder.name == "models" else folder.name,
+            "weights_sha256": sha256(folder / "model.pt"),
             "settings": described,
         }
 

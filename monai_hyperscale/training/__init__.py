@@ -19,6 +19,7 @@ from monai_hyperscale.training.priors import (
     phi_prior,
     validation_phis,
 )
+from monai_hyperscale.training.report import report_test_cases
 from monai_hyperscale.training.schedules import (
     CosineSchedule,
     EpochSeed,
@@ -61,6 +62,7 @@ __all__ = [
     "evaluate_phis",
     "parameter_groups",
     "phi_prior",
+    "report_test_cases",
     "shipped_start",
     "starting_network",
     "training_inferer",

@@ -1,7 +1,6 @@
 """The bundle trained with each method, with other networks and one factor per level; as small as it goes."""
 
 import copy
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference import PhiPartsInferer
 from monai_hyperscale.io import read_image
+from monai_hyperscale.search import read_frontier
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.training import PhiSampler, SecondStage
 
@@ -67,7 +67,7 @@ def run_workflow(*names, output_dir, **options):
     flow.initialize()
     flow.run()
     flow.finalize()
-    return json.loads(Path(output_dir, "dice_per_phi.json").read_text())
+    return read_frontier(output_dir)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def run_workflow(*names, output_dir, **options):
 )
 def test_every_method_trains_and_segments(train, tmp_path, dataset, method, options, phis):
     settings, report = train(method=method, **options)
-    assert (settings.method, report["method"]) == (method, method)
-    assert [row["phi"] for row in report["rows"]] == phis
+    assert (settings.method, report.bundle["settings"]["method"]) == (method, method)
+    assert [row.phi for row in report.rows] == [(phi,) for phi in phis]
     assert settings.phi_range == ((phis[0], phis[0]) if method == "fixed" else (0.0, 0.5))
     network = trained(settings, tmp_path)
     low, high = network.generate(0.0), network.generate(0.5)
@@ -97,13 +97,13 @@ def test_one_factor_per_level_from_training_to_label_maps(train, tmp_path, datas
     options = {"per_level": True, "rescale_input": True, "val_phi": [0.5, LEVELS]}
     settings, report = train(**options)
     assert settings.per_level and settings.rescale_input and settings.phi_range == (0.0, 0.5)
-    assert [row["phi"] for row in report["rows"]] == [0.5, LEVELS]
-    assert report["rows"][1]["gflops"] < report["rows"][0]["gflops"]
-    assert '"0.5,0.4,0.3"' in (tmp_path / "dice_per_phi.csv").read_text()
+    assert [row.phi for row in report.rows] == [(0.5,), tuple(LEVELS)]
+    assert report.rows[1].flops < report.rows[0].flops
+    assert '"0.5,0.4,0.3"' in (tmp_path / "frontier.csv").read_text()
 
     again = {"dataset_dir": str(dataset), "ckpt_dir": str(tmp_path / "models"), "output_dir": str(tmp_path / "again")}
     repeated = run_workflow("train.json", "evaluate.json", phi=[LEVELS, 0.5], device="cpu", num_workers=0, **again)
-    assert repeated["rows"] == report["rows"][::-1]
+    assert [(row.phi, row.cases) for row in repeated.rows] == [(row.phi, row.cases) for row in report.rows[::-1]]
 
     source = read_dataset(dataset).cases[0]["image"]
     assert main(["info", str(tmp_path)]) == 0
@@ -121,14 +121,14 @@ def test_one_factor_per_level_from_training_to_label_maps(train, tmp_path, datas
 def test_fixed_takes_one_factor_per_level(train):
     settings, report = train(method="fixed", per_level=True, phi=[0.5, 0.25])
     assert settings.phi_range == (0.25, 0.5)
-    assert [row["phi"] for row in report["rows"]] == [[0.5, 0.25]]
+    assert [row.phi for row in report.rows] == [(0.5, 0.25)]
 
 
 def test_a_network_of_monais_with_deep_supervision_trains(train, tmp_path):
     network = {"name": "DynUNet", "filters": [4, 4, 4, 4], "deep_supervision": True, "deep_supr_num": 2}
     settings, report = train(network=network, val_phi=[0.3])
     assert settings.network["name"] == "DynUNet"
-    assert len(report["rows"]) == 1
+    assert len(report.rows) == 1
     assert Segmenter.from_bundle(tmp_path).fold(0.3)(torch.rand(1, 1, 9, 8)).shape[2:] == (9, 8)
 
 
@@ -146,7 +146,7 @@ def test_an_earlier_network_stays_as_it_is_at_one_phi(train, tmp_path, dataset, 
     # Generated weights are rounded to half precision once more in the second network's file.
     torch.testing.assert_close(same[0], same[1], atol=0 if method == "fixed" else 5e-3, rtol=0)
     assert (other[0] - other[1]).abs().max() > 1e-4
-    assert [row["phi"] for row in report["rows"]] == [0.2, 0.5]
+    assert [row.phi for row in report.rows] == [(0.2,), (0.5,)]
 
 
 def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
 def test_the_file_of_two_stages(train, tmp_path):
     settings, report = train("two_stages.json", max_epochs=3, val_phi=[0.1, 0.5])
     assert settings.generator["name"] == "spline" and settings.generator["reference"] == 0.5
-    assert settings.phi_range == (0.04, 0.5) and len(report["rows"]) == 2
+    assert settings.phi_range == (0.04, 0.5) and len(report.rows) == 2
     last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
     assert last["fingerprint"]["first_epochs"] == "1" and last["network"]["generator.heads"].abs().max() > 0
     with pytest.raises(SystemExit, match="nothing to keep"):

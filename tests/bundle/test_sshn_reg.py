@@ -17,6 +17,7 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.io import read_image
+from monai_hyperscale.search import read_frontier
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
@@ -55,7 +56,7 @@ def run(files, **overrides):
 
 
 def report(folder):
-    return json.loads((folder / "registration_per_phi.json").read_text())
+    return read_frontier(folder)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -79,16 +80,15 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     kind, folder, missing = trained
     assert missing == []
     content = report(folder)
-    assert content["score"] == "error_removed" and content["method"] == "sshn"
-    assert [row["phi"] for row in content["rows"]] == [0.2, 0.5]
-    for row in content["rows"]:
-        assert 0 < row["dice_before"] <= 1 and 0 < row["dice"] <= 1
-        assert {"dice_before structure 1", "dice structure 1", "dice structure 3"} <= set(row)
-        assert row["error_before"] > 0 and row["error"] > 0 and 0 <= row["folded"] <= 1
-        assert row["smoothness"] > 0 and row["seconds"] > 0
-    assert content["rows"][0]["gflops"] < content["rows"][1]["gflops"]
-    assert (folder / "registration_per_phi.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "registration_per_phi.csv").read_text().startswith("phi,dice_before,dice,")
+    assert content.metric["name"] == "Dice" and content.bundle["settings"]["method"] == "sshn"
+    assert [row.phi for row in content.rows] == [(0.2,), (0.5,)]
+    assert set(content.labels.values()) >= {"structure 1", "structure 3"}
+    for row in content.rows:
+        assert 0 < row.extra["before"].mean <= 1 and 0 < row.score.mean <= 1 and 0 <= row.extra["folded"].mean <= 1
+        assert row.latency.median > 0
+    assert content.rows[0].flops < content.rows[1].flops
+    assert (folder / "score_phi.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "frontier.csv").read_text().startswith("phi,flops,") and (folder / "report.html").exists()
     settings = settings_of(folder)
     assert settings.spatial_dims == (3 if kind == "volumes" else 2) and settings.slices == (kind == "slices")
     assert settings.in_channels == 2 and settings.out_channels == settings.spatial_dims
@@ -137,11 +137,10 @@ def test_evaluation_repeats_the_report(trained, tmp_path):
         output_dir=str(tmp_path),
     )
     known, found = report(folder), report(tmp_path)
-    assert found["pairs"] == known["pairs"]
-    for row in (*known["rows"], *found["rows"]):
-        del row["seconds"]
+    assert found.data == known.data
     # The weights in the file are float16, and so were those of the report after training.
-    assert found["rows"] == known["rows"]
+    for a, b in zip(found.rows, known.rows, strict=True):
+        assert (a.cases, a.score, a.extra, a.flops) == (b.cases, b.score, b.extra, b.flops)
 
 
 def test_inference_writes_moved_images_and_fields_that_simpleitk_applies(trained, tmp_path):
@@ -209,7 +208,7 @@ def test_pairs_of_a_labelled_folder_to_an_atlas(tmp_path):
     options = {**SMALL, "dataset_dir": str(dataset), "atlas": "case_003", "dice_weight": 0.5, "val_pairs": 1}
     run(TRAIN, **{**options, "max_epochs": 1, "output_dir": str(tmp_path / "out"), "smoothness": "gradient"})
     content = report(tmp_path / "out")
-    assert content["score"] == "dice" and "error" not in content["rows"][0]
+    assert content.metric["name"] == "Dice"
     settings = settings_of(tmp_path / "out")
     assert "case_003" in settings.provenance["cases"]["test"]
     assert settings.provenance["validation_dice"] > 0 and settings.loss["dice_weight"] == 0.5
@@ -222,14 +221,15 @@ def test_velocity_at_half_size_with_both_directions(tmp_path):
     settings = settings_of(tmp_path)
     assert (settings.integration_steps, settings.field_scale) == (3, 0.5)
     assert settings.loss["inverse_weight"] == 0.1
-    assert all(row["folded"] == 0 for row in report(tmp_path)["rows"])
+    assert all(row.extra["folded"].mean == 0 for row in report(tmp_path).rows)
 
 
 def test_one_network_for_every_weight_of_the_regularisation(tmp_path):
     options = {"regularization": [0.0, 1.0], "val_regularization": [0.1, 0.9], "val_phi": 0.3}
     run(TRAIN, **{**SMALL, "max_epochs": 1, "output_dir": str(tmp_path), **options})
-    rows = report(tmp_path)["rows"]
-    assert [(row["phi"], row["lambda"]) for row in rows] == [(0.3, 0.1), (0.3, 0.9)]
+    for weight in (0.1, 0.9):
+        content = report(tmp_path / f"regularization_{weight}")
+        assert [row.phi for row in content.rows] == [(0.3,)] and content.options["regularization"] == weight
     settings = settings_of(tmp_path)
     assert settings.regularization == (0.0, 1.0) and settings.loss["balance"] is True
     network = best_weights(build_network(settings), tmp_path / "models")
@@ -240,21 +240,22 @@ def test_one_network_for_every_weight_of_the_regularisation(tmp_path):
     files = [TRAIN, str(CONFIGS / "evaluate.json")]
     known = {"ckpt_dir": str(tmp_path / "models"), "dataset_dir": str(tmp_path / "synthetic_pairs")}
     run(files, device="cpu", phi=0.3, num_workers=0, output_dir=str(tmp_path / "eval"), **known)
-    assert [(row["phi"], row["lambda"]) for row in report(tmp_path / "eval")["rows"]] == [(0.3, 0.5)]
+    content = report(tmp_path / "eval")
+    assert [row.phi for row in content.rows] == [(0.3,)] and content.options["regularization"] == 0.5
 
 
 def test_one_factor_per_level_with_a_weight(tmp_path):
     options = {"regularization": [0.2, 0.8], "per_level": True, "network::features": [4, 4, 4], "val_phi": [[0.5, 0.3]]}
     run(TRAIN, **{**SMALL, "max_epochs": 1, "output_dir": str(tmp_path), **options})
-    (row,) = report(tmp_path)["rows"]
-    assert (row["phi"], row["lambda"]) == ([0.5, 0.3], 0.5)
+    content = report(tmp_path)
+    assert [row.phi for row in content.rows] == [(0.5, 0.3)] and content.options["regularization"] == 0.5
 
 
 @pytest.mark.parametrize("method", ["fixed", "stochastic", "film"])
 def test_the_baselines_train_alike(tmp_path, method):
     run(TRAIN, **{**SMALL, "max_epochs": 1, "output_dir": str(tmp_path), "method": method, "val_phi": None, "phi": 0.3})
     content = report(tmp_path)
-    assert content["method"] == method and [row["phi"] for row in content["rows"]] == [0.3]
+    assert content.bundle["settings"]["method"] == method and [row.phi for row in content.rows] == [(0.3,)]
     assert settings_of(tmp_path).phi_range == (0.3, 0.3)
 
 
@@ -300,7 +301,7 @@ def test_two_processes_train_one_network(tmp_path):
     assert process.returncode == 0, process.stderr[-3000:]
     # Each process does its share of an epoch's iterations.
     assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["progress"]["iteration"] == 2
-    assert [row["phi"] for row in report(tmp_path)["rows"]] == [0.2, 0.5]
+    assert [row.phi for row in report(tmp_path).rows] == [(0.2,), (0.5,)]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from monai.bundle import ConfigWorkflow, ckpt_export, verify_net_in_out
 from PIL import Image
 
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
+from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.io import read_image
+from monai_hyperscale.search import read_frontier
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.training import best_weights
 
@@ -60,18 +62,20 @@ def trained(request, tmp_path_factory):
 def test_training_ends_with_a_table_and_a_picture(trained):
     kind, folder, missing = trained
     assert missing == []
-    rows = json.loads((folder / "dice_per_phi.json").read_text())["rows"]
-    assert [row["phi"] for row in rows] == [0.2, 0.5]
-    assert all(0 <= row["dice"] <= 1 and row["gflops"] > 0 for row in rows)
-    assert rows[0]["gflops"] < rows[1]["gflops"]
-    assert (folder / "dice_per_phi.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "dice_per_phi.csv").read_text().startswith("phi,dice,")
+    frontier = read_frontier(folder)
+    rows = frontier.rows
+    assert [row.phi for row in rows] == [(0.2,), (0.5,)] and frontier.metric["name"] == "Dice"
+    assert all(0 <= row.score.mean <= 1 and row.flops > 0 and row.latency.median > 0 for row in rows)
+    assert rows[0].flops < rows[1].flops
+    assert (folder / "score_phi.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "frontier.csv").read_text().startswith("phi,flops,")
+    assert (folder / "report.html").read_text().count("<svg") > 1 and not (folder / "unfinished").exists()
     assert any(path.name.startswith("events.out.tfevents") for path in folder.iterdir())
     settings = read_settings(folder / "models" / "model.json")
     assert settings.spatial_dims == (3 if kind == "volumes" else 2)
     assert settings.slices == (kind == "slices")
     assert settings.phi_range == (0.0, 0.5)
-    assert len(settings.provenance["cases"]["test"]) == 2
+    assert list(frontier.data["cases"]) == settings.provenance["cases"]["test"] and len(frontier.data["cases"]) == 2
     dataset = read_dataset(folder / "synthetic_data")
     assert settings.labels == dataset.labels and settings.channels == dataset.channels
 
@@ -143,10 +147,23 @@ def test_evaluation_repeats_the_report(trained, tmp_path):
     )
     flow.initialize()
     flow.run()
-    trained_rows = json.loads((folder / "dice_per_phi.json").read_text())["rows"]
-    rows = json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]
+    trained, found = read_frontier(folder), read_frontier(tmp_path)
     # The weights in the file are float16, and so were those of the report after training.
-    assert rows == trained_rows
+    assert [row.cases for row in found.rows] == [row.cases for row in trained.rows]
+    assert [row.flops for row in found.rows] == [row.flops for row in trained.rows]
+    assert found.options["fingerprint"] == trained.options["fingerprint"]
+
+
+def test_the_report_is_what_pareto_measures(trained, tmp_path):
+    _, folder, _ = trained
+    data = str(folder / "synthetic_data")
+    command = ["pareto", str(folder), "--dataset", data, "-o", str(tmp_path), "--phi", "0.2,0.5", "--device", "cpu"]
+    assert main([*command, "--repeats", "0", "--no-memory", "--no-report"]) == 0
+    known, found = read_frontier(folder), read_frontier(tmp_path)
+    assert [(row.score, row.labels, row.cases) for row in found.rows] == [
+        (row.score, row.labels, row.cases) for row in known.rows
+    ]
+    assert found.options["fingerprint"] == known.options["fingerprint"]
 
 
 def test_monais_export_commands_work(trained, tmp_path):
@@ -189,7 +206,7 @@ def test_two_processes_train_one_network(tmp_path):
     assert process.returncode == 0, process.stderr[-3000:]
     # Each process does its share of an epoch's iterations.
     assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["progress"]["iteration"] == 2 * 2
-    assert [row["phi"] for row in json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]] == [0.2, 0.5]
+    assert [row.phi for row in read_frontier(tmp_path).rows] == [(0.2,), (0.5,)]
 
 
 def test_one_phi_is_validated_and_reported_alone(tmp_path):
@@ -197,7 +214,7 @@ def test_one_phi_is_validated_and_reported_alone(tmp_path):
     flow = workflow(TRAIN, **{**options, "max_epochs": 1, "phi": 0.3, "output_dir": str(tmp_path)})
     flow.initialize()
     flow.run()
-    assert [row["phi"] for row in json.loads((tmp_path / "dice_per_phi.json").read_text())["rows"]] == [0.3]
+    assert [row.phi for row in read_frontier(tmp_path).rows] == [(0.3,)]
     assert read_settings(tmp_path / "models" / "model.json").phi_range == (0.3, 0.3)
 
 
@@ -209,7 +226,7 @@ def test_evaluation_on_other_data_takes_all_its_cases_and_the_same_labels_only(t
     flow = workflow(files, dataset_dir=str(other), **options)
     flow.initialize()
     flow.run()
-    assert json.loads((tmp_path / "out" / "dice_per_phi.json").read_text())["cases"] == 3
+    assert len(read_frontier(tmp_path / "out").data["cases"]) == 3
     fewer = write_synthetic_dataset(tmp_path / "fewer", 2 if kind == "images" else 3, cases=3, size=20, labels=2)
     flow = workflow(files, dataset_dir=str(fewer), **options)
     flow.initialize()

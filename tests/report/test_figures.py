@@ -22,7 +22,7 @@ Read = Callable[[dict[str, Any]], Frontier]
 def test_png_and_svg_of_every_measured_cost(as_frontier: Read, tmp_path: Path) -> None:
     folder = tmp_path / "figures"
     paths = write_figures(as_frontier(without_cost(segmentation_results(11, 4), "memory")), folder)
-    names = ["score_flops.png", "score_flops.svg", "score_latency.png", "score_latency.svg"]
+    names = [f"score_{over}{suffix}" for over in ("flops", "latency", "phi") for suffix in (".png", ".svg")]
     assert [path.name for path in paths] == names and sorted(path.name for path in folder.iterdir()) == names
     with Image.open(paths[0]) as picture:
         assert picture.size == (1050, 780)

@@ -23,7 +23,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pairs": ["Pair", "PairList", "RegistrationImages", "split_pairs"],
         "preview": ["save_registration_preview"],
         "registrar": ["Registrar", "Registration"],
-        "report": ["registration_report"],
         "settings": ["RegistrationSettings"],
         "steps": ["PairInferer", "PreparePair", "RegularizationWeight", "field_and_target"],
         "synthetic_pairs": ["synthetic_pair", "write_synthetic_pairs"],

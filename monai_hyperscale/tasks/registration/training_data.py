@@ -14,13 +14,11 @@ from monai.utils import ensure_tuple_rep
 
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import digest
-from monai_hyperscale.search.cases import cases_of_part
 from monai_hyperscale.tasks.registration.check_pairs import check_pairs
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size
-from monai_hyperscale.tasks.registration.pairs import Pair, PairList, RegistrationImages, split_pairs
-from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
@@ -32,6 +30,7 @@ class RegistrationData:
     """What a bundle's configuration asks of its pairs.
 
     Args:
+        folder: of the images.
         train: pairs to learn from.
         validation: pairs to choose the best weights by.
         test: pairs of cases that nothing depends on, for the report.
@@ -45,6 +44,7 @@ class RegistrationData:
         fingerprint: of the cases' names and their split.
     """
 
+    folder: Path
     train: PairList
     validation: PairList
     test: PairList
@@ -74,7 +74,6 @@ def load_registration_data(
     test_pairs: Optional[int] = None,
     seed: int = 0,
     synthetic: Optional[Mapping[str, Any]] = None,
-    expected: Optional[RegistrationSettings] = None,
 ) -> RegistrationData:
     """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
 
@@ -93,8 +92,6 @@ def load_registration_data(
         test_pairs: how many test pairs to draw; ``None`` for all.
         seed: seed of the split, the draw and synthetic pairs.
         synthetic: further arguments of :func:`write_synthetic_pairs`, such as ``pairs`` and ``size``.
-        expected: a trained network to evaluate: channels must be its own, and the test pairs are those of cases that
-            it was trained without: the ones named in its description, or all cases of another data set.
 
     Raises:
         SystemExit: with one sentence, if the images cannot be used.
@@ -114,10 +111,7 @@ def load_registration_data(
         raise DatasetError(
             f"{dataset_dir} holds {images.spatial_dims}D images, this configuration expects {file_dims}D: use {wanted}."
         )
-    if expected is None:
-        parts = split_pairs(images, fractions, seed)
-    else:
-        parts = (PairList(), PairList(), _unseen(images, expected, title))
+    parts = split_pairs(images, fractions, seed)
     size = common_size(images, spacing) if sizes is None else tuple(ensure_tuple_rep(sizes, file_dims))
     names = [sorted(case["name"] for case in part.cases) for part in parts]
     train, validation, test = parts[0], parts[1].sample(val_pairs, seed), parts[2].sample(test_pairs, seed)
@@ -128,6 +122,7 @@ def load_registration_data(
     )
     provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     return RegistrationData(
+        Path(dataset_dir),
         train,
         validation,
         test,
@@ -140,29 +135,6 @@ def load_registration_data(
         provenance=provenance,
         fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
     )
-
-
-def _unseen(images: RegistrationImages, expected: RegistrationSettings, title: str) -> PairList:
-    logger = logging.getLogger(__name__)
-    if len(images.channels) != len(expected.channels):
-        raise DatasetError(
-            f"the network takes images of {len(expected.channels)} channels ({', '.join(expected.channels)}), these "
-            f"have {len(images.channels)}: use data of the same channels."
-        )
-    kept = {case["name"] for case in cases_of_part(images.cases, expected.provenance, title)}
-    logger.info(f"Evaluating on pairs of the {len(kept)} images that the network was not trained on.")
-    places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
-    found = PairList([images.cases[index] for index in places])
-    if images.pairs is not None:
-        number = {index: n for n, index in enumerate(places)}
-        listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
-        renumbered = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
-        found = PairList(found.cases, renumbered)
-    if not len(found):
-        raise DatasetError(
-            f"{title} has no pair among the images that the network was not trained on; name other data."
-        )
-    return found
 
 
 def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = None) -> Compose:

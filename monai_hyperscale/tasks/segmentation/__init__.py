@@ -10,7 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "loss": ["CrossEntropyThenDice"],
         "pipelines": ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"],
         "preview": ["save_preview"],
-        "report": ["dice_report"],
         "segmenter": ["Segmenter"],
         "settings": ["SegmentationSettings"],
         "training_data": [

@@ -25,8 +25,6 @@ from monai_hyperscale.data.headers import file_suffix, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 from monai_hyperscale.io.hashing import digest
-from monai_hyperscale.search.cases import cases_of_part
-from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = [
@@ -47,6 +45,7 @@ class TrainingData:
     """What a bundle's configuration asks of its data set.
 
     Args:
+        folder: of the data set.
         train: cases to learn from, as MONAI's data lists have them.
         validation: cases to choose the best weights by.
         test: cases nothing depends on, for the report.
@@ -60,6 +59,7 @@ class TrainingData:
         fingerprint: of the cases' names and their split.
     """
 
+    folder: Path
     train: list[dict[str, Any]]
     validation: list[dict[str, Any]]
     test: list[dict[str, Any]]
@@ -84,7 +84,6 @@ def load_training_data(
     spacing: Optional[Sequence[float]] = None,
     seed: int = 0,
     synthetic: Optional[Mapping[str, Any]] = None,
-    expected: Optional[SegmentationSettings] = None,
 ) -> TrainingData:
     """Find, check and split the cases of a data set, or of synthetic anatomy if none is named.
 
@@ -99,8 +98,6 @@ def load_training_data(
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
         seed: seed of the split and of the synthetic anatomy.
         synthetic: further arguments of :func:`write_synthetic_dataset`, such as ``cases`` and ``size``.
-        expected: a trained network to evaluate: channels and labels must be its own, and the test cases are those it
-            was trained without: the ones named in its description, or all cases of another data set.
 
     Raises:
         SystemExit: with one sentence, if the data set cannot be used.
@@ -121,9 +118,6 @@ def load_training_data(
             f"use {wanted}."
         )
     parts = split_cases(dataset.cases, fractions, seed)
-    if expected is not None:
-        _check_expected(dataset, expected, dataset_dir)
-        parts = _unseen(dataset, expected, title, parts)
     size = (
         typical_size(dataset, spacing)[:spatial_dims] if roi_size is None else ensure_tuple_rep(roi_size, spatial_dims)
     )
@@ -136,6 +130,7 @@ def load_training_data(
     names = [[case["name"] for case in part] for part in parts]
     provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     return TrainingData(
+        Path(dataset_dir),
         *parts,
         channels=dataset.channels,
         labels=dataset.labels,
@@ -146,26 +141,6 @@ def load_training_data(
         provenance=provenance,
         fingerprint=digest(names),
     )
-
-
-def _check_expected(dataset: SegmentationDataset, expected: SegmentationSettings, folder: Union[str, Path]) -> None:
-    if len(dataset.channels) != expected.in_channels:
-        raise DatasetError(
-            f"the network takes {expected.in_channels} channels ({', '.join(expected.channels)}), "
-            f"{folder} has {len(dataset.channels)}: use data of the same channels."
-        )
-    values = expected.label_values or tuple(range(expected.out_channels))
-    if dataset.label_values != values:
-        raise DatasetError(
-            f"the network was trained for the label values {list(values)}, {folder} has {list(dataset.label_values)}: "
-            "use data with the same labels."
-        )
-
-
-def _unseen(dataset: SegmentationDataset, expected: SegmentationSettings, title: str, parts: Any) -> Any:
-    kept = cases_of_part(dataset.cases, expected.provenance, title)
-    logging.getLogger(__name__).info(f"Evaluating on {len(kept)} cases that the network was not trained on.")
-    return parts[0], parts[1], kept
 
 
 def typical_size(

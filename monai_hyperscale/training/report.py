@@ -1,0 +1,134 @@
+"""What a training and an evaluation end with: the sweep that ``pareto`` makes, at a few φ, on the test cases."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import ignite.distributed as idist
+import torch
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.errors import PhiError
+from monai_hyperscale.inference.networks import model_folder
+from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, together
+from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.printing import print_frontier
+from monai_hyperscale.search.progress_files import ProgressFiles
+from monai_hyperscale.search.results import Frontier, phi_name
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+
+__all__ = ["report_test_cases"]
+
+# Times taken of every φ: enough to tell them apart.
+_ROUNDS = 3
+
+Factors = tuple[float, ...]
+
+
+@ends_with_one_sentence
+def report_test_cases(
+    models: Union[str, Path],
+    dataset_dir: Union[str, Path],
+    phis: Sequence[Phi],
+    folder: Union[str, Path],
+    device: Union[str, torch.device] = "cpu",
+    **options: Any,
+) -> list[Frontier]:
+    """Measure a trained network at several φ on the cases that nothing depended on; print the table and write it.
+
+    In the folder are then ``frontier.json`` with ``frontier.csv`` and ``frontier_cases.csv``, curves as
+    ``score_phi.png`` and so on, and ``report.html``, all as of ``monai-hyperscale pareto``: the files of an earlier
+    report are replaced. Of a network trained for several λ, and reported at several, each has a folder of its own,
+    ``regularization_0.1`` and so on.
+
+    Args:
+        models: folder of ``model.json`` and ``model.pt``, or of the bundle.
+        dataset_dir: of the cases, see :func:`cases_of_part`.
+        phis: what to measure, each a number or one number per level, and λ after it for networks that know λ. Those
+            that the network was not trained for are left out, which the log tells.
+        folder: where results go.
+        device: where networks run.
+        options: further arguments of :func:`open_workload`.
+
+    Returns:
+        the results, for each λ; nothing in all processes but the first of a distributed run.
+
+    Raises:
+        SystemExit: with one sentence, if the network was trained for none of the φ, or the data set cannot be used.
+    """
+    together()  # the first process may still be writing the weights
+    settings = read_settings(model_folder(models) / "model.json", NetworkSettings)
+    weighted = _by_weight(settings, phis)
+    found = []
+    for weight, factors in weighted.items():
+        place = Path(folder) if len(weighted) == 1 else Path(folder) / f"regularization_{weight:g}"
+        # Of images without labels there is the correlation.
+        metric = {} if getattr(settings, "labels", None) else {"metric": "correlation"}
+        choices = {"device": torch.device(device), "regularization": weight, **metric, **options}
+        frontier = _report(models, dataset_dir, _trained(settings, factors), place, choices)
+        found += [] if frontier is None else [frontier]
+    return found
+
+
+def _report(
+    models: Union[str, Path],
+    dataset_dir: Union[str, Path],
+    phis: Sequence[Factors],
+    folder: Path,
+    choices: Mapping[str, Any],
+) -> Optional[Frontier]:
+    # Here, because they draw.
+    from monai_hyperscale.report import write_figures, write_report
+    from monai_hyperscale.report.examples import example_of
+
+    logger = logging.getLogger(__name__)
+    files = ProgressFiles(folder / UNFINISHED)
+    if idist.get_rank() == 0:
+        files.check()
+        files.remove()  # of a report that was interrupted; the weights may be others now
+    workload = open_workload(models, dataset_dir, **choices)
+    together()
+    notes = {"phi": ";".join(map(phi_name, phis))}
+    frontier = sweep(workload, phis, folder, SweepOptions(_ROUNDS, memory=False, notes=notes))
+    if frontier is None:
+        return None
+    frontier.write(folder / "frontier.json")
+    files.remove()
+    weight = choices["regularization"]
+    told = "" if weight is None else f", regularization {weight:g}"
+    print(f"\n{workload.title}, {workload.part} cases: {frontier.metric['name']} per phi{told}\n", flush=True)
+    print_frontier(frontier)
+    write_figures(frontier, folder)
+    write_report(frontier, folder / "report.html", [example_of(workload, frontier)])
+    logger.info(f"Wrote {folder / 'report.html'}, frontier.json, its tables and its curves.")
+    return frontier
+
+
+def _by_weight(settings: NetworkSettings, phis: Sequence[Phi]) -> dict[Optional[float], list[Factors]]:
+    """Return the φ of every λ; of networks that know no λ, all under ``None``."""
+    found: dict[Optional[float], list[Factors]] = {}
+    for phi in phis:
+        factors = tuple(as_factors(phi))
+        known = getattr(settings, "regularization", None) is not None
+        weight, factors = (factors[-1], factors[:-1]) if known else (None, factors)
+        found.setdefault(weight, []).append(factors)
+    return found
+
+
+def _trained(settings: NetworkSettings, phis: Sequence[Factors]) -> list[Factors]:
+    """Return the φ that the network was trained for, and tell which are left out."""
+    known = [phi for phi in dict.fromkeys(phis) if settings.trained_for(phi)]
+    others = [phi_name(phi) for phi in phis if phi not in known]
+    low, high = settings.phi_range
+    if not known:
+        raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {', '.join(others)}.")
+    if others:
+        logging.getLogger(__name__).warning(
+            "the network was trained for phi from %g to %g: the report leaves %s out.", low, high, ", ".join(others)
+        )
+    return known
