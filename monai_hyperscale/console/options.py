@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Existing
+from monai_hyperscale.console.command import Arguments, Existing
+from monai_hyperscale.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from monai_hyperscale.io import Placement
 
 __all__ = [
     "BUNDLE",
@@ -23,6 +29,8 @@ __all__ = [
     "factors",
     "listed",
     "overwrite_option",
+    "placement",
+    "placement_options",
     "sizes",
 ]
 
@@ -47,6 +55,34 @@ confirm_option = click.option(
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
+
+
+def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where images lie whose headers leave a choice, which :func:`placement` reads."""
+    command = click.option(
+        "--orientation",
+        metavar="RAS",
+        help="where the axes point of images whose headers do not tell, such as RAS or LPS",
+    )(command)
+    return click.option(
+        "--header",
+        type=click.Choice(["sform", "qform"]),
+        help="which counts where the two of a NIfTI file disagree; default: sform, with a warning",
+    )(command)
+
+
+def placement(args: Arguments) -> Placement:
+    """Return what the options of :func:`placement_options` say.
+
+    Raises:
+        ArgumentError: if the orientation is none.
+    """
+    from monai_hyperscale.io import Placement
+
+    try:
+        return Placement(args.header, args.orientation and args.orientation.upper())
+    except ValueError as error:
+        raise ArgumentError(f"--{error}") from error
 
 
 def factors(text: str) -> tuple[float, ...]:

@@ -93,8 +93,8 @@ def grid_affine(source: ImageSource) -> np.ndarray:
     """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it.
 
     A field for SimpleITK to apply is written with this one. It is the source's own but for files that ITK reads in its
-    own way: 2D image files, whose pixels it takes for millimetres in LPS; and NIfTI files whose header leaves a choice
-    (sform and qform that disagree, no orientation), or of which another form was chosen, see :class:`Placement`.
+    own way: 2D image files, whose pixels it takes for millimetres in LPS; and files whose header leaves a choice (sform
+    and qform that disagree, no orientation), see :class:`Placement`.
 
     Example:
         >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
@@ -102,7 +102,7 @@ def grid_affine(source: ImageSource) -> np.ndarray:
     """
     if source.is_picture:
         return RAS_LPS @ source.affine
-    return source.affine if source.header is None else itk_affine(source.path, source.affine)
+    return itk_affine(source.path, source.affine) if source.is_file else source.affine
 
 
 def to_itk(source: ImageSource) -> np.ndarray:

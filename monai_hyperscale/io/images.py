@@ -55,12 +55,14 @@ class ImageSource:
         affine: (4, 4) float64, from voxel indices to millimetres, RAS (nibabel's convention); the identity for 2D
             image files, whose pixels have no size.
         header: nibabel's header of a NIfTI file, else ``None``.
+        is_file: whether shape and affine are those of the file; else of an image that was made of it.
     """
 
     path: Path
     shape: tuple[int, ...]
     affine: np.ndarray
     header: Optional[Any] = None
+    is_file: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -157,7 +159,7 @@ def load_voxels(
     _check_affine(affine, voxels.ndim - 1, path)
     if note:
         logger.warning("%s %s", path, note)
-    return voxels, ImageSource(path, voxels.shape[1:], affine, header), mode
+    return voxels, ImageSource(path, voxels.shape[1:], affine, header, is_file=True), mode
 
 
 def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None) -> MetaTensor:
@@ -259,10 +261,10 @@ def read_source(path: Union[str, Path], placement: Placement = BY_HEADER) -> Ima
     check_file(path)
     suffix = split_suffix(path)[1]
     if suffix in PICTURE_SUFFIXES:
-        return ImageSource(path, picture_size(path), np.eye(4))
+        return ImageSource(path, picture_size(path), np.eye(4), is_file=True)
     if suffix in NIFTI_SUFFIXES:
         header, affine, _ = load_nifti_header(path, placement)
-        return ImageSource(path, header.get_data_shape()[:3], affine, header)
+        return ImageSource(path, header.get_data_shape()[:3], affine, header, is_file=True)
     return image_source(read_image(path, placement=placement))
 
 

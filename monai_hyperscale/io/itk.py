@@ -68,7 +68,7 @@ def load_itk(
 
 
 def itk_affine(path: Path, affine: np.ndarray) -> np.ndarray:
-    """Return where ITK lays a NIfTI file: its choice between the header's forms and its units are not nibabel's.
+    """Return where ITK lays a file: of NIfTI headers that leave a choice it makes another one than nibabel.
 
     Args:
         path: the file.

@@ -50,15 +50,12 @@ class Placement:
     def __post_init__(self) -> None:
         if self.header not in (None, *HEADER_FORMS):
             raise ValueError(f"header is {' or '.join(HEADER_FORMS)}, got {self.header!r}.")
-        letters = self.orientation
-        if letters is not None and (len(letters) != 3 or any(len({*letters} & {*pair}) != 1 for pair in _AXES)):
+        if self.orientation is not None and sorted("LRPAIS".find(axis) // 2 for axis in self.orientation) != [0, 1, 2]:
             raise ValueError(
                 "orientation is three letters, one each of R or L, A or P, S or I, such as RAS; "
                 f"got {self.orientation!r}."
             )
 
-
-_AXES = ("LR", "PA", "IS")
 
 #: What the headers say, and what readers assume where they do not.
 BY_HEADER = Placement()

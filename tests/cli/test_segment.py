@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from monai_hyperscale.cli.main import main
-from monai_hyperscale.io import labels, read_image
+from monai_hyperscale.io import Placement, labels, read_image
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 Scan = Callable[..., Path]
@@ -301,3 +301,52 @@ def test_channels_in_files_of_their_own(
     (tmp_path / "in" / "b_0001.nii.gz").unlink()
     assert main([*command, "--overwrite"]) == 2
     assert "b has the channel files 0000, but the network takes 2 channels" in last_error(capsys)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("micron", 1e-9), ("mm", 1), ("meter", 1e9), ("unknown", 1)])
+def test_volumes_are_in_cubic_millimetres_whatever_the_unit(
+    tmp_path: Path, bundle: Path, scan: Scan, unit: str, factor: float
+) -> None:
+    image = nib.load(scan())
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, tmp_path / "in.nii.gz")
+    command = ["segment", f"{tmp_path}/in.nii.gz", "-o", f"{tmp_path}/out.nii.gz", "--bundle", str(bundle)]
+    assert main([*command, "--volumes", f"{tmp_path}/v.json"]) == 0
+    written = nib.load(tmp_path / "out.nii.gz")
+    assert written.header.get_xyzt_units() == (unit, "sec")
+    assert np.array_equal(written.affine, image.affine)
+    counts = np.bincount(np.asanyarray(written.dataobj).ravel(), minlength=3)
+    labels = json.loads((tmp_path / "v.json").read_text())["images"][0]["labels"]
+    voxel = abs(np.linalg.det(image.affine[:3, :3])) * factor
+    assert counts[1:].sum() > 0
+    assert np.allclose([label["volume"] for label in labels], counts[1:] * voxel, rtol=1e-6)
+
+
+def test_a_header_that_leaves_a_choice(
+    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voxels = np.asarray(nib.load(scan()).dataobj)
+    image = nib.Nifti1Image(voxels, None)
+    image.header.set_qform(np.diag([-1.0, 1, -1, 1]), 1)
+    image.header.set_sform(np.array([[0, 0, 1.0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]), 2)
+    nib.save(nib.Nifti1Image(voxels, None, image.header), tmp_path / "two.nii")
+    image.header["qform_code"] = image.header["sform_code"] = 0
+    nib.save(nib.Nifti1Image(voxels, None, image.header), tmp_path / "none.nii")
+    segmenter, written = Segmenter.from_bundle(bundle), []
+    for name, options, place, told in (
+        ("two", [], Placement(), "lies in two places"),
+        ("two", ["--header", "qform"], Placement(header="qform"), ""),
+        ("none", [], Placement(), "has no orientation"),
+        ("none", ["--orientation", "psr"], Placement(orientation="PSR"), ""),
+    ):
+        output = tmp_path / f"out{len(written)}.nii"
+        command = ["segment", f"{tmp_path}/{name}.nii", "-o", str(output), "--bundle", str(bundle)]
+        assert main([*command, *options]) == 0
+        said = capsys.readouterr().err
+        assert (f"{name}.nii {told}" in said) if told else "warning" not in said
+        expected = segmenter.segment(read_image(tmp_path / f"{name}.nii", placement=place))
+        written.append(np.asarray(nib.load(output).dataobj))
+        assert np.array_equal(written[-1], expected)
+    assert not np.array_equal(written[0], written[1]) and not np.array_equal(written[2], written[3])
+    assert main(["segment", f"{tmp_path}/two.nii", "-o", f"{tmp_path}/x.nii", "--orientation", "up"]) == 2
+    assert "--orientation is three letters" in last_error(capsys)

@@ -9,7 +9,7 @@ import rich_click as click
 from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.options import PATH, overwrite_option
+from monai_hyperscale.console.options import PATH, overwrite_option, placement, placement_options
 from monai_hyperscale.console.outputs import check_outputs, image_suffixes, written_together
 from monai_hyperscale.errors import ArgumentError
 
@@ -35,6 +35,7 @@ __all__ = ["apply_field"]
 @click.option(
     "--outside", type=float, metavar="VALUE", help="value of what lies outside IMAGE; default: its least, or label 0"
 )
+@placement_options
 @overwrite_option
 def apply_field(args: Arguments) -> int:
     """Resample an image, or a label map, by a displacement field in ITK's convention.
@@ -55,12 +56,11 @@ def apply_field(args: Arguments) -> int:
     from monai_hyperscale.inference.resampling import as_placed, resample
     from monai_hyperscale.io.fields import read_field
     from monai_hyperscale.io.grids import grid_of
-    from monai_hyperscale.io.images import read_image
-    from monai_hyperscale.io.labels import read_label_image, write_label
+    from monai_hyperscale.io.labels import write_label
     from monai_hyperscale.io.warped import write_image
 
     field = read_field(args.field)
-    image = read_label_image(args.image) if args.labels else read_image(args.image, only_finite=True)
+    image = _image(args)
     source = _source(args, image, field)
     image = as_placed(image, field.dim() - 1)
     grid = grid_of(field)
@@ -79,6 +79,31 @@ def apply_field(args: Arguments) -> int:
             write_image(moved, temporary, source)
     say(f"wrote {args.output}")
     return DONE
+
+
+def _image(args: Arguments) -> MetaTensor:
+    """Return the image where the options say, else where ITK has it, in whose convention the field is."""
+    import numpy as np
+    import torch
+
+    from monai_hyperscale.io.fields import to_itk
+    from monai_hyperscale.io.images import image_source, read_image, split_suffix
+    from monai_hyperscale.io.labels import read_label_image
+    from monai_hyperscale.io.nifti import NIFTI_SUFFIXES
+    from monai_hyperscale.io.placement import BY_HEADER, Placement
+
+    chosen = taken = placement(args)
+    if chosen == BY_HEADER and split_suffix(args.image)[1] in NIFTI_SUFFIXES:
+        taken = Placement("sform", "RAS")  # any, since ITK's place comes after it
+    image = read_label_image(args.image, taken) if args.labels else read_image(args.image, 1, True, taken)
+    theirs = to_itk(image_source(image)) if chosen == BY_HEADER else np.eye(4)
+    if not np.array_equal(theirs, np.eye(4)):
+        say(
+            f"warning: the header of {args.image} leaves a choice where it lies (sform and qform disagree, or give no "
+            "orientation); ITK's choice counts, as for the field. --header or --orientation make another."
+        )
+        image.affine = torch.as_tensor(theirs) @ image.affine
+    return image
 
 
 def _source(args: Arguments, image: MetaTensor, field: MetaTensor) -> ImageSource:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from monai_hyperscale.io import image_source, read_image, write_field
+from monai_hyperscale.io import image_source, read_image
 from monai_hyperscale.io.warped import write_image
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
@@ -104,7 +104,7 @@ class RegisterPair:
         result = self.registrar.register(pair["moving"], pair["fixed"], **self.options)
         source = image_source(pair["fixed"])
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_field(result.field, self.output_dir / f"{pair['name']}_field.nii.gz", result.field.affine)
+        result.write_field(self.output_dir / f"{pair['name']}_field.nii.gz")
         suffix = ".png" if source.is_picture else ".nii.gz"
         write_image(result.moved, self.output_dir / f"{pair['name']}{suffix}", source)
         return {"report": result.report}

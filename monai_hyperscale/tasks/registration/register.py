@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -22,6 +23,8 @@ from monai_hyperscale.console.options import (
     factors,
     listed,
     overwrite_option,
+    placement,
+    placement_options,
 )
 from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
 from monai_hyperscale.errors import ArgumentError, CheckpointError
@@ -73,6 +76,7 @@ __all__ = ["register"]
     metavar="N",
     help="refine this pair by N steps of gradient descent, from the network's field",
 )
+@placement_options
 @device_option
 @click.option(
     "--precision",
@@ -112,13 +116,14 @@ def register(args: Arguments) -> int:
     from monai_hyperscale.io.label_names import table_beside
     from monai_hyperscale.io.labels import read_label_image
 
+    places = placement(args)
     registrar = _registrar(args)
     seconds = {"preparation": time.perf_counter() - started}
     begun = time.perf_counter()
     channels = len(registrar.settings.channels)
-    moving, fixed = (read_image(path, channels, only_finite=True) for path in (args.moving, args.fixed))
+    moving, fixed = (read_image(path, channels, True, places) for path in (args.moving, args.fixed))
     files = {"moving": args.labels, "fixed": args.fixed_labels}
-    labels = {kind: read_label_image(path) for kind, path in files.items() if path is not None}
+    labels = {kind: read_label_image(path, places) for kind, path in files.items() if path is not None}
     # What the network's own labels are called says nothing of other label maps.
     names = {value: name for path in files.values() if path is not None for value, name in table_beside(path).items()}
     for kind, image in (("moving", moving), ("fixed", fixed)):
@@ -224,7 +229,6 @@ def _write(
     report: dict[str, Any],
 ) -> None:
     from monai_hyperscale.io.atomic import write_text
-    from monai_hyperscale.io.fields import write_field
     from monai_hyperscale.io.images import image_source
     from monai_hyperscale.io.labels import write_label
     from monai_hyperscale.io.warped import write_image
@@ -233,10 +237,9 @@ def _write(
     source = image_source(fixed)
     writers: dict[Path, Callable[[Path], None]] = {}
     if args.field is not None:
-        writers[args.field] = lambda path: write_field(result.field, path, result.field.affine)
+        writers[args.field] = result.write_field
     if args.inverse_field is not None:
-        inverse = result.inverse[0]
-        writers[args.inverse_field] = lambda path: write_field(inverse, path, inverse.affine)
+        writers[args.inverse_field] = partial(result.write_field, inverse=True)
     if args.labels_out is not None and labels is not None:
         values = labels[0].numpy().astype("int64").reshape(source.shape)
         writers[args.labels_out] = lambda path: write_label(values, path, source)

@@ -22,7 +22,9 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
+from monai_hyperscale.io.fields import to_itk, write_field
 from monai_hyperscale.io.grids import Grid, grid_of, overlap
+from monai_hyperscale.io.images import ImageSource, image_source
 from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
@@ -64,6 +66,7 @@ class Registration:
     field: MetaTensor
     start: np.ndarray
     report: dict[str, Any]
+    _sources: tuple[ImageSource, ImageSource]
     _moving_grid: Grid
     _grid: Grid
     _displacement: torch.Tensor
@@ -95,6 +98,17 @@ class Registration:
         """
         placed = as_placed(image, self.field.dim() - 1)
         return resample(placed, grid_of(self.field), matrix, nearest=nearest, outside=outside)
+
+    def write_field(self, path: Union[str, Path], inverse: bool = False) -> None:
+        """Write the field for ITK to apply to the images' files, which it may lay elsewhere, see :func:`grid_affine`.
+
+        Args:
+            path: see :func:`monai_hyperscale.io.write_field`.
+            inverse: write :attr:`inverse`.
+        """
+        field = self.inverse[0] if inverse else self.field
+        there, here = (to_itk(source) for source in (self._sources[::-1] if inverse else self._sources))
+        write_field(field, path, here @ np.asarray(field.affine), there @ np.linalg.inv(here))
 
     @cached_property
     def inverse(self) -> tuple[MetaTensor, Residual]:
@@ -273,7 +287,8 @@ class Registrar:
             "seconds": {**seconds, "total": sum(seconds.values())},
         }
         velocity = raw.cpu() if steps else None
-        return Registration(moved, field, matrix, report, stored["moving"], grid, inner, velocity, steps)
+        sources = (image_source(moving), image_source(fixed))
+        return Registration(moved, field, matrix, report, sources, stored["moving"], grid, inner, velocity, steps)
 
     def _checked(self, image: MetaTensor, name: str) -> MetaTensor:
         """Return the image with as many axes as the network takes, placed as ITK has it."""

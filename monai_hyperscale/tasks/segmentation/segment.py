@@ -23,6 +23,8 @@ from monai_hyperscale.console.options import (
     factors,
     listed,
     overwrite_option,
+    placement,
+    placement_options,
 )
 from monai_hyperscale.console.peak_memory import peak_memory_mib
 from monai_hyperscale.console.stage_times import added_up, outside_network, stage_table
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from monai_hyperscale.console.jobs import Job
+    from monai_hyperscale.io import Placement
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
     from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
@@ -67,6 +70,7 @@ __all__ = ["segment"]
     help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
     "0.5,0.4,0.3",
 )
+@placement_options
 @device_option
 @overwrite_option
 @click.option("--skip-existing", is_flag=True, help="leave images alone whose output exists")
@@ -111,6 +115,7 @@ def segment(args: Arguments) -> int:
     for path in tables:
         if path.exists() and not (args.overwrite or args.skip_existing):
             raise ArgumentError(f"{path} exists already; add --overwrite or --skip-existing.")
+    places = placement(args)
     segmenter = _segmenter(args, bundle)
     for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
         _make_folder(folder)
@@ -124,7 +129,7 @@ def segment(args: Arguments) -> int:
     for job in _progress(jobs):
         with measured() as seconds:
             try:
-                entries.append(_segment(job, segmenter, args))
+                entries.append(_segment(job, segmenter, places, args))
             except Exception as error:  # one bad image must not take the others along
                 failed += 1
                 if args.debug:
@@ -185,7 +190,7 @@ def _segmenter(args: Arguments, bundle: Path) -> Segmenter:
     return segmenter
 
 
-def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
+def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
     from monai_hyperscale.inference.stages import stage
     from monai_hyperscale.io.images import image_source, read_image
@@ -201,7 +206,7 @@ def _segment(job: Job, segmenter: Segmenter, args: Arguments) -> dict[str, Any]:
         return entry
     started = time.perf_counter()
     with stage("reading"):
-        image = read_image(job.files, segmenter.settings.in_channels)
+        image = read_image(job.files, segmenter.settings.in_channels, placement=places)
         source = image_source(image)
         label = _label_there(job, segmenter) if job.skip else None
     if label is None:
