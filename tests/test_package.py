@@ -57,12 +57,7 @@ MAY_IMPORT = {
 
 # Modules that still name one task's modules; each is to ask the task instead, and to leave this list.
 KNOWS_A_TASK = {
-    "export.check_bundle",
-    "export.documents",
-    "export.fold",
-    "export.real_input",
     "export.source",
-    "export.stock_bundle",
     "report.pictures",
     "training.config_checks",
 }

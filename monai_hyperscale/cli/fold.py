@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -14,9 +13,7 @@ from monai_hyperscale.console.options import DATASET, PATH, SHARE, bundle_argume
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from monai.data import MetaTensor
-
-    from monai_hyperscale.bundle.network_settings import NetworkSettings
+    pass
 
 __all__ = ["FORMATS", "fold"]
 
@@ -94,6 +91,7 @@ def fold(args: Arguments) -> int:
     from monai_hyperscale.export.manifest import input_text
     from monai_hyperscale.export.real_input import RealInput
     from monai_hyperscale.export.source import FoldSource
+    from monai_hyperscale.tasks import task_named
 
     try:
         bundle = default_bundle() if args.bundle is None else args.bundle
@@ -111,7 +109,12 @@ def fold(args: Arguments) -> int:
     low, high = source.settings.phi_range
     if not source.settings.trained_for(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
-    read, data = _read(list(args.image), source.settings), None
+    read, data = [], None
+    if args.image:
+        try:
+            read = task_named(source.settings.task).folding(source.settings).read(list(args.image))
+        except ExportError as error:
+            raise ArgumentError(f"--image: {error}") from error
     if args.dataset is not None:
         found = RealInput.from_dataset(args.dataset, source.settings)
         read, data = list(found.images), found.data
@@ -125,18 +128,3 @@ def fold(args: Arguments) -> int:
         f"voxels, {cost['parameters']:,} parameters"
     )
     return DONE
-
-
-def _read(paths: list[Path], settings: NetworkSettings) -> list[MetaTensor]:
-    from monai_hyperscale.io import read_image
-
-    if not paths:
-        return []
-    if settings.task == "registration":
-        if len(paths) != 2:
-            raise ArgumentError(
-                f"--image needs the moving and the fixed image for registration, got {len(paths)} file"
-                f"{'s' * (len(paths) > 1)}."
-            )
-        return [read_image(path, len(settings.channels), only_finite=True) for path in paths]
-    return [read_image(paths, settings.in_channels)]

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from monai_hyperscale.bundle.locate import default_bundle
+from monai_hyperscale.export.folding import StockBundle
 from monai_hyperscale.export.manifest import input_text
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["copy_licences", "fold_metadata", "model_card", "phi_text"]
 
@@ -31,13 +31,13 @@ def phi_text(source: FoldSource) -> str:
 
 def fold_metadata(source: FoldSource) -> dict[str, Any]:
     """Return ``metadata.json`` of a fold: the source bundle's, where it has one, with what folding changes."""
-    task = "sshn_reg" if isinstance(source.settings, RegistrationSettings) else "sshn_seg"
+    task = task_named(source.settings.task)
     own = source.files / "configs" / "metadata.json"
     try:
         content = source.settings.metadata(json.loads(own.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # A training's folder need not have one, and what a user wrote need not be one.
-        shipped = default_bundle(task) / "configs" / "metadata.json"
+        shipped = task.bundle / "configs" / "metadata.json"
         content = source.settings.metadata(json.loads(shipped.read_text(encoding="utf-8")))
     packages = {}
     for name in _NEEDED:
@@ -55,7 +55,7 @@ def fold_metadata(source: FoldSource) -> dict[str, Any]:
         "numpy_version": version("numpy"),
         "required_packages_version": packages,
         "name": f"{source.name}, {phi_text(source)}",
-        "task": "Registration" if task == "sshn_reg" else "Segmentation",
+        "task": source.settings.task.capitalize(),
         "description": f"A plain network for {phi_text(source)}, folded from the scale-space hypernetwork "
         f"{source.name}, which was trained on {data}.",
         # Those of the source are not of this φ.
@@ -71,15 +71,15 @@ def copy_licences(source: FoldSource, folder: Path) -> None:
             shutil.copyfile(source.files / name, folder / name)
 
 
-def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
+def model_card(source: FoldSource, stock: StockBundle, facts: dict[str, Any]) -> str:
     """Return ``docs/README.md``.
 
     Args:
         source: the network.
+        stock: what the bundle is.
         facts: the manifest.
     """
-    settings: Any = source.settings
-    registers = isinstance(settings, RegistrationSettings)
+    settings = source.settings
     cost = facts["cost"]
     size = " × ".join(str(n) for n in cost["size"])
     rows = [
@@ -89,11 +89,8 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
         ("parameters", f"{cost['parameters']:,}"),
         ("cost", f"{cost['flops'] / 1e9:.3g} GFLOPs for {size} voxels"),
         ("spacing", "the image's own" if settings.spacing is None else " × ".join(map(str, settings.spacing)) + " mm"),
+        *stock.card_rows(),
     ]
-    if not registers:
-        values = settings.label_values or range(settings.out_channels)
-        names = {0: "background", **settings.labels}
-        rows.append(("labels", ", ".join(f"{value} {names.get(i, 'unused')}" for i, value in enumerate(values))))
     files = [entry for entry in facts["files"] if "largest_difference" in entry]
     lines = [
         f"# {source.name} at {phi_text(source)}",
@@ -111,10 +108,10 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
         "",
         "```",
         "python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir OUT"
-        + (" --fixed FIXED" if registers else ""),
+        + stock.arguments,
         "```",
         "",
-        *_output(source),
+        *stock.card_text(),
         "",
         "What is done to an image before the network, and has to be done where one of the files below is used by "
         "itself, stands as MONAI transforms under `preprocessing` in `configs/inference.json`.",
@@ -139,39 +136,7 @@ def model_card(source: FoldSource, facts: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _output(source: FoldSource) -> list[str]:
-    settings: Any = source.settings
-    if isinstance(settings, RegistrationSettings):
-        return [
-            "IMAGES is a folder of moving images (NIfTI), FIXED the image they are laid on. For each, OUT gets "
-            "`NAME_moved.nii.gz` and `NAME_field.nii.gz` on the grid of FIXED. The field is in millimetres, RAS: from "
-            "a point of FIXED to the point of the moving image.",
-            "",
-            "Where it differs from `monai-hyperscale register`: the images are taken to lie in one space as their "
-            "headers say (no affine alignment); the moving image is interpolated twice where the grids differ, and at "
-            "its border by MONAI's rule, not SimpleITK's; an image of few bright voxels on a constant background is "
-            "clipped; the field is not in ITK's convention.",
-        ]
-    kind = "NIfTI" if settings.file_dims == 3 else "PNG, JPEG or BMP"
-    lines = [
-        f"IMAGES is a folder of images ({kind}), or a data set with a folder `imagesTs`. The label maps have the names "
-        "and grids of their images, and voxels the label values above.",
-    ]
-    if settings.in_channels > 1 and settings.file_dims == 3:
-        lines[0] += " `case_0000.nii.gz`, `case_0001.nii.gz`, … are the channels of one image."
-    lines += [
-        "",
-        "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; the headers of the label maps "
-        "have the affine of the image, but not its other fields; the logits of every label are in memory for "
-        "the whole image, four bytes each; on a GPU that is too small it does not go on in windows; and voxels where "
-        "two labels are equal to the sixth digit may go to the other.",
-    ]
-    if settings.file_dims == 2:
-        lines[-1] += " Images of 16 bits are read as 8."
-    return lines
-
-
-def write_logging(path: Path) -> None:
-    """Write ``logging.conf``: the shipped bundles'."""
-    shipped = default_bundle("sshn_seg") / "configs" / "logging.conf"
+def write_logging(source: FoldSource, path: Path) -> None:
+    """Write ``logging.conf``: that of the task's own bundle."""
+    shipped = task_named(source.settings.task).bundle / "configs" / "logging.conf"
     write_text(path, shipped.read_text(encoding="utf-8"))

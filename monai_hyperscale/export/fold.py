@@ -21,13 +21,10 @@ from monai_hyperscale.export.formats import FORMATS, OPSET, Format, missing_pack
 from monai_hyperscale.export.manifest import MANIFEST, file_entries, is_fold, versions
 from monai_hyperscale.export.real_input import RealInput
 from monai_hyperscale.export.source import FoldSource, Inputs
-from monai_hyperscale.export.stock_bundle import segmentation_config
 from monai_hyperscale.export.verify import TOLERANCE, Agreement, compare
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
-from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-from monai_hyperscale.tasks.registration.stock import registration_config, why_not
 
 __all__ = ["BUNDLE", "CHOICES", "check_output", "fold_bundle", "write_fold"]
 
@@ -60,8 +57,8 @@ def fold_bundle(
         phi: rescaling factor in [0, 1], or one per level.
         output: folder to make. It appears when everything in it is done.
         formats: some of :data:`CHOICES`; default: all that the installed packages can write.
-        images: to compare on, as :func:`monai_hyperscale.io.read_image` gives them: one, or for registration the moving
-            and the fixed one; none for synthetic anatomy, or for ``dataset_dir``.
+        images: to compare on, as :func:`monai_hyperscale.io.read_image` gives them: as many as the network takes at
+            once; none for synthetic anatomy, or for ``dataset_dir``.
         size: voxels per axis of the files that are for one size, and of synthetic anatomy.
         regularization: λ, for registration networks trained for several.
         overwrite: replace a folder that an earlier fold wrote.
@@ -259,31 +256,26 @@ class _Fold:
         example = self.inputs.tracing() if dynamic else self.inputs.example()
         run = form.write(self.source, path, example, dynamic)
         images = self.inputs.several() if dynamic else [self.inputs.example()]
-        return compare(self.source, run, images, self.source.segments)
+        return compare(self.source, run, images, self.inputs.folding.output_is_classes)
 
     def _make_bundle(self, manifest: dict[str, Any], images: Sequence[MetaTensor], explicit: bool) -> None:
-        settings: Any = self.source.settings
-        if isinstance(settings, RegistrationSettings):
-            reason = why_not(settings)
-            if reason is not None:
-                if explicit:
-                    raise ExportError(f"there can be no MONAI bundle of this network: {reason}.")
-                self._leave_out(BUNDLE, f"no MONAI bundle: {reason}")
-                return
-            config = registration_config(settings)
-        else:
-            config = segmentation_config(settings)
+        stock = self.inputs.folding.stock_bundle()
+        if isinstance(stock, str):
+            if explicit:
+                raise ExportError(f"there can be no MONAI bundle of this network: {stock}.")
+            self._leave_out(BUNDLE, f"no MONAI bundle: {stock}")
+            return
         configs = self.folder / "configs"
         configs.mkdir(exist_ok=True)
-        for name, content in (("inference", config), ("metadata", fold_metadata(self.source))):
+        for name, content in (("inference", stock.config()), ("metadata", fold_metadata(self.source))):
             (configs / f"{name}.json").write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-        write_logging(configs / "logging.conf")
+        write_logging(self.source, configs / "logging.conf")
         copy_licences(self.source, self.folder)
-        manifest["bundle"] = check_bundle(self.folder, self.source, images, self.inputs.size)
+        manifest["bundle"] = check_bundle(self.folder, stock, self.source, images, self.inputs.size)
         card = {**manifest, "files": file_entries(self.folder, self.known)}
         docs = self.folder / "docs"
         docs.mkdir(exist_ok=True)
-        (docs / "README.md").write_text(model_card(self.source, card), encoding="utf-8")
+        (docs / "README.md").write_text(model_card(self.source, stock, card), encoding="utf-8")
         told = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in manifest["bundle"].items())
         self.tell(f"configs/inference.json: MONAI bundle, {told}")
 

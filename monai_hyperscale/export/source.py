@@ -12,23 +12,18 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImaged
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import read_settings
-from monai_hyperscale.data.intensity import NormalizeChannels
-from monai_hyperscale.data.synthetic import synthetic_case
-from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ExportError
+from monai_hyperscale.export.folding import Folding
+from monai_hyperscale.export.sample_files import LEAST_SIZE
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
-from monai_hyperscale.inference.resampling import as_placed, resample, working_grid
-from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
-from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
+from monai_hyperscale.tasks import task_named
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = ["FoldSource", "Inputs"]
 
@@ -38,8 +33,6 @@ _USUAL = {2: 128, 3: 64}
 _LARGEST = 2**21
 # Longest axis of what is only recorded.
 _LONGEST = 2**17
-# Fewest voxels per axis of synthetic anatomy.
-_LEAST = 8
 
 
 @dataclass(frozen=True)
@@ -104,23 +97,18 @@ class FoldSource:
         folder = self.folder.resolve()
         return folder.parent if folder.name == "models" else folder
 
-    @property
-    def segments(self) -> bool:
-        """Whether the channels of the output are labels."""
-        return isinstance(self.settings, SegmentationSettings)
-
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, *sizes) to (B, C', *sizes) by the hypernetwork itself: what its files are compared with."""
         return self.network(x, phi=self.context if len(self.context) > 1 else self.context[0])
 
 
 class Inputs:
-    """Images as the network takes them, of any size: from a file's image or image pair, or synthetic anatomy.
+    """Images as the network takes them, of any size: from files, or synthetic anatomy.
 
     Args:
         source: the network.
-        images: as :func:`monai_hyperscale.io.read_image` gives them: one, or the moving and the fixed one; none for
-            synthetic anatomy.
+        images: as :func:`monai_hyperscale.io.read_image` gives them, one for each that the network takes at once; none
+            for synthetic anatomy.
         size: voxels per axis; default: the image's, or what the bundle was trained on.
 
     Raises:
@@ -135,13 +123,12 @@ class Inputs:
         levels = getattr(source.network.primary, "per_level", None)
         # φ of every level, and λ after them where the network has one, which changes nothing here.
         self._levels: tuple[float, ...] = source.context if levels is None else levels(source.context)
-        wanted = 2 if isinstance(settings, RegistrationSettings) else 1
-        if images and len(images) != wanted:
-            kind = "the moving and the fixed image" if wanted == 2 else "one image"
-            raise ExportError(f"a network for {settings.task} is compared on {kind}, got {len(images)}.")
+        self.folding: Folding = task_named(settings.task).folding(settings)
+        if images:
+            self.folding.check_count(images)
         if size is not None and len(size) != settings.spatial_dims:
             raise ExportError(f"the size has {settings.spatial_dims} numbers, one per axis, got {list(size)}.")
-        self._real: Optional[torch.Tensor] = self._prepared(images) if images else None
+        self._real = _of_workable_size(self.folding.prepared(images)) if images else None
         self.described = "synthetic anatomy"
         if images:
             self.described = ", ".join(Path(str(image.meta.get("filename_or_obj", ""))).name for image in images)
@@ -150,7 +137,7 @@ class Inputs:
     def _own_size(self) -> tuple[int, ...]:
         if self._real is not None:
             return tuple(self._real.shape[2:])
-        usual = getattr(self.settings, "roi_size", None) or getattr(self.settings, "sizes", None)
+        usual = self.folding.usual_size
         dims = self.settings.spatial_dims
         return tuple(int(n) for n in usual) if usual else (_USUAL[dims],) * dims
 
@@ -178,75 +165,30 @@ class Inputs:
         """
         shares = [share for share in self._levels if share > 0]
         long = math.ceil(4 / math.prod(shares)) if shares else 1
-        sizes = [max(_LEAST, n // 2) for n in self.size]
+        sizes = [max(LEAST_SIZE, n // 2) for n in self.size]
         if long > max(sizes):
-            sizes = [_LEAST] * (len(sizes) - 1) + [min(long, _LONGEST)]
+            sizes = [LEAST_SIZE] * (len(sizes) - 1) + [min(long, _LONGEST)]
         return torch.zeros(2, self.settings.in_channels, *sizes)
 
     def several(self) -> list[torch.Tensor]:
         """Return images of several sizes and batches: the usual size, odd ones, larger ones, and of few voxels."""
-        smaller = [max(_LEAST + 1, (2 * n // 3) | 1) - 2 * (axis % 2) for axis, n in enumerate(self.size)]
+        smaller = [max(LEAST_SIZE + 1, (2 * n // 3) | 1) - 2 * (axis % 2) for axis, n in enumerate(self.size)]
         larger = [n + n // 5 + axis for axis, n in enumerate(self.size)]
         few = [5, 3, 4][: len(self.size)]
         return [self.example(), self.of(smaller, batch=2), self.of(larger), self.of(few)]
 
     def _synthetic(self, sizes: tuple[int, ...], seed: int) -> torch.Tensor:
-        settings = self.settings
-        made = [max(n, _LEAST) for n in sizes]
-        parts = []
-        for index in range(settings.in_channels):
-            # Channels of one image show one anatomy; the two images of a pair show two.
-            case = index // len(settings.channels)
-            image = torch.from_numpy(synthetic_case([seed, case], settings.spatial_dims, made)[0])
-            parts.append(image[tuple(slice(0, n) for n in sizes)])
-        x = torch.stack(parts)
-        if isinstance(settings, RegistrationSettings):
-            return UnitIntensity()(x)
-        return NormalizeChannels(settings.channels, window=(0.0, 1.0))(x)
+        x = self.folding.synthetic([max(n, LEAST_SIZE) for n in sizes], seed)
+        return x[tuple([slice(None), *(slice(0, n) for n in sizes)])]
 
-    def _prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
-        if isinstance(self.settings, RegistrationSettings):
-            x = self._pair(images)
-        else:
-            x = self._image(images[0])
-        return _middle(x.float().contiguous(), self._own_window(x))
 
-    def _own_window(self, x: torch.Tensor) -> tuple[int, ...]:
-        sizes = tuple(x.shape[2:])
-        if x[0, 0].numel() <= _LARGEST:
-            return sizes
+def _of_workable_size(x: torch.Tensor) -> torch.Tensor:
+    """Return what is compared of images (1, C, *sizes), their middle where they are large."""
+    sizes = tuple(x.shape[2:])
+    if x[0, 0].numel() > _LARGEST:
         edge = round(_LARGEST ** (1 / len(sizes)))
-        return tuple(min(n, edge) for n in sizes)
-
-    def _image(self, image: MetaTensor) -> torch.Tensor:
-        settings = self.settings
-        dims = image.dim() - 1
-        if len(image) != settings.in_channels or dims != settings.file_dims:
-            raise ExportError(
-                f"the image has {len(image)} channels and {dims} axes, but the network takes {settings.in_channels} "
-                f"and {settings.file_dims}; name another."
-            )
-        loading = segmentation_preprocessing(
-            settings.channels,
-            settings.spatial_dims,
-            settings.spacing,
-            keys=("image",),
-            slices=settings.slices,
-            ct_window=settings.ct_window,
-        )
-        steps = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
-        x = steps({"image": image})["image"].as_tensor()[None]
-        return x[..., x.shape[-1] // 2] if settings.slices else x
-
-    def _pair(self, images: Sequence[MetaTensor]) -> torch.Tensor:
-        settings, scale = self.settings, UnitIntensity()
-        placed = [as_placed(image, settings.spatial_dims) for image in images]
-        scaled = [MetaTensor(scale(image.as_tensor()), affine=image.affine) for image in placed]
-        grid = working_grid(grid_of(placed[1]), settings.spacing, settings.sizes)
-        x = torch.cat([resample(image, grid).as_tensor() for image in scaled])[None]
-        if x.shape[1] != settings.in_channels:
-            raise ExportError(f"the images have {x.shape[1]} channels together, expected {settings.in_channels}.")
-        return x
+        sizes = tuple(min(n, edge) for n in sizes)
+    return _middle(x.float().contiguous(), sizes)
 
 
 def _middle(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
+from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
 
-__all__ = ["PARTS", "cases_of_part", "fingerprint"]
+__all__ = ["PARTS", "cases_of_part", "check_kind", "fingerprint"]
 
 #: Cases that nothing depended on; those that the best weights were chosen by; every one, training cases included.
 PARTS = ("test", "validation", "all")
@@ -104,6 +106,25 @@ def _test_names(
             *counts,
         )
     return None
+
+
+def check_kind(settings: NetworkSettings, dataset: Any, folder: Union[str, os.PathLike]) -> None:
+    """Check that a data set has images such as a network takes.
+
+    Args:
+        settings: of the network.
+        dataset: with ``spatial_dims`` and ``channels``.
+        folder: of the data set, for the message.
+
+    Raises:
+        DatasetError: if its images have other dimensions or another number of channels.
+    """
+    wanted, channels = settings.file_dims, len(settings.channels)
+    if dataset.spatial_dims != wanted or len(dataset.channels) != channels:
+        raise DatasetError(
+            f"the network takes {wanted}D images of {channels} channels ({', '.join(settings.channels)}), those of "
+            f"{folder} are {dataset.spatial_dims}D and have {len(dataset.channels)}; name data of the same kind."
+        )
 
 
 def fingerprint(cases: Sequence[Mapping[str, Any]]) -> str:

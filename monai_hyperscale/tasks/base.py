@@ -85,6 +85,22 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def folding(self, settings: Any) -> Any:
+        """Return the images and the bundle of a folded network.
+
+        Args:
+            settings: of the network.
+
+        Returns:
+            a :class:`~monai_hyperscale.export.folding.Folding`.
+        """
+
+    @property
+    @abstractmethod
+    def bundle(self) -> Path:
+        """Folder of the bundle whose ``configs`` train networks of this task."""
+
+    @abstractmethod
     def cards(
         self,
         example: Any,

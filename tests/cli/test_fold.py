@@ -116,7 +116,10 @@ def test_a_pair(
     assert main([*arguments, *pair]) == 0
     assert json.loads((out / "manifest.json").read_text())["verified_on"]["input"] == "a.nii.gz, fixed.nii.gz"
     assert main([*arguments, pair[0], "--overwrite"]) == 2
-    assert said(capsys)[-1] == "error: --image needs the moving and the fixed image for registration, got 1 file."
+    assert (
+        said(capsys)[-1]
+        == "error: --image: a network for registration is compared on the moving and the fixed image, got 1."
+    )
 
 
 @pytest.mark.parametrize("rescale_input", [False, True])

@@ -15,9 +15,9 @@ from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export import check_bundle as checking
 from monai_hyperscale.export import fold_bundle
-from monai_hyperscale.export.stock_bundle import segmentation_config
 from monai_hyperscale.io import read_image
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle, segmentation_config
 
 # Runs MONAI's command where neither this package nor what only it needs can be imported, and proves it.
 ALONE = """
@@ -141,7 +141,8 @@ def test_voxels_that_are_not_finite(segmentation, tmp_path):
     image = tmp_path / "scan.nii.gz"
     nib.save(nib.Nifti1Image(voxels.astype(np.float32), FLIPPED), image)
     source = checking.FoldSource.from_bundle(bundle, 0.3)
-    assert checking.check_bundle(tmp_path / "out", source, [], (20, 18, 16)) == {"label_agreement": 1.0}
+    stock = SegmentationStockBundle(source.settings)
+    assert checking.check_bundle(tmp_path / "out", stock, source, [], (20, 18, 16)) == {"label_agreement": 1.0}
     (tmp_path / "scans").mkdir()
     image.rename(tmp_path / "scans" / image.name)
     checking._run(
@@ -174,13 +175,13 @@ def test_a_bundle_that_does_something_else_is_refused(segmentation, tmp_path, mo
         config["preprocessing"]["transforms"].insert(3, {"_target_": "Flipd", "keys": "image", "spatial_axis": 0})
         return config
 
-    monkeypatch.setattr("monai_hyperscale.export.fold.segmentation_config", wrong)
+    monkeypatch.setattr("monai_hyperscale.tasks.segmentation.stock.segmentation_config", wrong)
     # Flipping is undone after the network, so only a network that is not symmetric shows it.
     with pytest.raises(ExportError, match="another label map than segment"):
         fold_bundle(segmentation(3), 0.3, tmp_path / "out", ["bundle"])
 
     monkeypatch.setattr(
-        "monai_hyperscale.export.fold.segmentation_config", lambda _: {**right(_), "network_def": "$1/0"}
+        "monai_hyperscale.tasks.segmentation.stock.segmentation_config", lambda _: {**right(_), "network_def": "$1/0"}
     )
     with pytest.raises(ExportError, match="does not run with MONAI .division by zero"):
         fold_bundle(tmp_path / "bundle", 0.3, tmp_path / "out", ["bundle"])

@@ -13,6 +13,7 @@ from monai_hyperscale.tasks.columns import LABEL_SCORES, Column
 if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
+    from monai_hyperscale.tasks.registration.folding import RegistrationFolding
     from monai_hyperscale.tasks.registration.settings import RegistrationSettings
     from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
 
@@ -76,6 +77,19 @@ class Registration(Task):
         return RegistrationWorkload(
             bundle, dataset_dir, metric, options.part, pairs, options.device, options.regularization, options.seed
         )
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle, see :class:`Task`."""
+        from monai_hyperscale.bundle.locate import default_bundle
+
+        return default_bundle("sshn_reg")
+
+    def folding(self, settings: RegistrationSettings) -> RegistrationFolding:
+        """Return what folded networks are compared on, see :class:`Task`."""
+        from monai_hyperscale.tasks.registration.folding import RegistrationFolding
+
+        return RegistrationFolding(settings)
 
     def cards(
         self,

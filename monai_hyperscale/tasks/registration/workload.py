@@ -17,7 +17,7 @@ from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.search.cases import cases_of_part
+from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.statistics import case_scores
@@ -72,12 +72,7 @@ class RegistrationWorkload(Workload):
         title = Path(dataset_dir).resolve().name
         super().__init__(bundle, title, part, settings, torch.device(device))
         images = read_pairs(dataset_dir)
-        if images.spatial_dims != settings.file_dims or len(images.channels) != len(settings.channels):
-            raise DatasetError(
-                f"the network takes {settings.file_dims}D images of {len(settings.channels)} channels "
-                f"({', '.join(settings.channels)}), those of {dataset_dir} are {images.spatial_dims}D and have "
-                f"{len(images.channels)}; name data of the same kind."
-            )
+        check_kind(settings, images, dataset_dir)
         if metric is not None and not images.labels:
             raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
         pairs = pairs_of_part(images, cases_of_part(images.cases, settings.provenance, title, part)).sample(limit, seed)

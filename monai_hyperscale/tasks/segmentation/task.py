@@ -14,6 +14,7 @@ from monai_hyperscale.tasks.columns import LABEL_SCORES
 if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
+    from monai_hyperscale.tasks.segmentation.folding import SegmentationFolding
     from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
     from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
@@ -58,6 +59,19 @@ class Segmentation(Task):
         return SegmentationWorkload(
             bundle, dataset_dir, metric, options.part, options.limit, options.device, options.max_voxels
         )
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle, see :class:`Task`."""
+        from monai_hyperscale.bundle.locate import default_bundle
+
+        return default_bundle("sshn_seg")
+
+    def folding(self, settings: SegmentationSettings) -> SegmentationFolding:
+        """Return what folded networks are compared on, see :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.folding import SegmentationFolding
+
+        return SegmentationFolding(settings)
 
     def cards(
         self,

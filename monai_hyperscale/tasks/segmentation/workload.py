@@ -21,7 +21,7 @@ from monai_hyperscale.inference.stages import measured, stage
 from monai_hyperscale.io.images import image_source, read_image
 from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
-from monai_hyperscale.search.cases import cases_of_part
+from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 from monai_hyperscale.tasks.segmentation.pipelines import evaluation_preprocessing
@@ -71,12 +71,7 @@ class SegmentationWorkload(Workload):
         super().__init__(bundle, title, part, settings, torch.device(device))
         dataset = read_dataset(dataset_dir)
         values = label_values(settings).tolist()
-        if dataset.spatial_dims != settings.file_dims or len(dataset.channels) != settings.in_channels:
-            raise DatasetError(
-                f"the network takes {settings.file_dims}D images of {settings.in_channels} channels "
-                f"({', '.join(settings.channels)}), those of {dataset_dir} are {dataset.spatial_dims}D and have "
-                f"{len(dataset.channels)}; name data of the same kind."
-            )
+        check_kind(settings, dataset, dataset_dir)
         if list(dataset.label_values) != values:
             raise DatasetError(
                 f"the network was trained for the label values {values}, {dataset_dir} has "

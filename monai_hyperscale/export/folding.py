@@ -1,0 +1,144 @@
+"""What exports ask of a task: images to compare a folded network on, and its bundle in MONAI's own terms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Optional, TypeVar, Union
+
+import torch
+from monai.data import MetaTensor
+
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.errors import ExportError
+
+if TYPE_CHECKING:
+    from monai_hyperscale.export.source import FoldSource
+
+__all__ = ["Folding", "StockBundle"]
+
+Settings = TypeVar("Settings", bound=NetworkSettings)
+
+
+class Folding(ABC, Generic[Settings]):
+    """The images that a network of one task takes.
+
+    Args:
+        settings: of the network.
+
+    Attributes:
+        takes: what the network takes at once, in words, such as ``("the image",)``.
+        output_is_classes: whether the channels of the output are classes, of which the greatest is meant.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = ("the image",)
+    output_is_classes: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @property
+    def usual_size(self) -> Optional[Sequence[int]]:
+        """Voxels per axis that the network was trained on; ``None`` where its settings do not tell."""
+        return None
+
+    @abstractmethod
+    def synthetic(self, sizes: Sequence[int], seed: int) -> torch.Tensor:
+        """Return synthetic images as the network takes them, (C, *sizes)."""
+
+    @abstractmethod
+    def prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
+        """Return images as the network takes them, (1, C, *sizes).
+
+        Args:
+            images: one for each of :attr:`takes`, as :func:`monai_hyperscale.io.read_image` gives them.
+
+        Raises:
+            ExportError: if the network takes others.
+        """
+
+    @abstractmethod
+    def read(self, paths: Sequence[Any]) -> list[MetaTensor]:
+        """Read images from files: one for each of :attr:`takes`; where that is one, the files of its channels.
+
+        Raises:
+            ExportError: if there are more or fewer files.
+            ImageError: if a file cannot be read.
+        """
+
+    @abstractmethod
+    def test_case(self, dataset_dir: Path) -> tuple[str, list[Any]]:
+        """Return the name of the first test case of a data set, and its files for :meth:`read`.
+
+        Raises:
+            DatasetError: if there is no such case, or the network takes other images.
+        """
+
+    @abstractmethod
+    def stock_bundle(self) -> Union[StockBundle, str]:
+        """Return the bundle in MONAI's own terms, or in words why there can be none."""
+
+    def check_count(self, images: Sequence[Any]) -> None:
+        """Check that there is one image for each of :attr:`takes`.
+
+        Raises:
+            ExportError: if there are more or fewer.
+        """
+        if len(images) != len(self.takes):
+            wanted = " and ".join(self.takes)
+            raise ExportError(f"a network for {self.settings.task} is compared on {wanted}, got {len(images)}.")
+
+
+class StockBundle(ABC):
+    """A bundle of a folded network that names nothing of this package.
+
+    Attributes:
+        arguments: of its command, beside folders.
+    """
+
+    arguments: ClassVar[str] = ""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return ``inference.json``."""
+
+    @abstractmethod
+    def write_inputs(
+        self, folder: Path, images: Sequence[MetaTensor], size: Sequence[int]
+    ) -> tuple[list[Path], dict[str, str]]:
+        """Write files to compare on.
+
+        Args:
+            folder: of the files.
+            images: see :meth:`Folding.prepared`; none for synthetic anatomy.
+            size: of synthetic anatomy.
+
+        Returns:
+            the files, and what the configuration has to be told of them.
+        """
+
+    @abstractmethod
+    def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
+        """Compare what the bundle wrote with this package's own outputs for the same files.
+
+        Args:
+            source: the network that the bundle was made from.
+            files: of :meth:`write_inputs`.
+            outputs: folder of what the bundle wrote.
+            real: whether the files are of real images.
+
+        Returns:
+            how well they agree, for the manifest.
+
+        Raises:
+            ExportError: if they do not.
+        """
+
+    def card_rows(self) -> list[tuple[str, str]]:
+        """Return what the model card's table says beside what all networks have."""
+        return []
+
+    @abstractmethod
+    def card_text(self) -> list[str]:
+        """Return paragraphs of the model card: what goes in and comes out, and what this package does otherwise."""
