@@ -182,7 +182,7 @@ def _check_confirmation(
         data={"name": workload.title, "cases": workload.names},
         labels=workload.labels,
         metric=workload.metric_facts,
-        rows=[FrontierRow(phi, Interval(None, None, None)) for phi in phis],
+        rows=tuple(FrontierRow(phi, Interval(None, None, None)) for phi in phis),
     )
     found = confirmation(unmeasured, confirm, name)
     found.check_common_phi()

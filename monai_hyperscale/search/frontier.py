@@ -197,7 +197,7 @@ def make_frontier(
             "fingerprint": digest(plan),
         },
         rows=tuple(rows),
-        pareto={cost: pareto_points(values, scores, higher) for cost, values in measured.items()},
+        pareto={cost: tuple(pareto_points(values, scores, higher)) for cost, values in measured.items()},
         hypervolume={cost: hypervolume(values, scores, higher) for cost, values in measured.items()},
         knee={cost: place for cost, place in knees.items() if place is not None},
     )

@@ -8,13 +8,34 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, Optional, Union
+from typing import Annotated, Any, NoReturn, Optional, Union
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from monai_hyperscale.errors import FrontierError, first_line
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.search.results_schema import FORMAT, KIND, first_mistake
-from monai_hyperscale.tasks import task_named
+from monai_hyperscale.search.results_schema import (
+    FORMAT,
+    KIND,
+    BundleFacts,
+    ByCost,
+    CaseScores,
+    Choice,
+    Count,
+    DataFacts,
+    Factors,
+    LabelValue,
+    MetricFacts,
+    Number,
+    Positive,
+    TaskName,
+    contradiction,
+    in_words,
+    wrong_kind,
+)
+from monai_hyperscale.tasks import TASKS, task_named
 from monai_hyperscale.tasks.columns import Column
 
 __all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
@@ -27,19 +48,23 @@ COSTS = ("flops", "latency", "memory")
 class Interval:
     """A mean over cases and its 95 % bootstrap interval; ``None`` where no case has a value."""
 
-    mean: Optional[float]
-    low: Optional[float]
-    high: Optional[float]
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    mean: Optional[Number]
+    low: Optional[Number]
+    high: Optional[Number]
 
 
 @dataclass(frozen=True)
 class Latency:
     """Seconds of one inference: the median of ``runs``, and their quartiles."""
 
-    median: float
-    low: float
-    high: float
-    runs: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    median: Positive
+    low: Positive
+    high: Positive
+    runs: Count
 
 
 @dataclass(frozen=True)
@@ -64,16 +89,16 @@ class FrontierRow:
         (0.04, 5000000000.0, None)
     """
 
-    phi: tuple[float, ...]
+    phi: Factors
     score: Interval
-    flops: Optional[float] = None
-    parameters: Optional[int] = None
+    flops: Optional[Positive] = None
+    parameters: Optional[Count] = None
     latency: Optional[Latency] = None
-    memory: Optional[int] = None
+    memory: Optional[Positive] = None
     labels: Mapping[str, Interval] = field(default_factory=dict)
-    cases: Mapping[str, Mapping[str, Optional[float]]] = field(default_factory=dict)
+    cases: CaseScores = field(default_factory=dict)
     extra: Mapping[str, Interval] = field(default_factory=dict)
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, Positive] = field(default_factory=dict)
 
     def cost(self, name: str) -> Optional[float]:
         """Return a cost by its name, of latency the median."""
@@ -103,18 +128,18 @@ class Frontier:
             ``data`` and the ``row`` of the cases that it was confirmed on.
     """
 
-    task: str
-    bundle: Mapping[str, Any]
-    data: Mapping[str, Any]
-    labels: Mapping[str, str]
-    metric: Mapping[str, Any]
+    task: TaskName
+    bundle: BundleFacts
+    data: DataFacts
+    labels: Mapping[LabelValue, str]
+    metric: MetricFacts
     machine: Mapping[str, Any]
     options: Mapping[str, Any]
-    rows: Sequence[FrontierRow]
-    pareto: Mapping[str, Sequence[int]]
-    hypervolume: Mapping[str, float]
-    knee: Mapping[str, int]
-    choice: Optional[Mapping[str, Any]] = None
+    rows: Annotated[tuple[FrontierRow, ...], Field(min_length=1)]
+    pareto: ByCost[tuple[Count, ...]]
+    hypervolume: ByCost[Number]
+    knee: ByCost[Count]
+    choice: Optional[Choice] = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -226,41 +251,59 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
     except (OSError, ValueError, RecursionError) as error:
         told = way_out or "write it anew, with monai-hyperscale pareto --overwrite if that wrote it"
         raise FrontierError(f"{path} is damaged or cut off ({first_line(error)}); {told}.") from error
-    mistake = first_mistake(content)
+    told = way_out or "name another, or write it anew"
+    mistake = wrong_kind(content)
+    if mistake is None:
+        try:
+            frontier = _reader().validate_python(_with_extra(content))
+            if frontier.choice is not None and "confirmed" in frontier.choice:
+                row_from_dict(frontier.choice["confirmed"]["row"], frontier.task)
+        except ValidationError as error:
+            mistake = in_words(error)
+        else:
+            places = {"pareto": frontier.pareto, "knee": frontier.knee}
+            mistake = contradiction(frontier.rows, set(frontier.labels), frontier.data["cases"], places)
     if mistake is not None:
-        told = way_out or "name another, or write it anew"
         raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}; {told}.")
-    names = ("task", "bundle", "data", "labels", "metric", "machine", "options", "hypervolume")
-    # JSON schema counts 3.0 as whole.
-    return Frontier(
-        **{name: content[name] for name in names},
-        rows=tuple(row_from_dict(row, content["task"]) for row in content["rows"]),
-        pareto={cost: tuple(map(int, indices)) for cost, indices in content["pareto"].items()},
-        knee={cost: int(index) for cost, index in content["knee"].items()},
-        choice=content.get("choice"),
-    )
+    return frontier
+
+
+@cache
+def _reader() -> TypeAdapter[Frontier]:
+    return TypeAdapter(Frontier)
+
+
+@cache
+def _row_reader() -> TypeAdapter[FrontierRow]:
+    return TypeAdapter(FrontierRow)
 
 
 def row_from_dict(content: Mapping[str, Any], task: str) -> FrontierRow:
-    """Return a row of a task's frontier from JSON that was checked."""
-    latency = content["latency"]
-    columns = [column for column in task_named(task).columns if content.get(column.name) is not None]
-    return FrontierRow(
-        tuple(float(factor) for factor in content["phi"]),
-        Interval(**content["score"]),
-        content["flops"],
-        content["parameters"],
-        None if latency is None else Latency(**latency),
-        content["memory"],
-        {value: Interval(**score) for value, score in content["labels"].items()},
-        content["cases"],
-        {column.name: _extra(content[column.name]) for column in columns},
-        content.get("stages", {}),
-    )
+    """Return a row of a task's frontier from JSON.
+
+    Raises:
+        ValueError: if it is not a row.
+    """
+    return _row_reader().validate_python(_row_with_extra(content, task))
 
 
-def _extra(content: Any) -> Interval:
-    return Interval(**content) if isinstance(content, Mapping) else Interval(content, None, None)
+def _with_extra(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    rows, task = content.get("rows"), content.get("task")
+    if not isinstance(rows, list) or task not in TASKS:
+        return content
+    return {**content, "rows": [_row_with_extra(row, task) for row in rows]}
+
+
+def _row_with_extra(row: Any, task: str) -> Any:
+    """Return a row of the file with its task's columns, which lie beside the others there, under ``extra``."""
+    if not isinstance(row, Mapping):
+        return row
+    extra = {
+        column.name: value if isinstance(value, Mapping) else {"mean": value, "low": None, "high": None}
+        for column in task_named(task).columns
+        if (value := row.get(column.name)) is not None
+    }
+    return {**row, "extra": extra}
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,99 +1,104 @@
-"""The form of the JSON file of a frontier, as a JSON schema and the few rules that a schema cannot say."""
+"""What the values of a frontier's file may be, for pydantic, and the few rules that types cannot say."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, Optional
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Optional, TypeVar
 
-from monai_hyperscale.tasks import TASKS, task_named
+from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
-__all__ = ["FORMAT", "KIND", "first_mistake"]
+from monai_hyperscale.tasks import TASKS
+
+__all__ = ["FORMAT", "KIND", "contradiction", "in_words", "wrong_kind"]
 
 FORMAT = 1
 KIND = "frontier"
 
+T = TypeVar("T")
+
 # JSON's 1e999 is Python's infinity.
-_NUMBER = {"type": "number", "minimum": -1e300, "maximum": 1e300}
-_POSITIVE = {**_NUMBER, "minimum": 0}
-_SHARE = {**_NUMBER, "minimum": 0, "maximum": 1}
-_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**63}
-_TEXT = {"type": "string"}
-_OBJECT = {"type": "object"}
+Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
+Positive = Annotated[float, Field(strict=True, ge=0, le=1e300)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**63)]
+Factors = Annotated[tuple[Annotated[float, Field(strict=True, ge=0, le=1)], ...], Field(min_length=1)]
+#: A value of label files as text.
+LabelValue = Annotated[str, Field(pattern=r"^-?\d{1,9}$")]
+CaseScores = Mapping[str, Mapping[str, Optional[Number]]]
+ByCost = Mapping[Annotated[str, Field(pattern="^(flops|latency|memory)$")], T]
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"]}
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise ValueError(f"expected one of {', '.join(TASKS)}")
+    return task
 
 
-def _record(closed: bool = False, optional: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": not closed}
+TaskName = Annotated[str, AfterValidator(_known)]
 
 
-def _map(values: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": values}
+class _Bundle(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: str
+    weights_sha256: str
+    settings: dict[str, Any]
 
 
-def _by_cost(values: dict[str, Any]) -> dict[str, Any]:
-    properties = {name: values for name in ("flops", "latency", "memory")}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+class _Data(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: str
+    part: str
+    cases: Annotated[list[str], Field(min_length=1)]
+    files_sha256: NotRequired[str]
+    mean_volumes: NotRequired[dict[str, Positive]]
 
 
-_SCORE = _record(closed=True, mean=_or_null(_NUMBER), low=_or_null(_NUMBER), high=_or_null(_NUMBER))
-_LATENCY = _record(closed=True, median=_POSITIVE, low=_POSITIVE, high=_POSITIVE, runs=_COUNT)
-_PHI = {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0, "maximum": 1}}
-_ROW = _record(
-    optional=("stages",),
-    phi=_PHI,
-    flops=_or_null(_POSITIVE),
-    parameters=_or_null(_COUNT),
-    latency=_or_null(_LATENCY),
-    memory=_or_null(_POSITIVE),
-    score=_SCORE,
-    labels=_map(_SCORE),
-    cases=_map(_map(_or_null(_NUMBER))),
-    stages=_map(_POSITIVE),
-)
-_ROWS = {"type": "array", "minItems": 1, "items": _ROW}
-_DATA = _record(
-    optional=("files_sha256", "mean_volumes"),
-    name=_TEXT,
-    part=_TEXT,
-    cases={"type": "array", "minItems": 1, "items": _TEXT, "uniqueItems": True},
-    files_sha256=_TEXT,
-    mean_volumes=_map(_POSITIVE),
-)
-_SCHEMA = _record(
-    optional=("choice",),
-    format={"const": FORMAT},
-    kind={"const": KIND},
-    task={"enum": list(TASKS)},
-    bundle=_record(name=_TEXT, weights_sha256=_TEXT, settings=_OBJECT),
-    data=_DATA,
-    # The values of label files.
-    labels={"type": "object", "patternProperties": {r"^-?\d{1,9}$": _TEXT}, "additionalProperties": False},
-    metric=_record(name=_TEXT, higher_is_better={"type": "boolean"}),
-    machine=_OBJECT,
-    options=_OBJECT,
-    rows=_ROWS,
-    pareto=_by_cost({"type": "array", "items": _COUNT, "uniqueItems": True}),
-    hypervolume=_by_cost(_NUMBER),
-    knee=_by_cost(_COUNT),
-    choice=_record(optional=("confirmed",), phi=_PHI, confirmed=_record(data=_DATA, row=_ROW)),
-)
+class _Metric(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    name: str
+    higher_is_better: Annotated[bool, Field(strict=True)]
+
+
+class _Confirmed(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    data: _Data
+    row: dict[str, Any]
+
+
+class _Choice(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    phi: Annotated[list[Positive], Field(min_length=1)]
+    confirmed: NotRequired[_Confirmed]
+
+
+def _record(form: Any) -> GetPydanticSchema:
+    """Return the marker of a mapping that has the keys of ``form``, and may have others."""
+    return GetPydanticSchema(lambda _, handler: handler(form))
+
+
+BundleFacts = Annotated[Mapping[str, Any], _record(_Bundle)]
+DataFacts = Annotated[Mapping[str, Any], _record(_Data)]
+MetricFacts = Annotated[Mapping[str, Any], _record(_Metric)]
+Choice = Annotated[Mapping[str, Any], _record(_Choice)]
+
 _SHOWN = 90  # characters of a wrong value
 
 
-def first_mistake(content: Any) -> Optional[str]:
-    """Return what is wrong with the content of a frontier's file, without a full stop; ``None`` if nothing is.
+def wrong_kind(content: Any) -> Optional[str]:
+    """Return why content is not a frontier's of this format at all, without a full stop; ``None`` if it is.
 
     Args:
         content: what the JSON file holds.
 
     Example:
-        >>> first_mistake([])
+        >>> wrong_kind([])
         'expected a JSON object of kind "frontier", got a list'
-        >>> first_mistake({"kind": "frontier", "format": 2})
+        >>> wrong_kind({"kind": "frontier", "format": 2})
         'its format is 2, expected 1'
     """
     if not isinstance(content, dict) or content.get("kind") != KIND:
@@ -101,43 +106,50 @@ def first_mistake(content: Any) -> Optional[str]:
         return f'expected a JSON object of kind "{KIND}", got {got}'
     if content.get("format") != FORMAT:
         return f"its format is {_short(content.get('format'))}, expected {FORMAT}"
-    from jsonschema.exceptions import best_match
-
-    error = best_match(_validator(content.get("task")).iter_errors(content))
-    if error is not None:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-        return f"{place.lstrip('.') or 'it'}: {_short(error.message)}"
-    return _contradiction(content)
-
-
-def _contradiction(content: dict[str, Any]) -> Optional[str]:
-    """Return what contradicts what: the schema has looked at each value by itself."""
-    rows, labels, cases = content["rows"], set(content["labels"]), set(content["data"]["cases"])
-    for name in ("pareto", "knee"):
-        for cost, indices in content[name].items():
-            if any(index >= len(rows) for index in (indices if isinstance(indices, list) else [indices])):
-                return f"{name}.{cost} names a row that is not there, of {len(rows)}"
-    seen = set()
-    for index, row in enumerate(rows):
-        phi = tuple(row["phi"])
-        if phi in seen:
-            return f"rows[{index}] has the same phi as another"
-        seen.add(phi)
-        if set(row["labels"]) != labels:
-            return f"rows[{index}].labels are not those of the file"
-        if set(row["cases"]) != cases or any(set(scores) != labels for scores in row["cases"].values()):
-            return f"rows[{index}].cases are not those of the file, or have not its labels"
     return None
 
 
-@cache
-def _validator(task: Any) -> Any:
-    from jsonschema import Draft202012Validator
+def in_words(error: ValidationError) -> str:
+    """Return the first mistake that pydantic found as one clause: where, what came, what was expected."""
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part != "[key]")
+    place = place.lstrip(".")
+    told = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place}: {told[:1].lower()}{told[1:]}, got {_short(first['input'])}"
 
-    columns = task_named(task).columns if task in TASKS else ()
-    extra = {column.name: _or_null(_SHARE if column.share else _SCORE) for column in columns}
-    rows = {**_ROWS, "items": {**_ROW, "properties": {**_ROW["properties"], **extra}}}
-    return Draft202012Validator({**_SCHEMA, "properties": {**_SCHEMA["properties"], "rows": rows}})
+
+def contradiction(
+    rows: Sequence[Any], labels: set[str], names: Sequence[str], places: Mapping[str, Any]
+) -> Optional[str]:
+    """Return what contradicts what: types have looked at each value by itself.
+
+    Args:
+        rows: of the frontier.
+        labels: its label values.
+        names: of its cases.
+        places: ``pareto`` and ``knee``, which name rows by cost.
+    """
+    if len(set(names)) < len(names):
+        return "data.cases names one twice"
+    for name, by_cost in places.items():
+        for cost, found in by_cost.items():
+            indices = [found] if isinstance(found, int) else found
+            if any(index >= len(rows) for index in indices):
+                return f"{name}.{cost} names a row that is not there, of {len(rows)}"
+            if len(set(indices)) < len(indices):
+                return f"{name}.{cost} names a row twice"
+    seen = set()
+    for index, row in enumerate(rows):
+        if row.phi in seen:
+            return f"rows[{index}] has the same phi as another"
+        seen.add(row.phi)
+        if set(row.labels) != labels:
+            return f"rows[{index}].labels are not those of the file"
+        if set(row.cases) != set(names) or any(set(scores) != labels for scores in row.cases.values()):
+            return f"rows[{index}].cases are not those of the file, or have not its labels"
+    return None
 
 
 def _short(value: Any) -> str:

@@ -86,22 +86,22 @@ def changed(content, *path, value):
     [
         (("kind",), "report", "expected a JSON object of kind \"frontier\", got kind 'report'"),
         (("format",), 7, "its format is 7, expected 1"),
-        (("task",), "cooking", "task: 'cooking' is not one of"),
-        (("rows",), [], r"rows: .*non-empty|rows: .*too short"),
-        (("rows", 1, "flops"), "many", r"rows\[1\]\.flops: 'many' is not of type"),
-        (("rows", 1, "flops"), -1, "less than the minimum"),
-        (("rows", 1, "phi"), [1.5], r"rows\[1\]\.phi\[0\]: 1.5 is greater"),
+        (("task",), "cooking", "task: expected one of .*, got 'cooking'"),
+        (("rows",), [], r"rows: .*at least 1 item"),
+        (("rows", 1, "flops"), "many", r"rows\[1\]\.flops: .*valid number, got 'many'"),
+        (("rows", 1, "flops"), -1, "greater than or equal to 0, got -1"),
+        (("rows", 1, "phi"), [1.5], r"rows\[1\]\.phi\[0\]: .*less than or equal to 1, got 1.5"),
         (("rows", 1, "phi"), [0.0], "same phi as another"),
-        (("rows", 1, "latency"), {"median": 1}, r"rows\[1\]\.latency: 'low' is a required"),
+        (("rows", 1, "latency"), {"median": 1}, r"rows\[1\]\.latency\.low is missing"),
         (("rows", 2, "labels"), {}, "labels are not those of the file"),
         (("rows", 2, "cases"), {"a": {"1": 0.5}}, "cases are not those"),
         (("rows", 0, "cases", "a"), {"2": 0.5}, "not its labels"),
         (("pareto", "flops"), [0, 4], "pareto.flops names a row that is not there"),
         (("knee", "memory"), 9, "knee.memory names a row"),
-        (("choice",), {"phi": [0.1], "confirmed": {}}, "choice.confirmed: '(data|row)' is a required"),
-        (("knee", "flops"), True, "knee.flops: True is not of type"),
-        (("labels",), {"<b>": "x"}, "labels: "),
-        (("data", "cases"), "a", "data.cases: 'a' is not of type 'array'"),
+        (("choice",), {"phi": [0.1], "confirmed": {}}, "choice.confirmed.(data|row) is missing"),
+        (("knee", "flops"), True, "knee.flops: .*valid integer, got True"),
+        (("labels",), {"<b>": "x"}, "labels.<b>: "),
+        (("data", "cases"), "a", "data.cases: .*valid list, got 'a'"),
         (("rows", 0, "score", "mean"), 10**400, "score.mean: "),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_missing_part_is_told(frontier, tmp_path, key):
     content = frontier.as_dict()
     del content[key]
     (tmp_path / "f.json").write_text(json.dumps(content))
-    with pytest.raises(FrontierError, match=f"'{key}' is a required"):
+    with pytest.raises(FrontierError, match=f"{key} is missing"):
         read_frontier(tmp_path / "f.json")
 
 
