@@ -2,15 +2,6 @@
 
 from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
 from monai_hyperscale.networks.blocks.feature_pyramid import FeaturePyramid
-from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPooling, PyramidPoolingStage
-from monai_hyperscale.networks.blocks.residual import ResidualStage
-from monai_hyperscale.networks.blocks.squeeze_excite import SqueezeExciteStage
+from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPooling
 
-__all__ = [
-    "ConvolutionStage",
-    "FeaturePyramid",
-    "PyramidPooling",
-    "PyramidPoolingStage",
-    "ResidualStage",
-    "SqueezeExciteStage",
-]
+__all__ = ["ConvolutionStage", "FeaturePyramid", "PyramidPooling"]

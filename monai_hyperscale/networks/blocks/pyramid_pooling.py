@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from monai.networks.blocks import Convolution
 
-from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage, initialize
+from monai_hyperscale.networks.blocks.convolutions import initialize
 from monai_hyperscale.networks.layers.norm import normalization_name
 from monai_hyperscale.networks.layers.resize import interpolation_mode, resize_like
 
-__all__ = ["PyramidPooling", "PyramidPoolingStage", "average_bins"]
+__all__ = ["PyramidPooling", "average_bins"]
 
 
 def average_bins(x: torch.Tensor, bins: int) -> torch.Tensor:
@@ -102,34 +102,3 @@ class PyramidPooling(nn.Module):
         for index, branch in enumerate(self.branches):
             maps.append(resize_like(branch(average_bins(x, self.bins[index])), x, self.mode))
         return self.fuse(torch.cat(maps, dim=1))
-
-
-class PyramidPoolingStage(nn.Sequential):
-    """A :class:`ConvolutionStage` followed by :class:`PyramidPooling`.
-
-    Args:
-        bins: see :class:`PyramidPooling`, as for ``mode``.
-        mode: ``linear`` or ``nearest`` resizing.
-        options: as all others, the arguments of :class:`ConvolutionStage`.
-
-    Example:
-        >>> PyramidPoolingStage(2, 1, 8)(torch.zeros(1, 1, 5, 7)).shape
-        torch.Size([1, 8, 5, 7])
-    """
-
-    def __init__(
-        self,
-        spatial_dims: int,
-        in_channels: int,
-        out_channels: int,
-        *,
-        norm: Optional[Union[str, tuple]] = "group",
-        act: Union[str, tuple] = "leakyrelu",
-        bins: Sequence[int] = (1, 2, 3, 6),
-        mode: str = "linear",
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        stage = ConvolutionStage(spatial_dims, in_channels, out_channels, norm=norm, act=act, **options)
-        self.add_module("convolutions", stage)
-        self.add_module("pooling", PyramidPooling(spatial_dims, out_channels, bins, norm, act, mode))

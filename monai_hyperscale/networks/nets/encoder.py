@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import torch
 import torch.nn as nn
@@ -60,15 +60,18 @@ class EncoderNetwork(ScaleSpaceNetwork):
         """Return the network that φ goes through."""
         raise NotImplementedError
 
-    @property
-    def stage_options(self) -> dict[str, Any]:
-        """What every kind of stage takes beside its channels."""
-        names = ("spatial_dims", "convolutions", "kernel_size", "norm", "act", "dropout")
-        return {name: getattr(self, name) for name in names}
-
     def encoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
         """Return a stage of the encoder."""
-        return ConvolutionStage(in_channels=in_channels, out_channels=out_channels, **self.stage_options)
+        return ConvolutionStage(
+            self.spatial_dims,
+            in_channels,
+            out_channels,
+            self.convolutions,
+            self.kernel_size,
+            self.norm,
+            self.act,
+            self.dropout,
+        )
 
 
 class Encoder(nn.Module):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn as nn
 
-from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPoolingStage
+from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPooling
 from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
 __all__ = ["ScaleSpacePSPNet"]
@@ -39,6 +40,6 @@ class ScaleSpacePSPNet(ScaleSpaceUNet):
 
     def decoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
         """Return convolutions with pyramid pooling after them."""
-        return PyramidPoolingStage(
-            in_channels=in_channels, out_channels=out_channels, bins=self.bins, mode=self.mode, **self.stage_options
-        )
+        stage = self.encoder_stage(in_channels, out_channels)
+        pooling = PyramidPooling(self.spatial_dims, out_channels, self.bins, self.norm, self.act, self.mode)
+        return nn.Sequential(OrderedDict(convolutions=stage, pooling=pooling))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch.nn as nn
+from monai.networks.blocks import ResidualUnit
 
-from monai_hyperscale.networks.blocks.residual import ResidualStage
+from monai_hyperscale.networks.blocks.convolutions import initialize
+from monai_hyperscale.networks.layers.norm import normalization_name
 from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
 __all__ = ["ScaleSpaceResidualUNet"]
@@ -13,7 +15,8 @@ __all__ = ["ScaleSpaceResidualUNet"]
 class ScaleSpaceResidualUNet(ScaleSpaceUNet):
     """A :class:`ScaleSpaceUNet` whose stages, encoder and decoder, are MONAI's residual units (SSHN C.1).
 
-    The residual connection spans all convolutions of a stage. The arguments are those of :class:`ScaleSpaceUNet`.
+    A stage's input is added to what its convolutions return, each with normalisation, dropout and activation after it;
+    where the channels change, the input passes a 1×1 convolution. The arguments are those of :class:`ScaleSpaceUNet`.
 
     Example:
         >>> import torch
@@ -25,4 +28,16 @@ class ScaleSpaceResidualUNet(ScaleSpaceUNet):
 
     def encoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
         """Return a residual unit."""
-        return ResidualStage(in_channels=in_channels, out_channels=out_channels, **self.stage_options)
+        unit = ResidualUnit(
+            self.spatial_dims,
+            in_channels,
+            out_channels,
+            kernel_size=self.kernel_size,
+            subunits=self.convolutions,
+            act=self.act,
+            norm=normalization_name(self.norm, out_channels),
+            dropout=self.dropout,
+            dropout_dim=self.spatial_dims,
+        )
+        initialize(unit)
+        return unit

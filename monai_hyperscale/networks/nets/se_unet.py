@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch.nn as nn
+from monai.networks.blocks import ChannelSELayer
 
-from monai_hyperscale.networks.blocks.squeeze_excite import SqueezeExciteStage
 from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
 __all__ = ["ScaleSpaceSEUNet"]
@@ -16,8 +16,9 @@ __all__ = ["ScaleSpaceSEUNet"]
 class ScaleSpaceSEUNet(ScaleSpaceUNet):
     """A :class:`ScaleSpaceUNet` with squeeze-and-excitation at the end of every stage, encoder and decoder (SSHN C.1).
 
-    The layers are MONAI's. Their fully connected weights are no convolutions: a hypernetwork leaves them to be learned
-    for all φ alike unless ``select`` names them.
+    The layers are MONAI's: each channel is averaged over the map, and two fully connected layers turn the averages into
+    a weight between 0 and 1 for each channel. They are no convolutions: a hypernetwork leaves them to be learned for
+    all φ alike unless ``select`` names them.
 
     Args:
         reduction: how many times fewer channels the squeezed layer has; at most the channels of the narrowest stage.
@@ -38,6 +39,12 @@ class ScaleSpaceSEUNet(ScaleSpaceUNet):
 
     def encoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
         """Return convolutions with squeeze-and-excitation after them."""
-        return SqueezeExciteStage(
-            in_channels=in_channels, out_channels=out_channels, reduction=self.reduction, **self.stage_options
-        )
+        if not 1 <= self.reduction <= out_channels:
+            raise ValueError(
+                f"reduction must be between 1 and the {out_channels} channels of the narrowest stage, got "
+                f"{self.reduction}."
+            )
+        stage = super().encoder_stage(in_channels, out_channels)
+        layer = ChannelSELayer(self.spatial_dims, out_channels, self.reduction, acti_type_1=self.act)
+        stage.add_module("squeeze_excite", layer)
+        return stage

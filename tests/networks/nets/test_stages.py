@@ -9,18 +9,24 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from monai_hyperscale.networks.blocks import ConvolutionStage, PyramidPoolingStage, ResidualStage, SqueezeExciteStage
+from monai_hyperscale.networks import ScaleSpaceResidualUNet, ScaleSpaceSEUNet
+from monai_hyperscale.networks.blocks import ConvolutionStage
+from tests.networks.nets.test_architectures import U_NETS
 from tests.networks.network_tests import both_dimensions
 
-STAGES: list[Any] = [ConvolutionStage, ResidualStage, SqueezeExciteStage, PyramidPoolingStage]
+
+def stage(architecture: Any, spatial_dims: int, in_channels: int, out_channels: int, **options: Any) -> nn.Module:
+    """Return a stage of the network's decoder, where the PSPNet has its own."""
+    network = architecture(spatial_dims, 1, 1, features=(8, 8), **options)
+    return network.decoder_stage(in_channels, out_channels)
 
 
 @both_dimensions
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("architecture", U_NETS)
 @pytest.mark.parametrize("convolutions", [1, 3])
-def test_stages_keep_the_size_down_to_one_voxel(stage: Any, spatial_dims: int, convolutions: int) -> None:
+def test_stages_keep_the_size_down_to_one_voxel(architecture: Any, spatial_dims: int, convolutions: int) -> None:
     for norm in ("group", "instance", None):
-        block = stage(spatial_dims, 3, 8, convolutions=convolutions, norm=norm).train()
+        block = stage(architecture, spatial_dims, 3, 8, convolutions=convolutions, norm=norm).train()
         for sizes in ((1, 1, 1), (7, 1, 5)):
             y = block(torch.randn((1, 3, *sizes)[: 2 + spatial_dims]))
             assert y.shape == (1, 8, *sizes)[: 2 + spatial_dims]
@@ -32,7 +38,7 @@ def test_stages_keep_the_size_down_to_one_voxel(stage: Any, spatial_dims: int, c
 @pytest.mark.parametrize("in_channels", [3, 8])
 @pytest.mark.parametrize("norm", ["group", None])
 def test_residual_stage(spatial_dims: int, in_channels: int, norm: Any) -> None:
-    block = ResidualStage(spatial_dims, in_channels, 8, norm=norm)
+    block = stage(ScaleSpaceResidualUNet, spatial_dims, in_channels, 8, norm=norm)
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.3)
     state = block.state_dict()
@@ -51,7 +57,7 @@ def test_residual_stage(spatial_dims: int, in_channels: int, norm: Any) -> None:
 
 @both_dimensions
 def test_squeeze_excite_stage(spatial_dims: int) -> None:
-    block = SqueezeExciteStage(spatial_dims, 3, 8, act="relu", reduction=4)
+    block = stage(ScaleSpaceSEUNet, spatial_dims, 3, 8, act="relu", reduction=4)
     plain = ConvolutionStage(spatial_dims, 3, 8, act="relu")
     missing = plain.load_state_dict(block.state_dict(), strict=False)
     assert not missing.missing_keys
@@ -67,9 +73,11 @@ def test_squeeze_excite_stage(spatial_dims: int) -> None:
         torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_convolutions_start_as_the_paper_says(stage: Any) -> None:
-    convolutions = [module for module in stage(2, 8, 64).modules() if isinstance(module, nn.Conv2d)]
+@pytest.mark.parametrize("architecture", U_NETS)
+def test_convolutions_start_as_the_paper_says(architecture: Any) -> None:
+    modules = stage(architecture, 2, 8, 64).modules()
+    convolutions = [module for module in modules if isinstance(module, nn.Conv2d)]
+    assert convolutions
     for conv in convolutions:
         assert conv.bias is not None and conv.bias.abs().max() == 0
         fan_in = conv.weight[0].numel()
