@@ -9,12 +9,19 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import ClipIntensityPercentiles, MapTransform, NormalizeIntensity, ScaleIntensityRange, Transform
+from monai.transforms import (
+    ClipIntensityPercentiles,
+    MapTransform,
+    NormalizeIntensity,
+    ScaleIntensity,
+    ScaleIntensityRange,
+    Transform,
+)
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
 from monai_hyperscale.errors import ImageError
 
-__all__ = ["NormalizeChannels", "NormalizeChannelsd", "channel_kind", "intensity_transform"]
+__all__ = ["NormalizeChannels", "NormalizeChannelsd", "UnitIntensity", "channel_kind", "intensity_transform"]
 
 _COLOURS = frozenset({"red", "green", "blue", "r", "g", "b", "rgb", "rgb_to_0_1"})
 _CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|$)")
@@ -115,6 +122,38 @@ class NormalizeChannels(Transform):
             scaled = self.zscore(raised if kind == "grey" else self.clip(raised))
         # Plain, since MONAI's transforms take a single channel for an image with one axis less.
         return convert_to_tensor(scaled, track_meta=False)
+
+
+class UnitIntensity(Transform):
+    """Clip every channel to percentiles of its own and scale it to [0, 1].
+
+    What is not finite, or a fill value beyond ±1e18, counts as the lowest other value. Where the percentiles are equal,
+    as in an image of a few bright voxels, nothing is clipped. Constant channels become 0.
+
+    Args:
+        lower: percentile that becomes 0.
+        upper: percentile that becomes 1.
+
+    Example:
+        >>> UnitIntensity()(torch.tensor([[20.0, 10.0, 30.0]]))
+        tensor([[0.5000, 0.0000, 1.0000]])
+    """
+
+    def __init__(self, lower: float = 0.5, upper: float = 99.5) -> None:
+        self.clip = ClipIntensityPercentiles(lower, upper)
+        self.scale = ScaleIntensity(0.0, 1.0)
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Map (C, *sizes) to float32 of the same shape."""
+        scaled = [self._channel(convert_to_tensor(channel, track_meta=False).float()) for channel in image]
+        return convert_to_dst_type(torch.stack(scaled), dst=image, dtype=torch.float32)[0]
+
+    def _channel(self, values: torch.Tensor) -> torch.Tensor:
+        values = finite(values)
+        # Counting from the lowest value keeps float32 precise where the mean is large against the spread.
+        raised = values - values.min()
+        clipped = convert_to_tensor(self.clip(raised), track_meta=False)
+        return convert_to_tensor(self.scale(clipped if clipped.max() > clipped.min() else raised), track_meta=False)
 
 
 def finite(values: torch.Tensor) -> torch.Tensor:

@@ -25,18 +25,17 @@ class Example:
 
     Args:
         name: of the case, as in the frontier's rows, or any other.
-        images: segmentation: ``image`` and, where there is one, ``label``, the reference; registration: ``moving`` and
-            ``fixed``, on one grid. Arrays of 2 or 3 axes, of one shape.
-        predictions: φ, one factor or one per level, to what the network gives: the label map of that shape, or the
-            displacement field (D, *sizes) in voxels from points of the fixed image to those of the moving one.
+        images: those that the task shows, and its ``label`` map of reference where it has one. Arrays of 2 or 3 axes,
+            of one shape.
+        predictions: φ, one factor or one per level, to what the network gives, see :meth:`Task.prediction_shape`.
 
     Raises:
         ImageError: if images or predictions are missing, or their shapes do not fit together.
 
     Example:
         >>> image = np.random.default_rng(0).random((8, 6))
-        >>> Example("case_1", {"image": image}, {(0.3,): image > 0.5}).kind
-        'segmentation'
+        >>> Example("case_1", {"image": image}, {(0.3,): image > 0.5}).sizes
+        (8, 6)
     """
 
     name: str
@@ -44,38 +43,21 @@ class Example:
     predictions: Mapping[tuple[float, ...], np.ndarray]
 
     def __post_init__(self) -> None:
-        names = set(self.images)
-        if names != {"moving", "fixed"} and not {"image"} <= names <= {"image", "label"}:
-            raise ImageError(
-                f"example {self.name} needs the images 'image' and 'label', or 'moving' and 'fixed', got "
-                f"{', '.join(sorted(names)) or 'none'}."
-            )
+        if not self.images:
+            raise ImageError(f"example {self.name} has no image.")
         if not self.predictions:
             raise ImageError(f"example {self.name} has no prediction: give one for at least one phi.")
         sizes = self.sizes
         if len(sizes) not in (2, 3) or 0 in sizes:
             raise ImageError(f"example {self.name} needs arrays of 2 or 3 axes, got the shape {list(sizes)}.")
-        wanted = {**dict.fromkeys(self.images, sizes)}
         for name, array in self.images.items():
-            if np.shape(array) != wanted[name]:
+            if np.shape(array) != sizes:
                 raise ImageError(f"the {name} of example {self.name} has shape {list(np.shape(array))}, not {sizes}.")
-        predicted = sizes if self.kind == "segmentation" else (len(sizes), *sizes)
-        for phi, array in self.predictions.items():
-            if np.shape(array) != predicted:
-                raise ImageError(
-                    f"the prediction of example {self.name} at phi = {','.join(f'{p:g}' for p in phi)} has shape "
-                    f"{list(np.shape(array))}; {list(predicted)} is needed."
-                )
-
-    @property
-    def kind(self) -> str:
-        """``segmentation`` or ``registration``."""
-        return "segmentation" if "image" in self.images else "registration"
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Voxels per axis."""
-        return np.shape(self.images["image" if self.kind == "segmentation" else "fixed"])
+        return np.shape(next(iter(self.images.values())))
 
     def slice_index(self) -> int:
         """Return the index along the last axis of a volume that is shown; 0 for 2D.
@@ -86,12 +68,13 @@ class Example:
         sizes = self.sizes
         if len(sizes) == 2:
             return 0
-        if self.kind == "segmentation":
-            for labels in (self.images.get("label"), *self.predictions.values()):
-                values = [value for value in np.unique(labels) if value] if labels is not None else []
-                if values:
-                    seen = [np.sqrt((np.asarray(labels) == value).sum((0, 1))) for value in values]
-                    return int(np.argmax(np.sum(seen, axis=0)))
+        for labels in (self.images.get("label"), *self.predictions.values()):
+            if labels is None or np.shape(labels) != sizes:  # what is predicted need not be a label map
+                continue
+            values = [value for value in np.unique(labels) if value]
+            if values:
+                seen = [np.sqrt((np.asarray(labels) == value).sum((0, 1))) for value in values]
+                return int(np.argmax(np.sum(seen, axis=0)))
         return sizes[2] // 2
 
     def plane(self, array: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
+from monai_hyperscale.data.intensity import UnitIntensity
 
 __all__ = [
     "colours_uri",

@@ -26,12 +26,14 @@ class Task(ABC):
         case_noun: what one case is called, such as ``pair``.
         columns: what results tell of every φ beside score and costs.
         scores: names of the scores that it knows, its usual one first.
+        shown: images of an example on a report's page, beside a ``label`` map of reference.
         commands: its commands on the command line, ``module:attribute`` of each by its name.
     """
 
     case_noun: ClassVar[str] = "case"
     columns: ClassVar[tuple[Column, ...]] = ()
     scores: ClassVar[tuple[str, ...]]
+    shown: ClassVar[tuple[str, ...]] = ("image",)
     commands: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -99,6 +101,13 @@ class Task(ABC):
     @abstractmethod
     def bundle(self) -> Path:
         """Folder of the bundle whose ``configs`` train networks of this task."""
+
+    def prediction_shape(self, sizes: tuple[int, ...]) -> Optional[tuple[int, ...]]:
+        """Return the shape of what a network predicts for an example of these sizes; ``None`` for any.
+
+        It is a label map of the same sizes unless a task says otherwise.
+        """
+        return sizes
 
     @abstractmethod
     def cards(

@@ -281,7 +281,7 @@ def test_page_is_written_whole_or_not_at_all(
     path.parent.mkdir()
     path.write_text("before")
     pair = Example("a", {"moving": np.zeros((4, 4)), "fixed": np.zeros((4, 4))}, {(0.1,): np.zeros((2, 4, 4))})
-    with pytest.raises(ImageError, match="example a is of registration, but the frontier is of segmentation"):
+    with pytest.raises(ImageError, match="example a of segmentation needs the images image, got fixed and moving"):
         write_report(frontier, path, [pair])
 
     def full(*_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report import Example
 from monai_hyperscale.report.cards import Card
+from monai_hyperscale.report.gallery import check_examples
 from monai_hyperscale.report.pictures import (
     LABEL_COLOURS,
     colours_uri,
@@ -25,8 +26,13 @@ from monai_hyperscale.report.pictures import (
     reduced,
     unit_intensity,
 )
+from monai_hyperscale.report.view import View
+from monai_hyperscale.search import Frontier
 from monai_hyperscale.tasks.registration.pictures import registration_cards
 from monai_hyperscale.tasks.segmentation.pictures import segmentation_cards, segmentation_key
+from tests.report.made_up import registration_results, segmentation_results
+
+Read = Callable[[dict[str, Any]], Frontier]
 
 
 def decoded(address: str, mode: str) -> np.ndarray:
@@ -175,11 +181,8 @@ def test_registration_cards() -> None:
 @pytest.mark.parametrize(
     ("images", "shape", "message"),
     [
-        ({"image": (4, 4)}, (4, 5), r"at phi = 0.3 has shape \[4, 5\]; \[4, 4\] is needed"),
-        ({"moving": (4, 4), "fixed": (4, 5)}, (2, 4, 5), "the moving of example a has shape"),
-        ({"moving": (4, 4), "fixed": (4, 4)}, (4, 4), r"\[2, 4, 4\] is needed"),
-        ({"fixed": (4, 4)}, (4, 4), "needs the images"),
-        ({"image": (4, 4), "mask": (4, 4)}, (4, 4), "needs the images"),
+        ({"moving": (4, 4), "fixed": (4, 5)}, (2, 4, 5), "the fixed of example a has shape"),
+        ({}, (4,), "no image"),
         ({"image": (4,)}, (4,), "2 or 3 axes"),
         ({"image": (4, 0)}, (4, 0), "2 or 3 axes"),
     ],
@@ -190,3 +193,20 @@ def test_examples_that_do_not_fit(images: dict[str, tuple[int, ...]], shape: tup
         Example("a", arrays, {(0.3,): np.zeros(shape)})
     with pytest.raises(ImageError):
         Example("a", arrays, {})
+
+
+@pytest.mark.parametrize(
+    ("results", "images", "shape", "message"),
+    [
+        (segmentation_results, {"image": (4, 4)}, (4, 5), r"at φ = 0.3 has shape \[4, 5\]; \[4, 4\] is needed"),
+        (registration_results, {"moving": (4, 4), "fixed": (4, 4)}, (4, 4), r"\[2, 4, 4\] is needed"),
+        (registration_results, {"fixed": (4, 4)}, (2, 4, 4), "needs the images moving and fixed, got fixed"),
+        (segmentation_results, {"image": (4, 4), "mask": (4, 4)}, (4, 4), "needs the images image"),
+    ],
+)
+def test_examples_that_do_not_fit_the_task(
+    as_frontier: Read, results: Any, images: dict[str, tuple[int, ...]], shape: tuple[int, ...], message: str
+) -> None:
+    example = Example("a", {kind: np.zeros(sizes) for kind, sizes in images.items()}, {(0.3,): np.zeros(shape)})
+    with pytest.raises(ImageError, match=message):
+        check_examples(View(as_frontier(results(5, 2))), [example])

@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 import torch
 from monai.data import MetaTensor
 
+from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import DatasetError, ExportError
 from monai_hyperscale.export.folding import Folding
@@ -17,7 +18,6 @@ from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.images import read_image
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
-from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.stock import RegistrationStockBundle, why_not
 from monai_hyperscale.tasks.registration.workload import pairs_of_part

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import (
-    ClipIntensityPercentiles,
     Compose,
     EnsureTyped,
     MapTransform,
@@ -20,15 +19,13 @@ from monai.transforms import (
     Randomizable,
     RandomizableTransform,
     ResizeWithPadOrCropd,
-    ScaleIntensity,
     Spacingd,
     Transform,
 )
-from monai.utils import convert_to_dst_type, convert_to_tensor
 from nibabel.orientations import io_orientation
 
 from monai_hyperscale.data.headers import read_header
-from monai_hyperscale.data.intensity import finite
+from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.labels import ClassIndexd, index_type
 from monai_hyperscale.data.transforms import file_loader
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
@@ -49,38 +46,6 @@ _LARGEST = {2: 256, 3: 128}
 _MULTIPLE = 8
 IMAGE_KEYS = ("moving", "fixed")
 LABEL_KEYS = ("moving_label", "fixed_label")
-
-
-class UnitIntensity(Transform):
-    """Clip every channel to percentiles of its own and scale it to [0, 1].
-
-    What is not finite, or a fill value beyond ±1e18, counts as the lowest other value. Where the percentiles are equal,
-    as in an image of a few bright voxels, nothing is clipped. Constant channels become 0.
-
-    Args:
-        lower: percentile that becomes 0.
-        upper: percentile that becomes 1.
-
-    Example:
-        >>> UnitIntensity()(torch.tensor([[20.0, 10.0, 30.0]]))
-        tensor([[0.5000, 0.0000, 1.0000]])
-    """
-
-    def __init__(self, lower: float = 0.5, upper: float = 99.5) -> None:
-        self.clip = ClipIntensityPercentiles(lower, upper)
-        self.scale = ScaleIntensity(0.0, 1.0)
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Map (C, *sizes) to float32 of the same shape."""
-        scaled = [self._channel(convert_to_tensor(channel, track_meta=False).float()) for channel in image]
-        return convert_to_dst_type(torch.stack(scaled), dst=image, dtype=torch.float32)[0]
-
-    def _channel(self, values: torch.Tensor) -> torch.Tensor:
-        values = finite(values)
-        # Counting from the lowest value keeps float32 precise where the mean is large against the spread.
-        raised = values - values.min()
-        clipped = convert_to_tensor(self.clip(raised), track_meta=False)
-        return convert_to_tensor(self.scale(clipped if clipped.max() > clipped.min() else raised), track_meta=False)
 
 
 class UnitIntensityd(MapTransform):

@@ -24,6 +24,7 @@ class Registration(Task):
     """See :class:`Task`."""
 
     case_noun = "pair"
+    shown = ("moving", "fixed")
     columns = (Column("before", "Before"), Column("folded", "Folded", share=True, higher_is_better=False))
     scores = (*LABEL_SCORES, "correlation")
     commands = {
@@ -90,6 +91,10 @@ class Registration(Task):
         from monai_hyperscale.tasks.registration.folding import RegistrationFolding
 
         return RegistrationFolding(settings)
+
+    def prediction_shape(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a displacement field in voxels, from the fixed image to the moving one."""
+        return (len(sizes), *sizes)
 
     def cards(
         self,
