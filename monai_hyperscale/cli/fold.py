@@ -116,7 +116,7 @@ def fold(args: Arguments) -> int:
         except ExportError as error:
             raise ArgumentError(f"--image: {error}") from error
     if args.dataset is not None:
-        found = RealInput.from_dataset(args.dataset, source.settings)
+        found = RealInput.from_dataset(args.dataset, source.settings, source.bundle)
         read, data = list(found.images), found.data
     manifest = write_fold(source, args.output, args.format, read, args.size, args.overwrite, say, data)
     cost, compared = manifest["cost"], manifest["verified_on"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from monai_hyperscale.console.command import Arguments
-from monai_hyperscale.console.options import COUNT, PARTS
+from monai_hyperscale.console.options import COUNT, PARTS, PATH
 from monai_hyperscale.errors import ArgumentError, FrontierError
 from monai_hyperscale.tasks import TASKS, task_named
 
@@ -56,6 +56,9 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
         option("--limit", type=COUNT, metavar="N", help="use only N cases, or pairs; default: all cases, 40 pairs"),
         option("--regularization", type=float, metavar="L", help="of networks whose weights depend on one"),
         option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="of pairs and resampling"),
+        option("--pairs", type=PATH, metavar="FILE", help="of registration, a list of pairs; default: the training's"),
+        option("--atlas", metavar="FILE", help="of registration, the fixed image; default: the training's"),
+        option("--atlas-label", type=PATH, metavar="FILE", help="label map of --atlas"),
         option("--device", default="auto", help="auto, cpu, cuda or cuda:N"),
         option(
             "--max-voxels",
@@ -108,6 +111,9 @@ def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
         max_voxels=args.max_voxels,
         regularization=args.regularization,
         seed=args.seed,
+        pairs=args.pairs,
+        atlas=args.atlas,
+        atlas_label=args.atlas_label,
     )
 
 

@@ -79,7 +79,7 @@ def fold_bundle(
     source = FoldSource.from_bundle(bundle, phi, regularization)
     if dataset_dir is None:
         return write_fold(source, output, formats, images, size, overwrite)
-    found = RealInput.from_dataset(dataset_dir, source.settings)
+    found = RealInput.from_dataset(dataset_dir, source.settings, source.bundle)
     return write_fold(source, output, formats, found.images, size, overwrite, data=found.data)
 
 

@@ -68,7 +68,7 @@ class Folding(ABC, Generic[Settings]):
         """
 
     @abstractmethod
-    def test_case(self, dataset_dir: Path) -> tuple[str, list[Any]]:
+    def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
         """Return the name of the first test case of a data set, and its files for :meth:`read`.
 
         Raises:

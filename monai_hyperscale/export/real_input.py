@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from monai.data import MetaTensor
 
@@ -38,12 +38,15 @@ class RealInput:
     data: dict[str, Any]
 
     @classmethod
-    def from_dataset(cls, dataset_dir: Union[str, os.PathLike], settings: NetworkSettings) -> RealInput:
+    def from_dataset(
+        cls, dataset_dir: Union[str, os.PathLike], settings: NetworkSettings, bundle: Optional[Path] = None
+    ) -> RealInput:
         """Read the first test case of a data set; of data that the network was not trained on the first case.
 
         Args:
             dataset_dir: as networks of the task are measured on.
             settings: of the network.
+            bundle: its folder, where what its training used may lie.
 
         Raises:
             DatasetError: if there is no such case, or the network takes other images.
@@ -51,5 +54,5 @@ class RealInput:
         """
         title = Path(dataset_dir).expanduser().resolve().name
         folding = task_named(settings.task).folding(settings)
-        name, files = folding.test_case(Path(dataset_dir))
+        name, files = folding.test_case(Path(dataset_dir), bundle)
         return cls(tuple(folding.read(files)), {"name": title, "part": "test", "case": name})

@@ -54,6 +54,9 @@ class WorkloadOptions:
         max_voxels: most voxels of an image that goes through whole.
         regularization: λ, of networks trained for several.
         seed: of what is drawn.
+        pairs: of registration, a list of pairs; ``None`` for that of the training.
+        atlas: of registration, what every image is registered to; ``None`` for that of the training.
+        atlas_label: label map of an atlas that is a file.
     """
 
     metric: Optional[str] = None
@@ -64,6 +67,9 @@ class WorkloadOptions:
     max_voxels: int = 2**24
     regularization: Optional[float] = None
     seed: int = 0
+    pairs: Optional[Union[str, Path]] = None
+    atlas: Optional[Union[str, Path]] = None
+    atlas_label: Optional[Union[str, Path]] = None
 
 
 class Workload(ABC):

@@ -210,7 +210,12 @@ def test_pairs_of_a_labelled_folder_to_an_atlas(tmp_path):
     content = report(tmp_path / "out")
     assert content.metric["name"] == "Dice"
     settings = settings_of(tmp_path / "out")
-    assert "case_003" in settings.provenance["cases"]["test"]
+    # The atlas is what is registered to, and no case.
+    assert all("case_003" not in names for names in settings.provenance["cases"].values())
+    assert settings.provenance["atlas"]["name"] == "case_003"
+    tested = settings.provenance["cases"]["test"]
+    assert sorted(content.data["cases"]) == sorted(f"{name} to case_003" for name in tested)
+    assert sorted(sum(settings.provenance["cases"].values(), ["case_003"])) == [f"case_00{n}" for n in range(7)]
     assert settings.provenance["validation_dice"] > 0 and settings.loss["dice_weight"] == 0.5
     assert settings.labels == {1: "structure 1", 2: "structure 2", 3: "structure 3"}
 

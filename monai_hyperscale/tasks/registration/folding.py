@@ -13,14 +13,14 @@ from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import DatasetError, ExportError
 from monai_hyperscale.export.folding import Folding
+from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.inference.resampling import as_placed, resample, working_grid
 from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.images import read_image
 from monai_hyperscale.search.cases import cases_of_part, check_kind
-from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.recorded_pairs import pairs_of_part, read_trained_pairs
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.stock import RegistrationStockBundle, why_not
-from monai_hyperscale.tasks.registration.workload import pairs_of_part
 
 __all__ = ["RegistrationFolding"]
 
@@ -58,12 +58,13 @@ class RegistrationFolding(Folding[RegistrationSettings]):
         self.check_count(paths)
         return [read_image(path, len(self.settings.channels), only_finite=True) for path in paths]
 
-    def test_case(self, dataset_dir: Path) -> tuple[str, list[Any]]:
+    def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
         """Return a pair of test cases, see :class:`Folding`."""
-        images = read_pairs(dataset_dir)
+        folders = [] if bundle is None else [model_folder(bundle), model_folder(bundle).parent]
+        images = read_trained_pairs(dataset_dir, self.settings.provenance, folders)
         check_kind(self.settings, images, dataset_dir)
         title = dataset_dir.expanduser().resolve().name
-        cases = cases_of_part(images.cases, self.settings.provenance, title)
+        cases = cases_of_part(images.subjects, self.settings.provenance, title)
         pair = next(iter(pairs_of_part(images, cases).sample(1)), None)
         if pair is None:
             raise DatasetError(f"{dataset_dir} has no pair among its test cases; name the two images instead.")

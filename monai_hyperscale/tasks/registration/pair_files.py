@@ -24,7 +24,7 @@ from monai_hyperscale.data.headers import file_stem, file_suffix, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.tasks.registration.pairs import Pair, RegistrationImages
 
-__all__ = ["read_pairs"]
+__all__ = ["read_images", "read_pairs"]
 
 _LISTS = ("pairs.json", "pairs.csv")
 _KEYS = ("moving", "fixed", "moving_label", "fixed_label", "field")
@@ -73,14 +73,23 @@ def read_pairs(
     if listing is None and atlas is None:
         listing = next((root / name for name in _LISTS if (root / name).is_file()), None)
     if listing is None:
-        images = _images_of(root)
+        images = read_images(root)
         return images if atlas is None else _to_atlas(images, atlas, atlas_label)
     if atlas is not None:
         raise DatasetError("a list of pairs names the fixed images, so leave the atlas out.")
     return _listed(root, listing, trusted=pairs is not None)
 
 
-def _images_of(root: Path) -> RegistrationImages:
+def read_images(dataset_dir: str | os.PathLike) -> RegistrationImages:
+    """Read which images a folder holds, whatever list of pairs is beside them, see :func:`read_pairs`.
+
+    Args:
+        dataset_dir: the folder.
+
+    Raises:
+        DatasetError: if there is no image, or they cannot be used.
+    """
+    root = Path(dataset_dir).expanduser()
     description = read_description(root)
     entries = description.get("training")
     no_labels = isinstance(entries, list) and not all(isinstance(e, Mapping) and "label" in e for e in entries)
@@ -148,7 +157,8 @@ def _to_atlas(
         elif not images.labels:
             case.pop("label", None)
         place = len(names)
-    return replace(images, pairs=tuple(Pair(i, place) for i in range(len(images.cases)) if i != place))
+    listed = tuple(Pair(i, place) for i in range(len(images.cases)) if i != place)
+    return replace(images, pairs=listed, atlas=place)
 
 
 def _listed(root: Path, listing: Path, trusted: bool) -> RegistrationImages:
@@ -156,7 +166,7 @@ def _listed(root: Path, listing: Path, trusted: bool) -> RegistrationImages:
     folder: RegistrationImages | None = None
     by_name: dict[str, dict] = {}
     if any(not file_suffix(entry[key]) for entry in entries for key in ("moving", "fixed")):
-        folder = _images_of(root)
+        folder = read_images(root)
         by_name = {case["name"]: case for case in folder.cases}
     found: dict[str, dict] = {}
     places: dict[str, int] = {}

@@ -137,6 +137,7 @@ class RegistrationImages:
         spatial_dims: 2 or 3, of the files.
         label_values: value in the label files of class 0 (background) … K; empty where there are no labels.
         pairs: which cases to register; ``None`` for every ordered pair.
+        atlas: place of the case that every other is registered to, where one was named.
     """
 
     cases: list[dict]
@@ -145,6 +146,20 @@ class RegistrationImages:
     spatial_dims: int
     label_values: tuple[int, ...] = ()
     pairs: tuple[Pair, ...] | None = None
+    atlas: int | None = None
+
+    @property
+    def common(self) -> int | None:
+        """Place of the case that is in every pair: an atlas, named or not, which is none of the subjects."""
+        if self.atlas is not None or not self.pairs or len(self.pairs) == 1:
+            return self.atlas
+        shared = set.intersection(*({pair.moving, pair.fixed} for pair in self.pairs))
+        return shared.pop() if len(shared) == 1 else None
+
+    @property
+    def subjects(self) -> list[dict]:
+        """The cases but an atlas: those that are split into training, validation and test."""
+        return [case for place, case in enumerate(self.cases) if place != self.common]
 
     @property
     def pair_list(self) -> PairList:
@@ -180,9 +195,7 @@ def split_pairs(
     if images.pairs is None:
         training, validation, test = _split_every_pair(images.cases, fractions, seed)
         return PairList(training), PairList(validation), PairList(test)
-    used = [{pair.moving, pair.fixed} for pair in images.pairs]
-    common = set.intersection(*used)
-    atlas = common if len(common) == 1 and len(used) > 1 else set()
+    atlas = set() if images.common is None else {images.common}
     groups = _groups(images, atlas)
     wanted = sum(share > 0 for share in fractions)
     largest = max(len(group) for group in groups)
@@ -192,7 +205,9 @@ def split_pairs(
     lists = [_pairs_within(images, {index for group in part for index in group} | atlas) for part in parts]
     lost = len(images.pairs) - sum(len(part) for part in lists)
     if lost:
-        _LOGGER.warning("%d of %d listed pairs are left out: their two cases are in different parts.", lost, len(used))
+        _LOGGER.warning(
+            "%d of %d listed pairs are left out: their two cases are in different parts.", lost, len(images.pairs)
+        )
     if any(share > 0 and not len(part) for share, part in zip(fractions, lists, strict=True)):
         raise DatasetError(
             f"the {len(images.pairs)} listed pairs cannot be split into {wanted} parts by case; list more pairs, or "

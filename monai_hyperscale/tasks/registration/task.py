@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monai_hyperscale.search import Metric, WorkloadOptions
     from monai_hyperscale.tasks.registration.folding import RegistrationFolding
     from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-    from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
+    from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
 
 __all__ = ["TASK"]
 
@@ -71,12 +71,22 @@ class Registration(Task):
         self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
     ) -> RegistrationWorkload:
         """Return pairs of images with the network that registers them, see :class:`Task`."""
-        from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
+        from monai_hyperscale.tasks.registration.workload import PAIRS, RegistrationWorkload
 
         metric = self.metric(options.metric, options.tolerance)
         pairs = PAIRS if options.limit is None else options.limit
         return RegistrationWorkload(
-            bundle, dataset_dir, metric, options.part, pairs, options.device, options.regularization, options.seed
+            bundle,
+            dataset_dir,
+            metric,
+            options.part,
+            pairs,
+            options.device,
+            options.regularization,
+            options.seed,
+            options.pairs,
+            options.atlas,
+            options.atlas_label,
         )
 
     @property

@@ -19,6 +19,7 @@ from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
+from monai_hyperscale.tasks.registration.recorded_pairs import pairing_facts
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
@@ -113,14 +114,16 @@ def load_registration_data(
         )
     parts = split_pairs(images, fractions, seed)
     size = common_size(images, spacing) if sizes is None else tuple(ensure_tuple_rep(sizes, file_dims))
-    names = [sorted(case["name"] for case in part.cases) for part in parts]
+    subjects = {case["name"] for case in images.subjects}
+    names = [[case["name"] for case in part.cases if case["name"] in subjects] for part in parts]
     train, validation, test = parts[0], parts[1].sample(val_pairs, seed), parts[2].sample(test_pairs, seed)
     counts = f"{len(train)} training, {len(validation)} validation and {len(test)} test pairs"
     logger.info(
         f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
         f"{', '.join(images.labels.values()) or 'none'}; {counts}; sizes {size}."
     )
-    provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
+    cases = dict(zip(("train", "validation", "test"), names, strict=True))
+    provenance = {"data": title, "cases": cases, **pairing_facts(images, pairs, atlas)}
     return RegistrationData(
         Path(dataset_dir),
         train,

@@ -15,6 +15,7 @@ from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
+from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
 from monai_hyperscale.search.cases import cases_of_part, check_kind
@@ -23,12 +24,11 @@ from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.statistics import case_scores
 from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
-from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size, registration_preprocessing
-from monai_hyperscale.tasks.registration.pairs import Pair, PairList, RegistrationImages
+from monai_hyperscale.tasks.registration.recorded_pairs import pairs_of_part, read_trained_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 
-__all__ = ["PAIRS", "RegistrationWorkload", "pairs_of_part"]
+__all__ = ["PAIRS", "RegistrationWorkload"]
 
 #: Pairs that are drawn unless told otherwise: of n cases there are n (n − 1).
 PAIRS = 40
@@ -48,6 +48,10 @@ class RegistrationWorkload(Workload):
         device: where networks run.
         regularization: λ, for networks trained for several.
         seed: of the draw of pairs.
+        pairs_file: a list of pairs, see :func:`read_pairs`; ``None`` for that of the training.
+        atlas: what every image is registered to, see :func:`read_pairs`; ``None`` for that of the training. It is no
+            case itself.
+        atlas_label: label map of an atlas that is a file.
 
     Raises:
         CheckpointError: if there is no trained registration network.
@@ -66,16 +70,24 @@ class RegistrationWorkload(Workload):
         device: Union[str, torch.device] = "cpu",
         regularization: Optional[float] = None,
         seed: int = 0,
+        pairs_file: Optional[Union[str, os.PathLike]] = None,
+        atlas: Optional[Union[str, os.PathLike]] = None,
+        atlas_label: Optional[Union[str, os.PathLike]] = None,
     ) -> None:
         self.registrar = Registrar.from_bundle(bundle, device)
         settings = self.registrar.settings
         title = Path(dataset_dir).resolve().name
         super().__init__(bundle, title, part, settings, torch.device(device))
-        images = read_pairs(dataset_dir)
+        folder = model_folder(bundle)
+        images = read_trained_pairs(
+            dataset_dir, settings.provenance, [folder, folder.parent], pairs_file, atlas, atlas_label
+        )
         check_kind(settings, images, dataset_dir)
         if metric is not None and not images.labels:
             raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
-        pairs = pairs_of_part(images, cases_of_part(images.cases, settings.provenance, title, part)).sample(limit, seed)
+        pairs = pairs_of_part(images, cases_of_part(images.subjects, settings.provenance, title, part)).sample(
+            limit, seed
+        )
         if not len(pairs):
             raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
         self._metric = metric
@@ -162,15 +174,3 @@ class RegistrationWorkload(Workload):
         # RAS order, as the images are.
         axes = io_orientation(header.affine)[:, 0].astype(int)
         return np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()[:dims]
-
-
-def pairs_of_part(images: RegistrationImages, cases: Sequence[Mapping[str, Any]]) -> PairList:
-    """Return the pairs of images whose both cases are among those of a part."""
-    if images.pairs is None:
-        return PairList([dict(case) for case in cases])
-    kept = {case["name"] for case in cases}
-    places = [index for index, case in enumerate(images.cases) if case["name"] in kept]
-    number = {index: place for place, index in enumerate(places)}
-    listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
-    pairs = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
-    return PairList([images.cases[index] for index in places], pairs)

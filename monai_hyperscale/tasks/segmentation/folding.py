@@ -63,7 +63,7 @@ class SegmentationFolding(Folding[SegmentationSettings]):
         """Read the channels of one image, see :class:`Folding`."""
         return [read_image(list(paths), self.settings.in_channels)]
 
-    def test_case(self, dataset_dir: Path) -> tuple[str, list[Any]]:
+    def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
         """Return the first test case and the files of its channels, see :class:`Folding`."""
         dataset = read_dataset(dataset_dir)
         check_kind(self.settings, dataset, dataset_dir)

@@ -53,8 +53,9 @@ class Segmentation(Task):
         """Return labelled images with the network that segments them, see :class:`Task`."""
         from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
-        if options.regularization is not None:
-            raise FrontierError("a regularization is for registration networks; leave it out.")
+        for name in ("regularization", "pairs", "atlas", "atlas_label"):
+            if getattr(options, name) is not None:
+                raise FrontierError(f"{name.replace('_', '-')} is for registration networks; leave it out.")
         metric = self.metric(options.metric, options.tolerance)
         return SegmentationWorkload(
             bundle, dataset_dir, metric, options.part, options.limit, options.device, options.max_voxels
