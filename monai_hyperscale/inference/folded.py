@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
 import torch
 import torch.nn as nn
 
 from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
-from monai_hyperscale.inference.networks import out_of_memory
+from monai_hyperscale.inference.short_memory import first_that_fits
 from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
 
 __all__ = ["FoldedInference", "LabelInference"]
-
-logger = logging.getLogger(__name__)
 
 
 class FoldedInference(nn.Module):
@@ -74,15 +71,13 @@ class LabelInference(FoldedInference):
         In windows, then on the CPU, if the memory is too small for more.
         """
         device = next(self.network.parameters()).device
-        for where, max_voxels in ((device, self.inferer.max_voxels), (device, 0), (torch.device("cpu"), 0)):
-            try:
-                with torch.inference_mode():
-                    return self._labels(image[0], where, max_voxels)[None]
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                logger.warning("%s has too little memory for this image at once; going on in windows.", where)
-        raise MemoryError("the image does not fit into memory even in windows")
+
+        def attempt(way: tuple[torch.device, int]) -> torch.Tensor:
+            with torch.inference_mode():
+                return self._labels(image[0], *way)[None]
+
+        ways = ((device, self.inferer.max_voxels), (device, 0), (torch.device("cpu"), 0))
+        return first_that_fits(attempt, ways, "the image", "in windows")
 
     def _labels(self, image: torch.Tensor, device: torch.device, max_voxels: int) -> torch.Tensor:
         inferer = self.inferer

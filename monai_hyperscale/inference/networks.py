@@ -18,7 +18,7 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 
-__all__ = ["FoldedNetworks", "model_folder", "out_of_memory", "trained_network"]
+__all__ = ["FoldedNetworks", "model_folder", "trained_network"]
 
 # Folded networks that are kept; one is as large as a plain U-Net.
 _KEPT_NETWORKS = 4
@@ -94,13 +94,3 @@ def model_folder(bundle_dir: Union[str, Path]) -> Path:
     if not folder.is_dir():
         raise CheckpointError(f"bundle {folder} does not exist; name a bundle's folder.")
     return folder if (folder / "model.json").is_file() else folder / "models"
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch's error means that memory was too small.
-
-    Example:
-        >>> out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), out_of_memory(RuntimeError("wrong shape"))
-        (True, False)
-    """
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

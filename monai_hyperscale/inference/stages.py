@@ -10,7 +10,7 @@ from typing import Optional
 
 import torch
 
-__all__ = ["measured", "stage"]
+__all__ = ["measured", "stage", "timed"]
 
 _seconds: ContextVar[Optional[dict[str, float]]] = ContextVar("seconds", default=None)
 
@@ -48,6 +48,19 @@ def stage(name: str, device: Optional[torch.device] = None) -> Iterator[None]:
     if seconds is None:
         yield
         return
+    with timed(seconds, name, device):
+        yield
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str, device: Optional[torch.device] = None) -> Iterator[None]:
+    """Add the time of the block to the seconds under a name.
+
+    Args:
+        seconds: by name.
+        name: of the block.
+        device: where the block computes, see :func:`stage`.
+    """
     started = time.perf_counter()
     try:
         yield

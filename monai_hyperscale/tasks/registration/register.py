@@ -111,6 +111,7 @@ def register(args: Arguments) -> int:
     _check_files(args)
     from monai_hyperscale.console.peak_memory import peak_memory_mib
     from monai_hyperscale.inference.resampling import check_together
+    from monai_hyperscale.inference.stages import timed
     from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.label_names import table_beside
@@ -119,19 +120,20 @@ def register(args: Arguments) -> int:
     places = placement(args)
     registrar = _registrar(args)
     seconds = {"preparation": time.perf_counter() - started}
-    begun = time.perf_counter()
-    channels = len(registrar.settings.channels)
-    moving, fixed = (read_image(path, channels, True, places) for path in (args.moving, args.fixed))
-    files = {"moving": args.labels, "fixed": args.fixed_labels}
-    labels = {kind: read_label_image(path, places) for kind, path in files.items() if path is not None}
-    # What the network's own labels are called says nothing of other label maps.
-    names = {value: name for path in files.values() if path is not None for value, name in table_beside(path).items()}
-    for kind, image in (("moving", moving), ("fixed", fixed)):
-        if kind in labels:
-            check_together(labels[kind], image)
-            if not grid_of(labels[kind]).same_as(grid_of(image), tolerance=0.01):
-                say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
-    seconds["reading"] = time.perf_counter() - begun
+    with timed(seconds, "reading"):
+        channels = len(registrar.settings.channels)
+        moving, fixed = (read_image(path, channels, True, places) for path in (args.moving, args.fixed))
+        files = {"moving": args.labels, "fixed": args.fixed_labels}
+        labels = {kind: read_label_image(path, places) for kind, path in files.items() if path is not None}
+        # What the network's own labels are called says nothing of other label maps.
+        names = {
+            value: name for path in files.values() if path is not None for value, name in table_beside(path).items()
+        }
+        for kind, image in (("moving", moving), ("fixed", fixed)):
+            if kind in labels:
+                check_together(labels[kind], image)
+                if not grid_of(labels[kind]).same_as(grid_of(image), tolerance=0.01):
+                    say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
     result = registrar.register(
         moving,
         fixed,
@@ -141,10 +143,9 @@ def register(args: Arguments) -> int:
         regularization=args.regularization,
     )
     report: dict[str, Any] = {"moving": str(args.moving), "fixed": str(args.fixed), **result.report}
-    begun = time.perf_counter()
     if args.inverse_field is not None:
-        report["inverse_residual_voxels"] = result.inverse[1]._asdict()
-        seconds["inverse"] = time.perf_counter() - begun
+        with timed(seconds, "inverse"):
+            report["inverse_residual_voxels"] = result.inverse[1]._asdict()
     moved_labels = result.apply(labels["moving"], nearest=True) if "moving" in labels else None
     if moved_labels is not None and "fixed" in labels:
         report["dice"] = _dice(result, labels, moved_labels, names)

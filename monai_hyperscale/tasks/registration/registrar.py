@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +16,10 @@ from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
-from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, out_of_memory, trained_network
+from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
+from monai_hyperscale.inference.short_memory import first_that_fits
+from monai_hyperscale.inference.stages import timed
 from monai_hyperscale.io.fields import to_itk, write_field
 from monai_hyperscale.io.grids import Grid, grid_of, overlap
 from monai_hyperscale.io.images import ImageSource, image_source
@@ -41,8 +39,6 @@ __all__ = ["STARTS", "Registrar", "Registration"]
 
 #: How the images are laid on each other first: as their affines say, by their middles, or by an affine alignment.
 STARTS = ("header", "centres", "affine")
-
-logger = logging.getLogger(__name__)
 
 # Grids to try, each of an eighth of the voxels, where memory is short.
 _TRIES = 3
@@ -230,7 +226,7 @@ class Registrar:
         images = {kind: _in_ras(image) for kind, image in placed.items()}
         grids = {kind: grid_of(image) for kind, image in images.items()}
         seconds: dict[str, float] = {}
-        with _timed(seconds, "alignment"):
+        with timed(seconds, "alignment"):
             scaled = {
                 kind: MetaTensor(self._scale(image.as_tensor()), affine=image.affine) for kind, image in images.items()
             }
@@ -250,18 +246,17 @@ class Registrar:
 
         report: dict[str, Any] = {}
         if instance_steps:
-            with _timed(seconds, "instance_optimization"):
+            with timed(seconds, "instance_optimization"):
                 target = {kind: image.to(self.device) for kind, image in seen.items()}
-                try:
-                    refined = optimize_instance(raw, target, self._loss(regularization), instance_steps, displacement)
-                except RuntimeError as error:
-                    if not out_of_memory(error):
-                        raise
-                    raise MemoryError("the optimisation of this pair does not fit into memory") from error
+                refined = first_that_fits(
+                    lambda loss: optimize_instance(raw, target, loss, instance_steps, displacement),
+                    [self._loss(regularization)],
+                    "the optimisation of this pair",
+                )
             raw = refined.field
             losses = {"loss_before": refined.before, "loss_after": refined.after}
             report["instance_optimization"] = {"steps": instance_steps, **losses}
-        with torch.no_grad(), _timed(seconds, "resampling"):
+        with torch.no_grad(), timed(seconds, "resampling"):
             inner = displacement(raw).cpu()
             voxels = move_field(inner[0], grid, grids["fixed"], after=matrix)
             turned = reordered(voxels, grids["fixed"], stored["fixed"], vectors=True)
@@ -331,27 +326,26 @@ class Registrar:
 
         On a coarser grid if the memory is too small for the first.
         """
-        settings, max_voxels = self.settings, self.max_voxels
-        for _ in range(_TRIES):
-            with _timed(seconds, "resampling"):
-                grid = working_grid(fixed, settings.spacing, settings.sizes, max_voxels)
+        settings = self.settings
+        grids = [working_grid(fixed, settings.spacing, settings.sizes, self.max_voxels)]
+        while len(grids) < _TRIES:
+            fewer = max(1, int(np.prod(grids[-1].sizes)) // 8)
+            grids.append(working_grid(fixed, settings.spacing, settings.sizes, fewer))
+
+        def attempt(grid: Grid) -> tuple[Grid, dict[str, torch.Tensor], torch.Tensor]:
+            with timed(seconds, "resampling"):
                 seen = {
                     "moving": resample(images["moving"], grid, matrix=matrix).as_tensor()[None],
                     "fixed": resample(images["fixed"], grid).as_tensor()[None],
                 }
-            try:
-                with _timed(seconds, "network"), torch.inference_mode():
-                    x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
-                    with self._autocast(x), CPUConvolutions():
-                        raw = network.velocity(x) if settings.velocity_steps else network(x)
-                # A copy that autograd takes, for the optimisation.
-                return grid, seen, raw.float().contiguous().clone()
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                max_voxels = max(1, int(np.prod(grid.sizes)) // 8)
-                logger.warning("%s has too little memory for these images; going on with larger voxels.", self.device)
-        raise MemoryError("the images do not fit into memory even with larger voxels")
+            with timed(seconds, "network", self.device), torch.inference_mode():
+                x = channels_last(torch.cat([seen["moving"], seen["fixed"]], dim=1).to(self.device))
+                with self._autocast(x), CPUConvolutions():
+                    raw = network.velocity(x) if settings.velocity_steps else network(x)
+            # A copy that autograd takes, for the optimisation.
+            return grid, seen, raw.float().contiguous().clone()
+
+        return first_that_fits(attempt, grids, "the pair of images", "with larger voxels")
 
     def _loss(self, regularization: Optional[float]) -> RegistrationLoss:
         # No labels and no second field here.
@@ -377,13 +371,6 @@ def _start_matrix(start: str, images: dict[str, MetaTensor], grids: dict[str, Gr
         }
         return align_affine(grey["moving"], grey["fixed"])
     return align_centres(grids["moving"], grids["fixed"]) if start == "centres" else np.eye(4)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 def _lengths(field: torch.Tensor) -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -17,7 +16,7 @@ from monai_hyperscale.data import read_dataset, segmentation_preprocessing
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference, LabelInference
 from monai_hyperscale.inference.regridding import label_on_grid
-from monai_hyperscale.inference.stages import measured, stage
+from monai_hyperscale.inference.stages import measured, stage, timed
 from monai_hyperscale.io.images import image_source, read_image
 from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
@@ -142,16 +141,20 @@ class SegmentationWorkload(Workload):
         """Return the seconds of every stage of the first case from file to file, see :class:`Workload`."""
         image = self._cases[0]["image"]
         self.segmenter.fold(phi)
-        started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder, case_errors(self.names[0]), measured() as seconds:
+        whole: dict[str, float] = {}
+        with (
+            timed(whole, "total"),
+            tempfile.TemporaryDirectory() as folder,
+            case_errors(self.names[0]),
+            measured() as seconds,
+        ):
             with stage("reading"):
                 voxels = read_image([image] if isinstance(image, str) else image, self.settings.in_channels)
             label = self.segmenter.segment(voxels, phi)
             with stage("writing"):
                 suffix = ".png" if image_source(voxels).is_picture else ".nii.gz"
                 write_label(label, Path(folder) / f"label{suffix}", voxels)
-            whole = time.perf_counter() - started
-        return {**seconds, "other": max(0.0, whole - sum(seconds.values()))}
+        return {**seconds, "other": max(0.0, whole["total"] - sum(seconds.values()))}
 
     def _label_map(self, image: MetaTensor, run: FoldedInference) -> torch.Tensor:
         """Return class indices (1, *sizes of the file)."""
