@@ -17,7 +17,7 @@ from monai_hyperscale.console.command import Arguments, Command, Group, Several
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import BUNDLE, DATASET, FRONTIER, PATH, overwrite_option
-from monai_hyperscale.console.outputs import check_folder, written_together
+from monai_hyperscale.console.outputs import check_folder, check_free, written_together
 from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.errors import ArgumentError
 
@@ -291,8 +291,8 @@ def _outputs(args: Arguments, figures: Sequence[str], name: Optional[str] = None
     for path in paths:
         if path.is_dir():
             raise ArgumentError(f"{path} is a folder; name another place with -o.")
-        if path.exists() and not args.overwrite:
-            raise ArgumentError(f"{path} exists already; add --overwrite, or name another folder with -o.")
+    if not args.overwrite:
+        check_free(paths, "add --overwrite, or name another folder with -o")
     return paths
 
 

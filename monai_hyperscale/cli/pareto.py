@@ -143,6 +143,10 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
         if rank == 0:
             cases = f"{len(workload.names)} case{'s' * (len(workload.names) != 1)} ({workload.part})"
             say(f"{workload.title}: {cases}, {len(phis)} phi, on {workload.device}")
+            files.begin(sweep_plan(workload, phis))
+            there, all_scores = files.count(), len(phis) * len(workload.names)
+            if there:
+                say(f"going on where an earlier sweep stopped: {there} of {all_scores} scores are in {files.folder}")
         with _progress(workload, phis, options, rank) as step:
             try:
                 frontier = sweep(workload, phis, args.output, options, step)

@@ -11,7 +11,7 @@ from monai_hyperscale.console.command import Arguments, command
 from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import FRONTIER, PATH, confirm_option, overwrite_option
-from monai_hyperscale.console.outputs import check_folder, check_outputs
+from monai_hyperscale.console.outputs import check_folder, check_free, check_outputs
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -76,5 +76,5 @@ def _check_figures(folder: Path, names: list[str], overwrite: bool) -> None:
     for name in names:
         if (folder / name).is_dir():
             raise ArgumentError(f"{folder / name} is a folder; name another place for the figures.")
-        if (folder / name).exists() and not overwrite:
-            raise ArgumentError(f"{folder / name} exists already; add --overwrite.")
+    if not overwrite:
+        check_free([folder / name for name in names])

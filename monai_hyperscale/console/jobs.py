@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from monai_hyperscale.console.outputs import check_free
 from monai_hyperscale.errors import ArgumentError, ImageError
 from monai_hyperscale.io.channels import ImageFiles, group_channels
 from monai_hyperscale.io.images import IMAGE_SUFFIXES, split_suffix
@@ -81,10 +82,8 @@ def plan_jobs(
         jobs.append(Job(group.paths, path, picture, skip=existing == "skip" and path.exists()))
     _check_clashes(jobs, images, other_outputs)
     if existing == "refuse":
-        there = [path for job in jobs for path in (job.output, job.preview) if path is not None and path.exists()]
-        if there:
-            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-            raise ArgumentError(f"{there[0]}{more} exists already; add --overwrite or --skip-existing.")
+        written = [path for job in jobs for path in (job.output, job.preview) if path is not None]
+        check_free([*written, *other_outputs], "add --overwrite or --skip-existing")
     return jobs
 
 

@@ -10,7 +10,7 @@ from typing import Optional
 
 from monai_hyperscale.errors import ArgumentError, ImageError
 
-__all__ = ["FIELDS", "check_folder", "check_outputs", "image_suffixes", "written_together"]
+__all__ = ["FIELDS", "check_folder", "check_free", "check_outputs", "image_suffixes", "written_together"]
 
 #: Files of displacement fields, as :mod:`monai_hyperscale.io.fields` writes them.
 FIELDS = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -38,6 +38,7 @@ def check_outputs(
         ArgumentError: if an output has another suffix, exists, is a folder, is an input or another output.
     """
     read = [path.resolve() for path in inputs if path is not None]
+    given = [path for path, _ in outputs.values() if path is not None]
     seen: dict[Path, str] = {}
     for option, (path, suffixes) in outputs.items():
         if path is None:
@@ -52,9 +53,29 @@ def check_outputs(
         if place in seen:
             raise ArgumentError(f"{seen[place]} and {option} are the same file {path}; name two.")
         seen[place] = option
-        if path.exists() and not overwrite:
-            raise ArgumentError(f"{path} exists already; add --overwrite.")
         _check_writable(path.parent)
+    if not overwrite:
+        check_free(given)
+
+
+def check_free(paths: Sequence[Path], way_out: str = "add --overwrite") -> None:
+    """Check that none of the files is there.
+
+    Args:
+        paths: files to write.
+        way_out: what to do where one is.
+
+    Raises:
+        ArgumentError: if one is.
+    """
+    there = [str(path) for path in paths if path.exists()]
+    if there:
+        named = (
+            there[0]
+            if len(there) == 1
+            else f"{there[0]} and {there[1] if len(there) == 2 else f'{len(there) - 1} more'}"
+        )
+        raise ArgumentError(f"{named} exist{'s' * (len(there) == 1)} already; {way_out}.")
 
 
 def check_folder(option: str, folder: Path) -> None:

@@ -78,6 +78,12 @@ class ProgressFiles:
                     "finish it, name another folder, or start anew with --overwrite."
                 )
 
+    def count(self) -> int:
+        """Return how many scores, each of one case at one φ, are there; those of damaged files do not count."""
+        contents = [_read(self.folder / name) for name in self._names() if name.startswith("phi_")]
+        cases = [content.get("cases") for content in contents if isinstance(content, dict)]
+        return sum(len(found) for found in cases if isinstance(found, dict))
+
     def check(self) -> None:
         """Check that a sweep wrote whatever is in the folder, so that it may write and remove there.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Optional
@@ -11,6 +12,8 @@ from monai_hyperscale.errors import HyperscaleError
 
 __all__ = ["ends_with_one_sentence"]
 
+# As the shell tells a program that Ctrl-C ended, and as the commands end.
+_INTERRUPTED = 130
 # A worker process of a data loader hands its error over as text.
 _TOLD = re.compile(r"^monai_hyperscale\.errors\.\w+: (.+)$", re.MULTILINE)
 
@@ -34,7 +37,8 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            raise SystemExit("interrupted; a training goes on from its last epoch with --resume True") from None
+            print("interrupted; a training goes on from its last epoch with --resume True", file=sys.stderr, flush=True)
+            raise SystemExit(_INTERRUPTED) from None
         except Exception as error:
             sentence = _sentence(error)
             if sentence is None:

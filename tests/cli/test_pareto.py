@@ -69,6 +69,8 @@ def test_it_goes_on_after_an_interruption(
     assert "unfinished sweep with another metric" in capsys.readouterr().err
     monkeypatch.setattr(SegmentationWorkload, "measure", measure)
     assert main(arguments(network, dataset, out, "--no-report")) == 0
+    told = f"going on where an earlier sweep stopped: 3 of 6 scores are in {out / 'unfinished'}\n"
+    assert told in capsys.readouterr().err
     assert (
         len(read_frontier(out).rows) == 2 and not (out / "unfinished").exists() and not (out / "report.html").exists()
     )

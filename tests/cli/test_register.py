@@ -288,7 +288,7 @@ def test_outputs_that_exist_are_replaced_together_or_stay(
     assert main(command) == 0
     before = {name: (out / name).read_bytes() for name in files(out)}
     assert main(command) == 2
-    assert "exists already" in last_error(capsys)
+    assert "moved.nii.gz and " in (told := last_error(capsys)) and "exist already; add --overwrite." in told
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -365,6 +365,19 @@ def test_untrained_phi_is_told_and_regularization_is_reported(
     assert main([*command, "--regularization", "0.4", "--report", f"{tmp_path}/r.json"]) == 0
     assert "trained for phi from 0 to 0.5, not for 0.9" in capsys.readouterr().err
     assert json.loads((tmp_path / "r.json").read_text())["regularization"] == 0.4
+
+
+def test_a_poor_start_gets_a_hint(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["register", pair[0], pair[1], "-o", f"{tmp_path}/a.nii.gz", "--bundle", str(registration_bundle)]
+    assert main(command) == 0
+    assert "hint: the images are not aligned as they lie (correlation" in capsys.readouterr().err
+    assert main([*command, "--centres", "--overwrite"]) == 0
+    assert "hint:" not in capsys.readouterr().err
+    command[2] = pair[0]
+    assert main([*command, "--overwrite"]) == 0
+    assert "hint:" not in capsys.readouterr().err
 
 
 def test_info_tells_of_registration(

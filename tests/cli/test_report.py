@@ -21,9 +21,9 @@ def results(tmp_path: Path) -> Path:
 def test_page_and_figures(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, figures = tmp_path / "out" / "report.html", tmp_path / "figures"
     assert main(["report", str(results), "-o", str(page), "--figures", str(figures)]) == 0
-    assert capsys.readouterr().err == f"wrote {page} and 6 figures in {figures}\n"
+    assert capsys.readouterr().err == f"wrote {page} and 8 figures in {figures}\n"
     assert "sshn_seg on Task04_Hippocampus" in page.read_text(encoding="utf-8")
-    assert len(list(figures.iterdir())) == 6
+    assert len(list(figures.iterdir())) == 8
 
 
 def test_folder_of_results(results: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_outputs_that_exist_stay(results: Path, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == f"error: {figures / 'score_memory.svg'} exists already; add --overwrite.\n"
     assert not page.exists() and len(list(figures.iterdir())) == 1
     assert main([*command, "--overwrite"]) == 0
-    assert page.is_file() and len(list(figures.iterdir())) == 6
+    assert page.is_file() and len(list(figures.iterdir())) == 8
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import logging
 from collections.abc import Callable
@@ -101,9 +102,29 @@ def test_label_maps_of_others_get_no_names(
     assert not (tmp_path / "v.json").exists()
 
 
-def test_preview(tmp_path: Path, bundle: Path, scan: Scan) -> None:
+def test_volumes_as_a_table(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
+    image, output, table = scan(), tmp_path / "out.nii.gz", tmp_path / "tables" / "v.CSV"
+    command = ["segment", str(image), "-o", str(output), "--bundle", str(bundle), "--volumes", str(table)]
+    assert main(command) == 0
+    assert capsys.readouterr().err == f"wrote {output}, {table}\n"
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    written = nib.load(output)
+    counts = [int((np.asarray(written.dataobj) == label).sum()) for label in (1, 2)]
+    assert [(row["label"], row["name"]) for row in rows] == [("1", "Anterior"), ("2", "Posterior")]
+    assert [int(row["voxels"]) for row in rows] == counts
+    voxel = abs(np.linalg.det(nib.load(image).affine))
+    assert [float(row["volume_mm3"]) for row in rows] == pytest.approx([count * voxel for count in counts])
+    assert {(row["image"], row["output"], row["phi"]) for row in rows} == {(str(image), str(output), "0.5")}
+    assert main(command) == 2
+    assert last_error(capsys) == (f"error: {output} and {table} exist already; add --overwrite or --skip-existing.")
+
+
+def test_preview(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["segment", str(scan()), "-o", str(tmp_path / "out"), "--bundle", str(bundle), "--preview"]
     assert main([*command, "--suffix", "_seg"]) == 0
+    out = tmp_path / "out"
+    assert capsys.readouterr().err == f"wrote {out / 'scan_seg.nii.gz'}, {out / 'scan_seg_preview.png'}\n"
     assert files(tmp_path / "out") == ["scan_seg.nii.gz", "scan_seg_preview.png"]
     with Image.open(tmp_path / "out" / "scan_seg_preview.png") as picture:
         assert picture.format == "PNG"
@@ -154,7 +175,7 @@ def test_number_of_factors_is_checked(
     ("arguments", "message"),
     [
         (["--device", "gpu"], "device must be auto, cpu, cuda"),
-        (["--volumes", "v.txt"], "ends in .json"),
+        (["--volumes", "v.txt"], "--volumes is a file that ends in .json or .csv, got v.txt."),
         (["--bundle", "none"], "bundle none does not exist; name the folder of a trained bundle."),
         (["--bundle", "."], "no description of a trained network"),
     ],

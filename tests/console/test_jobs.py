@@ -119,7 +119,7 @@ def test_existing_outputs(tmp_path: Path) -> None:
     touch(tmp_path / "out", "a.nii.gz")
     assert "a.nii.gz exists already; add --overwrite or --skip-existing" in refused(images, tmp_path / "out")
     touch(tmp_path / "out", "b.nii.gz")
-    assert "a.nii.gz and 1 more exists already" in refused(images, tmp_path / "out")
+    assert "b.nii.gz exist already; add --overwrite or --skip-existing" in refused(images, tmp_path / "out")
     (tmp_path / "out" / "b.nii.gz").unlink()
     assert [job.skip for job in plan_jobs(images, str(tmp_path / "out"), existing="skip")] == [True, False]
     assert [job.skip for job in plan_jobs(images, str(tmp_path / "out"), existing="overwrite")] == [False, False]

@@ -1,5 +1,6 @@
 import pytest
 
+from monai_hyperscale.console.exit_codes import INTERRUPTED
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.training import ends_with_one_sentence
 from monai_hyperscale.training.config_values import _compare, _merge
@@ -28,9 +29,11 @@ def test_other_errors_keep_their_traceback():
         raising(ValueError("a bug"))()
 
 
-def test_an_interruption_ends_in_a_sentence():
-    with pytest.raises(SystemExit, match="--resume True"):
+def test_an_interruption_ends_in_a_sentence_and_as_the_commands_do(capsys):
+    with pytest.raises(SystemExit) as end:
         raising(KeyboardInterrupt())()
+    assert end.value.code == INTERRUPTED == 130
+    assert capsys.readouterr().err == "interrupted; a training goes on from its last epoch with --resume True\n"
 
 
 def test_options_of_all_levels_are_known_from_the_files():

@@ -77,7 +77,7 @@ __all__ = ["segment"]
 @click.option(
     "--suffix", default="", show_default=False, help="put this after the image's name in the output's, such as _seg"
 )
-@click.option("--volumes", type=PATH, metavar="FILE.json", help="write the volume of every label in mm3")
+@click.option("--volumes", type=PATH, metavar="FILE", help="write the volume of every label in mm3, as .json or .csv")
 @click.option("--report", type=PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory")
 @click.option("--preview", is_flag=True, help="write a picture NAME_preview.png beside every output")
 @click.option(
@@ -112,9 +112,6 @@ def segment(args: Arguments) -> int:
         other_outputs=tables,
         channels=settings.in_channels,
     )
-    for path in tables:
-        if path.exists() and not (args.overwrite or args.skip_existing):
-            raise ArgumentError(f"{path} exists already; add --overwrite or --skip-existing.")
     places = placement(args)
     segmenter = _segmenter(args, bundle)
     for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
@@ -141,16 +138,18 @@ def segment(args: Arguments) -> int:
     if args.volumes is not None and entries:
         _write_volumes(args.volumes, entries)
     _tell_times(args, bundle, segmenter, times, preparation, started)
-    return _conclude(jobs, failed)
+    more = [args.volumes] * (args.volumes is not None and bool(entries)) + [args.report] * bool(args.report and times)
+    return _conclude(jobs, failed, more)
 
 
 def _tables(args: Arguments) -> list[Path]:
     """Return the files that are written once for all images."""
-    tables = {"--volumes": args.volumes, "--report": args.report}
-    given = {option: path for option, path in tables.items() if path is not None}
+    tables = {"--volumes": (args.volumes, (".json", ".csv")), "--report": (args.report, (".json",))}
+    given = {option: path for option, (path, _) in tables.items() if path is not None}
     for option, path in given.items():
-        if path.suffix.lower() != ".json":
-            raise ArgumentError(f"{option} is a file that ends in .json, got {path}.")
+        suffixes = tables[option][1]
+        if path.suffix.lower() not in suffixes:
+            raise ArgumentError(f"{option} is a file that ends in {' or '.join(suffixes)}, got {path}.")
     if len({path.resolve() for path in given.values()}) < len(given):
         raise ArgumentError(f"--volumes and --report are the same file {args.report}; name two.")
     return list(given.values())
@@ -263,8 +262,12 @@ def _progress(jobs: list[Job]) -> Any:
 
 def _write_volumes(path: Path, entries: list[dict[str, Any]]) -> None:
     from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.tasks.segmentation.volumes import volume_table
 
-    write_text(path, json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n")
+    as_table = path.suffix.lower() == ".csv"
+    write_text(
+        path, volume_table(entries) if as_table else json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n"
+    )
 
 
 def _tell_times(
@@ -301,7 +304,8 @@ def _tell_times(
         write_text(args.report, json.dumps(report, indent=2) + "\n")
 
 
-def _conclude(jobs: list[Job], failed: int) -> int:
+def _conclude(jobs: list[Job], failed: int, tables: list[Path]) -> int:
+    """Say what was done and where it is; return the exit code."""
     skipped = sum(job.skip for job in jobs)
     if len(jobs) > 1 or skipped:
         done = len(jobs) - failed - skipped
@@ -309,8 +313,12 @@ def _conclude(jobs: list[Job], failed: int) -> int:
         parts += [f"{skipped} skipped"] if skipped else []
         parts += [f"{failed} failed"] if failed else []
         say(", ".join(parts) + f"; outputs in {jobs[0].output.parent}")
-    elif not failed:
-        say(f"wrote {jobs[0].output}")
+        written = tables
+    else:
+        pictures = [job.preview for job in jobs if job.preview is not None]
+        written = [] if failed else [jobs[0].output, *pictures, *tables]
+    if written:
+        say(f"wrote {', '.join(map(str, written))}")
     return FAILED if failed else DONE
 
 

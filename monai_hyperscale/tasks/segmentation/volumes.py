@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
-__all__ = ["LabelVolume", "label_counts", "label_volumes"]
+__all__ = ["LabelVolume", "label_counts", "label_volumes", "volume_table"]
 
 # Voxels counted at once: numpy makes whole numbers of eight bytes of them.
 _CHUNK = 2**20
@@ -51,6 +53,33 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
         voxels = found.get(value, 0)
         result.append(LabelVolume(value, names[value], voxels, None if voxel is None else voxels * voxel))
     return result
+
+
+def volume_table(entries: Sequence[Mapping[str, Any]]) -> str:
+    r"""Return volumes as comma-separated values, a line for every label of every image.
+
+    Args:
+        entries: of images, as ``segment --volumes`` writes them as JSON; several files of an image, and several φ, are
+            joined by semicolons.
+
+    Example:
+        >>> volume = {"label": 1, "name": "tumour", "voxels": 3, "volume": 12.0}
+        >>> print(volume_table([{"image": "a.nii", "output": "b.nii", "phi": 0.5, "labels": [volume]}]), end="")
+        image,output,phi,label,name,voxels,volume_mm3
+        a.nii,b.nii,0.5,1,tumour,3,12.0
+    """
+
+    def joined(value: Any) -> Any:
+        return ";".join(map(str, value)) if isinstance(value, list) else value
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "output", "phi", "label", "name", "voxels", "volume_mm3"])
+    for entry in entries:
+        of_image = [joined(entry[name]) for name in ("image", "output", "phi")]
+        for label in entry["labels"]:
+            writer.writerow([*of_image, *(label[name] for name in ("label", "name", "voxels", "volume"))])
+    return text.getvalue()
 
 
 def label_counts(label: np.ndarray) -> dict[int, int]:
