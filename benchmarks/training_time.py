@@ -10,7 +10,7 @@ pass in its precision, clipping, optimiser, learning rate, averaged weights; on 
 beforehand, since worker processes load while the network works, and without validation and checkpoints. One sample of
 a method that draws φ goes through quantiles of the prior, evenly spread, so that a round has the prior's mean and not
 the luck of a draw. All networks take turns in every round. Minutes are seconds per step times the configuration's
-steps, the same for every network, as if each were trained to the end. A training in two stages has its steps of either.
+steps, the same for every network, as if each were trained to the end.
 ``--configs`` given again is a further training, which begins where the one before ended; all of them count, for all
 networks. A ``teacher`` of the configuration works in every step too: for SSHN at ``teacher_phi``, for Fixed at its own
 φ, as what taught a network that is trained alone is that network of before, or was trained alone for that φ as well.
@@ -43,7 +43,7 @@ from monai_hyperscale.allocator import keep_freed_memory
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.training import FixedPhi, PhiPrior, PhiSampler, StagedPhi, Stages
+from monai_hyperscale.training import PhiPrior, PhiSampler
 from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
@@ -123,10 +123,6 @@ class Training:
         loader = parser.get_parsed_content("train#dataloader")
         self._batches = list(islice(loader, batches))
         self.steps = int(parser.get_parsed_content("max_epochs")) * int(parser.get_parsed_content("train#epoch_length"))
-        #: How SSHN is trained; other tasks than segmentation have one stage.
-        self.stages: Stages = parser.get_parsed_content("stages") if "stages" in parser else Stages()
-        #: Of the epochs, for the first stage.
-        self.first_share = self.stages.epochs / int(parser.get_parsed_content("max_epochs"))
         self.facts = {name: parser.get_parsed_content(name) for name in ("precision", "batch_size", "learning_rate")}
         self.teacher = parser.get("teacher") if "teacher" in parser else None
         set_determinism(None)
@@ -136,7 +132,7 @@ class Training:
 
         Args:
             method: one of the bundle's.
-            phi: of ``fixed``, or of the first stage of ``sshn``; ``None`` for the configuration's prior.
+            phi: of ``fixed``; ``None`` for the configuration's prior.
             steps: of one call.
         """
         torch.manual_seed(0)
@@ -145,8 +141,8 @@ class Training:
             {**self._globals, "measured_batches": list(islice(cycle(self._batches), steps))},
             {
                 **self._overrides,
-                "method": method,
-                **({} if phi is None or method == "sshn" else {"phi": _written(phi)}),
+                **({} if method == "sshn" else {"method": method}),
+                **({} if phi is None else {"phi": _written(phi)}),
                 **({"teacher_phi": [_written(phi)]} if taught and phi is not None else {}),
                 "data": "$measured_data",
                 "train#dataloader": "$measured_batches",
@@ -159,8 +155,6 @@ class Training:
         trainer: Any = parser.get_parsed_content("train#trainer")
         drawn: Any = parser.get_parsed_content("prior")
         prior: Any = SpreadPhi(drawn, steps)
-        if phi is not None and method == "sshn":
-            prior = StagedPhi(FixedPhi(phi, drawn.levels, rescale_input=drawn.rescale_input), drawn, sys.maxsize)
         PhiSampler(prior, parser.get_parsed_content("train#inferer")).attach(trainer)
         loss: Any = parser.get_parsed_content("loss")
         if hasattr(loss, "epoch"):  # the stage that all epochs but the first few have
@@ -222,7 +216,6 @@ def summary(
     parameters: Mapping[tuple[str, Optional[float]], int],
     steps: int,
     frontier: float = 0.0,
-    first: Optional[tuple[float, float]] = None,
 ) -> list[dict[str, Any]]:
     """Return a row for every network, one for all of Fixed together, and one for SSHN with its sweep.
 
@@ -231,17 +224,12 @@ def summary(
         parameters: of the same networks.
         steps: of one training.
         frontier: seconds of the sweep that finds what every φ of SSHN costs and scores; 0 for none.
-        first: φ of SSHN's first stage and its share of the steps; ``None`` where there is one stage.
 
     Returns:
         rows with ``minutes`` and, where all of Fixed is measured, ``ratio`` to all of it: median and quartiles over
         rounds, of which each compares what was measured one right after another.
     """
     by_round = {who: minutes(seconds, steps) for who, seconds in times.items()}
-    if first is not None and ("sshn", None) in by_round:
-        phi, share = first
-        one, rest = by_round["sshn", phi], by_round["sshn", None]
-        by_round["sshn, both stages", None] = [share * a + (1 - share) * b for a, b in zip(one, rest, strict=True)]
     fixed = [values for (method, _), values in by_round.items() if method == "fixed"]
     total = [sum(values) for values in zip(*fixed, strict=True)]
     rows = []
@@ -253,7 +241,7 @@ def summary(
         rows.append({**row, **_compared(values, total if method != "fixed" else [])})
     if total:
         rows.append({"method": "fixed, all", "phi": None, "networks": len(fixed), **_compared(total, total)})
-    whole = by_round.get(("sshn, both stages", None), by_round.get(("sshn", None)))
+    whole = by_round.get(("sshn", None))
     if frontier and whole:
         values = [value + frontier / 60 for value in whole]
         rows.append({"method": "sshn and its sweep", "phi": None, "networks": 1, **_compared(values, total)})
@@ -333,13 +321,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         contestants: dict[Any, int] = {(method, None): options.draws for method in options.methods}
         # Two, so that the start of the trainer's loop weighs little.
         contestants |= {("fixed", phi): 2 for phi in phis}
-        first = None
         training = trainings[0]
-        if "sshn" in options.methods and any(each.stages.epochs for each in trainings):
-            if len(trainings) > 1:
-                parser.error("a training in two stages (first_epochs) is measured by itself: give --configs once")
-            first = (float(training.stages.keep_phi or 0.0), training.first_share)
-            contestants["sshn", first[0]] = 2
         built = [{who: each.program(*who, count) for who, count in contestants.items()} for each in trainings]
         programs = {(k, who): run for k, each in enumerate(built) for who, (run, _) in each.items()}
         with tqdm(total=options.rounds * len(programs), unit="sample", file=sys.stderr) as progress:
@@ -350,7 +332,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         for k in range(len(trainings))
     ]
     times = in_one(per_step, [each.steps for each in trainings])
-    rows = summary(times, {who: count for who, (_, count) in built[0].items()}, steps, options.frontier, first)
+    rows = summary(times, {who: count for who, (_, count) in built[0].items()}, steps, options.frontier)
     teachers = [each.teacher for each in trainings]
     print(f"{steps} steps of {training.facts['batch_size']} images, {training.facts['precision']}\n")
     print(table(HEADER, [_cells(row) for row in rows]))

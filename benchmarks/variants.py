@@ -71,7 +71,6 @@ VARIANTS: dict[str, Recipe] = {
     "joint, dense (10, 100)": _generator(hidden=(10, 100)),
     "joint, rank 8": _generator(hidden=(10, 8)),
     "joint, silu (32, 32)": _generator(hidden=(32, 32), activation="swish"),
-    "joint, constant-norm encoding": _generator(encoding="cosine"),
     "on fixed at 3e-3": _on_fixed(learning_rate=_RATE, head_rate=1.0),
     "on fixed at 3e-3, silu (32, 32)": _on_fixed(generator=_SILU, learning_rate=_RATE, head_rate=1.0),
     "on fixed at 3e-3, silu, heads at 1e-2": _on_fixed(generator=_SILU, learning_rate=_RATE, head_rate=3.0),

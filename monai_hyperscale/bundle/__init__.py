@@ -2,7 +2,7 @@
 
 from monai_hyperscale.bundle.architectures import ARCHITECTURES, build_primary
 from monai_hyperscale.bundle.locate import bundle_root, default_bundle, running_config
-from monai_hyperscale.bundle.methods import METHODS, method_generator
+from monai_hyperscale.bundle.methods import METHODS, method_generator, method_name
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import build_network, read_settings, write_metadata, write_settings
 
@@ -15,6 +15,7 @@ __all__ = [
     "bundle_root",
     "default_bundle",
     "method_generator",
+    "method_name",
     "read_settings",
     "running_config",
     "write_metadata",

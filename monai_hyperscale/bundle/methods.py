@@ -3,72 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["FIXED_PHI", "METHODS", "may_keep_phi", "method_generator"]
+__all__ = ["FIXED_PHI", "METHODS", "Method", "may_keep_phi", "method_generator", "method_name"]
 
 METHODS = ("sshn", "fixed", "stochastic", "film")
+
+#: A method's name, or a dictionary of its ``name`` and the arguments of its generator.
+Method = Union[str, Mapping[str, Any]]
 
 #: The φ that ``fixed`` trains for unless told otherwise: ordinary halving.
 FIXED_PHI = 0.5
 
 
-def method_generator(
-    method: str,
-    generator: Optional[Mapping[str, Any]] = None,
-    film: Optional[Mapping[str, Any]] = None,
-    keep_phi: Optional[float] = None,
-) -> dict[str, Any]:
+def method_name(method: Method) -> str:
+    """Return the name of a method.
+
+    Raises:
+        ConfigError: if it is none of :data:`METHODS`.
+
+    Example:
+        >>> method_name({"name": "film", "hidden": (10, 8)}), method_name({"hidden": (10, 8)})
+        ('film', 'sshn')
+    """
+    name = method.get("name", "sshn") if isinstance(method, Mapping) else method
+    if name not in METHODS:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {name!r}.")
+    return str(name)
+
+
+def method_generator(method: Method, keep_phi: Optional[float] = None) -> dict[str, Any]:
     """Return the settings of the generator that a method trains with.
 
-    ``sshn`` generates weights from φ. ``stochastic`` draws φ alike, but its weights do not know of it; ``fixed`` is
-    one ordinary network for one φ. ``film`` scales and shifts channels by φ.
+    ``sshn`` generates weights from φ, by the ``generator`` ``mlp``, ``linear`` or ``spline``. ``stochastic`` draws φ
+    alike, but its weights do not know of it; ``fixed`` is one ordinary network for one φ. ``film`` scales and shifts
+    channels by φ.
 
     Args:
-        method: one of ``sshn``, ``fixed``, ``stochastic`` and ``film``.
-        generator: name and arguments of the weight generator of ``sshn``.
-        film: arguments of the generator of ``film``.
+        method: its name, or a dictionary of its ``name``, with ``sshn`` the ``generator``, and the generator's
+            arguments.
         keep_phi: φ at which the network that the training starts from is to stay as it is, of ``sshn``.
 
     Raises:
         ConfigError: for another method, or ``keep_phi`` where it cannot be.
 
     Example:
-        >>> method_generator("sshn", {"hidden": (10, 8)})
+        >>> method_generator({"name": "sshn", "hidden": (10, 8)})
         {'name': 'mlp', 'hidden': (10, 8)}
-        >>> method_generator("stochastic", {"hidden": (10, 8)})
+        >>> method_generator("stochastic")
         {'name': 'constant'}
     """
-    if keep_phi is not None:
-        if not may_keep_phi(method, generator):
-            raise ConfigError(
-                "keep_phi needs method sshn and the generator mlp, linear or spline in its residual form; leave it out."
-            )
-        # Heads of zero: every φ starts with the weights that are kept.
-        return {"name": "mlp", **(generator or {}), "reference": keep_phi, "head_scale": 0.0}
-    if method == "sshn":
-        return {"name": "mlp", **(generator or {})}
-    if method == "film":
-        return {"name": "film", **(film or {})}
-    if method in METHODS:
-        return {"name": "constant"}
-    raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    name = method_name(method)
+    options = {k: v for k, v in method.items() if k != "name"} if isinstance(method, Mapping) else {}
+    if name in ("fixed", "stochastic"):
+        generator = {"name": "constant", **options}
+    elif name == "film":
+        generator = {"name": "film", **options}
+    else:
+        generator = {"name": options.pop("generator", "mlp"), **options}
+        if generator["name"] in ("constant", "film"):
+            raise ConfigError(f"the generator of sshn is mlp, linear or spline, got {generator['name']!r}.")
+    if keep_phi is None:
+        return generator
+    if not may_keep_phi(name, generator):
+        raise ConfigError(
+            "keep_phi needs method sshn and the generator mlp, linear or spline in its residual form; leave it out."
+        )
+    # Heads of zero: every φ starts with the weights that are kept.
+    return {**generator, "reference": keep_phi, "head_scale": 0.0}
 
 
 def may_keep_phi(method: str, generator: Optional[Mapping[str, Any]] = None) -> bool:
     """Return whether the weights at one φ can stay as they are while those at others are trained.
 
     Args:
-        method: see :func:`method_generator`.
-        generator: see :func:`method_generator`.
+        method: its name.
+        generator: settings of its generator.
 
     Example:
         >>> may_keep_phi("sshn", {"name": "spline"}), may_keep_phi("film")
         (True, False)
     """
-    generator = generator or {}
-    if method != "sshn" or generator.get("init", "residual") != "residual":
-        return False
-    return generator.get("name", "mlp") not in ("film", "constant")
+    return method == "sshn" and (generator or {}).get("init", "residual") == "residual"

@@ -166,7 +166,10 @@ class NetworkSettings:
             TypeError: if one is of another type.
         """
         known = {item.name for item in fields(cls)}
-        values = {name: value for name, value in content.items() if name in known}
+        unknown = [name for name in content if name not in known]
+        if unknown:
+            raise ValueError(f"a network for {cls.task} has no {', '.join(map(repr, unknown))}")
+        values = dict(content)
         low, high = values["phi_range"] = numbers(values["phi_range"])
         if values["spatial_dims"] not in (2, 3) or not values["channels"] or not 0 <= low <= high <= 1:
             raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")

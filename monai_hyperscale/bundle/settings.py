@@ -69,7 +69,7 @@ def _from_json(content: Any) -> NetworkSettings:
     if content.get("task") not in TASKS:
         raise ValueError(f"expected a task of {', '.join(TASKS)}, got {content.get('task')!r}")
     kind = task_named(content["task"]).settings
-    return kind(**kind.values(content))
+    return kind(**kind.values({name: value for name, value in content.items() if name not in ("format", "task")}))
 
 
 def write_settings(settings: NetworkSettings, path: Union[str, Path]) -> None:

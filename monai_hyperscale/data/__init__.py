@@ -1,7 +1,7 @@
 """Data lists, pairs, the check of a data set, transforms, augmentation, and synthetic anatomy to start with."""
 
 from monai_hyperscale.data.augmentation import augmentation
-from monai_hyperscale.data.check import check_dataset
+from monai_hyperscale.data.check import check_dataset, check_dimensions
 from monai_hyperscale.data.cropping import RandForegroundCropd, slice_sampling
 from monai_hyperscale.data.datalist import SegmentationDataset, read_dataset, split_cases
 from monai_hyperscale.data.intensity import NormalizeChannels, NormalizeChannelsd, intensity_transform
@@ -19,6 +19,7 @@ __all__ = [
     "SegmentationDataset",
     "augmentation",
     "check_dataset",
+    "check_dimensions",
     "intensity_transform",
     "inversion",
     "read_dataset",

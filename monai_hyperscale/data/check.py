@@ -14,7 +14,16 @@ from monai_hyperscale.data.datalist import SegmentationDataset, spread
 from monai_hyperscale.data.headers import FileHeader, label_counts, read_header
 from monai_hyperscale.errors import DatasetError
 
-__all__ = ["check_dataset", "check_files", "check_grid", "check_headers", "check_values", "image_files", "spread_cases"]
+__all__ = [
+    "check_dataset",
+    "check_dimensions",
+    "check_files",
+    "check_grid",
+    "check_headers",
+    "check_values",
+    "image_files",
+    "spread_cases",
+]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -124,6 +133,27 @@ def check_headers(case: dict, dataset: Any) -> FileHeader:
     for path, header in [*zip(paths, headers, strict=True)][1:]:
         check_grid(first, header, paths[0], path)
     return first
+
+
+def check_dimensions(data: str, found: int, spatial_dims: int) -> None:
+    """Check that images are such as a network takes; one of 2 dimensions takes the slices of volumes, too.
+
+    Args:
+        data: what is checked, for people.
+        found: dimensions of the images, 2 or 3.
+        spatial_dims: of the network.
+
+    Raises:
+        DatasetError: if they are not.
+
+    Example:
+        >>> check_dimensions("heads", 2, spatial_dims=3)
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.DatasetError: heads holds 2D images, the network is for volumes: use images.json.
+    """
+    if found < spatial_dims:
+        raise DatasetError(f"{data} holds {found}D images, the network is for volumes: use images.json.")
 
 
 def check_grid(first: FileHeader, other: FileHeader, first_path: str, path: str) -> None:

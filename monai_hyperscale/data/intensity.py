@@ -19,9 +19,16 @@ from monai.transforms import (
 )
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
-from monai_hyperscale.errors import ImageError
+from monai_hyperscale.errors import ConfigError, ImageError
 
-__all__ = ["NormalizeChannels", "NormalizeChannelsd", "UnitIntensity", "channel_kind", "intensity_transform"]
+__all__ = [
+    "NormalizeChannels",
+    "NormalizeChannelsd",
+    "UnitIntensity",
+    "channel_kind",
+    "ct_window",
+    "intensity_transform",
+]
 
 _COLOURS = frozenset({"red", "green", "blue", "r", "g", "b", "rgb", "rgb_to_0_1"})
 _CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|$)")
@@ -49,13 +56,37 @@ def channel_kind(name: str) -> str:
     return "ct" if _CT.search(lowered) else "other"
 
 
+def ct_window(name: str) -> tuple[float, float]:
+    """Return the least and greatest Hounsfield units that are told apart in a CT channel, which its name may say.
+
+    Raises:
+        ConfigError: if what the name says is no window.
+
+    Example:
+        >>> ct_window("CT"), ct_window("CT [-1000, 1000]")
+        ((-200.0, 300.0), (-1000.0, 1000.0))
+    """
+    _, bracket, written = name.partition("[")
+    if not bracket:
+        return CT_WINDOW
+    try:
+        low, high = map(float, written.rstrip().removesuffix("]").split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise ConfigError(
+            f"the channel {name!r} names no window of Hounsfield units; write it such as CT [-200, 300], least first."
+        )
+    return low, high
+
+
 class NormalizeChannels(Transform):
     """Scale each channel by what it is.
 
     ========  ==========================================================================================
     kind      scale
     ========  ==========================================================================================
-    ct        Hounsfield units clipped to ``window``, which goes linearly to [-2, 2]
+    ct        Hounsfield units clipped to the window that :func:`ct_window` tells, which goes linearly to [-2, 2]
     colour    the range of the file's integers (0 … 255; 0 … 65535 for 16 bit) goes linearly to [-2, 2]
     grey      zero mean and unit spread over the image, unclipped: bright spots may be all there is to see
     other     clipped to the image's ``percentiles``, then zero mean and unit spread (MR and all else)
@@ -67,7 +98,6 @@ class NormalizeChannels(Transform):
     Args:
         channels: name of each channel.
         percentiles: of the clip of ``other`` channels, in percent.
-        window: of ``ct`` channels, in Hounsfield units.
 
     Example:
         >>> scale = NormalizeChannels(("CT", "MRI"))
@@ -81,14 +111,13 @@ class NormalizeChannels(Transform):
         self,
         channels: Sequence[str],
         percentiles: tuple[float, float] = (0.5, 99.5),
-        window: tuple[float, float] = CT_WINDOW,
     ) -> None:
         if not channels or isinstance(channels, str):
             raise ValueError(f"channels must be a list of names, got {channels!r}.")
         self.channels = tuple(channels)
         self.clip = ClipIntensityPercentiles(*percentiles)
         self.zscore = NormalizeIntensity()
-        self.window = ScaleIntensityRange(*window, *_SPAN, clip=True)
+        self.windows = [ScaleIntensityRange(*ct_window(name), *_SPAN, clip=True) for name in self.channels]
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Map (C, *sizes) to float32 of the same shape.
@@ -106,14 +135,14 @@ class NormalizeChannels(Transform):
         values = [finite(channel.float()) for channel in plain]
         largest = _integer_range(max(float(channel.max()) for channel in values), plain.dtype, mode)
         scaled = [
-            self._scale(channel, channel_kind(name), largest)
-            for channel, name in zip(values, self.channels, strict=True)
+            self._scale(channel, channel_kind(name), window, largest)
+            for channel, name, window in zip(values, self.channels, self.windows, strict=True)
         ]
         return convert_to_dst_type(torch.stack(scaled), dst=image, dtype=torch.float32)[0]
 
-    def _scale(self, values: torch.Tensor, kind: str, largest: float) -> torch.Tensor:
+    def _scale(self, values: torch.Tensor, kind: str, window: ScaleIntensityRange, largest: float) -> torch.Tensor:
         if kind == "ct":
-            scaled = self.window(values)
+            scaled = window(values)
         elif kind == "colour":
             scaled = ScaleIntensityRange(0, largest, *_SPAN)(values)
         else:
@@ -182,7 +211,6 @@ class NormalizeChannelsd(MapTransform):
         keys: image keys.
         channels: name of each channel.
         percentiles: of the clip of ``other`` channels, in percent.
-        window: of ``ct`` channels, in Hounsfield units.
         allow_missing_keys: leave out keys that are not there.
     """
 
@@ -191,11 +219,10 @@ class NormalizeChannelsd(MapTransform):
         keys: KeysCollection,
         channels: Sequence[str],
         percentiles: tuple[float, float] = (0.5, 99.5),
-        window: tuple[float, float] = CT_WINDOW,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.normalize = NormalizeChannels(channels, percentiles, window)
+        self.normalize = NormalizeChannels(channels, percentiles)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with scaled images under ``keys``."""
@@ -205,20 +232,16 @@ class NormalizeChannelsd(MapTransform):
         return result
 
 
-def intensity_transform(
-    channels: Sequence[str], keys: KeysCollection = "image", ct_window: Sequence[float] = CT_WINDOW
-) -> NormalizeChannelsd:
+def intensity_transform(channels: Sequence[str], keys: KeysCollection = "image") -> NormalizeChannelsd:
     """Return the transform that scales each channel by what its name says it is.
 
     Args:
         channels: name of each channel, such as ``("CT",)``; see :class:`NormalizeChannels`.
         keys: image keys.
-        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
 
     Example:
         >>> image = torch.full((3, 2, 2), 255, dtype=torch.uint8)
         >>> intensity_transform(("red", "green", "blue"))({"image": image})["image"].unique()
         tensor([2.])
     """
-    low, high = ct_window
-    return NormalizeChannelsd(keys, channels, window=(low, high))
+    return NormalizeChannelsd(keys, channels)

@@ -27,7 +27,7 @@ from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from PIL import Image, UnidentifiedImageError
 
 from monai_hyperscale.data.headers import IMAGE_SUFFIXES, VOLUME_SUFFIXES, file_suffix
-from monai_hyperscale.data.intensity import CT_WINDOW, intensity_transform
+from monai_hyperscale.data.intensity import intensity_transform
 from monai_hyperscale.data.labels import ClassIndexd, index_type
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.images import ImageSource, check_same_grid
@@ -160,7 +160,6 @@ def segmentation_preprocessing(
     keys: Sequence[str] = ("image", "label"),
     slices: bool = False,
     label_values: Sequence[int] | None = None,
-    ct_window: Sequence[float] = CT_WINDOW,
 ) -> Compose:
     """Return the deterministic transforms from file names to tensors; :func:`inversion` undoes their geometry.
 
@@ -169,7 +168,7 @@ def segmentation_preprocessing(
     images float32 (C, *sizes), labels (1, *sizes).
 
     Args:
-        channels: name of each image channel; names such as ``CT`` or ``red`` decide on the intensity scale.
+        channels: name of each image channel; names such as ``CT [-200, 300]`` or ``red`` decide on the intensity scale.
         spatial_dims: of the network.
         spacing: voxel size in mm to resample to (linear; nearest for labels), one number per axis. ``None``: none.
         keys: the image, then the label if there is one.
@@ -177,7 +176,6 @@ def segmentation_preprocessing(
         label_values: value of each class in the label files, such as ``SegmentationDataset.label_values``: labels
             become class indices, see :func:`index_type`, and values that are no class an error. ``None``: labels stay
             as they are, whole numbers.
-        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
 
     Raises:
         ValueError: if an argument does not fit the others.
@@ -211,7 +209,7 @@ def segmentation_preprocessing(
     if spacing is not None:
         modes = ("bilinear", *("nearest" for _ in labels))
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
-    transforms.append(intensity_transform(channels, image, ct_window))
+    transforms.append(intensity_transform(channels, image))
     transforms.append(EnsureTyped([image], dtype=torch.float32))
     if labels:
         transforms.append(EnsureTyped(labels, dtype=None if label_values is None else index_type(len(label_values))))

@@ -1,6 +1,6 @@
 """Weight generators and the hypernetworks built from them. Knows no network of this project."""
 
-from monai_hyperscale.hypernet.encoding import ComplementEncoding, CosineEncoding, IdentityEncoding
+from monai_hyperscale.hypernet.encoding import ComplementEncoding, IdentityEncoding
 from monai_hyperscale.hypernet.generators import (
     GENERATORS,
     ConstantGenerator,
@@ -20,7 +20,6 @@ __all__ = [
     "GENERATORS",
     "ComplementEncoding",
     "ConstantGenerator",
-    "CosineEncoding",
     "FiLMGenerator",
     "GeneratedWeightPenalty",
     "HeadsGenerator",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn as nn
 
-__all__ = ["ComplementEncoding", "CosineEncoding", "IdentityEncoding", "encoding_layer"]
+__all__ = ["ComplementEncoding", "IdentityEncoding", "encoding_layer"]
 
 
 class ComplementEncoding(nn.Module):
@@ -25,36 +23,6 @@ class ComplementEncoding(nn.Module):
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         """Map (K,) to (2K,)."""
         return torch.cat([context, 1 - context], dim=-1)
-
-
-class CosineEncoding(nn.Module):
-    """Encode a context c as [cos, sin] of π/2·f·c for f = 1, 3, …: the norm is 1 whatever c is.
-
-    A norm that grows with the context makes the generated weights grow with it; this one cannot.
-
-    Args:
-        frequencies: how many pairs per context.
-
-    Example:
-        >>> CosineEncoding()(torch.tensor([0.3])).norm().item()
-        1.0
-    """
-
-    def __init__(self, frequencies: int = 1) -> None:
-        super().__init__()
-        if frequencies < 1:
-            raise ValueError(f"frequencies must be at least 1, got {frequencies}.")
-        self.frequencies = frequencies
-
-    def width(self, contexts: int) -> int:
-        """Return the length of the encoding of ``contexts`` numbers."""
-        return 2 * contexts * self.frequencies
-
-    def forward(self, context: torch.Tensor) -> torch.Tensor:
-        """Map (K,) to (2·K·frequencies,)."""
-        odd = torch.arange(self.frequencies, device=context.device, dtype=context.dtype) * 2 + 1
-        angles = (context[:, None] * odd).flatten() * (math.pi / 2)
-        return torch.cat([angles.cos(), angles.sin()]) / math.sqrt(angles.numel())
 
 
 class IdentityEncoding(nn.Module):
@@ -81,11 +49,11 @@ class IdentityEncoding(nn.Module):
         return context * self.scale
 
 
-_ENCODINGS = {"complement": ComplementEncoding, "cosine": CosineEncoding, "identity": IdentityEncoding}
+_ENCODINGS = {"complement": ComplementEncoding, "identity": IdentityEncoding}
 
 
 def encoding_layer(encoding: str | nn.Module) -> nn.Module:
-    """Return the encoding called ``complement``, ``cosine`` or ``identity``, or the module given.
+    """Return the encoding called ``complement`` or ``identity``, or the module given.
 
     Raises:
         ValueError: for any other name.
@@ -94,4 +62,4 @@ def encoding_layer(encoding: str | nn.Module) -> nn.Module:
         return encoding
     if encoding in _ENCODINGS:
         return _ENCODINGS[encoding]()
-    raise ValueError(f"encoding must be 'complement', 'cosine', 'identity' or a module, got {encoding!r}.")
+    raise ValueError(f"encoding must be 'complement', 'identity' or a module, got {encoding!r}.")

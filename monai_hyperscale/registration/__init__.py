@@ -30,7 +30,6 @@ from monai_hyperscale.registration.network import (
     FieldHead,
     PlainRegistration,
     RegistrationNetwork,
-    both_directions,
 )
 from monai_hyperscale.registration.warping import check_field, voxel_grid, warp, warp_points
 
@@ -43,7 +42,6 @@ __all__ = [
     "affine_to_field",
     "align_affine",
     "align_centres",
-    "both_directions",
     "check_field",
     "compose",
     "field_to_affine",

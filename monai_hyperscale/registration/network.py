@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, Optional
 
 import torch
@@ -17,7 +16,7 @@ from monai_hyperscale.networks.layers.factor import as_factors
 from monai_hyperscale.registration.fields import compose, integrate, resize_field
 from monai_hyperscale.registration.warping import warp
 
-__all__ = ["FieldHead", "PlainRegistration", "RegistrationNetwork", "both_directions"]
+__all__ = ["FieldHead", "PlainRegistration", "RegistrationNetwork"]
 
 #: Spread of the flow head's weights at the start (VoxelMorph, and SSHN's set-up after it).
 FLOW_STD = 1e-5
@@ -280,32 +279,6 @@ class RegistrationNetwork(nn.Module):
         """
         backbone: Any = self.backbone
         return PlainRegistration(backbone.fold(self._resizing(phi)), copy.deepcopy(self.head), self.passes)
-
-
-def both_directions(
-    network: Callable[..., torch.Tensor], x: torch.Tensor, **options: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a registration network on a pair and on the pair swapped, for inverse consistency.
-
-    Args:
-        network: a registration network, its hypernetwork or its fold.
-        x: images (B, 2C, *sizes), the channels of the moving image first.
-        options: further arguments of the network, such as ``phi``.
-
-    Returns:
-        the field of moving to fixed, and that of fixed to moving; (B, D, *sizes) each, voxels.
-
-    Example:
-        >>> from monai_hyperscale.networks import ScaleSpaceUNet
-        >>> net = RegistrationNetwork(ScaleSpaceUNet(2, 2, 4, features=(4, 4)), spatial_dims=2)
-        >>> there, back = both_directions(net, torch.rand(1, 2, 9, 7), phi=0.5)
-        >>> there.shape, back.shape
-        (torch.Size([1, 2, 9, 7]), torch.Size([1, 2, 9, 7]))
-    """
-    moving, fixed = x.chunk(2, dim=1)
-    # As one batch, so that a hypernetwork generates its weights once.
-    there, back = network(torch.cat([x, torch.cat([fixed, moving], dim=1)]), **options).chunk(2)
-    return there, back
 
 
 def _phi_network(backbone: Any) -> Any:

@@ -30,8 +30,7 @@ from monai_hyperscale.training.schedules import (
     as_handler,
     training_inferer,
 )
-from monai_hyperscale.training.stages import SecondStage, StagedPhi, Stages, parameter_groups, training_stages
-from monai_hyperscale.training.validation import LabelDice, PhiValidation, Plateau, evaluate_phis
+from monai_hyperscale.training.validation import LabelDice, PhiValidation, evaluate_phis
 
 __all__ = [
     "AroundPhi",
@@ -45,12 +44,8 @@ __all__ = [
     "PhiPrior",
     "PhiSampler",
     "PhiValidation",
-    "Plateau",
     "RegularizedPhi",
     "RunCheckpoint",
-    "SecondStage",
-    "StagedPhi",
-    "Stages",
     "StopOnDivergence",
     "UniformPhi",
     "as_handler",
@@ -60,13 +55,11 @@ __all__ = [
     "check_training",
     "ends_with_one_sentence",
     "evaluate_phis",
-    "parameter_groups",
     "phi_prior",
     "report_test_cases",
     "shipped_start",
     "starting_network",
     "training_inferer",
-    "training_stages",
     "validation_phis",
     "warm_start",
 ]

@@ -33,19 +33,6 @@ LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
 
-# Options that runs of earlier versions did not have, and what they were then.
-_SINCE = {
-    "method": '"sshn"',
-    "per_level": "false",
-    "rescale_input": "false",
-    "weight_penalty": "0.0",
-    "keep_phi": "null",
-    "first_epochs": "0",
-    "teachers": "1",
-    "phis_per_step": "1",
-    "head_rate": "1.0",
-}
-
 
 def set_aside(folder: Path) -> None:
     """Move the models of an earlier run out of the way, to ``<folder>.previous-1`` and so on, and what a kill left.
@@ -73,7 +60,7 @@ def _without_foreseen_tracebacks(record: logging.LogRecord) -> bool:
 class RunCheckpoint:
     """Save the run after every epoch, and the best weights after every validation that found better ones.
 
-    ``last.pt`` holds everything a resume needs; ``model.pt`` the best weights as a plain state dict, with
+    ``last.pt`` holds everything a resume needs; ``model.pt`` the best weights as a plain state dict in float16, with
     ``model.json`` beside it, which together make a network that ``monai-hyperscale segment`` runs.
 
     Args:
@@ -81,14 +68,11 @@ class RunCheckpoint:
         network: whose weights are the result, commonly the averaged ones.
         settings: what goes into ``model.json``.
         objects: what has ``state_dict`` and ``load_state_dict`` and is part of the run: network, averaged network,
-            optimizer, learning-rate schedule, plateau. The trainer's gradient scaler is added where it has one.
+            optimizer, learning-rate schedule. The trainer's gradient scaler is added where it has one.
         resume: whether to continue from ``last.pt`` if it is there; otherwise an earlier run's files are set aside.
-        half: whether the best weights are stored as float16, at half the size.
         fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run: seed, data,
             prior of φ and so on, by the names of their options.
         score: name of the score that the best weights are chosen by, see :class:`PhiValidation`.
-        first_epochs: of a training's first stage, which trains one φ alone; the best are those of the second stage as
-            soon as it has some.
     """
 
     def __init__(
@@ -98,20 +82,16 @@ class RunCheckpoint:
         settings: NetworkSettings,
         objects: Mapping[str, Any],
         resume: bool = False,
-        half: bool = False,
         fingerprint: Optional[Mapping[str, Any]] = None,
         score: str = "dice",
-        first_epochs: int = 0,
     ) -> None:
         self.folder = Path(folder)
         self.network = network
         self.settings = settings
         self.objects = dict(objects)
         self.resume = resume
-        self.half = half
         self.fingerprint = {name: json.dumps(value) for name, value in (fingerprint or {}).items()}
         self.score = score
-        self.first_epochs = first_epochs
         self.best = float("-inf")
         self.logger = logging.getLogger(__name__)
 
@@ -125,8 +105,6 @@ class RunCheckpoint:
     def __call__(self, engine: Engine) -> None:
         """Save, from the first process of a distributed run."""
         score = engine.state.metrics.get(key_metric(self.score))
-        if engine.state.epoch == self.first_epochs + 1:
-            self.best = float("-inf")
         if score is not None and math.isfinite(score) and score > self.best:
             self.best = score
             if idist.get_rank() == 0:
@@ -134,12 +112,7 @@ class RunCheckpoint:
         if idist.get_rank() > 0:
             return
         content = {name: item.state_dict() for name, item in self._objects(engine).items()}
-        progress = {
-            "epoch": engine.state.epoch,
-            "iteration": engine.state.iteration,
-            "best": self.best,
-            "stopped": engine.should_terminate,
-        }
+        progress = {"epoch": engine.state.epoch, "iteration": engine.state.iteration, "best": self.best}
         save_atomically({**content, "progress": progress, "fingerprint": self.fingerprint}, self.folder / LAST)
 
     def _objects(self, engine: Engine) -> dict[str, Any]:
@@ -148,8 +121,7 @@ class RunCheckpoint:
 
     def _save_best(self, engine: Engine, score: float) -> None:
         weights = {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
-        if self.half:
-            weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
         provenance = {
             **self.settings.provenance,
             "epoch": engine.state.epoch,
@@ -170,7 +142,7 @@ class RunCheckpoint:
             self.logger.info(f"Nothing to resume at {path}: the training starts from the beginning.")
             return
         content = load_weights(path)
-        kept = {**_SINCE, **content.get("fingerprint", {})}
+        kept = content.get("fingerprint", {})
         changed = [name for name, value in self.fingerprint.items() if kept.get(name) != value]
         if changed:
             raise CheckpointError(
@@ -180,8 +152,6 @@ class RunCheckpoint:
         try:
             for name, item in self._objects(engine).items():
                 item.load_state_dict(content[name])
-                if isinstance(item, torch.optim.Optimizer):
-                    _turn_as_parameters(item)
             progress = content["progress"]
             engine.state.epoch, engine.state.iteration = progress["epoch"], progress["iteration"]
             self.best = progress["best"]
@@ -192,17 +162,6 @@ class RunCheckpoint:
             ) from error
         best = f"best {in_words(self.score)} so far {self.best:.4f}"
         self.logger.info(f"Resumed after epoch {engine.state.epoch} ({best}).")
-        if progress["stopped"]:
-            self.logger.info("That run had stopped on a plateau, so there is nothing left to train.")
-            engine.terminate()
-
-
-def _turn_as_parameters(optimizer: torch.optim.Optimizer) -> None:
-    # An earlier version's generators have their heads the other way round, which a fused optimizer does not see.
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape[::-1] != parameter.shape:
-                moments[name] = value.t().contiguous()
 
 
 def _mismatch(error: Exception) -> str:
@@ -255,7 +214,7 @@ def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[s
     if kept is None and earlier.generator.get("reference") is not None:
         raise CheckpointError(
             f"the network in {folder} keeps its weights at phi = {earlier.generator['reference']:g}; go on with the "
-            "options that it was trained with, such as two_stages.json, or start from scratch."
+            "options that it was trained with, or start from scratch."
         )
     if not grows and (kept is None or kept == earlier.generator.get("reference")):
         return None
@@ -274,13 +233,10 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
 
 
 @ends_with_one_sentence
-def starting_network(
-    settings: NetworkSettings, source: Optional[Union[str, Path]] = None, first_stage: bool = False
-) -> HyperNetwork:
+def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
 
-    Where the generator has a ``reference``, the weights for that φ are frozen, unless a first stage trains them. The
-    log tells which tensors were reused.
+    Where the generator has a ``reference``, the weights for that φ are frozen. The log tells which tensors were reused.
 
     Args:
         settings: what to build.
@@ -288,7 +244,6 @@ def starting_network(
             with one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ
             starts, as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file
             of its weights, of which those are taken over that fit by name and shape.
-        first_stage: whether the training begins with what the ``reference`` is to keep.
 
     Raises:
         SystemExit: with one sentence, if the weights are missing, or of another network, or there are none to keep.
@@ -301,10 +256,10 @@ def starting_network(
     """
     if source is None:
         kept = settings.generator.get("reference")
-        if kept is not None and not first_stage:
+        if kept is not None:
             raise ConfigError(
-                f"there is nothing to keep at phi = {kept:g}, since no first stage trains it here: name a network of "
-                "this architecture with --warm_start, or leave keep_phi, or two_stages.json, out."
+                f"there is nothing to keep at phi = {kept:g}: name a network of this architecture with --warm_start, "
+                "or leave keep_phi out."
             )
         return build_network(settings)
     if Path(source).is_file():

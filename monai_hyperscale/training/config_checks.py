@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from monai_hyperscale.bundle.locate import bundle_root, running_config
-from monai_hyperscale.bundle.methods import METHODS, method_generator
+from monai_hyperscale.bundle.methods import method_generator, method_name
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
@@ -41,7 +41,6 @@ from monai_hyperscale.training.config_values import (
     takes_one_factor,
 )
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
-from monai_hyperscale.training.stages import Stages, training_stages
 
 __all__ = ["check_evaluation", "check_inference", "check_training"]
 
@@ -67,34 +66,29 @@ def check_training(task: str = "segmentation") -> None:
     check_phis("phi_range", config.get("phi_range"))
     for name in _WHOLE:
         check_whole(name, config.get(name), least=1)
-    for name in ("iterations_per_epoch", "patience"):
-        if config.get(name) is not None:
-            check_whole(name, config.get(name), least=1)
+    if config.get("iterations_per_epoch") is not None:
+        check_whole("iterations_per_epoch", config.get("iterations_per_epoch"), least=1)
     if "phis_per_step" in config:
         _check_parts(config.get("phis_per_step"), config.get("batch_size"))
-    if "head_rate" in config:
-        check_number("head_rate", config.get("head_rate"), 0.0, 100.0)
     for name in ("seed", "num_workers"):
         check_whole(name, config.get(name), least=0)
     for name, (low, high) in _NUMBERS.items():
         check_number(name, config.get(name), low, high)
     check_number("weight_penalty", config.get("weight_penalty"), 0, 10, above=False)
-    _check_first(config)
-    for name in ("resume", "slices", "half_weights", "per_level", "rescale_input"):
+    for name in ("resume", "per_level", "rescale_input"):
         check_flag(name, config.get(name))
     check_split(config.get("split"))
     check_precision(config.get("precision"), config.get("device"))
     if given(config.get("keep_phi")) and config.get("keep_phi") is not None:
         _check_kept(config)
     if config.get("teacher") is not None:
-        check_number("teacher_share", config.get("teacher_share"), 0, 1)
         check_phis("teacher_phi", config.get("teacher_phi"))
         from monai_hyperscale.tasks.segmentation.distillation import teacher_folders
 
         teacher_folders(config["teacher"])  # before any image is made or read
     network = _check_arguments(config, _settings(task))
     if network is not None:
-        _check_trained_phi(config.get("phi"), config["method"], network)
+        _check_trained_phi(config.get("phi"), method_name(config["method"]), network)
         check_phis("val_phi", config.get("val_phi"), network)
     _check_start(config.get("warm_start"))
     check_folder(config.get("dataset_dir"))
@@ -168,13 +162,8 @@ def _check_kept(config: Mapping[str, Any]) -> None:
     if config.get("per_level") is True and config.get("rescale_input") is True:
         # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
         raise ConfigError("keep_phi goes with per_level or with rescale_input, not with both; leave one of them out.")
-    stages = _stages(config)
-    if config.get("warm_start") is None and stages is not None and not stages.epochs:
-        method_generator(config["method"], config["generator"], keep_phi=config["keep_phi"])
-        trained = " or let --first_epochs train one" if "first_epochs" in config and config.get("phi") is None else ""
-        raise ConfigError(
-            f"keep_phi keeps the network that warm_start names; name one{trained}, or leave keep_phi out."
-        )
+    if config.get("warm_start") is None:
+        raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")
 
 
 def _check_start(source: Any) -> None:
@@ -187,27 +176,6 @@ def _check_start(source: Any) -> None:
         raise CheckpointError(f"warm_start: there are no trained weights in {path}; name the folder of a training.")
 
 
-def _check_first(config: Mapping[str, Any]) -> None:
-    first = config.get("first_epochs", 0)
-    check_whole("first_epochs", first, least=0)
-    stages = _stages(config)
-    if first and stages is not None and not stages.epochs and config.get("warm_start") is None:
-        raise ConfigError(
-            "first_epochs is for method sshn with the generator mlp, linear or spline, and for a range of phi, not for "
-            "a factor for the input and every level; leave it out."
-        )
-
-
-def _stages(config: Mapping[str, Any]) -> Optional[Stages]:
-    """Return how the training is divided; ``None`` where that depends on what is known later."""
-    options = {name: config.get(name) for name in ("method", "phi", "keep_phi", "warm_start", "generator", "phi_range")}
-    epochs = config.get("first_epochs", 0), config.get("max_epochs")
-    if not all(given(value) for value in (*epochs, *options.values())) or not isinstance(options["generator"], dict):
-        return None
-    all_levels = config.get("per_level") is True and config.get("rescale_input") is True
-    return training_stages(*epochs, all_levels=all_levels, **options)
-
-
 def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkSettings]) -> Optional[HyperNetwork]:
     """Check what a training is made of; return its network, unless an evaluation reads that from a file."""
     spatial_dims = config.get("spatial_dims")
@@ -215,26 +183,20 @@ def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkS
         return None
     if spatial_dims not in (2, 3):
         raise ConfigError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
-    if config.get("slices") and spatial_dims != 2:
-        raise ConfigError("slices=True needs a 2D network: use the override file slices.json.")
     for name in ARGUMENTS:
         if not isinstance(config.get(name), dict):
             raise ConfigError(f"{name} must be a dictionary of arguments, got {config.get(name)!r}.")
-    if config.get("method") not in METHODS:
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {config.get('method')!r}.")
     select = config.get("select")
     if select is not None and not isinstance(select, (str, list, tuple)):
         raise ConfigError(f"select must be a text or a list of name patterns, got {select!r}.")
-    stages = _stages(config)
-    keep_phi = config["keep_phi"] if stages is None else stages.keep_phi
-    keep_phi = keep_phi if given(keep_phi) else None
+    keep_phi = config["keep_phi"] if given(config["keep_phi"]) else None
     return build_network(
         settings(
             config,
             spatial_dims=spatial_dims,
             channels=("x",),
             network=config["network"],
-            generator=method_generator(config["method"], config["generator"], config["film"], keep_phi),
+            generator=method_generator(config["method"], keep_phi),
             select=tuple(select) if isinstance(select, list) else select,
             per_level=config["per_level"],
             rescale_input=config["rescale_input"],
@@ -245,7 +207,6 @@ def _check_arguments(config: Mapping[str, Any], settings: Callable[..., NetworkS
 def _segmentation_settings(config: Mapping[str, Any], **shared: Any) -> SegmentationSettings:
     """Check the options of segmentation alone; return the settings of a network like the one to train."""
     spatial_dims = shared["spatial_dims"]
-    check_pair("ct_window", config.get("ct_window"))
     check_sizes("spacing", config.get("spacing"), 3)
     check_sizes("roi_size", config.get("roi_size"), spatial_dims, one_for_all=True)
     options = {name: value for name, value in config["augmentation"].items() if name != "soft_labels"}

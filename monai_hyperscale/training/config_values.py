@@ -40,7 +40,7 @@ _RESERVED = {"_meta_", "run_id", "init_id", "final_id", "args_file", "workflow_n
 _TRACKING = cast(dict[str, dict[str, Any]], DEFAULT_MLFLOW_SETTINGS)
 _RESERVED |= set(_TRACKING["configs"]) - set(_TRACKING["handlers_id"])
 # Entries whose content is arguments, checked by building with them.
-ARGUMENTS = ("network", "generator", "film", "augmentation", "synthetic")
+ARGUMENTS = ("network", "augmentation", "synthetic")
 
 
 def given(value: Any) -> bool:
@@ -81,7 +81,7 @@ def _compare(config: Mapping[str, Any], known: Mapping[str, Any], prefix: str) -
             raise ConfigError(f"unknown option --{prefix}{name}; {hint}")
         # A component replaced by another one has arguments of its own.
         same = isinstance(value, dict) and isinstance(known[name], dict)
-        if same and name not in ARGUMENTS and value.get("_target_") == known[name].get("_target_"):
+        if same and name not in (*ARGUMENTS, "method") and value.get("_target_") == known[name].get("_target_"):
             _compare(value, known[name], f"{prefix}{name}#")
 
 

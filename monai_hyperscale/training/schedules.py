@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Optional
 
 import ignite.distributed as idist
@@ -89,31 +88,16 @@ class PhiSampler:
 class CosineSchedule(WarmupCosineSchedule):
     """MONAI's learning rate with linear warm-up and cosine decay, of which a checkpoint keeps the position only.
 
-    So a training that is resumed with more epochs follows the longer schedule from there on. A training in two stages
-    warms up and decays in each, and the first of the optimizer's parameter groups is trained in the first alone.
+    So a training that is resumed with more epochs follows the longer schedule from there on.
 
     Args:
         optimizer: whose learning rate is set.
-        warmup_steps: iterations of the warm-up; of two stages at most a tenth of each.
+        warmup_steps: iterations of the warm-up.
         t_total: iterations of the whole training.
-        first_steps: those of the first stage; 0 where there is one.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int, first_steps: int = 0) -> None:
-        self.first_steps = first_steps
+    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int) -> None:
         super().__init__(optimizer, warmup_steps=warmup_steps, t_total=t_total)
-        if first_steps:
-            self.lr_lambdas[0] = lambda step: self.lr_lambda(step) if step < first_steps else 0.0
-
-    def lr_lambda(self, step: int) -> float:
-        """Return the factor of the learning rate after ``step`` iterations."""
-        if not self.first_steps:
-            return float(super().lr_lambda(step))
-        start, end = (0, self.first_steps) if step < self.first_steps else (self.first_steps, self.t_total)
-        warmup = min(self.warmup_steps, (end - start) // 10)
-        if step - start < warmup:
-            return (step - start) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - start - warmup) / max(1, end - start - warmup))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""
@@ -203,8 +187,6 @@ class LossSchedule:
 class GradientClipping:
     """Clip the norm of the gradient before every step of the trainer's optimizer.
 
-    Parameters whose learning rate is 0, as the kept ones of a second stage, do not count.
-
     Args:
         max_norm: greatest norm let through.
     """
@@ -222,9 +204,7 @@ class GradientClipping:
             # fp16 gradients are scaled up; the norm is meant of the true ones.
             engine.scaler.unscale_(engine.optimizer)
         groups = engine.optimizer.param_groups
-        # In the first step of a warm-up all rates are 0.
-        moving = [group for group in groups if group["lr"] > 0] or groups
-        values = [value for group in moving for value in group["params"] if value.grad is not None]
+        values = [value for group in groups for value in group["params"] if value.grad is not None]
         norm = torch.nn.utils.get_total_norm([value.grad for value in values])
         # Mostly it is small enough, and scaling all of a generator's gradients by 1 takes a percent of a step.
         if not norm <= self.max_norm:

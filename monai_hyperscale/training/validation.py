@@ -1,16 +1,15 @@
-"""Validation at several φ, and stopping on what it finds."""
+"""Validation at several φ."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar, Union
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import EarlyStopping
 from monai.engines import Evaluator
 from monai.metrics import Cumulative
 
@@ -20,7 +19,7 @@ from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
 from monai_hyperscale.training.priors import one_or_per_level
 
-__all__ = ["LabelDice", "PhiDice", "PhiResult", "PhiValidation", "Plateau", "evaluate_phis"]
+__all__ = ["LabelDice", "PhiDice", "PhiResult", "PhiValidation", "evaluate_phis"]
 
 
 @dataclass(frozen=True)
@@ -230,50 +229,3 @@ def in_words(score: str) -> str:
         ('Dice', 'Error removed')
     """
     return score.replace("_", " ").capitalize()
-
-
-class Plateau:
-    """Stop the training when the mean validation score has not improved for a number of validations.
-
-    ignite's ``EarlyStopping`` with a state that is saved, so that a resumed training stops where an uninterrupted one
-    would.
-
-    Args:
-        patience: validations without improvement before stopping; ``None`` never stops.
-        min_delta: least increase that counts.
-        score: name of the score, see :class:`PhiValidation`.
-        first_epochs: of a training's first stage, whose validations do not count: it trains one φ, and they are of all.
-    """
-
-    def __init__(
-        self, patience: Optional[int] = None, min_delta: float = 0.0, score: str = "dice", first_epochs: int = 0
-    ) -> None:
-        self.patience = patience
-        self.first_epochs = first_epochs
-        self.min_delta = min_delta
-        self.key_metric = key_metric(score)
-        self._stopping: Optional[EarlyStopping] = None
-
-    def attach(self, engine: Engine) -> None:
-        """Act at the end of the epochs of ``engine`` that were validated; attach after :class:`PhiValidation`."""
-        if self.patience is None:
-            return
-        self._stopping = EarlyStopping(
-            self.patience, lambda trainer: trainer.state.metrics[self.key_metric], engine, self.min_delta
-        )
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Count, and stop when it is time."""
-        validated = engine.state.epoch > self.first_epochs and self.key_metric in engine.state.metrics
-        if self._stopping is not None and validated:
-            self._stopping(engine)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the count so far."""
-        return {} if self._stopping is None else dict(self._stopping.state_dict())
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue a count."""
-        if self._stopping is not None and state:
-            self._stopping.load_state_dict(state)

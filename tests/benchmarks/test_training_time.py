@@ -105,23 +105,6 @@ def test_sums_and_ratios_are_of_the_same_round() -> None:
     assert ("sshn and its sweep", None) not in {(r["method"], r["phi"]) for r in summary(times, parameters, 6000)}
 
 
-def test_two_stages_have_their_steps_of_either() -> None:
-    times = {
-        ("sshn", None): [0.3, 0.6],
-        ("sshn", 0.5): [0.6, 0.9],
-        ("fixed", 0.0): [0.1, 0.2],
-        ("fixed", 0.5): [0.5, 1],
-    }
-    found = summary(times, dict.fromkeys(times, 7), steps=6000, frontier=600, first=(0.5, 0.75))
-    rows = {(row["method"], row["phi"]): row for row in found}
-    both, sweep = rows["sshn, both stages", None], rows["sshn and its sweep", None]
-    # Three quarters of 60 and 90 minutes, a quarter of 30 and 60.
-    assert both["minutes"]["median"] == pytest.approx((52.5 + 82.5) / 2) and "parameters" not in both
-    assert both["ratio"]["median"] == pytest.approx((52.5 / 60 + 82.5 / 120) / 2)
-    assert sweep["ratio"]["median"] == pytest.approx((62.5 / 60 + 92.5 / 120) / 2)
-    assert rows["sshn", 0.5]["networks"] == 1
-
-
 def test_trainings_that_follow_one_another_are_added() -> None:
     first = {("sshn", None): [0.3, 0.6], ("fixed", 0.5): [0.5, 1.0]}
     then = {("sshn", None): [0.6, 0.6], ("fixed", 0.5): [0.5, 2.0]}
@@ -146,9 +129,6 @@ def test_the_command_with_two_trainings(tmp_path: Path, capsys: pytest.CaptureFi
     assert all(
         row["minutes"]["median"] == pytest.approx(row["seconds_per_step"]["median"] * 147 / 60) for row in rows[:2]
     )
-    with pytest.raises(SystemExit):
-        training_time.main([*arguments, "--methods", "sshn", "--set", *given, "first_epochs=2", "--json", str(file)])
-    assert "give --configs once" in capsys.readouterr().err
 
 
 def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
@@ -179,18 +159,6 @@ def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
         run, _ = training.program(method, phi, 3)
         run()
         assert at == [expected] and len(called) == 3
-
-
-def test_the_command_with_two_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "times.json"
-    settings = {**SMALL, "first_epochs": 6}
-    given = [f"{name}={json.dumps(value)}" for name, value in settings.items() if value is not None]
-    arguments = ["--configs", str(CONFIGS[0]), "--set", *given, "--phis", "0.5", "--rounds", "1", "--draws", "2"]
-    assert training_time.main([*arguments, "--methods", "sshn", "--device", "cpu", "--json", str(file)]) == 0
-    rows = {(row["method"], row["phi"]): row for row in json.loads(file.read_text(encoding="utf-8"))["rows"]}
-    first, then = (rows["sshn", phi]["minutes"]["median"] for phi in (0.5, None))
-    assert rows["sshn, both stages", None]["minutes"]["median"] == pytest.approx(0.6 * first + 0.4 * then)
-    assert "| sshn, both stages" in capsys.readouterr().out
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,6 @@ def test_the_default_bundle_is_complete():
         "multi_gpu_train",
         "slices",
         "images",
-        "two_stages",
         "hippocampus",
     )
     expected |= {f"configs/{name}.json" for name in names} | {"configs/logging.conf"}

@@ -13,12 +13,13 @@ from monai_hyperscale.networks import ScaleSpaceUNet
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 4, 4)}, generator={"hidden": (6, 3)})
+OPTIONS = {"sshn": {"hidden": (6, 3)}, "film": {"hidden": (5, 2)}}
 IMAGE = torch.rand(1, 1, 13, 11, generator=torch.Generator().manual_seed(0))
 
 
 def network_of(method, seed=0, **settings):
     torch.manual_seed(seed)
-    generator = method_generator(method, {"hidden": (6, 3)}, {"hidden": (5, 2)})
+    generator = method_generator({"name": method, **OPTIONS.get(method, {})})
     return build_network(replace(SETTINGS, method=method, generator=generator, **settings)).eval()
 
 
@@ -65,6 +66,16 @@ def test_film_modulates_after_norms_where_there_are_any():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ConfigError, match="method must be one of sshn, fixed, stochastic, film, got 'san'"):
         method_generator("san")
+
+
+def test_a_method_names_its_generator_and_its_arguments():
+    assert method_generator("sshn") == {"name": "mlp"}
+    assert method_generator({"generator": "spline", "basis": "cubic"}) == {"name": "spline", "basis": "cubic"}
+    assert method_generator({"name": "film", "hidden": [4]}) == {"name": "film", "hidden": [4]}
+    kept = method_generator({"hidden": [6, 3], "head_scale": 0.3}, keep_phi=0.4)
+    assert kept == {"name": "mlp", "hidden": [6, 3], "head_scale": 0.0, "reference": 0.4}
+    with pytest.raises(ConfigError, match="generator of sshn is mlp, linear or spline, got 'constant'"):
+        method_generator({"name": "sshn", "generator": "constant"})
 
 
 def test_one_factor_per_level():

@@ -1,6 +1,5 @@
 """The bundle trained with each method, with other networks and one factor per level; as small as it goes."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,10 @@ from PIL import Image
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference import PhiPartsInferer
 from monai_hyperscale.io import read_image
 from monai_hyperscale.search import read_frontier
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
-from monai_hyperscale.training import PhiSampler, SecondStage
 
 CONFIGS = default_bundle("sshn_seg") / "configs"
 SMALL = {
@@ -73,7 +70,7 @@ def run_workflow(*names, output_dir, **options):
 @pytest.mark.parametrize(
     ("method", "options", "phis"),
     [
-        ("sshn", {"val_phi": [0.2, 0.5], "generator": {"name": "spline"}, "weight_penalty": 1e-4}, [0.2, 0.5]),
+        ({"generator": "spline"}, {"val_phi": [0.2, 0.5], "weight_penalty": 1e-4}, [0.2, 0.5]),
         ("fixed", {}, [0.5]),
         ("fixed", {"phi": 0.3}, [0.3]),
         ("stochastic", {"val_phi": [0.2, 0.5]}, [0.2, 0.5]),
@@ -82,6 +79,7 @@ def run_workflow(*names, output_dir, **options):
 )
 def test_every_method_trains_and_segments(train, tmp_path, dataset, method, options, phis):
     settings, report = train(method=method, **options)
+    method = method if isinstance(method, str) else "sshn"
     assert (settings.method, report.bundle["settings"]["method"]) == (method, method)
     assert [row.phi for row in report.rows] == [(phi,) for phi in phis]
     assert settings.phi_range == ((phis[0], phis[0]) if method == "fixed" else (0.0, 0.5))
@@ -160,11 +158,14 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
     monkeypatch.setattr(PhiPartsInferer, "__call__", noted)
     options = {
         "warm_start": str(tmp_path / "first" / "models"),
+        "keep_phi": 0.5,
+        "method": {"generator": "spline"},
+        "phi_range": [0.04, 0.5],
         "batch_size": 4,
         "phis_per_step": 4,
         "val_phi": [0.04, 0.5],
     }
-    second, _ = train("two_stages.json", **options)
+    second, _ = train(**options)
     assert second.phi_range == (0.04, 0.5) and second.generator["reference"] == 0.5
     assert steps and all(size == 4 and len(phis) == 4 and phis == sorted(phis) for size, phis in steps)
     assert all(0.04 <= phi <= 0.5 for _, phis in steps for phi in phis)
@@ -175,86 +176,12 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
         assert (networks[0](image, phi=0.1) - networks[1](image, phi=0.1)).abs().max() > 1e-4
 
 
-def test_the_file_of_two_stages(train, tmp_path):
-    settings, report = train("two_stages.json", max_epochs=3, val_phi=[0.1, 0.5])
-    assert settings.generator["name"] == "spline" and settings.generator["reference"] == 0.5
-    assert settings.phi_range == (0.04, 0.5) and len(report.rows) == 2
-    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)
-    assert last["fingerprint"]["first_epochs"] == "1" and last["network"]["generator.heads"].abs().max() > 0
-    with pytest.raises(SystemExit, match="nothing to keep"):
-        train("two_stages.json", max_epochs=1)
-
-
-@pytest.mark.parametrize("per_level", [False, True])
-@pytest.mark.parametrize("phis", [1, 2])
-def test_two_stages_in_one_training(train, tmp_path, monkeypatch, phis, per_level):
-    steps, first, forward, begin = [], [], HyperNetwork.forward, SecondStage.__call__
-
-    def noted(self, *args, **kwargs):
-        if self.training:
-            steps.append(kwargs["phi"])
-        return forward(self, *args, **kwargs)
-
-    def begun(self, engine):
-        begin(self, engine)
-        assert not self.optimizer.state
-        first.append((len(steps), copy.deepcopy(self.network)))
-
-    monkeypatch.setattr(HyperNetwork, "forward", noted)
-    monkeypatch.setattr(SecondStage, "__call__", begun)
-    options = {"first_epochs": 2, "max_epochs": 4, "phis_per_step": phis, "val_phi": [0.1, 0.5]}
-    settings, _ = train(**options, per_level=per_level)
-    ((count, network),) = first
-    assert count == 4 and len(steps) == 4 + 4 * phis
-    half = (0.5,) * 2 if per_level else 0.5
-    assert steps[:4] == [half] * 4 and half not in steps[4:]
-    assert settings.generator["reference"] == 0.5 and settings.phi_range == (0.0, 0.5)
-    last = torch.load(tmp_path / "models" / "last.pt", weights_only=True)["network"]
-    image, result = torch.rand(1, 1, 16, 16), copy.deepcopy(network)
-    result.load_state_dict(last)
-    with torch.no_grad():
-        (kept, changed), (start, other) = ([each(image, phi=phi) for phi in (0.5, 0.1)] for each in (result, network))
-    assert torch.equal(kept, start) and not torch.equal(changed, other)
-
-
-@pytest.mark.parametrize("stop", [2, 3])
-def test_two_stages_resume_to_the_same_numbers(train, tmp_path, monkeypatch, caplog, stop):
-    options = {"first_epochs": 2, "max_epochs": 4, "val_phi": [0.5]}
-    train(**options, output_dir=str(tmp_path / "whole"))
-    draw = PhiSampler.__call__
-
-    def interrupted(self, engine):
-        if engine.state.epoch > stop:
-            raise KeyboardInterrupt
-        draw(self, engine)
-
-    part = str(tmp_path / "part")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
-        patch.setattr(PhiSampler, "__call__", interrupted)
-        train(**options, output_dir=part)
-    with pytest.raises(SystemExit) as end:
-        train(**{**options, "first_epochs": 1}, output_dir=part, resume=True)
-    assert "another first_epochs (2, not 1)" in str(end.value)
-    assert not any(record.exc_info for record in caplog.records)
-    train(**options, output_dir=part, resume=True)
-    whole, resumed = (
-        torch.load(tmp_path / name / "models" / "last.pt", weights_only=True) for name in ("whole", "part")
-    )
-    for name in ("network", "averaged"):
-        torch.testing.assert_close(resumed[name], whole[name], atol=0, rtol=0)
-
-
-def test_a_network_of_two_stages_goes_on_as_it_was_made(train, tmp_path):
-    train(first_epochs=1, max_epochs=2, val_phi=[0.5], output_dir=str(tmp_path / "first"))
+def test_a_network_that_keeps_its_weights_goes_on_as_it_was_made(train, tmp_path):
+    train(method="fixed", output_dir=str(tmp_path / "first"))
+    train(warm_start=str(tmp_path / "first"), keep_phi=0.5, val_phi=[0.5], output_dir=str(tmp_path / "second"))
     with pytest.raises(SystemExit, match="keeps its weights at phi = 0.5; go on with"):
-        train(warm_start=str(tmp_path / "first"))
-    settings, _ = train(warm_start=str(tmp_path / "first"), keep_phi=0.5, val_phi=[0.5])
-    assert settings.generator["reference"] == 0.5
-
-
-@pytest.mark.parametrize("late", [{"first_epochs": "$1"}, {"max_epochs": "$1 + 1"}, {"phi_range": "$[0.0, 0.5]"}])
-def test_keep_phi_beside_what_is_known_later(train, late):
-    settings, _ = train(**{"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "val_phi": [0.5], **late})
+        train(warm_start=str(tmp_path / "second"))
+    settings, _ = train(warm_start=str(tmp_path / "second"), keep_phi=0.5, val_phi=[0.5])
     assert settings.generator["reference"] == 0.5
 
 
@@ -262,21 +189,11 @@ def test_keep_phi_beside_what_is_known_later(train, late):
     ("options", "message"),
     [
         ({"keep_phi": 0.5}, "warm_start names"),
-        ({"keep_phi": 0.5}, "or let --first_epochs train one"),
-        (
-            {"keep_phi": 0.5, "max_epochs": 4, "first_epochs": 2, "phi": [0.2, 0.5]},
-            "first_epochs is for method sshn",
-        ),
-        ({"keep_phi": 0.5, "first_epochs": 1, "max_epochs": 2, "method": "film"}, "first_epochs is for method sshn"),
-        ({"keep_phi": 0.6, "first_epochs": 1, "max_epochs": 2}, "keep_phi must be within phi_range, 0 to 0.5"),
-        ({"first_epochs": 0.5}, "first_epochs must be a whole number of at least 0"),
-        ({"first_epochs": 4, "max_epochs": 4}, "must leave some of the 4 max_epochs"),
-        ({"generator": {"reference": 0.5}}, "nothing to keep at phi = 0.5"),
-        ({"first_epochs": 1, "max_epochs": 2, "method": "stochastic"}, "first_epochs is for method sshn"),
+        ({"method": {"reference": 0.5}}, "nothing to keep at phi = 0.5"),
         ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
         ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
         ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
-        ({"keep_phi": 0.5, "warm_start": "models", "generator": {"name": "film"}}, "the generator mlp"),
+        ({"keep_phi": 0.5, "warm_start": "models", "method": {"init": "paper"}}, "residual form"),
     ],
 )
 def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
@@ -289,7 +206,6 @@ def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
     ("options", "message"),
     [
         ({"teacher": "nowhere"}, "nowhere does not exist"),
-        ({"teacher": "models", "teacher_share": 2}, "teacher_share"),
         ({"teacher": "models", "teacher_phi": [1.5]}, "teacher_phi"),
     ],
 )

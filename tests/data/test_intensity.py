@@ -52,7 +52,7 @@ def test_ct_keeps_hounsfield_units_comparable():
     image = torch.tensor([[[-3024.0, -200.0, 0.0, 50.0, 300.0, 3000.0]]])
     out = NormalizeChannels(("CT",))(image)
     torch.testing.assert_close(out, torch.tensor([[[-2.0, -2.0, -0.4, 0.0, 2.0, 2.0]]]))
-    out = NormalizeChannels(("CT",), window=(-1000.0, 1000.0))(image)
+    out = NormalizeChannels(("CT [-1000, 1000]",))(image)
     torch.testing.assert_close(out, torch.tensor([[[-2.0, -0.4, 0.0, 0.1, 0.6, 2.0]]]))
 
 

@@ -90,7 +90,7 @@ def test_an_empty_folder(segmentation, tmp_path):
     ("spatial_dims", "options"),
     [
         (3, {"channels": ("T1", "FLAIR")}),
-        (3, {"channels": ("CT",), "ct_window": (100, 700), "spacing": (1.2, 1.0, 1.1)}),
+        (3, {"channels": ("CT [100, 700]",), "spacing": (1.2, 1.0, 1.1)}),
         (3, {"channels": ("CT", "PET", "grey", "red")}),
         (2, {"channels": ("MRI",), "slices": True}),
         (2, {"channels": ("red", "green", "blue"), "label_values": (0, 128, 255)}),

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 import torch
 import torch.nn as nn
 
-from monai_hyperscale.hypernet import ComplementEncoding, CosineEncoding, IdentityEncoding, MLPGenerator
+from monai_hyperscale.hypernet import ComplementEncoding, IdentityEncoding, MLPGenerator
 from monai_hyperscale.hypernet.encoding import encoding_layer
 
 
@@ -30,24 +29,7 @@ def test_identity() -> None:
     torch.testing.assert_close(encoded, torch.tensor([0.3, 0.7]))
 
 
-@pytest.mark.parametrize("frequencies", [1, 2, 5])
-@pytest.mark.parametrize("contexts", [1, 3])
-def test_cosine_has_constant_norm(frequencies: int, contexts: int) -> None:
-    encoding = CosineEncoding(frequencies)
-    for context in torch.rand(50, contexts, dtype=torch.float64):
-        encoded = encoding(context)
-        assert encoded.shape == (encoding.width(contexts),)
-        assert encoded.norm().item() == pytest.approx(1, abs=1e-12)
-
-
-def test_cosine_values() -> None:
-    encoded = CosineEncoding(2)(torch.tensor([0.3, 0.9], dtype=torch.float64)) * 2
-    angles = [math.pi / 2 * f * phi for phi in (0.3, 0.9) for f in (1, 3)]
-    expected = [math.cos(angle) for angle in angles] + [math.sin(angle) for angle in angles]
-    torch.testing.assert_close(encoded, torch.tensor(expected, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("encoding", [ComplementEncoding(), IdentityEncoding(), CosineEncoding(1), CosineEncoding(4)])
+@pytest.mark.parametrize("encoding", [ComplementEncoding(), IdentityEncoding()])
 def test_every_factor_has_its_own_encoding(encoding: nn.Module) -> None:
     codes = torch.stack([encoding(torch.tensor([i / 20], dtype=torch.float64)) for i in range(21)])
     distances = torch.cdist(codes, codes) + torch.eye(21)
@@ -56,9 +38,8 @@ def test_every_factor_has_its_own_encoding(encoding: nn.Module) -> None:
 
 def test_by_name() -> None:
     assert isinstance(encoding_layer("complement"), ComplementEncoding)
-    assert isinstance(encoding_layer("cosine"), CosineEncoding)
     assert isinstance(encoding_layer("identity"), IdentityEncoding)
-    module = CosineEncoding(3)
+    module = IdentityEncoding(3.0)
     assert encoding_layer(module) is module
 
 
@@ -66,5 +47,3 @@ def test_by_name() -> None:
 def test_unknown_name(encoding: Any) -> None:
     with pytest.raises(ValueError, match="encoding must be"):
         MLPGenerator(encoding=encoding)
-    with pytest.raises(ValueError, match="frequencies"):
-        CosineEncoding(0)

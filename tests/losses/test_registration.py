@@ -10,7 +10,6 @@ import torch.nn.functional as F
 
 from monai_hyperscale.errors import ConfigError, RegistrationError
 from monai_hyperscale.losses import LocalNCC, RegistrationLoss, TotalVariation
-from monai_hyperscale.registration.fields import integrate
 from monai_hyperscale.registration.warping import warp
 
 both_dimensions = pytest.mark.parametrize("sizes", [(13, 11), (9, 8, 7)])
@@ -85,32 +84,14 @@ def test_labels_are_left_alone_without_a_weight_or_where_they_are_missing() -> N
 
 
 @both_dimensions
-def test_inverse_consistency(sizes: tuple[int, ...]) -> None:
-    dims = len(sizes)
-    loss = RegistrationLoss(inverse_weight=2.0)
-    shift = torch.full((1, dims, *sizes), 0.5)
-    target = pair(sizes)
-    assert loss.parts((shift, -shift), target)["inverse"].item() == pytest.approx(0, abs=1e-6)
-    # Twice the same shift leaves every point 2 × 0.5 away along each axis.
-    assert loss.parts((shift, shift), target)["inverse"].item() == pytest.approx(dims, rel=1e-5)
-    both = loss((shift, shift), target)
-    torch.testing.assert_close(both, RegistrationLoss()(shift, target) + 2 * dims)
-    mode = {2: "bilinear", 3: "trilinear"}[dims]
-    smooth = F.interpolate(0.5 * torch.randn(1, dims, *[3] * dims), size=sizes, mode=mode)
-    there, back = integrate(smooth), integrate(-smooth)
-    parts = [loss.parts((there, other), target)["inverse"] for other in (back, -there, there)]
-    assert parts[0] < 0.02 and parts[0] < parts[1] < parts[2]
-
-
-@both_dimensions
 @pytest.mark.parametrize(("similarity", "smoothness"), [("mse", "tv"), ("lncc", "bending")])
 def test_gradcheck(sizes: tuple[int, ...], similarity: str, smoothness: str) -> None:
     small = (3,) * len(sizes)
     target = {key: value.double() for key, value in pair(small).items()}
-    loss = RegistrationLoss(similarity, smoothness, dice_weight=0.5, inverse_weight=0.5, window=3)
+    loss = RegistrationLoss(similarity, smoothness, dice_weight=0.5, window=3)
     # Away from whole voxels, where linear interpolation has a kink.
-    fields = [(0.2 + 0.2 * torch.rand(1, len(sizes), *small, dtype=torch.float64)).requires_grad_() for _ in range(2)]
-    assert torch.autograd.gradcheck(lambda a, b: loss((a, b), target), fields)
+    field = (0.2 + 0.2 * torch.rand(1, len(sizes), *small, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda field: loss(field, target), field)
 
 
 @pytest.mark.parametrize("similarity", ["mse", "lncc", "mi"])
@@ -135,15 +116,11 @@ def test_a_field_in_half_precision() -> None:
 
 def test_what_cannot_be() -> None:
     target = pair((6, 5))
-    with pytest.raises(RegistrationError, match="two fields.*both_directions"):
-        RegistrationLoss(inverse_weight=1.0)(a_field((6, 5)), target)
-    with pytest.raises(RegistrationError, match="one field or two"):
-        RegistrationLoss()([a_field((6, 5))] * 3, target)
     with pytest.raises(RegistrationError, match="one grid"):
         RegistrationLoss()(a_field((5, 5)), target)
     with pytest.raises(RegistrationError, match="displacement field"):
         RegistrationLoss()(torch.rand(1, 3, 6, 5), target)
-    for name in ("weight", "dice_weight", "inverse_weight"):
+    for name in ("weight", "dice_weight"):
         for value in (-1.0, float("nan"), float("inf")):
             with pytest.raises(ConfigError, match=name):
                 RegistrationLoss(**{name: value})  # type: ignore[arg-type]

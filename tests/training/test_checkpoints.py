@@ -13,17 +13,16 @@ from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.training import Plateau, RunCheckpoint, best_weights, shipped_start, starting_network
+from monai_hyperscale.training import RunCheckpoint, best_weights, shipped_start, starting_network
 
 SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
 
-def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=None, fingerprint=None, first=0):
+def run(folder, scores, resume=False, settings=SETTINGS, fingerprint=None):
     """Train nothing for one epoch per score; the weights change by one in every epoch."""
     network = build_network(settings)
     with torch.no_grad():
         network.generator.base.zero_()
-    plateau = Plateau(patience, first_epochs=first)
 
     def step(engine, batch):
         with torch.no_grad():
@@ -31,9 +30,7 @@ def run(folder, scores, resume=False, half=False, settings=SETTINGS, patience=No
         engine.state.metrics["val_dice"] = scores[engine.state.epoch - 1]
 
     engine = Engine(step)
-    plateau.attach(engine)
-    objects = {"network": network, "plateau": plateau}
-    RunCheckpoint(folder, network, settings, objects, resume, half, fingerprint, first_epochs=first).attach(engine)
+    RunCheckpoint(folder, network, settings, {"network": network}, resume, fingerprint).attach(engine)
     engine.run([0], max_epochs=len(scores))
     return engine, network
 
@@ -43,32 +40,15 @@ def weight(folder, name="model.pt"):
     return float(content.get("network", content)["generator.base"][0])
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_best_and_last_are_kept(tmp_path, half):
-    run(tmp_path, [0.3, 0.7, 0.5], half=half)
+def test_best_and_last_are_kept(tmp_path):
+    run(tmp_path, [0.3, 0.7, 0.5])
     assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (2.0, 3.0)
     settings = read_settings(tmp_path / "model.json")
     assert settings.provenance["validation_dice"] == 0.7 and settings.provenance["epoch"] == 2
     stored = torch.load(tmp_path / "model.pt", weights_only=True)["generator.heads"]
-    assert stored.dtype == (torch.float16 if half else torch.float32)
+    assert stored.dtype == torch.float16
     network = best_weights(build_network(settings), tmp_path)
     assert network.generator.base.dtype == torch.float32 and float(network.generator.base.detach()[0]) == 2.0
-
-
-@pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_the_second_stage_is_judged_by_itself(tmp_path, stop):
-    scores = [0.8, 0.9, 0.5, 0.7, 0.6]
-    if stop:
-        run(tmp_path, scores[:stop], first=2, patience=2)
-    run(tmp_path, scores, first=2, patience=2, resume=True)
-    assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (4.0, 5.0)
-
-
-def test_patience_does_not_count_the_first_stage(tmp_path):
-    engine, _ = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], first=4, patience=2)
-    assert engine.state.epoch == 7
-    engine, _ = run(tmp_path, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], patience=2)
-    assert engine.state.epoch == 3
 
 
 def test_resume_continues_progress_and_best(tmp_path):
@@ -81,46 +61,9 @@ def test_resume_continues_progress_and_best(tmp_path):
     assert weight(tmp_path) == 5.0
 
 
-def test_a_run_of_an_earlier_version_resumes(tmp_path):
-    # Its generators had their heads the other way round, and so the optimizer's moments of them.
-    def trained(epochs, resume):
-        torch.manual_seed(0)
-        network = build_network(SETTINGS)
-        optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
-
-        def step(engine, batch):
-            torch.manual_seed(engine.state.epoch)
-            optimizer.zero_grad()
-            network(torch.randn(1, 1, 5, 7), phi=0.3).square().sum().backward()
-            optimizer.step()
-
-        engine = Engine(step)
-        RunCheckpoint(tmp_path, network, SETTINGS, {"network": network, "optimizer": optimizer}, resume).attach(engine)
-        engine.run([0], max_epochs=epochs)
-        return network.state_dict()
-
-    whole = trained(3, resume=False)
-    trained(2, resume=False)
-    last = torch.load(tmp_path / "last.pt", weights_only=True)
-    last["network"]["generator.heads"] = last["network"]["generator.heads"].t().clone()
-    for moments in last["optimizer"]["state"].values():
-        if moments["exp_avg"].shape == (2, whole["generator.base"].numel()):
-            moments.update({name: moments[name].t().contiguous() for name in ("exp_avg", "exp_avg_sq")})
-    torch.save(last, tmp_path / "last.pt")
-    for name, value in trained(3, resume=True).items():
-        torch.testing.assert_close(value, whole[name], atol=0, rtol=0)
-
-
 def test_nothing_to_resume_starts_from_the_beginning(tmp_path):
     engine, _ = run(tmp_path, [0.1], resume=True)
     assert engine.state.epoch == 1 and weight(tmp_path, "last.pt") == 1.0
-
-
-def test_the_plateau_count_survives_a_resume(tmp_path):
-    engine, _ = run(tmp_path, [0.5, 0.4], patience=2)
-    assert engine.state.epoch == 2
-    engine, _ = run(tmp_path, [0.5, 0.4, 0.4, 0.4, 0.4], resume=True, patience=2)
-    assert engine.state.epoch == 3  # one bad epoch before the resume, the second after it
 
 
 def test_resuming_another_network_is_one_sentence(tmp_path):
@@ -176,14 +119,6 @@ def test_weights_without_a_checkpoint_are_set_aside_too(tmp_path):
     (folder / "last.pt").unlink()
     run(folder, [0.1])
     assert weight(tmp_path / "models.previous-1") == 2.0
-
-
-def test_a_run_that_stopped_on_a_plateau_stays_stopped(tmp_path):
-    engine, _ = run(tmp_path, [0.5, 0.4, 0.3, 0.2, 0.1], patience=2)
-    assert engine.state.epoch == 3
-    before = weight(tmp_path, "last.pt")
-    engine, _ = run(tmp_path, [0.5, 0.4, 0.3, 0.2, 0.1], resume=True, patience=2)
-    assert engine.state.epoch == 3 and weight(tmp_path, "last.pt") == before
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):

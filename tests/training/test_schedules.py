@@ -107,18 +107,6 @@ def test_small_gradients_stay_and_broken_ones_break_the_step(gradient, expected)
         assert found == [float(torch.tensor(expected)), float(torch.tensor(0.3))]
 
 
-@pytest.mark.parametrize(("rates", "expected"), [((0.0, 0.1), (30.0, 2.0)), ((0.0, 0.0), (1.2, 1.6))])
-def test_the_gradient_of_what_stays_as_it_is_does_not_count(rates, expected):
-    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in rates]
-    for weight, gradient in zip(weights, (30.0, 40.0), strict=True):
-        weight.grad = torch.tensor([gradient])
-    engine = Engine(lambda engine, batch: None)
-    groups = [{"params": [weight], "lr": rate} for weight, rate in zip(weights, rates, strict=True)]
-    engine.scaler, engine.optimizer = None, torch.optim.SGD(groups, lr=1.0)
-    GradientClipping(2.0)(engine)
-    assert [float(weight.grad) for weight in weights] == pytest.approx(expected, rel=1e-4)
-
-
 def learning_rates(epochs, resume_at=None, first_total=8):
     """Learning rate of every step, with a resume of a schedule of ``first_total`` steps on the way."""
     weight = torch.nn.Parameter(torch.zeros(1))

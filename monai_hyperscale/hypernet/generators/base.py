@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 import torch.nn as nn
@@ -145,14 +145,6 @@ class HeadsGenerator(FlatGenerator):
         """Map a context (contexts,) to the weights, views of one flat vector."""
         self._check_bound()
         return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads).view(-1))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Files of earlier versions have the heads as [P, k]; P is never k, since no tensor has so few numbers.
-        stored, heads = state_dict.get(f"{prefix}heads"), getattr(self, "heads", None)
-        if isinstance(stored, torch.Tensor) and heads is not None and heads.shape[1:] == self.base.shape:
-            if stored.shape == heads.shape[::-1] != heads.shape:
-                state_dict[f"{prefix}heads"] = stored.t().contiguous()
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""

@@ -38,7 +38,6 @@ class FiLMGenerator(MLPGenerator):
         encoding: of the context, as in :class:`MLPGenerator`.
         head_scale: spread of the scales about 1 and of the shifts about 0 at initialisation.
         activation: of the hidden layers, as in :class:`MLPGenerator`.
-        normalize: as in :class:`MLPGenerator`.
 
     Raises:
         ValueError: when it is put into a :class:`HyperNetwork`: for a selected parameter of another kind of layer, or
@@ -57,9 +56,8 @@ class FiLMGenerator(MLPGenerator):
         encoding: Union[str, nn.Module] = "complement",
         head_scale: float = 0.0,
         activation: Union[str, Sequence[Any]] = "leakyrelu",
-        normalize: bool = False,
     ) -> None:
-        super().__init__(hidden, encoding, head_scale=head_scale, activation=activation, normalize=normalize)
+        super().__init__(hidden, encoding, head_scale=head_scale, activation=activation)
         self._groups: dict[str, int] = {}
         self._modulated: list[_Layer] = []
 

@@ -8,7 +8,6 @@ from typing import Any, Literal, Optional, Union
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 from monai.networks.layers.utils import get_act_layer
 
 from monai_hyperscale.hypernet.encoding import encoding_layer
@@ -28,7 +27,7 @@ class MLPGenerator(HeadsGenerator):
 
     Args:
         hidden: widths of the hidden layers; the last is k.
-        encoding: ``complement`` ([φ, 1−φ], as in the paper), ``cosine`` (constant norm), ``identity`` or a module.
+        encoding: ``complement`` ([φ, 1−φ], as in the paper), ``identity`` or a module.
         init: ``residual`` (default): b = θ₀, the primary network's own initialisation, and small heads, so that the
             first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, which is
             fan-in where nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says
@@ -37,10 +36,6 @@ class MLPGenerator(HeadsGenerator):
         head_scale: residual form only: the spread of e·H at initialisation relative to that of θ₀, per tensor and for
             an e of unit mean square (after Kaiming layers it comes out at about half that).
         activation: of the hidden layers, a name of MONAI's or (name, options); the papers' is LeakyReLU.
-        normalize: bring e to mean 0 and mean square 1 (layer norm without weights), so that the change e·H is as
-            large at every φ. Needs a last layer of two units or more.
-        gains: a learned factor on e·H per tensor, 1 at the start: how much each tensor depends on φ becomes one
-            number that the optimiser moves at once.
         reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
 
     Raises:
@@ -53,8 +48,6 @@ class MLPGenerator(HeadsGenerator):
         torch.Size([8, 1, 3, 3])
     """
 
-    gains: nn.Parameter
-
     def __init__(
         self,
         hidden: Sequence[int] = (10, 16),
@@ -62,15 +55,11 @@ class MLPGenerator(HeadsGenerator):
         init: str = "residual",
         head_scale: float = 0.1,
         activation: Union[str, Sequence[Any]] = "leakyrelu",
-        normalize: bool = False,
-        gains: bool = False,
         reference: Optional[float] = None,
     ) -> None:
         super().__init__(head_scale, reference)
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden needs at least one width of at least 1, got {tuple(hidden)}.")
-        if normalize and hidden[-1] < 2:
-            raise ValueError(f"normalize needs a last hidden layer of two units or more, got {tuple(hidden)}.")
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}.")
         self.hidden = tuple(hidden)
@@ -82,8 +71,6 @@ class MLPGenerator(HeadsGenerator):
             raise ValueError(
                 f"activation must be a name of MONAI's activations, got {activation!r}: {error}."
             ) from None
-        self.normalize = normalize
-        self.with_gains = gains
         if reference is not None and init != "residual":
             raise ValueError(f"reference needs init='residual', got {init!r}.")
 
@@ -99,8 +86,6 @@ class MLPGenerator(HeadsGenerator):
             layers.append(layer)
             width = following
         self.layers = nn.ModuleList(layers)
-        if self.with_gains:
-            self.gains = nn.Parameter(torch.ones(len(self.shapes)))
         return width, float(width)
 
     def _head_std(self, name: str, value: torch.Tensor, width: int, energy: float) -> float:
@@ -120,16 +105,7 @@ class MLPGenerator(HeadsGenerator):
         e = self.encoding(context)
         for layer in self.layers:
             e = self.activation(layer(e))
-        return F.layer_norm(e, e.shape) if self.normalize else e
-
-    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map a context (contexts,) to the weights, views of one flat vector unless there are gains."""
-        if not self.with_gains:
-            return super().forward(context)
-        self._check_bound()
-        changes = self._cut((self.change(context)[None] @ self.heads).view(-1))
-        starts = self._cut(self.base)
-        return {name: torch.addcmul(starts[name], changes[name], self.gains[i]) for i, name in enumerate(self.shapes)}
+        return e
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""

@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "preview": ["save_registration_preview"],
         "registrar": ["Registrar", "Registration"],
         "settings": ["RegistrationSettings"],
-        "steps": ["PairInferer", "PreparePair", "RegularizationWeight", "field_and_target"],
+        "steps": ["PreparePair", "RegularizationWeight", "field_and_target"],
         "synthetic_pairs": ["synthetic_pair", "write_synthetic_pairs"],
         "training_data": ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"],
         "workload": ["RegistrationWorkload"],

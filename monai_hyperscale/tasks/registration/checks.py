@@ -37,16 +37,14 @@ def registration_settings(config: Mapping[str, Any], **shared: Any) -> Registrat
         DatasetError: for a list or an atlas that is not there.
     """
     spatial_dims = shared["spatial_dims"]
-    file_dims = 3 if config.get("slices") else spatial_dims
     check_sizes("spacing", config.get("spacing"), 3)
-    check_sizes("sizes", config.get("sizes"), file_dims, one_for_all=True)
+    sizes = config.get("sizes")
+    volumes = spatial_dims == 2 and isinstance(sizes, (list, tuple)) and len(sizes) == 3  # seen slice by slice
+    check_sizes("sizes", sizes, 3 if volumes else spatial_dims, one_for_all=True)
     for name, least in (("head_features", 1), ("integration_steps", 0), ("passes", 1), ("window", 1)):
         check_whole(name, config.get(name), least)
-    for name in ("val_pairs", "test_pairs"):
-        if config.get(name) is not None:
-            check_whole(name, config.get(name), least=1)
     check_number("field_scale", config.get("field_scale"), 0, 1)
-    for name in ("smoothness_weight", "dice_weight", "inverse_weight"):
+    for name in ("smoothness_weight", "dice_weight"):
         check_number(name, config.get(name), 0, 1e6, above=False)
     regularization = config.get("regularization")
     if regularization is not None:
@@ -63,10 +61,9 @@ def registration_settings(config: Mapping[str, Any], **shared: Any) -> Registrat
             config["smoothness"],
             config["smoothness_weight"],
             config["dice_weight"],
-            config["inverse_weight"],
             config["window"],
         )
-        pair_augmentation(spatial_dims, slices=config["slices"], **config["augmentation"])
+        pair_augmentation(spatial_dims, **config["augmentation"])
         inspect.signature(write_synthetic_pairs).bind("folder", spatial_dims, **config["synthetic"])
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):

@@ -349,7 +349,7 @@ class Registrar:
 
     def _loss(self, regularization: Optional[float]) -> RegistrationLoss:
         # No labels and no second field here.
-        options = {**self.settings.loss, "dice_weight": 0.0, "inverse_weight": 0.0}
+        options = {**self.settings.loss, "dice_weight": 0.0}
         if self.settings.regularization is not None:
             options["weight"] = as_factors(self.settings.context(0.0, regularization))[-1]
         return RegistrationLoss(**options)

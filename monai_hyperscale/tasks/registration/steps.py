@@ -1,20 +1,17 @@
-"""What an iteration of a registration's training does beyond MONAI's own: pairs in, one λ, both directions."""
+"""What an iteration of a registration's training does beyond MONAI's own: pairs in, and one λ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import PrepareBatch
 
-from monai_hyperscale.inference.inferers import PhiInferer
-from monai_hyperscale.registration.network import both_directions
 from monai_hyperscale.training.priors import PhiPrior
 
-__all__ = ["PairInferer", "PreparePair", "RegularizationWeight", "field_and_target"]
+__all__ = ["PreparePair", "RegularizationWeight", "field_and_target"]
 
 
 class PreparePair(PrepareBatch):
@@ -48,30 +45,6 @@ class PreparePair(PrepareBatch):
             if isinstance(value, torch.Tensor)
         }
         return torch.cat([target["moving"], target["fixed"]], dim=1), target
-
-
-class PairInferer(PhiInferer):
-    """Predict the fields of a batch of pairs at the factor :attr:`phi`; on request those of the swapped pairs too.
-
-    Args:
-        phi: see :class:`PhiInferer`; with λ after it for networks that know λ.
-        precision: see :class:`PhiInferer`.
-        both: whether to return two fields, as inverse consistency needs; see :func:`both_directions`.
-
-    Example:
-        >>> fields = PairInferer(both=True)(torch.rand(1, 2, 9, 7), lambda x, phi: x - 0.5)
-        >>> bool((fields[0] == fields[1].flip(1)).all())
-        True
-    """
-
-    def __init__(self, phi: Any = 0.5, precision: str = "fp32", both: bool = False) -> None:
-        super().__init__(phi, precision)
-        self.both = both
-
-    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
-        """Return the field (B, D, *sizes) in float32, or two of them, for images (B, 2C, *sizes)."""
-        run: Any = partial(both_directions, network) if self.both else network
-        return super().__call__(inputs, run, *args, **kwargs)
 
 
 class RegularizationWeight:

@@ -10,9 +10,9 @@ from typing import Any, Optional, Union
 
 import ignite.distributed as idist
 from monai.transforms import Compose, DeleteItemsd
-from monai.utils import ensure_tuple_rep
 
-from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.data.check import check_dimensions
+from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.tasks.registration.check_pairs import check_pairs
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
@@ -24,6 +24,9 @@ from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"]
+
+# As many pairs as tell networks apart, of all that the cases make.
+_VALIDATION, _TEST = 20, 40
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class RegistrationData:
         labels: names of the class indices but the background; empty where there are no labels.
         label_values: value of every class index in the label files.
         spatial_dims: 2 or 3, of the files.
+        slices: whether the network sees them slice by slice.
         sizes: what images are padded or cropped to, one number per axis of the files.
         title: what the data are, for people.
         provenance: where they came from and how they were split, for ``model.json``.
@@ -53,6 +57,7 @@ class RegistrationData:
     labels: dict[int, str]
     label_values: tuple[int, ...]
     spatial_dims: int
+    slices: bool
     sizes: tuple[int, ...]
     title: str
     provenance: dict[str, Any]
@@ -64,15 +69,12 @@ def load_registration_data(
     dataset_dir: Optional[Union[str, Path]],
     synthetic_dir: Union[str, Path],
     spatial_dims: int = 3,
-    slices: bool = False,
     fractions: Sequence[float] = (0.75, 0.05, 0.2),
     pairs: Optional[Union[str, Path]] = None,
     atlas: Optional[Union[str, Path]] = None,
     atlas_label: Optional[Union[str, Path]] = None,
     sizes: Union[None, int, Sequence[int]] = None,
     spacing: Optional[Sequence[float]] = None,
-    val_pairs: Optional[int] = None,
-    test_pairs: Optional[int] = None,
     seed: int = 0,
     synthetic: Optional[Mapping[str, Any]] = None,
 ) -> RegistrationData:
@@ -81,16 +83,13 @@ def load_registration_data(
     Args:
         dataset_dir: folder of the images, see :func:`read_pairs`; ``None`` for synthetic pairs.
         synthetic_dir: where synthetic pairs are written.
-        spatial_dims: 2 or 3, of the network.
-        slices: whether a 2D network learns from slices of volumes.
+        spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
         fractions: shares of training, validation and test cases.
         pairs: a list of pairs, see :func:`read_pairs`.
         atlas: the fixed image of every pair, a case's name or a file, see :func:`read_pairs`.
         atlas_label: label map of an atlas that is a file.
         sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
-        val_pairs: how many validation pairs to draw; ``None`` for all.
-        test_pairs: how many test pairs to draw; ``None`` for all.
         seed: seed of the split, the draw and synthetic pairs.
         synthetic: further arguments of :func:`write_synthetic_pairs`, such as ``pairs`` and ``size``.
 
@@ -98,25 +97,19 @@ def load_registration_data(
         SystemExit: with one sentence, if the images cannot be used.
     """
     logger = logging.getLogger(__name__)
-    file_dims = 3 if slices else spatial_dims
-    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {file_dims}D pairs"
+    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D pairs"
     if dataset_dir is None:
         logger.info("No dataset_dir is given: training on synthetic pairs with known displacement.")
-        options = {"in_plane": slices, **(synthetic or {})}
         with idist.one_rank_first():
-            dataset_dir = write_synthetic_pairs(synthetic_dir, file_dims, seed=seed, **options)
+            dataset_dir = write_synthetic_pairs(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {}))
     images = read_pairs(dataset_dir, pairs, atlas, atlas_label)
     check_pairs(images)
-    if images.spatial_dims != file_dims:
-        wanted = "images.json" if images.spatial_dims == 2 else "train.json alone, or slices.json"
-        raise DatasetError(
-            f"{dataset_dir} holds {images.spatial_dims}D images, this configuration expects {file_dims}D: use {wanted}."
-        )
+    check_dimensions(title, images.spatial_dims, spatial_dims)
     parts = split_pairs(images, fractions, seed)
-    size = common_size(images, spacing) if sizes is None else tuple(ensure_tuple_rep(sizes, file_dims))
+    size = common_size(images, spacing) if sizes is None else _sizes(sizes, images.spatial_dims)
     subjects = {case["name"] for case in images.subjects}
     names = [[case["name"] for case in part.cases if case["name"] in subjects] for part in parts]
-    train, validation, test = parts[0], parts[1].sample(val_pairs, seed), parts[2].sample(test_pairs, seed)
+    train, validation, test = parts[0], parts[1].sample(_VALIDATION, seed), parts[2].sample(_TEST, seed)
     counts = f"{len(train)} training, {len(validation)} validation and {len(test)} test pairs"
     logger.info(
         f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
@@ -133,11 +126,19 @@ def load_registration_data(
         labels=images.labels,
         label_values=images.label_values,
         spatial_dims=images.spatial_dims,
+        slices=images.spatial_dims > spatial_dims,
         sizes=size,
         title=title,
         provenance=provenance,
         fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
     )
+
+
+def _sizes(sizes: Union[int, Sequence[int]], axes: int) -> tuple[int, ...]:
+    found = [sizes] * axes if isinstance(sizes, int) else list(sizes)
+    if len(found) != axes:
+        raise ConfigError(f"sizes must be {axes} numbers above 0, one per axis of the images, got {found}.")
+    return tuple(found)
 
 
 def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = None) -> Compose:

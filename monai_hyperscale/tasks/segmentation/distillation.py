@@ -32,26 +32,24 @@ class SoftenedLabels(PrepareBatch):
 
     Args:
         teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training.
-        share: of the prediction in the target, in [0, 1]; the rest is the label's.
         precision: see :class:`PhiInferer`.
 
     Raises:
-        ValueError: if there is no teacher, or the share is out of range.
+        ValueError: if there is no teacher.
 
     Example:
         >>> teacher = torch.nn.Conv2d(1, 3, 1)
         >>> batch = {"image": torch.zeros(2, 1, 8, 6), "label": torch.zeros(2, 1, 8, 6)}
-        >>> image, target = SoftenedLabels([teacher], share=0.5)(batch)
+        >>> image, target = SoftenedLabels([teacher])(batch)
         >>> target.shape, bool((target[:, 0] >= 0.5).all())
         (torch.Size([2, 3, 8, 6]), True)
     """
 
-    def __init__(self, teachers: Sequence[torch.nn.Module], share: float = 0.5, precision: str = "fp32") -> None:
-        if not teachers or not 0 <= share <= 1:
-            raise ValueError(f"a teacher and a share in [0, 1] are needed, got {len(teachers)} and {share!r}.")
+    def __init__(self, teachers: Sequence[torch.nn.Module], precision: str = "fp32") -> None:
+        if not teachers:
+            raise ValueError("a teacher is needed, got none.")
         inferer = PhiInferer(precision=precision)
         self.teachers = [FoldedInference(teacher.eval(), inferer) for teacher in teachers]
-        self.share = share
 
     def __call__(
         self,
@@ -72,7 +70,7 @@ class SoftenedLabels(PrepareBatch):
         image, label = batch[:2]
         predicted = torch.stack([teacher(image).float().softmax(1) for teacher in self.teachers]).mean(0)
         shares = label if label.shape[1] > 1 else one_hot(label, predicted.shape[1])
-        return image, self.share * predicted + (1 - self.share) * shares
+        return image, (predicted + shares) / 2
 
 
 def teacher_folders(teacher: Any) -> list[Path]:
@@ -95,7 +93,6 @@ def teacher_folders(teacher: Any) -> list[Path]:
 def softened_labels(
     teacher: Optional[Union[str, Path, Sequence[Union[str, Path]]]],
     phis: Sequence[Phi],
-    share: float,
     settings: SegmentationSettings,
     precision: str = "fp32",
     device: Union[str, torch.device] = "cpu",
@@ -105,7 +102,6 @@ def softened_labels(
     Args:
         teacher: folder of a trained network, several of them, or ``None``.
         phis: of every teacher.
-        share: see :class:`SoftenedLabels`.
         settings: of the network to train.
         precision: of the teachers.
         device: of the training.
@@ -117,7 +113,7 @@ def softened_labels(
     if teacher is None:
         return default_prepare_batch
     networks = [network for folder in teacher_folders(teacher) for network in _folded(folder, phis, settings, device)]
-    return SoftenedLabels(networks, share, precision)
+    return SoftenedLabels(networks, precision)
 
 
 def _folded(

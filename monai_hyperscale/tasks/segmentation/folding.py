@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from monai_hyperscale.data import read_dataset, segmentation_preprocessing
-from monai_hyperscale.data.intensity import NormalizeChannels
+from monai_hyperscale.data.intensity import NormalizeChannels, channel_kind
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import Folding
@@ -36,7 +36,9 @@ class SegmentationFolding(Folding[SegmentationSettings]):
         """Return one anatomy in every channel, see :class:`Folding`."""
         settings = self.settings
         image = torch.from_numpy(synthetic_case([seed, 0], settings.spatial_dims, list(sizes))[0])
-        return NormalizeChannels(settings.channels, window=(0.0, 1.0))(torch.stack([image] * settings.in_channels))
+        # Synthetic anatomy has no Hounsfield units: its values lie in [0, 1].
+        channels = ["CT [0, 1]" if channel_kind(name) == "ct" else name for name in settings.channels]
+        return NormalizeChannels(channels)(torch.stack([image] * settings.in_channels))
 
     def prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
         """Return an image, of volumes for a network for slices the middle one, see :class:`Folding`."""
@@ -53,7 +55,6 @@ class SegmentationFolding(Folding[SegmentationSettings]):
             settings.spacing,
             keys=("image",),
             slices=settings.slices,
-            ct_window=settings.ct_window,
         )
         steps = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
         x = steps({"image": image})["image"].as_tensor()[None]

@@ -11,7 +11,6 @@ from monai.transforms import Compose, EnsureTyped, MapLabelValued, Transform
 
 from monai_hyperscale.data.augmentation import augmentation
 from monai_hyperscale.data.cropping import slice_sampling
-from monai_hyperscale.data.intensity import CT_WINDOW
 from monai_hyperscale.data.labels import ClassIndexd
 from monai_hyperscale.data.saving import SaveLabeld
 from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
@@ -26,19 +25,17 @@ def training_transforms(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] | None = None,
-    ct_window: Sequence[float] = CT_WINDOW,
     options: Mapping[str, Any] | None = None,
 ) -> Compose:
     """Return the transforms of training samples: the deterministic ones first, flat, so that a cache stops there.
 
     Args:
-        channels: see :func:`segmentation_preprocessing`, as ``spacing``, ``label_values`` and ``ct_window``.
+        channels: see :func:`segmentation_preprocessing`, as ``spacing`` and ``label_values``.
         spatial_dims: of the network.
         roi_size: size of a sample.
         spacing: voxel size in mm, or ``None``.
         slices: whether a sample is an axial slice of a volume.
         label_values: values of the classes in the label files.
-        ct_window: Hounsfield units that are told apart.
         options: further arguments of :func:`augmentation`; ``soft_labels`` may be ``True`` here.
 
     Example:
@@ -47,7 +44,7 @@ def training_transforms(
         'LoadImaged'
     """
     preprocessing = segmentation_preprocessing(
-        channels, spatial_dims, spacing, slices=slices, label_values=label_values, ct_window=ct_window
+        channels, spatial_dims, spacing, slices=slices, label_values=label_values
     )
     # Nothing is inverted in training, and random transforms are a third faster on tensors without metadata.
     plain = EnsureTyped(("image", "label"), track_meta=False)
@@ -66,7 +63,6 @@ def evaluation_preprocessing(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] | None = None,
-    ct_window: Sequence[float] = CT_WINDOW,
 ) -> Compose:
     """Return the transforms of evaluation cases: the image as the network takes it, the label as the file has it.
 
@@ -78,11 +74,8 @@ def evaluation_preprocessing(
         spacing: voxel size in mm, or ``None``.
         slices: whether a 2D network sees volumes slice by slice.
         label_values: values of the classes in the label files.
-        ct_window: Hounsfield units that are told apart.
     """
-    image = segmentation_preprocessing(
-        channels, spatial_dims, spacing, keys=("image",), slices=slices, ct_window=ct_window
-    )
+    image = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",), slices=slices)
     label: list[Transform] = [file_loader(["label"], channels=0)]
     if label_values is not None:
         label.append(ClassIndexd("label", label_values))

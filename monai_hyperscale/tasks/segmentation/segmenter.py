@@ -81,7 +81,6 @@ class Segmenter:
             settings.spacing,
             keys=("image",),
             slices=settings.slices,
-            ct_window=settings.ct_window,
         )
         parts = (part for part in loading.transforms if not isinstance(part, LoadImaged))
         self._preprocessing = Compose([_InSlabs(part) if isinstance(part, Spacingd) else part for part in parts])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
-from monai_hyperscale.bundle.network_settings import NetworkSettings, numbers
+from monai_hyperscale.bundle.network_settings import NetworkSettings
 
 __all__ = ["SegmentationSettings"]
 
@@ -21,7 +21,6 @@ class SegmentationSettings(NetworkSettings):
         labels: name of every class index but the background's, 0.
         label_values: value of every class index, background included, in the label files it was trained on and
             writes; ``None`` where they are the indices.
-        ct_window: least and greatest Hounsfield units that are told apart in CT channels.
         roi_size: window of sliding-window inference for images too large to go through whole, or ``None``.
         others: see :class:`NetworkSettings`.
     """
@@ -30,7 +29,6 @@ class SegmentationSettings(NetworkSettings):
 
     labels: dict[int, str]
     label_values: Optional[tuple[int, ...]] = None
-    ct_window: tuple[float, float] = (-200.0, 300.0)
     roi_size: Optional[tuple[int, ...]] = None
 
     @property
@@ -63,8 +61,6 @@ class SegmentationSettings(NetworkSettings):
         if content.get("label_values") is not None and len(content["label_values"]) != 1 + max(labels):
             raise ValueError(f"label_values must name {1 + max(labels)} values, got {content['label_values']}")
         values = {**super().values(content), "labels": labels}
-        if "ct_window" in values:
-            values["ct_window"] = numbers(values["ct_window"])
         for name in ("roi_size", "label_values"):
             values[name] = None if values.get(name) is None else tuple(values[name])
         return values

@@ -10,7 +10,7 @@ import numpy as np
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_hyperscale.data.intensity import channel_kind
+from monai_hyperscale.data.intensity import channel_kind, ct_window
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import StockBundle
@@ -147,18 +147,18 @@ def preprocessing(settings: SegmentationSettings) -> list[Config]:
 
 
 def _intensity(settings: SegmentationSettings) -> list[Config]:
-    kinds = [channel_kind(name) for name in settings.channels]
+    kinds = {(channel_kind(name), ct_window(name)) for name in settings.channels}
     fill = lambda_step("image", per_channel(FILL))
-    if len(set(kinds)) == 1:
-        return [fill, *_scaled(kinds[0], settings)]
+    if len(kinds) == 1:
+        return [fill, *_scaled(settings.channels[0], settings)]
     # Channels of several kinds: each goes through the transforms of its own.
-    parts = [f"monai.transforms.Compose([{', '.join(_as_code(kind, settings))}])" for kind in kinds]
+    parts = [f"monai.transforms.Compose([{', '.join(_as_code(name))}])" for name in settings.channels]
     scaled = f"torch.cat([scale(c) for scale, c in zip([{', '.join(parts)}], x.split(1))])"
     return [fill, lambda_step("image", scaled)]
 
 
-def _scaled(kind: str, settings: SegmentationSettings) -> list[Config]:
-    low, high = settings.ct_window
+def _scaled(channel: str, settings: SegmentationSettings) -> list[Config]:
+    kind, (low, high) = channel_kind(channel), ct_window(channel)
     if kind == "ct":
         return [_target("ScaleIntensityRanged", a_min=low, a_max=high, b_min=-2.0, b_max=2.0, clip=True)]
     if kind == "colour":
@@ -174,8 +174,8 @@ def _scaled(kind: str, settings: SegmentationSettings) -> list[Config]:
 _COLOUR = "4 * x / (1.0 if x.max() <= 1 else 255.0 if x.max() <= 255 else 65535.0) - 2"
 
 
-def _as_code(kind: str, settings: SegmentationSettings) -> list[str]:
-    low, high = settings.ct_window
+def _as_code(channel: str) -> list[str]:
+    kind, (low, high) = channel_kind(channel), ct_window(channel)
     if kind == "ct":
         return [f"monai.transforms.ScaleIntensityRange({low!r}, {high!r}, -2.0, 2.0, clip=True)"]
     if kind == "colour":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -16,6 +16,7 @@ from nibabel.orientations import io_orientation
 from monai_hyperscale.data import (
     SegmentationDataset,
     check_dataset,
+    check_dimensions,
     read_dataset,
     split_cases,
     write_synthetic_dataset,
@@ -53,6 +54,7 @@ class TrainingData:
         labels: names of the class indices but the background.
         label_values: value of every class index in the label files.
         spatial_dims: 2 or 3, of the files.
+        slices: whether the network sees them slice by slice.
         roi_size: crop of a training sample, one number per axis of the network.
         title: what the data are, for people.
         provenance: where they came from and how they were split, for ``model.json``.
@@ -67,6 +69,7 @@ class TrainingData:
     labels: dict[int, str]
     label_values: tuple[int, ...]
     spatial_dims: int
+    slices: bool
     roi_size: tuple[int, ...]
     title: str
     provenance: dict[str, Any]
@@ -78,7 +81,7 @@ def load_training_data(
     dataset_dir: Optional[Union[str, Path]],
     synthetic_dir: Union[str, Path],
     spatial_dims: int = 3,
-    slices: bool = False,
+    channels: Optional[Sequence[str]] = None,
     fractions: Sequence[float] = (0.75, 0.05, 0.2),
     roi_size: Union[None, int, Sequence[int]] = None,
     spacing: Optional[Sequence[float]] = None,
@@ -90,8 +93,9 @@ def load_training_data(
     Args:
         dataset_dir: folder of the data set, see :func:`read_dataset`; ``None`` for synthetic anatomy.
         synthetic_dir: where synthetic anatomy is written.
-        spatial_dims: 2 or 3, of the network.
-        slices: whether a 2D network learns from slices of volumes.
+        spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
+        channels: names of the channels, in place of those of the data set; they choose the intensity scale, see
+            :class:`NormalizeChannels`.
         fractions: shares of training, validation and test cases.
         roi_size: crop of a training sample; ``None`` for the typical image size, cut to what trains in reasonable
             time.
@@ -103,20 +107,14 @@ def load_training_data(
         SystemExit: with one sentence, if the data set cannot be used.
     """
     logger = logging.getLogger(__name__)
-    file_dims = 3 if slices else spatial_dims
-    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {file_dims}D anatomy"
+    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D anatomy"
     if dataset_dir is None:
         logger.info("No dataset_dir is given: training on synthetic anatomy, random shapes in random contrast.")
         with idist.one_rank_first():
-            dataset_dir = write_synthetic_dataset(synthetic_dir, file_dims, seed=seed, **(synthetic or {}))
-    dataset = read_dataset(dataset_dir)
+            dataset_dir = write_synthetic_dataset(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {}))
+    dataset = _named(read_dataset(dataset_dir), channels)
     check_dataset(dataset)
-    if dataset.spatial_dims != file_dims:
-        wanted = "images.json" if dataset.spatial_dims == 2 else "train.json alone, or slices.json"
-        raise DatasetError(
-            f"{dataset_dir} holds {dataset.spatial_dims}D images, this configuration expects {file_dims}D: "
-            f"use {wanted}."
-        )
+    check_dimensions(title, dataset.spatial_dims, spatial_dims)
     parts = split_cases(dataset.cases, fractions, seed)
     size = (
         typical_size(dataset, spacing)[:spatial_dims] if roi_size is None else ensure_tuple_rep(roi_size, spatial_dims)
@@ -136,11 +134,23 @@ def load_training_data(
         labels=dataset.labels,
         label_values=dataset.label_values,
         spatial_dims=dataset.spatial_dims,
+        slices=dataset.spatial_dims > spatial_dims,
         roi_size=tuple(size),
         title=title,
         provenance=provenance,
         fingerprint=digest(names),
     )
+
+
+def _named(dataset: SegmentationDataset, channels: Optional[Sequence[str]]) -> SegmentationDataset:
+    if channels is None:
+        return dataset
+    if len(channels) != len(dataset.channels):
+        raise DatasetError(
+            f"channels names {len(channels)} ({', '.join(channels)}), but the data set has {len(dataset.channels)} "
+            f"({', '.join(dataset.channels)}); name as many."
+        )
+    return replace(dataset, channels=tuple(channels))
 
 
 def typical_size(

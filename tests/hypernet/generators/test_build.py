@@ -23,10 +23,10 @@ def test_default_is_the_perceptron() -> None:
     "text",
     [
         '{"hidden": [10, 8], "head_scale": 0.3}',
-        '{"name": "mlp", "hidden": [4], "encoding": "cosine", "activation": ["leakyrelu", {"negative_slope": 0.2}]}',
+        '{"name": "mlp", "hidden": [4], "encoding": "identity", "activation": ["leakyrelu", {"negative_slope": 0.2}]}',
         '{"name": "linear", "encoding": "complement", "head_scale": 1}',
         '{"name": "spline", "anchors": [0, 0.2, 0.5], "basis": "cubic"}',
-        '{"name": "film", "hidden": [8, 4], "activation": "tanh", "normalize": true}',
+        '{"name": "film", "hidden": [8, 4], "activation": "tanh"}',
         '{"name": "constant"}',
     ],
 )

@@ -29,7 +29,7 @@ SIZES: dict[int, list[tuple[int, ...]]] = {2: [(1, 1), (13, 8)], 3: [(1, 1, 1), 
 BUILD: dict[str, Callable[[], WeightGenerator]] = {
     "mlp": lambda: build_generator("mlp", hidden=(10, 8), head_scale=1.0),
     "mlp with everything": lambda: build_generator(
-        "mlp", hidden=[6, 4], encoding="cosine", activation="gelu", normalize=True, gains=True, head_scale=1.0
+        "mlp", hidden=[6, 4], encoding="identity", activation="gelu", head_scale=1.0
     ),
     "linear": lambda: build_generator("linear", head_scale=1.0),
     "spline": lambda: build_generator("spline", head_scale=1.0),
@@ -270,19 +270,3 @@ def test_film_is_the_only_one_that_adds_parameters() -> None:
         generator = BUILD[name]()
         added = ["0.bias"] if isinstance(generator, FiLMGenerator) else []
         assert sorted(HyperNetwork(network, generator).generated) == sorted(["0.weight", "1.weight", "1.bias", *added])
-
-
-@every_generator
-def test_weights_of_earlier_versions(name: str) -> None:
-    # They had the heads as [P, k].
-    generator = BUILD[name]()
-    if not isinstance(generator, HeadsGenerator) or isinstance(generator, FiLMGenerator):
-        pytest.skip("has no heads of every weight")
-    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), generator)
-    nn.init.normal_(generator.heads)
-    stored = net.state_dict()
-    stored["generator.heads"] = stored["generator.heads"].t().clone()
-    other = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)), BUILD[name]())
-    other.load_state_dict(stored)
-    for found, expected in zip(other.generate(0.3).values(), net.generate(0.3).values(), strict=True):
-        torch.testing.assert_close(found, expected, atol=0, rtol=0)

@@ -263,7 +263,7 @@ def test_before_and_start_are_told_apart() -> None:
 
 
 def test_instance_optimization_lowers_the_loss() -> None:
-    made = registrar(zero, loss={"similarity": "mse", "smoothness": "gradient", "weight": 0.01, "inverse_weight": 1.0})
+    made = registrar(zero, loss={"similarity": "mse", "smoothness": "gradient", "weight": 0.01})
     fixed = scan((16, 15, 14))
     moving = MetaTensor(fixed.as_tensor().roll(1, dims=1), affine=fixed.affine)
     before = made.register(moving, fixed)

@@ -2,8 +2,9 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.losses import RegistrationLoss
-from monai_hyperscale.tasks.registration.steps import PairInferer, PreparePair, RegularizationWeight
+from monai_hyperscale.tasks.registration.steps import PreparePair, RegularizationWeight
 from monai_hyperscale.training import FixedPhi, PhiSampler, RegularizedPhi, phi_prior, validation_phis
 
 
@@ -16,23 +17,9 @@ def test_moving_channels_come_first():
     assert set(target) == {"moving", "fixed", "field"}
 
 
-def difference(x, phi):
-    return (x[:, :1] - x[:, 1:]) * phi
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_both_directions_are_those_of_the_pair_and_the_pair_swapped(precision):
-    images = torch.rand(2, 2, 5, 4)
-    there, back = PairInferer(0.5, precision, both=True)(images, difference)
-    assert there.dtype == torch.float32
-    torch.testing.assert_close(there, difference(images, 0.5))
-    torch.testing.assert_close(back, -there)
-    torch.testing.assert_close(PairInferer(0.5, precision)(images, difference), there)
-
-
 def weights(prior, steps=20):
     loss = RegistrationLoss(weight=7.0, balance=False)
-    inferer, seen = PairInferer(), []
+    inferer, seen = PhiInferer(), []
     engine = Engine(lambda engine, batch: seen.append((inferer.phi, loss.weight)))
     PhiSampler(prior, inferer).attach(engine)
     RegularizationWeight(loss, prior).attach(engine)

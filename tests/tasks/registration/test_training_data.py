@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from monai.transforms import Compose, Transform
@@ -34,9 +32,23 @@ def test_parts_share_no_case(folder):
     assert data.fingerprint != load(folder, fractions=(0.4, 0.3, 0.3), seed=2).fingerprint
 
 
-def test_so_many_pairs_are_drawn(folder):
-    data = load(folder, fractions=(0.4, 0.3, 0.3), val_pairs=2, test_pairs=100)
-    assert (len(data.train), len(data.validation), len(data.test)) == (12, 2, 6)
+def test_so_many_pairs_are_drawn(tmp_path):
+    folder = write_synthetic_dataset(tmp_path / "set", 2, cases=16, size=16)
+    data = load(folder, fractions=(0.2, 0.38, 0.42))
+    # Of the 30 and 42 pairs that 6 and 7 cases make.
+    assert (len(data.train), len(data.validation), len(data.test)) == (6, 20, 40)
+    assert len(set(pair["name"] for pair in data.test)) == 40
+
+
+def test_a_2d_network_sees_the_slices_of_volumes(tmp_path, folder):
+    volumes = write_synthetic_dataset(tmp_path / "set", 3, cases=6, size=16)
+    data = load(volumes, sizes=[16, 24, 32])
+    assert data.slices and data.spatial_dims == 3 and data.sizes == (16, 24, 32)
+    assert not load(folder).slices
+    with pytest.raises(
+        SystemExit, match=r"sizes must be 3 numbers above 0, one per axis of the images, got \[16, 24\]"
+    ):
+        load(volumes, sizes=[16, 24])
 
 
 def test_listed_pairs_keep_their_fields(tmp_path):
@@ -44,12 +56,6 @@ def test_listed_pairs_keep_their_fields(tmp_path):
     trained = load(folder, fractions=(0.6, 0.2, 0.2))
     assert [len(part) for part in (trained.train, trained.validation, trained.test)] == [3, 1, 1]
     assert trained.test.has_fields and len(trained.test.cases) == 2
-
-
-def test_synthetic_slices_move_within_their_plane(tmp_path):
-    data = load_registration_data(None, tmp_path / "made", 2, True, synthetic={"pairs": 4, "size": 16})
-    assert data.spatial_dims == 3
-    assert json.loads((tmp_path / "made" / "pairs.json").read_text())["synthetic"]["in_plane"] is True
 
 
 def test_known_fields_go_where_they_no_longer_hold():
@@ -74,7 +80,7 @@ def test_a_damaged_file_is_told_in_a_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"spatial_dims": 3}, "holds 2D images, this configuration expects 3D: use images.json"),
+        ({"spatial_dims": 3}, "holds 2D images, the network is for volumes: use images.json"),
         ({"spatial_dims": 2, "atlas": "nobody"}, "'nobody' is neither a case of the folder"),
         ({"spatial_dims": 2, "pairs": "no/such.json"}, "cannot be read"),
     ],

@@ -32,12 +32,12 @@ def batch(shares=False):
 def test_targets_are_label_and_mean_prediction(teacher, shares, precision):
     folder, network = teacher
     data = batch(shares)
-    prepare = softened_labels(folder, [0.2, 0.5], 0.25, SETTINGS, precision)
+    prepare = softened_labels(folder, [0.2, 0.5], SETTINGS, precision)
     image, target = prepare(data, torch.device("cpu"))
     with torch.no_grad():
         predicted = [network.fold(phi).eval()(data["image"]).softmax(1) for phi in (0.2, 0.5)]
     label = data["label"] if shares else torch.nn.functional.one_hot(data["label"][:, 0], 3).movedim(-1, 1)
-    wanted = 0.25 * (predicted[0] + predicted[1]) / 2 + 0.75 * label
+    wanted = ((predicted[0] + predicted[1]) / 2 + label) / 2
     torch.testing.assert_close(target, wanted, atol=1e-5 if precision == "fp32" else 1e-2, rtol=0)
     assert torch.equal(image, data["image"]) and torch.allclose(target.sum(1), torch.ones(2, 9, 7))
     # What the loss makes of it can be differentiated: the prediction was made without gradients.
@@ -53,26 +53,21 @@ def test_several_teachers_count_alike(teacher, tmp_path):
     torch.save(other.state_dict(), folder / "model.pt")
     write_settings(SETTINGS, folder / "model.json")
     data = batch()
-    target = softened_labels([teacher[0], str(folder)], [0.2, 0.5], 1.0, SETTINGS)(data)[1]
+    target = softened_labels([teacher[0], str(folder)], [0.2, 0.5], SETTINGS)(data)[1]
     with torch.no_grad():
         each = [net.fold(phi).eval()(data["image"]).softmax(1) for net in (teacher[1], other) for phi in (0.2, 0.5)]
-    torch.testing.assert_close(target, torch.stack(each).mean(0), atol=1e-5, rtol=0)
+    label = torch.nn.functional.one_hot(data["label"][:, 0], 3).movedim(-1, 1)
+    torch.testing.assert_close(target, (torch.stack(each).mean(0) + label) / 2, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("named", [[], [None], 3, {"a": 1}])
 def test_what_is_no_folder_is_told(named):
     with pytest.raises(SystemExit, match="teacher must be a folder of a trained network or a list"):
-        softened_labels(named, [0.5], 0.5, SETTINGS)
+        softened_labels(named, [0.5], SETTINGS)
 
 
 def test_without_a_teacher_batches_are_as_ever():
-    assert softened_labels(None, [0.5], 0.5, SETTINGS) is default_prepare_batch
-
-
-def test_a_share_of_nothing_is_the_label(teacher):
-    data = batch()
-    target = softened_labels(teacher[0], [0.5], 0.0, SETTINGS)(data)[1]
-    assert torch.equal(target.argmax(1, keepdim=True), data["label"]) and set(target.unique().tolist()) == {0.0, 1.0}
+    assert softened_labels(None, [0.5], SETTINGS) is default_prepare_batch
 
 
 @pytest.mark.parametrize(
@@ -86,14 +81,14 @@ def test_a_share_of_nothing_is_the_label(teacher):
 )
 def test_another_network_is_told_in_one_sentence(teacher, settings, phis, word):
     with pytest.raises(SystemExit, match=word):
-        softened_labels(teacher[0], phis, 0.5, settings)
+        softened_labels(teacher[0], phis, settings)
 
 
 def test_missing_and_damaged_teachers_are_told(teacher, tmp_path):
     with pytest.raises(SystemExit, match="nowhere"):
-        softened_labels(tmp_path / "nowhere", [0.5], 0.5, SETTINGS)
+        softened_labels(tmp_path / "nowhere", [0.5], SETTINGS)
     (teacher[0] / "model.pt").write_bytes(b"")
     with pytest.raises(SystemExit, match="model.pt"):
-        softened_labels(teacher[0], [0.5], 0.5, SETTINGS)
-    with pytest.raises(ValueError, match="a teacher and a share"):
-        SoftenedLabels([], 0.5)
+        softened_labels(teacher[0], [0.5], SETTINGS)
+    with pytest.raises(ValueError, match="a teacher is needed"):
+        SoftenedLabels([])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_hyperscale.data import read_dataset
+from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.tasks.segmentation.training_data import (
     images_to_segment,
     load_training_data,
@@ -56,9 +56,21 @@ def test_without_a_folder_synthetic_anatomy_is_made_and_said(tmp_path, caplog):
 
 
 def test_dimensions_must_fit(tmp_path):
+    folder = write_synthetic_dataset(tmp_path / "set", 2, cases=4, size=16)
+    with pytest.raises(SystemExit, match=r"set holds 2D images, the network is for volumes: use images.json"):
+        load_training_data(folder, tmp_path)
+
+
+def test_a_2d_network_sees_the_slices_of_volumes(tmp_path):
+    data = load_training_data(write_volumes(tmp_path, [(8, 9, 7)] * 3, np.eye(4)), tmp_path, spatial_dims=2)
+    assert data.slices and data.spatial_dims == 3 and data.roi_size == (8, 16)
+
+
+def test_channels_are_named_anew(tmp_path):
     folder = write_volumes(tmp_path, [(8, 9, 7)] * 3, np.eye(4))
-    with pytest.raises(SystemExit, match=r"holds 3D images, this configuration expects 2D"):
-        load_training_data(folder, tmp_path, spatial_dims=2)
+    assert load_training_data(folder, tmp_path, channels=["CT [-1000, 1000]"]).channels == ("CT [-1000, 1000]",)
+    with pytest.raises(SystemExit, match=r"channels names 2 \(T1, T2\), but the data set has 1"):
+        load_training_data(folder, tmp_path, channels=["T1", "T2"])
 
 
 def test_images_to_segment(tmp_path):
