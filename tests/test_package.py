@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import monai_hyperscale
+from monai_hyperscale.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "monai_hyperscale"
@@ -50,8 +51,7 @@ MAY_IMPORT = {
     # Everyone may ask for a task by its name; a task's own folder may use all but the command line.
     "tasks": {"errors", "tasks.base"},  # of the base the type alone
     "tasks.base": BELOW_TASKS,
-    "tasks.segmentation": BELOW_TASKS | {"allocator", "tasks.base"},
-    "tasks.registration": BELOW_TASKS | {"allocator", "tasks.base"},
+    **{f"tasks.{task}": BELOW_TASKS | {"allocator", "tasks.base"} for task in TASKS},
     "cli": BELOW_TASKS | {"allocator"},
 }
 
@@ -127,6 +127,59 @@ def test_imports_go_one_way(path: Path) -> None:
 )
 def test_import_rule_finds_what_it_should(source: str, module: str, wrong: list[str]) -> None:
     assert forbidden_imports(source, f"monai_hyperscale.{module}") == wrong
+
+
+# Names of the package's own vocabulary that contain a task's: what these are of is told beside them.
+WORDS = {
+    "RegistrationError",  # of fields and warping, in the folder registration
+    "registration_fields",
+    "registration_network",
+    "SegmentationDataset",  # images with label maps, which several tasks read
+    "segmentation_preprocessing",
+    "for registration networks",  # explains an option of the command line
+    "for registration the moving",
+}
+
+
+def named_tasks(source: str) -> list[str]:
+    """Return the identifiers, and the texts beside docstrings, that name a task."""
+    tree, found = ast.parse(source), []
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docs = [node.body[0] for node in ast.walk(tree) if isinstance(node, documented) and node.body]
+    own = {id(first.value) for first in docs if isinstance(first, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in own:
+            continue
+        if isinstance(node, ast.Constant):
+            names = [node.value]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue  # which modules may be imported is another test
+        else:
+            names = [getattr(node, field, None) for field in ("id", "attr", "name", "arg")]
+        for name in names:
+            if isinstance(name, str) and any(task in name.lower() for task in TASKS):
+                found += [] if any(word in name for word in WORDS) else [name]
+    return found
+
+
+ABOVE_TASKS = [
+    path
+    for path in SOURCES
+    if path.relative_to(PACKAGE).parts[0] not in ("__init__.py", "tasks", "registration", "losses", "networks")
+]
+
+
+@pytest.mark.parametrize("path", ABOVE_TASKS, ids=name_of)
+def test_no_module_names_a_task(path: Path) -> None:
+    if name_of(path).removeprefix("monai_hyperscale.") in KNOWS_A_TASK:
+        return
+    found = named_tasks(path.read_text(encoding="utf-8"))
+    assert not found, f"{name_of(path)} names a task in {found}: ask the task instead, see monai_hyperscale/tasks"
+
+
+def test_rule_on_tasks_finds_what_it_should() -> None:
+    source = '"""Of segmentation."""\nif task == "registration":\n    segmentation_config(RegistrationError)\n'
+    assert named_tasks(source) == ["registration", "segmentation_config"]
 
 
 def public_names() -> set[str]:

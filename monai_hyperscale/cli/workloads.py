@@ -56,8 +56,8 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
         option("--limit", type=COUNT, metavar="N", help="use only N cases, or pairs; default: all cases, 40 pairs"),
         option("--regularization", type=float, metavar="L", help="of networks whose weights depend on one"),
         option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N", help="of pairs and resampling"),
-        option("--pairs", type=PATH, metavar="FILE", help="of registration, a list of pairs; default: the training's"),
-        option("--atlas", metavar="FILE", help="of registration, the fixed image; default: the training's"),
+        option("--pairs", type=PATH, metavar="FILE", help="list of pairs to measure; default: the training's"),
+        option("--atlas", metavar="FILE", help="the fixed image of all pairs; default: the training's"),
         option("--atlas-label", type=PATH, metavar="FILE", help="label map of --atlas"),
         option("--device", default="auto", help="auto, cpu, cuda or cuda:N"),
         option(

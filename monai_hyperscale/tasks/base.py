@@ -27,6 +27,7 @@ class Task(ABC):
         columns: what results tell of every φ beside score and costs.
         scores: names of the scores that it knows, its usual one first.
         shown: images of an example on a report's page, beside a ``label`` map of reference.
+        trial: what to override in the bundle's ``train.json`` to train on a little built-in data in seconds.
         commands: its commands on the command line, ``module:attribute`` of each by its name.
     """
 
@@ -34,6 +35,7 @@ class Task(ABC):
     columns: ClassVar[tuple[Column, ...]] = ()
     scores: ClassVar[tuple[str, ...]]
     shown: ClassVar[tuple[str, ...]] = ("image",)
+    trial: ClassVar[Mapping[str, Any]]
     commands: ClassVar[Mapping[str, str]] = {}
 
     @property

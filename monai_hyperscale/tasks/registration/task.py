@@ -27,6 +27,17 @@ class Registration(Task):
     shown = ("moving", "fixed")
     columns = (Column("before", "Before"), Column("folded", "Folded", share=True, higher_is_better=False))
     scores = (*LABEL_SCORES, "correlation")
+    trial = {
+        "max_epochs": 1,
+        "iterations_per_epoch": 2,
+        "val_interval": 1,
+        "batch_size": 2,
+        "num_workers": 0,
+        "network::features": [4, 4],
+        "head_features": 4,
+        "synthetic": {"pairs": 5, "size": 16},
+        "split": [0.6, 0.2, 0.2],
+    }
     commands = {
         "register": "monai_hyperscale.tasks.registration.register:register",
         "apply-field": "monai_hyperscale.tasks.registration.apply_field:apply_field",

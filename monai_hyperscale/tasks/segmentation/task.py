@@ -25,6 +25,15 @@ class Segmentation(Task):
     """See :class:`Task`."""
 
     scores = LABEL_SCORES
+    trial = {
+        "max_epochs": 1,
+        "iterations_per_epoch": 2,
+        "val_interval": 1,
+        "batch_size": 2,
+        "num_workers": 0,
+        "network::features": [4, 4],
+        "synthetic": {"cases": 8, "size": 20},
+    }
     commands = {"segment": "monai_hyperscale.tasks.segmentation.segment:segment"}
 
     @property
