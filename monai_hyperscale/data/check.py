@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +59,28 @@ def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None
         )
     check_files([path for case in cases for path in (*image_files(case), case["label"])])
     opened = spread_cases(cases, limit)
-    tell_notes([check_headers(case, dataset) for case in opened], opened)
+    for case in opened:
+        check_headers(case, dataset)
+    tell_places(opened)
     check_values([case["label"] for case in opened], dataset)
 
 
-def tell_notes(headers: Sequence[FileHeader], cases: Sequence[dict]) -> None:
-    """Warn of images whose place is a guess: of the first one, and how many there are.
+def tell_places(cases: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of images whose place in space is a guess: of the first one, and how many there are.
 
     Args:
-        headers: of the cases.
-        cases: with their images.
+        cases: with their images. What cannot be read is left to what reads it whole.
     """
-    noted = [(header, case) for header, case in zip(headers, cases, strict=True) if header.note]
+    noted = []
+    for case in cases:
+        with suppress(DatasetError):
+            path = image_files(case)[0]
+            if note := read_header(path).note:
+                noted.append((path, note))
     if noted:
-        header, case = noted[0]
         _LOGGER.warning(
-            "%s %s %d of %d images are like this; a training takes headers as they are, so repair them first.",
-            image_files(case)[0],
-            header.note,
+            "%s %s %d of %d images are like this; a data set is read as its headers say, so repair them first.",
+            *noted[0],
             len(noted),
             len(cases),
         )
@@ -97,7 +102,7 @@ def spread_cases(cases: Sequence[dict], limit: int | None) -> list[dict]:
     return [cases[index] for index in np.linspace(0, len(cases) - 1, count).round().astype(int)]
 
 
-def image_files(case: dict) -> list[str]:
+def image_files(case: Mapping[str, Any]) -> list[str]:
     """Return the image files of a case, one or one per channel."""
     return [case["image"]] if isinstance(case["image"], str) else list(case["image"])
 

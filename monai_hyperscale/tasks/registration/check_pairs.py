@@ -14,7 +14,7 @@ from monai_hyperscale.data.check import (
     check_values,
     image_files,
     spread_cases,
-    tell_notes,
+    tell_places,
 )
 from monai_hyperscale.data.headers import FileHeader, read_header
 from monai_hyperscale.errors import DatasetError
@@ -59,9 +59,8 @@ def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
         [*(path for case in cases for path in image_files(case)), *labels, *(str(pair.field) for pair in fields)]
     )
     opened = spread_cases(cases, limit)
-    headers = [check_headers(case, images) for case in opened]
-    spacings = [header.spacing for header in headers if header.spacing is not None]
-    tell_notes(headers, opened)
+    spacings = [spacing for case in opened if (spacing := check_headers(case, images).spacing) is not None]
+    tell_places(opened)
     if labels:
         check_values([case["label"] for case in opened], images)
     for pair in fields[:_MAX_FIELDS]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from nibabel.orientations import io_orientation
 
+from monai_hyperscale.data.check import tell_places
 from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
@@ -101,6 +102,7 @@ class RegistrationWorkload(Workload):
         named = {str(values[index]): images.labels[index] for index in self._classes}
         self.labels = named if metric is not None else dict(_WHOLE)
         self._cases = pairs.cases
+        tell_places(self._cases)
         with case_errors(title):
             sizes = settings.sizes or common_size(images, settings.spacing)
             preprocessing = registration_preprocessing(

@@ -22,6 +22,7 @@ from monai_hyperscale.data import (
     write_synthetic_dataset,
 )
 from monai_hyperscale.data.caching import CachedCases
+from monai_hyperscale.data.check import tell_places
 from monai_hyperscale.data.headers import file_suffix, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
@@ -213,8 +214,12 @@ def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1
     for folder in (Path(dataset_dir) / "imagesTs", Path(dataset_dir)):
         images = sorted(path for path in folder.glob("[!.]*") if file_suffix(path)) if folder.is_dir() else []
         if images:
-            return _data_list(group_channels(images, channels))
-    return [{"image": case["image"], "name": case["name"]} for case in read_dataset(dataset_dir).cases]
+            cases = _data_list(group_channels(images, channels))
+            break
+    else:
+        cases = [{"image": case["image"], "name": case["name"]} for case in read_dataset(dataset_dir).cases]
+    tell_places(cases)
+    return cases
 
 
 def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.data import read_dataset, segmentation_preprocessing
+from monai_hyperscale.data.check import tell_places
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference, LabelInference
 from monai_hyperscale.inference.regridding import label_on_grid
@@ -78,6 +79,7 @@ class SegmentationWorkload(Workload):
             )
         self._metric = metric
         self._cases = cases_of_part(dataset.cases, settings.provenance, title, part)[:limit]
+        tell_places(self._cases)
         self.names = [str(case["name"]) for case in self._cases]
         self.labels = {str(values[index]): name for index, name in sorted(settings.labels.items())}
         self.choices = {"metric": metric.key, "tolerance": metric.tolerance, "max_voxels": max_voxels}

@@ -125,3 +125,13 @@ def test_two_images_of_one_name_are_refused(tmp_path, names):
         SystemExit, match=r"error: .*a(_0000)?\.\S+ and .* would both be written as a; rename or move one"
     ):
         images_to_segment(save_zeros(tmp_path, *names))
+
+
+def test_images_without_orientation_are_told_before_anything_is_segmented(tmp_path, caplog):
+    for name in "abc":
+        image = nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4) if name == "a" else None)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+    (tmp_path / "d.nii.gz").write_bytes(b"damaged")
+    assert len(images_to_segment(tmp_path)) == 4
+    (message,) = [text for text in caplog.messages if "no orientation" in text]
+    assert "b.nii.gz has no orientation in its header" in message and "2 of 4 images are like this" in message
