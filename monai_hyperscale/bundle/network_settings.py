@@ -7,12 +7,15 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
+import numpy as np
 import torch.nn as nn
 
 from monai_hyperscale.bundle.architectures import build_primary
 from monai_hyperscale.bundle.methods import METHODS
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.hypernet import select_parameters
+from monai_hyperscale.io.grids import Grid
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.networks import ScaleSpaceNetwork
 from monai_hyperscale.networks.layers.factor import Phi
 
@@ -27,6 +30,7 @@ class NetworkSettings:
         spatial_dims: 2 or 3, of the network.
         channels: name of every channel of an image, such as ``("MRI",)``.
         spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
+        seen: voxel size, extent and orientation of the training's images; ``None`` where nothing is known of them.
         phi_range: least and greatest φ seen in training.
         network: ``name`` of the primary network, ``ScaleSpaceUNet`` by default, and its arguments beyond dimensions
             and channels; see :func:`build_primary`.
@@ -47,6 +51,7 @@ class NetworkSettings:
     channels: tuple[str, ...]
     _: KW_ONLY
     spacing: Optional[tuple[float, ...]] = None
+    seen: Optional[SeenImages] = None
     phi_range: tuple[float, float] = (0.0, 0.5)
     network: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +76,25 @@ class NetworkSettings:
     def out_channels(self) -> int:
         """Channels of the network's output."""
         raise NotImplementedError
+
+    def spacing_for(self, affine: np.ndarray) -> Optional[tuple[float, ...]]:
+        """Return the voxel size in mm, along R, A and S, that a volume goes through the network at.
+
+        Args:
+            affine: (4, 4), of the volume, RAS.
+
+        Returns:
+            :attr:`spacing`; without one that of the training, where the volume's own was not among it; else ``None``.
+        """
+        if self.spacing is not None or self.seen is None or self.file_dims == 2:
+            return self.spacing
+        return self.seen.spacing_for(affine, self.spatial_dims)
+
+    def check_seen(self, name: str, grid: Grid, force: bool = False) -> Optional[str]:
+        """Refuse an image that is far outside of what the network was trained on, see :meth:`SeenImages.check`."""
+        if self.seen is None:
+            return None
+        return self.seen.check(name, grid.sizes, grid.affine, self.spatial_dims, force)
 
     def primary(self, weights: Optional[Union[str, Path]] = None) -> nn.Module:
         """Return the network whose weights are generated, fresh or from the file of a MONAI network's weights.
@@ -184,6 +208,7 @@ class NetworkSettings:
         cases = values.get("provenance", {}).get("cases", {})
         if not isinstance(cases, dict) or not all(isinstance(names, list) for names in cases.values()):
             raise ValueError(f"cases must be lists of names, of train, validation and test, got {cases!r}")
+        values["seen"] = None if values.get("seen") is None else SeenImages.read(values["seen"])
         values["spacing"] = None if values.get("spacing") is None else tuple(values["spacing"])
         return values
 

@@ -27,6 +27,7 @@ __all__ = [
     "confirm_option",
     "device_option",
     "factors",
+    "force_option",
     "listed",
     "overwrite_option",
     "placement",
@@ -54,6 +55,9 @@ confirm_option = click.option(
     "--confirm", type=FRONTIER, metavar="FRONTIER", help="frontier of other cases to confirm on"
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+force_option = click.option(
+    "--force", is_flag=True, help="go on with images far outside of what the network was trained on, which is an error"
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 
 

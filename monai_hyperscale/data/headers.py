@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,8 +17,18 @@ from monai_hyperscale.io.images import is_invertible
 from monai_hyperscale.io.labels import read_label
 from monai_hyperscale.io.nifti import load_nifti_header
 from monai_hyperscale.io.pictures import GREY_MODES
+from monai_hyperscale.io.seen import SeenImages
 
-__all__ = ["IMAGE_SUFFIXES", "VOLUME_SUFFIXES", "FileHeader", "file_stem", "file_suffix", "label_counts", "read_header"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "VOLUME_SUFFIXES",
+    "FileHeader",
+    "file_stem",
+    "file_suffix",
+    "label_counts",
+    "read_header",
+    "seen_images",
+]
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii")
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
@@ -123,6 +134,20 @@ def _image_header(path: Path) -> FileHeader:
             return FileHeader(image.size, 1 if image.mode in GREY_MODES else 3, None, image.mode)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise DatasetError(f"{path} cannot be read as an image ({error}); replace the file.") from error
+
+
+def seen_images(cases: Iterable[Mapping[str, Any]]) -> SeenImages:
+    """Return what the images of a data list are like in space, from their headers.
+
+    Args:
+        cases: with a file, or one file per channel, as ``image``.
+
+    Raises:
+        DatasetError: if a file cannot be read.
+    """
+    files = (case["image"] for case in cases)
+    headers = (read_header(file if isinstance(file, (str, Path)) else file[0]) for file in files)
+    return SeenImages.of((header.sizes, header.affine) for header in headers)
 
 
 def label_counts(paths: Iterable[str | Path]) -> Counter[int]:

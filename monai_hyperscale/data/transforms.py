@@ -29,11 +29,13 @@ from PIL import Image, UnidentifiedImageError
 from monai_hyperscale.data.headers import IMAGE_SUFFIXES, VOLUME_SUFFIXES, file_suffix
 from monai_hyperscale.data.intensity import intensity_transform
 from monai_hyperscale.data.labels import ClassIndexd, index_type
+from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.images import ImageSource, check_same_grid
 from monai_hyperscale.io.labels import torch_integers, whole_numbers
 from monai_hyperscale.io.nifti import load_nibabel
 from monai_hyperscale.io.pictures import GREY_MODES, single_channel
+from monai_hyperscale.io.seen import SeenImages
 
 __all__ = ["ImageFileReader", "VolumeReader", "file_loader", "inversion", "segmentation_preprocessing"]
 
@@ -160,6 +162,8 @@ def segmentation_preprocessing(
     keys: Sequence[str] = ("image", "label"),
     slices: bool = False,
     label_values: Sequence[int] | None = None,
+    seen: SeenImages | None = None,
+    force: bool = False,
 ) -> Compose:
     """Return the deterministic transforms from file names to tensors; :func:`inversion` undoes their geometry.
 
@@ -176,6 +180,9 @@ def segmentation_preprocessing(
         label_values: value of each class in the label files, such as ``SegmentationDataset.label_values``: labels
             become class indices, see :func:`index_type`, and values that are no class an error. ``None``: labels stay
             as they are, whole numbers.
+        seen: what the images of a trained network were like. Without ``spacing`` volumes of another voxel size are
+            resampled to theirs, and images far outside are an error.
+        force: these are taken all the same, with a warning in the log.
 
     Raises:
         ValueError: if an argument does not fit the others.
@@ -206,9 +213,13 @@ def segmentation_preprocessing(
     if volumes:
         # labels=None: by the "space" that the reader notes, which is the default that MONAI is moving to.
         transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
+    if seen is not None:
+        transforms.append(CheckSeend([image], seen, spatial_dims, force))
+    modes = ("bilinear", *("nearest" for _ in labels))
     if spacing is not None:
-        modes = ("bilinear", *("nearest" for _ in labels))
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
+    elif seen is not None and volumes:
+        transforms.append(SeenSpacingd(keys, seen, spatial_dims, modes))
     transforms.append(intensity_transform(channels, image))
     transforms.append(EnsureTyped([image], dtype=torch.float32))
     if labels:

@@ -96,6 +96,7 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     assert (folder / "frontier.csv").read_text().startswith("phi,flops,") and (folder / "report.html").exists()
     settings = settings_of(folder)
     assert settings.spatial_dims == (3 if kind == "volumes" else 2) and settings.slices == (kind == "slices")
+    assert settings.seen.cases == len(settings.provenance["cases"]["train"])
     assert settings.in_channels == 2 and settings.out_channels == settings.spatial_dims
     assert len(settings.provenance["cases"]["test"]) == 2 and "validation_error_removed" in settings.provenance
     # What a refinement of single pairs needs to know of the training's loss.

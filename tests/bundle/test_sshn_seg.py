@@ -18,6 +18,7 @@ from PIL import Image
 from monai_hyperscale.bundle import build_network, default_bundle, read_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
+from monai_hyperscale.data.headers import seen_images
 from monai_hyperscale.io import read_image
 from monai_hyperscale.search import read_frontier
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
@@ -81,6 +82,8 @@ def test_training_ends_with_a_table_and_a_picture(trained):
     assert list(frontier.data["cases"]) == settings.provenance["cases"]["test"] and len(frontier.data["cases"]) == 2
     dataset = read_dataset(folder / "synthetic_data")
     assert settings.labels == dataset.labels and settings.channels == dataset.channels
+    cases = [case for case in dataset.cases if case["name"] in settings.provenance["cases"]["train"]]
+    assert settings.seen == seen_images(cases) and settings.seen.cases == len(cases)
 
 
 def test_tensorboard_has_a_scalar_per_phi(trained):

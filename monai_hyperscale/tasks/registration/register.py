@@ -21,6 +21,7 @@ from monai_hyperscale.console.options import (
     bundle_option,
     device_option,
     factors,
+    force_option,
     listed,
     overwrite_option,
     placement,
@@ -85,6 +86,7 @@ __all__ = ["register"]
     help="of the network; bf16 is faster where the processor has it",
 )
 @overwrite_option
+@force_option
 @click.option("--preview", type=PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
 @click.option("--report", type=PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
 @click.option(
@@ -183,7 +185,7 @@ def _registrar(args: Arguments) -> Registrar:
 
     try:
         bundle = default_bundle("sshn_reg") if args.bundle is None else args.bundle
-        options = {"max_voxels": args.max_voxels, "precision": args.precision}
+        options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force}
         registrar = Registrar.from_bundle(bundle, choose_device(args.device), **options)
         registrar.fold(args.phi if len(args.phi) > 1 else args.phi[0], args.regularization)
     except CheckpointError:

@@ -136,6 +136,7 @@ class Registrar:
         device: where the folded networks run.
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
+        force: take images that are far outside of what the network was trained on, with a warning in the log.
 
     Raises:
         ValueError: for an unknown precision.
@@ -157,11 +158,13 @@ class Registrar:
         device: Union[str, torch.device] = "cpu",
         max_voxels: int = 2**24,
         precision: str = "fp32",
+        force: bool = False,
     ) -> None:
         self.settings = settings
         self._autocast = PhiInferer(precision=precision).autocast
         self.device = torch.device(device)
         self.max_voxels = max_voxels
+        self.force = force
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self._scale = UnitIntensity()
 
@@ -213,6 +216,7 @@ class Registrar:
         Raises:
             RegistrationError: if the images do not fit the network or each other, have nothing in common where they
                 lie, or hold one value only or values that are not finite.
+            ImageError: if one is far outside of what the network was trained on.
             ValueError: if ``phi``, ``regularization`` or ``start`` is not valid.
         """
         if start not in STARTS:
@@ -225,6 +229,7 @@ class Registrar:
         # Whatever the order of a file's axes, what is computed is the same to the last bit.
         images = {kind: _in_ras(image) for kind, image in placed.items()}
         grids = {kind: grid_of(image) for kind, image in images.items()}
+        unlike = [self.settings.check_seen(names[kind], grid, self.force) for kind, grid in grids.items()]
         seconds: dict[str, float] = {}
         with timed(seconds, "alignment"):
             scaled = {
@@ -272,6 +277,7 @@ class Registrar:
                 **{kind: list(each.spacing) for kind, each in stored.items()},
                 "network": list(grid.spacing),
             },
+            **({"unlike_training": [each for each in unlike if each]} if any(unlike) else {}),
             "folded_share": float(folded_share(voxels[None])),
             "displacement_voxels": _lengths(inner[0]),
             "correlation": {
@@ -327,10 +333,11 @@ class Registrar:
         On a coarser grid if the memory is too small for the first.
         """
         settings = self.settings
-        grids = [working_grid(fixed, settings.spacing, settings.sizes, self.max_voxels)]
+        spacing = settings.spacing_for(fixed.affine)
+        grids = [working_grid(fixed, spacing, settings.sizes, self.max_voxels)]
         while len(grids) < _TRIES:
             fewer = max(1, int(np.prod(grids[-1].sizes)) // 8)
-            grids.append(working_grid(fixed, settings.spacing, settings.sizes, fewer))
+            grids.append(working_grid(fixed, spacing, settings.sizes, fewer))
 
         def attempt(grid: Grid) -> tuple[Grid, dict[str, torch.Tensor], torch.Tensor]:
             with timed(seconds, "resampling"):

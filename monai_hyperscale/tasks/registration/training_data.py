@@ -12,8 +12,10 @@ import ignite.distributed as idist
 from monai.transforms import Compose, DeleteItemsd
 
 from monai_hyperscale.data.check import check_dimensions
+from monai_hyperscale.data.headers import seen_images
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.check_pairs import check_pairs
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
@@ -44,6 +46,7 @@ class RegistrationData:
         spatial_dims: 2 or 3, of the files.
         slices: whether the network sees them slice by slice.
         sizes: what images are padded or cropped to, one number per axis of the files.
+        seen: voxel size, extent and orientation of the training cases.
         title: what the data are, for people.
         provenance: where they came from and how they were split, for ``model.json``.
         fingerprint: of the cases' names and their split.
@@ -59,6 +62,7 @@ class RegistrationData:
     spatial_dims: int
     slices: bool
     sizes: tuple[int, ...]
+    seen: Optional[SeenImages]
     title: str
     provenance: dict[str, Any]
     fingerprint: str
@@ -128,6 +132,7 @@ def load_registration_data(
         spatial_dims=images.spatial_dims,
         slices=images.spatial_dims > spatial_dims,
         sizes=size,
+        seen=seen_images(parts[0].cases) if parts[0].cases else None,
         title=title,
         provenance=provenance,
         fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),

@@ -14,6 +14,7 @@ from monai_hyperscale.data.cropping import slice_sampling
 from monai_hyperscale.data.labels import ClassIndexd
 from monai_hyperscale.data.saving import SaveLabeld
 from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
+from monai_hyperscale.io.seen import SeenImages
 
 __all__ = ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"]
 
@@ -63,6 +64,7 @@ def evaluation_preprocessing(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] | None = None,
+    seen: SeenImages | None = None,
 ) -> Compose:
     """Return the transforms of evaluation cases: the image as the network takes it, the label as the file has it.
 
@@ -74,8 +76,12 @@ def evaluation_preprocessing(
         spacing: voxel size in mm, or ``None``.
         slices: whether a 2D network sees volumes slice by slice.
         label_values: values of the classes in the label files.
+        seen: what the images of the network's training were like, see :func:`segmentation_preprocessing`; of images
+            far outside there is a warning.
     """
-    image = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",), slices=slices)
+    image = segmentation_preprocessing(
+        channels, spatial_dims, spacing, keys=("image",), slices=slices, seen=seen, force=True
+    )
     label: list[Transform] = [file_loader(["label"], channels=0)]
     if label_values is not None:
         label.append(ClassIndexd("label", label_values))

@@ -21,6 +21,7 @@ from monai_hyperscale.console.options import (
     bundle_option,
     device_option,
     factors,
+    force_option,
     listed,
     overwrite_option,
     placement,
@@ -79,6 +80,7 @@ __all__ = ["segment"]
 )
 @click.option("--volumes", type=PATH, metavar="FILE", help="write the volume of every label in mm3, as .json or .csv")
 @click.option("--report", type=PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory")
+@force_option
 @click.option("--preview", is_flag=True, help="write a picture NAME_preview.png beside every output")
 @click.option(
     "--max-voxels",
@@ -134,7 +136,10 @@ def segment(args: Arguments) -> int:
                 say(f"error: {_reason(job, error, args.debug)}")
             else:
                 if not job.skip:
-                    times.append({key: entries[-1][key] for key in ("image", "output")} | {"seconds": seconds})
+                    times.append(
+                        {key: entries[-1][key] for key in ("image", "output", "unlike_training") if key in entries[-1]}
+                        | {"seconds": seconds}
+                    )
     if args.volumes is not None and entries:
         _write_volumes(args.volumes, entries)
     _tell_times(args, bundle, segmenter, times, preparation, started)
@@ -176,7 +181,7 @@ def _segmenter(args: Arguments, bundle: Path) -> Segmenter:
         device = choose_device(args.device)
     except ValueError as error:
         raise ArgumentError(str(error)) from error
-    segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels)
+    segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels, force=args.force)
     try:
         segmenter.fold(args.phi)
     except ValueError as error:  # another number of factors than the network has levels
@@ -210,6 +215,8 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
         label = _label_there(job, segmenter) if job.skip else None
     if label is None:
         label = segmenter.segment(image, args.phi)
+        if (unlike := segmenter.unlike(image)) is not None:
+            entry["unlike_training"] = f"{job.image} {unlike}"
         if job.preview is not None:
             title = f"{job.image.name}, phi = {listed(args.phi)}"
             with stage("preview"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Spacingd, Transform
 
 from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
@@ -20,6 +21,7 @@ from monai_hyperscale.inference.inferers import PhiWholeImageInferer
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
 from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
 from monai_hyperscale.inference.stages import stage
+from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -41,6 +43,7 @@ class Segmenter:
             overlapping windows of ``settings.roi_size``, and their logits are never in memory all together.
         overlap: of neighbouring windows, in [0, 1).
         precision: ``fp32``, ``bf16`` or ``fp16``.
+        force: take images that are far outside of what the network was trained on, with a warning in the log.
 
     Attributes:
         inferer: how prepared images go through a folded network, see :class:`LabelInference`.
@@ -62,9 +65,11 @@ class Segmenter:
         max_voxels: int = 2**24,
         overlap: float = 0.25,
         precision: str = "fp32",
+        force: bool = False,
     ) -> None:
         self.settings = settings
         self.device = torch.device(device)
+        self.force = force
         self.inferer = PhiWholeImageInferer(
             roi_size=settings.roi_size,
             spatial_dims=settings.spatial_dims,
@@ -81,9 +86,13 @@ class Segmenter:
             settings.spacing,
             keys=("image",),
             slices=settings.slices,
+            seen=settings.seen,
         )
-        parts = (part for part in loading.transforms if not isinstance(part, LoadImaged))
-        self._preprocessing = Compose([_InSlabs(part) if isinstance(part, Spacingd) else part for part in parts])
+        # The check has its own error, which MONAI's Compose would wrap.
+        parts = (part for part in loading.transforms if not isinstance(part, (LoadImaged, CheckSeend)))
+        self._preprocessing = Compose(
+            [_InSlabs(part) if isinstance(part, (Spacingd, SeenSpacingd)) else part for part in parts]
+        )
 
     @classmethod
     def from_bundle(
@@ -127,11 +136,14 @@ class Segmenter:
             label values of shape sizes, on the image's own grid, in the smallest unsigned type.
 
         Raises:
-            ImageError: if the image has other channels or dimensions than the network takes.
+            ImageError: if the image has other channels or dimensions than the network takes, or is far outside of
+                what it was trained on.
             ValueError: if ``phi`` is not valid for the network.
         """
         network = self.fold(phi)
         flat, slice_axis = self._fitted(image)
+        name = str(image.meta.get("filename_or_obj") or "the image")
+        self.settings.check_seen(name, grid_of(flat), self.force)
         with torch.inference_mode():
             with stage("preprocessing"):
                 prepared = self._preprocessing({"image": flat})["image"]
@@ -147,6 +159,15 @@ class Segmenter:
             if slice_axis:
                 label = label[..., None] if label.ndim < image.ndim - 1 else label[..., 0]
             return self._valued(label)
+
+    def unlike(self, image: MetaTensor) -> Optional[str]:
+        """Return in what an image is far outside of what the network was trained on, or ``None``.
+
+        Args:
+            image: see :meth:`segment`.
+        """
+        grid, seen = grid_of(self._fitted(image)[0]), self.settings.seen
+        return None if seen is None else seen.unlike(grid.sizes, grid.affine, self.settings.spatial_dims)
 
     def _valued(self, label: np.ndarray) -> np.ndarray:
         """Return the values that class indices mean, in the smallest type and laid out as they are."""
@@ -175,9 +196,9 @@ class Segmenter:
 
 
 class _InSlabs(Transform):
-    """MONAI's ``Spacingd`` for one image, with little memory."""
+    """MONAI's ``Spacingd``, or ours, for one image, with little memory."""
 
-    def __init__(self, spacing: Spacingd) -> None:
+    def __init__(self, spacing: Union[Spacingd, SeenSpacingd]) -> None:
         self.spacing = spacing
 
     def __call__(self, data: dict[str, MetaTensor]) -> dict[str, MetaTensor]:

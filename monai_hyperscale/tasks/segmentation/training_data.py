@@ -23,10 +23,11 @@ from monai_hyperscale.data import (
 )
 from monai_hyperscale.data.caching import CachedCases
 from monai_hyperscale.data.check import tell_places
-from monai_hyperscale.data.headers import file_suffix, read_header
+from monai_hyperscale.data.headers import file_suffix, read_header, seen_images
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = [
@@ -57,6 +58,7 @@ class TrainingData:
         spatial_dims: 2 or 3, of the files.
         slices: whether the network sees them slice by slice.
         roi_size: crop of a training sample, one number per axis of the network.
+        seen: voxel size, extent and orientation of the training cases.
         title: what the data are, for people.
         provenance: where they came from and how they were split, for ``model.json``.
         fingerprint: of the cases' names and their split.
@@ -72,6 +74,7 @@ class TrainingData:
     spatial_dims: int
     slices: bool
     roi_size: tuple[int, ...]
+    seen: SeenImages
     title: str
     provenance: dict[str, Any]
     fingerprint: str
@@ -137,6 +140,7 @@ def load_training_data(
         spatial_dims=dataset.spatial_dims,
         slices=dataset.spatial_dims > spatial_dims,
         roi_size=tuple(size),
+        seen=seen_images(parts[0]),
         title=title,
         provenance=provenance,
         fingerprint=digest(names),

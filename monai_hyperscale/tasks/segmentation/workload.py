@@ -84,9 +84,9 @@ class SegmentationWorkload(Workload):
         self.labels = {str(values[index]): name for index, name in sorted(settings.labels.items())}
         self.choices = {"metric": metric.key, "tolerance": metric.tolerance, "max_voxels": max_voxels}
         shared = (settings.channels, settings.spatial_dims, settings.spacing)
-        options: dict[str, Any] = {"slices": settings.slices, "label_values": values}
+        options: dict[str, Any] = {"slices": settings.slices, "label_values": values, "seen": settings.seen}
         self._preprocessing = evaluation_preprocessing(*shared, **options)
-        self._shown = segmentation_preprocessing(*shared, **options)
+        self._shown = segmentation_preprocessing(*shared, **options, force=True)
         self._prepared: dict[int, dict[str, Any]] = {}
         self._bytes = 0
 

@@ -1,0 +1,193 @@
+"""What the images of a training were like in space, and whether another image is like them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import nibabel as nib
+import numpy as np
+
+from monai_hyperscale.errors import ImageError
+
+__all__ = ["SeenImages"]
+
+logger = logging.getLogger(__name__)
+
+# An image is like those of the training from half their least extent to 1.5 times their greatest one along every axis:
+# in crops of whole heads of that size the hippocampus network's Dice has fallen from .70 to about .3, ...
+_SMALLER, _LARGER = 2.0, 1.5
+# ... and with voxels of up to so many times their greatest. Finer ones lose nothing.
+_COARSER = 4.0
+# Voxels of up to 5 % beyond what was trained are taken as they are.
+_SAME_SPACING = 0.05
+
+#: Least, median and greatest value along every axis.
+Spread = dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class SeenImages:
+    """Voxel size, extent and orientation of the images that a network was trained on, volumes along R, A and S.
+
+    Args:
+        cases: how many.
+        sizes: voxels per axis: ``min``, ``median`` and ``max``, each along every axis.
+        extent: field of view in mm per axis, likewise; in voxels for 2D image files, which have no voxel size.
+        spacing: voxel size in mm per axis, likewise; ``None`` for 2D image files.
+        orientation: in which all files of volumes were stored, such as ``RAS``; ``None`` where they differ.
+
+    Example:
+        >>> seen = SeenImages.of([((40, 50, 36), np.eye(4)), ((36, 52, 40), np.eye(4))])
+        >>> seen.extent["max"], seen.orientation
+        ((40.0, 52.0, 40.0), 'RAS')
+        >>> seen.spacing_for(np.diag([1.0, 1.02, 4.0, 1.0]))
+        (1.0, 1.02, 1.0)
+        >>> seen.unlike((256, 256, 256), np.eye(4))
+        'is 256 x 256 x 256 mm, but the network was trained on images of 36 to 40 x 50 to 52 x 36 to 40 mm'
+    """
+
+    cases: int
+    sizes: Spread
+    extent: Spread
+    spacing: Optional[Spread] = None
+    orientation: Optional[str] = None
+
+    @classmethod
+    def of(cls, images: Iterable[tuple[Sequence[int], Optional[np.ndarray]]]) -> SeenImages:
+        """Describe images.
+
+        Args:
+            images: of each the voxels per axis, and its affine in RAS; ``None`` for 2D image files.
+        """
+        sizes, spacings, orientations = [], [], set()
+        for shape, affine in images:
+            counts, spacing = _in_ras(shape, affine)
+            sizes.append(counts)
+            spacings.append(spacing)
+            volume = affine is not None and len(shape) == 3
+            orientations.add("".join(nib.aff2axcodes(affine)) if volume else None)
+        known = [spacing for spacing in spacings if spacing is not None]
+        whole = len(known) == len(sizes)
+        extents = [np.multiply(*pair) for pair in zip(sizes, known, strict=True)] if whole else sizes
+        return cls(
+            len(sizes),
+            _spread(sizes),
+            _spread(extents),
+            _spread(known) if whole else None,
+            orientations.pop() if len(orientations) == 1 else None,
+        )
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> SeenImages:
+        """Return what the content of a JSON file says."""
+
+        def spread(name: str) -> Spread:
+            return {key: tuple(float(value) for value in content[name][key]) for key in ("min", "median", "max")}
+
+        spacing = None if content["spacing"] is None else spread("spacing")
+        return cls(int(content["cases"]), spread("sizes"), spread("extent"), spacing, content["orientation"])
+
+    def spacing_for(self, affine: np.ndarray, axes: int = 3) -> Optional[tuple[float, ...]]:
+        """Return the voxel size along R, A and S that a volume is to be resampled to; ``None``: it stays as it is.
+
+        Along axes on which its voxels are as large as in training they stay, along others they become the median.
+
+        Args:
+            affine: (4, 4), of the volume, RAS.
+            axes: how many count, from the first: 2 for a network on axial slices.
+        """
+        if self.spacing is None:
+            return None
+        _, own = _in_ras((1, 1, 1), affine)
+        assert own is not None
+        result = own.copy()
+        for axis in range(min(axes, len(self.spacing["median"]))):
+            low, high = (self.spacing[key][axis] for key in ("min", "max"))
+            if not low * (1 - _SAME_SPACING) <= own[axis] <= high * (1 + _SAME_SPACING):
+                result[axis] = self.spacing["median"][axis]
+        return None if np.array_equal(result, own) else tuple(float(step) for step in result)
+
+    def unlike(self, sizes: Sequence[int], affine: np.ndarray, axes: int = 3) -> Optional[str]:
+        """Return in what an image lies far outside of what was trained, to follow its name; ``None`` if it does not.
+
+        Far outside is less than half the least extent or more than 1.5 times the greatest one along an axis, or voxels
+        of more than four times the greatest size.
+
+        Args:
+            sizes: voxels per axis.
+            affine: (4, 4), of the image, RAS.
+            axes: as in :meth:`spacing_for`.
+        """
+        counts, spacing = _in_ras(sizes, None if self.spacing is None else affine)
+        extent = counts if spacing is None else counts * spacing
+        unit = "pixels" if spacing is None else "mm"
+        count = min(axes, len(extent), len(self.extent["median"]))
+        low, high = (np.asarray(self.extent[key][:count]) for key in ("min", "max"))
+        if (extent[:count] < low / _SMALLER).any() or (extent[:count] > high * _LARGER).any():
+            return (
+                f"is {_product(extent)} {unit}, but the network was trained on images of "
+                f"{_product(self.extent['min'], self.extent['max'])} {unit}"
+            )
+        if spacing is not None and self.spacing is not None:
+            greatest = np.asarray(self.spacing["max"][:count])
+            if (spacing[:count] > _COARSER * greatest * (1 + _SAME_SPACING)).any():
+                return (
+                    f"has voxels of {_product(spacing)} mm, but the network was trained on voxels of "
+                    f"{_product(self.spacing['min'], self.spacing['max'])} mm"
+                )
+        return None
+
+    def check(
+        self, name: str, sizes: Sequence[int], affine: np.ndarray, axes: int = 3, force: bool = False
+    ) -> Optional[str]:
+        """Refuse an image that is far outside of what was trained.
+
+        Args:
+            name: of the image.
+            sizes: see :meth:`unlike`, as ``affine`` and ``axes``.
+            affine: of the image.
+            axes: that count.
+            force: take it all the same, with a warning in the log.
+
+        Returns:
+            in what it is outside, with its name; ``None`` where it is not.
+
+        Raises:
+            ImageError: if it is outside, and ``force`` is not set.
+        """
+        found = self.unlike(sizes, affine, axes)
+        if found is None:
+            return None
+        if not force:
+            raise ImageError(f"{name} {found}; crop it to what the network knows, or force it (--force).")
+        logger.warning("%s %s; what comes out may mean nothing.", name, found)
+        return f"{name} {found}"
+
+
+def _in_ras(shape: Sequence[int], affine: Optional[np.ndarray]) -> tuple[np.ndarray, Optional[np.ndarray]]:
+    """Return voxels and voxel size per axis, of volumes in RAS order; of 2D images as the file has them."""
+    counts = np.asarray(shape, dtype=float)
+    if affine is None:
+        return counts, None
+    spacing = np.linalg.norm(np.asarray(affine, dtype=float)[:3, : len(counts)], axis=0)
+    if len(counts) < 3:
+        return counts, spacing
+    order = np.argsort(nib.orientations.io_orientation(affine)[:, 0])
+    return counts[order], spacing[order]
+
+
+def _spread(values: Sequence[np.ndarray]) -> Spread:
+    found = {"min": np.min(values, axis=0), "median": np.median(values, axis=0), "max": np.max(values, axis=0)}
+    # What headers in single precision hold.
+    return {name: tuple(round(float(value), 5) for value in row) for name, row in found.items()}
+
+
+def _product(low: Iterable[float], high: Optional[Iterable[float]] = None) -> str:
+    texts = [f"{value:.3g}" for value in low]
+    if high is not None:
+        pairs = zip(texts, (f"{value:.3g}" for value in high), strict=True)
+        texts = [first if first == last else f"{first} to {last}" for first, last in pairs]
+    return " x ".join(texts)
