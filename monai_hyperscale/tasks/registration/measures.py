@@ -1,4 +1,4 @@
-"""What validation and report say of predicted fields: overlap, error, likeness, folding and smoothness."""
+"""What a validation says of predicted fields: their error, or the overlap or likeness of what they move."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ import numpy as np
 import torch
 from monai.metrics import Cumulative
 
-from monai_hyperscale.losses import SquaredGradient
-from monai_hyperscale.registration import folded_share, warp
+from monai_hyperscale.registration import warp
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
 from monai_hyperscale.training.validation import PhiResult, known_values
 
 __all__ = ["PairMeasures", "PhiRegistration"]
-
-# Measures of every pair; the end-point error of pairs with known displacement and Dice per label follow them.
-_ALWAYS = ("correlation_before", "correlation", "folded", "smoothness")
-_ERROR = ("error_before", "error")
 
 
 @dataclass(frozen=True)
@@ -62,16 +57,14 @@ class PhiRegistration(PhiResult):
 
 
 class PairMeasures(Cumulative):
-    """Measure predicted fields, one row per pair.
-
-    - ``correlation_before`` and ``correlation`` of the fixed with the moving and the moved image, in [−1, 1];
-    - ``folded``: share of voxels with a Jacobian determinant of 0 or less;
-    - ``smoothness``: mean squared difference of the displacement of neighbours, see :class:`SquaredGradient`;
-    - ``error_before`` and ``error``: mean end-point error in voxels, of no displacement and of the field;
-    - ``dice_before NAME`` and ``dice NAME`` of every label, warped to the nearest.
+    """Measure what the best weights are chosen by, one row per pair.
 
     The score is ``error_removed`` where displacements are known, which is the share of the end-point error that is
-    gone, else ``dice`` where there are labels, else ``correlation``.
+    gone, else ``dice`` where there are labels, else ``correlation``. Rows hold what it is made of:
+
+    - ``error_before`` and ``error``: mean end-point error in voxels, of no displacement and of the field;
+    - ``dice NAME`` of every label, warped to the nearest;
+    - ``correlation`` of the fixed and the moved image, see :func:`correlation`.
 
     Args:
         labels: name of every class index but the background; empty where there are no labels.
@@ -79,25 +72,23 @@ class PairMeasures(Cumulative):
 
     Example:
         >>> measures = PairMeasures({1: "disc"})
-        >>> measures.score, measures.names[-2:]
-        ('dice', ('dice_before disc', 'dice disc'))
+        >>> measures.score, measures.names
+        ('dice', ('dice disc',))
         >>> label = torch.zeros(1, 1, 9, 7)
         >>> label[..., 2:5, 2:5] = 1
         >>> image = label + torch.rand(1, 1, 9, 7)
         >>> pair = {"moving": image, "fixed": image, "moving_label": label, "fixed_label": label}
-        >>> row = measures(torch.zeros(1, 2, 9, 7), pair)
-        >>> [round(float(value), 4) for value in row[0]]
-        [1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+        >>> measures(torch.zeros(1, 2, 9, 7), pair)
+        tensor([[1.]], dtype=torch.float64)
     """
 
     def __init__(self, labels: Mapping[int, str], known_fields: bool = False) -> None:
         super().__init__()
         self.labels = dict(sorted(labels.items()))
         self.known_fields = known_fields
-        self._smoothness = SquaredGradient()
-        dice = [f"{stage} {name}" for name in self.labels.values() for stage in ("dice_before", "dice")]
-        self.names = (*_ALWAYS, *(_ERROR if known_fields else ()), *dice)
         self.score = "error_removed" if known_fields else "dice" if self.labels else "correlation"
+        dice = tuple(f"dice {name}" for name in self.labels.values())
+        self.names = ("error_before", "error") if known_fields else dice or ("correlation",)
 
     def __call__(self, fields: torch.Tensor, pairs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Measure a batch and keep its rows.
@@ -128,26 +119,14 @@ class PairMeasures(Cumulative):
         return PhiRegistration(phi, rows.cpu().numpy(), self.names, self.score)
 
     def _measure(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        moving, fixed = pair["moving"].float(), pair["fixed"].float()
-        values: list[Any] = [
-            correlation(moving[0], fixed[0]),
-            correlation(warp(moving, field)[0], fixed[0]),
-            folded_share(field),
-            self._smoothness(field),
-        ]
+        values: list[Optional[float]]
         if self.known_fields:
             known = pair["field"].float()
-            values += [torch.linalg.vector_norm(other, dim=1).mean() for other in (known, field - known)]
-        if self.labels:
-            values += self._dice(field, pair)
-        return torch.tensor(
-            [[float("nan") if value is None else float(value) for value in values]], dtype=torch.float64
-        )
-
-    def _dice(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> list[Optional[float]]:
-        moving, fixed = pair["moving_label"].float(), pair["fixed_label"].long()
-        stages = [
-            METRICS["dice"](label[0].round().long(), fixed[0], list(self.labels))
-            for label in (moving, warp(moving, field, mode="nearest"))
-        ]
-        return [scores[place] for place in range(len(self.labels)) for scores in stages]
+            values = [float(torch.linalg.vector_norm(other, dim=1).mean()) for other in (known, field - known)]
+        elif self.labels:
+            moved = warp(pair["moving_label"].float(), field, mode="nearest")
+            values = METRICS["dice"](moved[0].round().long(), pair["fixed_label"][0].long(), list(self.labels))
+        else:
+            values = [correlation(warp(pair["moving"].float(), field)[0], pair["fixed"][0])]
+        row = [float("nan") if value is None else value for value in values]
+        return torch.tensor([row], dtype=torch.float64)
