@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle
 
 __all__ = ["SegmentationFolding"]
+
+# MONAI's writers bring every image to float32, which holds every whole number up to this one.
+_LARGEST = 2**24
 
 
 class SegmentationFolding(Folding[SegmentationSettings]):
@@ -72,6 +75,9 @@ class SegmentationFolding(Folding[SegmentationSettings]):
         case = cases_of_part(dataset.cases, self.settings.provenance, title)[0]
         return str(case["name"]), list(np.atleast_1d(case["image"]))
 
-    def stock_bundle(self) -> SegmentationStockBundle:
+    def stock_bundle(self) -> Union[SegmentationStockBundle, str]:
         """Return the bundle in MONAI's own terms, see :class:`Folding`."""
+        largest = max(self.settings.label_values or (0,))
+        if largest > _LARGEST:
+            return f"MONAI's SaveImage rounds label values above {_LARGEST}, and there is {largest}"
         return SegmentationStockBundle(self.settings)

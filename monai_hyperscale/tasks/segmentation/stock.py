@@ -231,7 +231,6 @@ def postprocessing(settings: SegmentationSettings) -> list[Any]:
                 "keys": "pred",
                 "orig_labels": list(range(len(values))),
                 "target_labels": values,
-                "dtype": "$numpy.int64",  # MONAI's default, float32, does not hold every label value
             }
         )
     saving: Config = {
