@@ -213,5 +213,6 @@ class RegistrationStockBundle(StockBundle):
             "Where it differs from `monai-hyperscale register`: the images are taken to lie in one space as their "
             "headers say (no affine alignment); the moving image is interpolated twice where the grids differ, and at "
             "its border by MONAI's rule, not SimpleITK's; an image of few bright voxels on a constant background is "
-            "clipped; the field is not in ITK's convention.",
+            "clipped; NIfTI files count as millimetres by their sform, whatever unit they name; the field is not in "
+            "ITK's convention.",
         ]

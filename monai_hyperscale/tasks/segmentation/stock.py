@@ -316,7 +316,8 @@ class SegmentationStockBundle(StockBundle):
         lines += [
             "",
             "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; the headers of the label "
-            "maps have the affine of the image, but not its other fields; the logits of every label are in memory for "
+            "maps have the affine of the image, but not its other fields; NIfTI files count as millimetres by their "
+            "sform, whatever unit they name; the logits of every label are in memory for "
             "the whole image, four bytes each; on a GPU that is too small it does not go on in windows; and voxels "
             "where two labels are equal to the sixth digit may go to the other.",
         ]
