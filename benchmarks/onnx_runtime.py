@@ -72,7 +72,7 @@ def measure(source: FoldSource, size: Optional[Sequence[int]], rounds: int) -> l
 
 def _pytorch(source: FoldSource, x: torch.Tensor) -> Callable[[], object]:
     layout: Any = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
-    folded = source.network.fold(source.context if len(source.context) > 1 else source.context[0])
+    folded = source.network.fold(**source.context)
     network = folded.eval().requires_grad_(False).to(memory_format=layout)  # type: ignore[call-overload]
 
     def infer() -> None:

@@ -43,7 +43,7 @@ from monai_hyperscale.allocator import keep_freed_memory
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.training import PhiPrior, PhiSampler
+from monai_hyperscale.training import ContextPrior, PhiPrior, PhiSampler
 from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
@@ -53,7 +53,7 @@ CONFIGS = [ROOT / "bundles" / "sshn_seg" / "configs" / name for name in ("train.
 METHODS = ("sshn", "stochastic", "film")
 HEADER = ("method", "φ", "parameters", "ms per step", "quartiles", "networks", "minutes", "÷ all Fixed", "quartiles")
 #: What a step of the configuration does besides the trainer's own work; the rest reports, saves or validates.
-HANDLERS = ("GradientClipping", "LrScheduleHandler", "RegularizationWeight", "StopOnDivergence")
+HANDLERS = ("GradientClipping", "LrScheduleHandler", "StopOnDivergence")
 
 
 class SpreadPhi(PhiPrior):
@@ -88,7 +88,7 @@ class SpreadPhi(PhiPrior):
 
     def several(self, iteration: int, count: int) -> list[Drawn]:
         """Return ``count`` φ of an iteration, counted from 1, at one place of as many equally likely strata."""
-        if self.prior.levels is not None or self.prior.regularization is not None:
+        if self.prior.levels is not None:
             return self.prior.several(iteration, count)
         place = ((iteration - 1) % self.count + 0.5) / self.count
         try:
@@ -154,6 +154,8 @@ class Training:
         parser.set(kept, "train#handlers")
         trainer: Any = parser.get_parsed_content("train#trainer")
         drawn: Any = parser.get_parsed_content("prior")
+        if isinstance(drawn, ContextPrior):  # what is drawn beside φ costs nothing
+            drawn = drawn.phi
         prior: Any = SpreadPhi(drawn, steps)
         PhiSampler(prior, parser.get_parsed_content("train#inferer")).attach(trainer)
         loss: Any = parser.get_parsed_content("loss")

@@ -22,7 +22,7 @@ PUBLIC_NAMES = ROOT / "tests" / "public_names.txt"
 # What each part may import from the package besides itself. Layers -> blocks -> nets; hypernet knows no network;
 # data and io are below bundle and inference; the command line is on top.
 NETWORKS = {"networks", "networks.layers", "networks.blocks", "networks.nets", "networks.conversion"}
-BELOW_BUNDLE = NETWORKS | {"errors", "hypernet", "io", "registration", "tasks"}
+BELOW_BUNDLE = NETWORKS | {"context", "errors", "hypernet", "io", "registration", "tasks"}
 BELOW_INFERENCE = BELOW_BUNDLE | {"bundle", "data", "losses"}
 BELOW_TRAINING = BELOW_INFERENCE | {"inference"}
 BELOW_TASKS = BELOW_TRAINING | {"analysis", "console", "export", "report", "search", "training"}
@@ -30,21 +30,22 @@ MAY_IMPORT = {
     "": set(),
     "allocator": set(),
     "errors": set(),
-    "networks.layers": {"errors"},
+    "context": {"errors"},
+    "networks.layers": {"errors", "context"},
     "networks.blocks": {"errors", "networks.layers"},
-    "networks.nets": {"errors", "networks.layers", "networks.blocks"},
+    "networks.nets": {"context", "errors", "networks.layers", "networks.blocks"},
     "networks.conversion": {"errors", "io", "networks.layers", "networks.blocks", "networks.nets"},
     "networks": NETWORKS | {"errors"},
-    "hypernet": {"errors"},
+    "hypernet": {"context", "errors"},
     "io": {"errors"},
-    "registration": NETWORKS | {"errors", "io"},
+    "registration": NETWORKS | {"context", "errors", "io"},
     "losses": {"errors", "registration"},
     "data": {"errors", "io", "registration"},
     "bundle": BELOW_BUNDLE,
     "inference": BELOW_INFERENCE,
     "search": BELOW_TRAINING | {"console"},
     "training": BELOW_TRAINING | {"report", "search"},
-    "analysis": {"bundle", "errors", "hypernet", "inference", "networks.layers", "search"},
+    "analysis": {"bundle", "context", "errors", "hypernet", "inference", "networks.layers", "search"},
     "report": {"data", "errors", "io", "registration", "search", "tasks"},
     "export": BELOW_INFERENCE | {"inference", "search"},
     "console": {"errors", "io"},

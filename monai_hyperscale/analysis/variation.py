@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from matplotlib.figure import Figure
 
 from monai_hyperscale.analysis.figures import BLUE, drawing, new_figure, tidy
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import ConfigError, PhiError
 from monai_hyperscale.hypernet import ConstantGenerator, HyperNetwork
 from monai_hyperscale.networks.layers.factor import Phi
@@ -46,7 +47,7 @@ class LayerVariation:
     highest: Optional[float]
 
 
-def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Phi]) -> dict[str, torch.Tensor]:
+def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Context, Phi]]) -> dict[str, torch.Tensor]:
     """Return σ/|μ| over φ of every generated weight (SSHN Figure 14).
 
     σ is that of the population: the φ given are all there are. A weight that is 0 at every φ does not vary and has 0;
@@ -54,7 +55,7 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Phi]) -> dic
 
     Args:
         network: with trained weights.
-        phis: at least two, each as ``network.generate`` takes it.
+        phis: at least two, each one number, one per level, or a whole context.
 
     Returns:
         for every generated parameter, by its name in the primary network, a tensor of its shape, float64, on the CPU.
@@ -82,7 +83,7 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Phi]) -> dic
     squares: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         for count, phi in enumerate(phis, 1):
-            for name, value in network.generate(phi).items():
+            for name, value in network.generate(**Context.of(phi)).items():
                 value = value.detach().cpu().double()
                 if count == 1:
                     means[name], squares[name] = value.clone(), torch.zeros_like(value)
@@ -97,13 +98,13 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Phi]) -> dic
     return found
 
 
-def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Phi) -> list[str]:
+def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Context, Phi]) -> list[str]:
     """Return the layers with generated parameters in the order in which a forward pass comes to them.
 
     Args:
         network: any hypernetwork.
         image: (B, C, *sizes), on the network's device; small, only the order matters.
-        phi: as the network takes it.
+        phi: one number, one per level, or a whole context.
 
     Returns:
         the layers' names in the primary network; those that the pass does not call come last.
@@ -124,19 +125,21 @@ def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Phi) -> lis
     hooks = [network.primary.get_submodule(path).register_forward_pre_hook(note(path)) for path in paths]
     try:
         with torch.no_grad():
-            network(image, phi=phi)
+            network(image, **Context.of(phi))
     finally:
         for hook in hooks:
             hook.remove()
     return [*called, *(path for path in paths if path not in called)]
 
 
-def weight_variation(network: HyperNetwork, phis: Sequence[Phi], image: torch.Tensor) -> list[LayerVariation]:
+def weight_variation(
+    network: HyperNetwork, phis: Sequence[Union[Context, Phi]], image: torch.Tensor
+) -> list[LayerVariation]:
     """Return the distribution of :func:`coefficients_of_variation` in every layer, in forward order.
 
     Args:
         network: with trained weights.
-        phis: at least two, each as the network takes it.
+        phis: at least two, each one number, one per level, or a whole context.
         image: see :func:`layers_in_order`.
 
     Raises:

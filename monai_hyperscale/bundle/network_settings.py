@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
@@ -12,12 +12,11 @@ import torch.nn as nn
 
 from monai_hyperscale.bundle.architectures import build_primary
 from monai_hyperscale.bundle.methods import METHODS
-from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.hypernet import select_parameters
 from monai_hyperscale.io.grids import Grid
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.networks import ScaleSpaceNetwork
-from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["NetworkSettings", "numbers"]
 
@@ -109,23 +108,18 @@ class NetworkSettings:
         network = lists_to_tuples(self.network)
         return build_primary(self.spatial_dims, self.in_channels, out_channels, network, self.rescale_input, weights)
 
-    def contexts(self, primary: Any) -> int:
-        """Return how many numbers the generator sees: one φ, or one per level."""
-        return primary.levels if self.per_level else 1
+    @property
+    def context(self) -> ContextSpec:
+        """The numbers that the weights are generated from, with the ranges seen in training.
 
-    def context(self, phi: Phi, regularization: Optional[float] = None) -> Phi:
-        """Return φ as the network takes it, with what else its weights depend on.
-
-        Args:
-            phi: the rescaling factor, one or one per level.
-            regularization: λ, of tasks whose networks know one.
-
-        Raises:
-            ConfigError: if the network's weights do not depend on a number that is given.
+        Example:
+            >>> phi = NetworkSettings(2, ("MRI",), per_level=True, rescale_input=True).context["phi"]
+            >>> phi.trained(0.6), phi.trained((1.0, 0.5, 0.3))
+            (False, True)
         """
-        if regularization is not None:
-            raise ConfigError("the network's weights do not depend on a regularization; leave it out.")
-        return phi
+        low, high = self.phi_range
+        count, first = None if self.per_level else 1, 2.0 if self.rescale_input else 1.0
+        return ContextSpec(ContextNumber("phi", low, high, count, first))
 
     def selection(self, primary: nn.Module) -> Union[str, tuple[str, ...]]:
         """Return which parameters of ``primary`` are generated, see :func:`select_parameters`."""
@@ -140,21 +134,6 @@ class NetworkSettings:
         except ValueError:  # none of them has a scale and a shift
             return "convolutions"
         return "convolutions+norms" if kept else "norms"
-
-    def trained_for(self, factors: Sequence[float]) -> bool:
-        """Return whether φ, one factor or one per level, lies in the range seen in training.
-
-        Example:
-            >>> settings = NetworkSettings(2, ("MRI",), per_level=True, rescale_input=True)
-            >>> settings.trained_for((0.6,)), settings.trained_for((1.0, 0.5, 0.3))
-            (False, True)
-        """
-        low, high = self.phi_range
-        if self.rescale_input and len(factors) > 1:
-            if not 2 * low <= factors[0] <= 2 * high:
-                return False
-            factors = factors[1:]
-        return all(low <= factor <= high for factor in factors)
 
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return a bundle's ``metadata.json`` for this network, in the terms of MONAI's bundle specification.

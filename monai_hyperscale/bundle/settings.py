@@ -79,13 +79,15 @@ def write_settings(settings: NetworkSettings, path: Union[str, Path]) -> None:
 
 
 def build_network(
-    settings: NetworkSettings, default_phi: Any = None, weights: Optional[Union[str, Path, Mapping[str, Any]]] = None
+    settings: NetworkSettings,
+    defaults: Optional[Mapping[str, Any]] = None,
+    weights: Optional[Union[str, Path, Mapping[str, Any]]] = None,
 ) -> HyperNetwork:
     """Build the hypernetwork that ``settings`` describe, with fresh weights.
 
     Args:
         settings: of the network.
-        default_phi: see :class:`HyperNetwork`.
+        defaults: values of the context for calls that name none, such as ``{"phi": 0.3}``; see :class:`HyperNetwork`.
         weights: to start from: the state dict of the same primary network; or, for MONAI's networks, the file of
             weights of one.
 
@@ -98,7 +100,7 @@ def build_network(
         >>> build_network(settings).primary.out_channels
         2
         >>> levels = SegmentationSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4, 4)}, per_level=True)
-        >>> build_network(levels).contexts
+        >>> build_network(levels).context["phi"].count
         2
     """
     try:
@@ -108,7 +110,8 @@ def build_network(
         else:
             primary = settings.primary(weights)
         generator = build_generator(**{"name": "mlp", **lists_to_tuples(settings.generator)})
-        return HyperNetwork(primary, generator, settings.selection(primary), settings.contexts(primary), default_phi)
+        context = settings.context.with_defaults(**(defaults or {}))
+        return HyperNetwork(primary, generator, settings.selection(primary), context)
     except CheckpointError:
         raise
     # Whatever a network of another library makes of arguments that it cannot work with.

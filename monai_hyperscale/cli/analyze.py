@@ -75,7 +75,6 @@ def variation(args: Arguments) -> int:
     from monai_hyperscale.io.hashing import sha256
     from monai_hyperscale.search import phi_grid
     from monai_hyperscale.search.results import phi_name
-    from monai_hyperscale.search.workload import as_phi
 
     folder = model_folder(args.bundle)
     settings = read_settings(folder / "model.json", NetworkSettings)
@@ -87,9 +86,9 @@ def variation(args: Arguments) -> int:
     else:
         grid = phi_grid(args.phi)
     for phi in grid:
-        if not settings.trained_for(phi):
+        if not settings.context["phi"].trained(phi):
             raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {phi_name(phi)}.")
-    phis = [settings.context(as_phi(phi), args.regularization) for phi in grid]
+    phis = [settings.context(phi=phi, regularization=args.regularization) for phi in grid]
     network = trained_network(folder, settings).eval()
     name = args.bundle.resolve().name
     layers = weight_variation(network, phis, torch.zeros(1, settings.in_channels, *[16] * settings.spatial_dims))
@@ -159,7 +158,7 @@ def transfer(args: Arguments) -> int:
     weights = [min(max(0.5, low), high)] if weights is None else weights
     workload.check_phi([(phi,) for phi in weights])
     others = [workload_of(args, bundle, args.cases) for bundle in args.fixed]
-    own = [phi for phi in phis if workload.settings.trained_for((phi,))]
+    own = [phi for phi in phis if workload.settings.context["phi"].trained(phi)]
     shared: dict[str, Any] = {"bootstrap": args.bootstrap, "seed": args.seed}
     cases = f"{len(workload.names)} cases ({workload.part})"
     say(f"{workload.title}: {cases}, weights for phi = {phi_name(weights)}, {len(phis)} phi, on {workload.device}")

@@ -99,7 +99,7 @@ def fold(args: Arguments) -> int:
     except ValueError as error:
         raise ArgumentError(str(error)) from error
     try:
-        source = FoldSource.from_bundle(bundle, args.phi, args.regularization)
+        source = FoldSource.from_bundle(bundle, args.phi, regularization=args.regularization)
     except ExportError as error:
         raise ArgumentError(str(error)) from error
     except HyperscaleError:
@@ -107,7 +107,7 @@ def fold(args: Arguments) -> int:
     except ValueError as error:  # another number of factors than the network has levels
         raise ArgumentError(str(error)) from error
     low, high = source.settings.phi_range
-    if not source.settings.trained_for(args.phi):
+    if not source.settings.context["phi"].trained(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
     read, data = [], None
     if args.image:

@@ -71,9 +71,7 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
         "levels": network.primary.levels,
         "parameters": {
             "hypernetwork": sum(parameter.numel() for parameter in network.parameters()),
-            "folded": sum(
-                parameter.numel() for parameter in network.fold(settings.context(settings.phi_range[1])).parameters()
-            ),
+            "folded": sum(parameter.numel() for parameter in network.fold(settings.phi_range[1]).parameters()),
         },
         "weights": None
         if not weights.is_file()

@@ -23,10 +23,8 @@ _NEEDED = ("pytorch-ignite", "nibabel")
 
 
 def phi_text(source: FoldSource) -> str:
-    """Return φ, and λ where the network was trained for several, as people read them."""
-    text = "phi = " + ", ".join(f"{value:g}" for value in source.phi)
-    weight = source.context[len(source.phi) :]
-    return text + (f", lambda = {weight[0]:g}" if weight else "")
+    """Return φ, and what else the weights were generated from, as people read it."""
+    return ", ".join(f"{name} = {source.context.text(name).replace(',', ', ')}" for name in source.context)
 
 
 def fold_metadata(source: FoldSource) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def fold_bundle(
     check_output(output, bundle, overwrite)
     if images and dataset_dir is not None:
         raise ExportError("images and dataset_dir both say what to compare on; leave one out.")
-    source = FoldSource.from_bundle(bundle, phi, regularization)
+    source = FoldSource.from_bundle(bundle, phi, regularization=regularization)
     if dataset_dir is None:
         return write_fold(source, output, formats, images, size, overwrite)
     found = RealInput.from_dataset(dataset_dir, source.settings, source.bundle)
@@ -179,12 +179,12 @@ class _Fold:
             "kind": "fold",
             "task": settings.task,
             "phi": list(source.phi),
-            "regularization": list(source.context[len(source.phi) :]) or None,
+            "regularization": list(source.context.several("regularization")) or None,
             "source": {
                 "bundle": source.name,
                 "weights_sha256": source.weights_sha256,
                 "phi_range": list(settings.phi_range),
-                "trained_for_phi": settings.trained_for(source.phi),
+                "trained_for_phi": settings.context["phi"].trained(source.phi),
                 "provenance": settings.provenance,
             },
             "input": {"channels": settings.in_channels, "spatial_dims": settings.spatial_dims},

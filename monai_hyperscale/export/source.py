@@ -15,15 +15,15 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import Folding
 from monai_hyperscale.export.sample_files import LEAST_SIZE
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
 from monai_hyperscale.io.hashing import sha256
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks import task_named
-from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 __all__ = ["FoldSource", "Inputs"]
 
@@ -44,8 +44,7 @@ class FoldSource:
         folder: that of ``model.json`` and ``model.pt``.
         settings: what the network was trained for.
         network: the hypernetwork, in float32 on the CPU.
-        phi: the rescaling factors, one or one per level.
-        context: the numbers that the weights are generated from: φ, and λ where the network was trained for several.
+        context: φ, and what else the weights are generated from.
         plain: the folded network.
         weights_sha256: of ``model.pt``.
     """
@@ -54,36 +53,35 @@ class FoldSource:
     folder: Path
     settings: NetworkSettings
     network: HyperNetwork
-    phi: tuple[float, ...]
-    context: tuple[float, ...]
+    context: Context
     plain: nn.Module
     weights_sha256: str
 
     @classmethod
-    def from_bundle(cls, bundle: Union[str, Path], phi: Phi, regularization: Optional[float] = None) -> FoldSource:
+    def from_bundle(cls, bundle: Union[str, Path], phi: Phi, **numbers: Any) -> FoldSource:
         """Read a bundle and fold its network.
 
         Args:
             bundle: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
             phi: rescaling factor in [0, 1], or one per level.
-            regularization: λ, for registration networks trained for several.
+            numbers: the others of the network's context, such as ``regularization``; ``None`` for the default.
 
         Raises:
             CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
-            ValueError: if ``phi`` or ``regularization`` is not valid for the network.
+            PhiError: if a number is unknown to the network, or not valid.
         """
         folder = model_folder(bundle)
         settings = read_settings(folder / "model.json", NetworkSettings)
-        if regularization is not None and not isinstance(settings, RegistrationSettings):
-            raise ExportError("a weight of the regularisation is for registration networks; leave it out.")
         network = trained_network(folder, settings).eval().requires_grad_(False)
-        factors = as_factors(phi)
-        context = factors
-        if isinstance(settings, RegistrationSettings):
-            context = as_factors(settings.context(factors, regularization))
-        plain = network.fold(context if len(context) > 1 else context[0]).eval().requires_grad_(False)
+        context = network.context(phi=phi, **numbers)
+        plain = network.fold(**context).eval().requires_grad_(False)
         digest = sha256(folder / "model.pt")
-        return cls(Path(bundle), folder, settings, network, factors, context, plain, digest)
+        return cls(Path(bundle), folder, settings, network, context, plain, digest)
+
+    @property
+    def phi(self) -> tuple[float, ...]:
+        """The rescaling factors, one or one per level."""
+        return self.context.several("phi")
 
     @property
     def name(self) -> str:
@@ -99,7 +97,7 @@ class FoldSource:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, *sizes) to (B, C', *sizes) by the hypernetwork itself: what its files are compared with."""
-        return self.network(x, phi=self.context if len(self.context) > 1 else self.context[0])
+        return self.network(x, **self.context)
 
 
 class Inputs:
@@ -120,9 +118,8 @@ class Inputs:
     ) -> None:
         settings = source.settings
         self.settings: Any = settings
-        levels = getattr(source.network.primary, "per_level", None)
-        # φ of every level, and λ after them where the network has one, which changes nothing here.
-        self._levels: tuple[float, ...] = source.context if levels is None else levels(source.context)
+        primary: Any = source.network.primary
+        self._levels: tuple[float, ...] = primary.context["phi"].spread(source.phi)
         self.folding: Folding = task_named(settings.task).folding(settings)
         if images:
             self.folding.check_count(images)

@@ -29,7 +29,7 @@ def save_folded(source: FoldSource, path: Union[str, Path]) -> None:
 
     described = {"format": 1, "task": source.settings.task, **asdict(source.settings)}
     # The values of such a header are strings.
-    header = {"format": "pt", "model": json.dumps(described), "phi": json.dumps(source.context)}
+    header = {"format": "pt", "model": json.dumps(described), "context": json.dumps(dict(source.context))}
     state = {name: value.contiguous() for name, value in source.plain.state_dict().items()}
     save_file(state, str(path), header)
 
@@ -67,8 +67,7 @@ def load_folded(path: Union[str, Path]) -> nn.Module:
             described = Path(folder) / "model.json"
             described.write_text(header["model"], encoding="utf-8")
             settings = read_settings(described, NetworkSettings)
-        factors = tuple(float(value) for value in json.loads(header["phi"]))
-        plain = build_network(settings).fold(factors if len(factors) > 1 else factors[0])
+        plain = build_network(settings).fold(**json.loads(header["context"]))
         plain.load_state_dict(state)
     except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ExportError(f"{path} is damaged or was not written by fold ({first_line(error)}).") from error

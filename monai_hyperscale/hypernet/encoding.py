@@ -16,9 +16,9 @@ class ComplementEncoding(nn.Module):
         [0.25, 0.75]
     """
 
-    def width(self, contexts: int) -> int:
-        """Return the length of the encoding of ``contexts`` numbers."""
-        return 2 * contexts
+    def width(self, values: int) -> int:
+        """Return the length of the encoding of so many ``values``."""
+        return 2 * values
 
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         """Map (K,) to (2K,)."""
@@ -40,9 +40,9 @@ class IdentityEncoding(nn.Module):
         super().__init__()
         self.scale = scale
 
-    def width(self, contexts: int) -> int:
-        """Return the length of the encoding of ``contexts`` numbers."""
-        return contexts
+    def width(self, values: int) -> int:
+        """Return the length of the encoding of so many ``values``."""
+        return values
 
     def forward(self, context: torch.Tensor) -> torch.Tensor:
         """Map (K,) to (K,)."""

@@ -39,7 +39,7 @@ class FoldedInference(nn.Module):
         with torch.inference_mode():
             return self.inferer(image, self._plain)
 
-    def _plain(self, window: torch.Tensor, phi: Any = None) -> torch.Tensor:
+    def _plain(self, window: torch.Tensor, **context: Any) -> torch.Tensor:
         output: torch.Tensor = self.network(window)
         return output
 

@@ -1,16 +1,17 @@
-"""MONAI inferers that carry the rescaling factor φ to the network."""
+"""MONAI inferers that carry the context, φ above all, to the network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["PRECISIONS", "PhiInferer", "PhiPartsInferer", "PhiWholeImageInferer", "channels_last"]
 
@@ -33,29 +34,29 @@ def channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 class PhiInferer(SimpleInferer):
-    """Pass whole batches through the network at the factor :attr:`phi`, as training does.
+    """Pass whole batches through the network at one :attr:`context`, as training does.
 
     Args:
-        phi: factor in [0, 1], one or one per level; it may be set anew between calls.
+        context: what the network takes by name; φ alone, one or one per level, will do. It may be set anew between
+            calls, as a :class:`Context`.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network. Generated weights and logits stay
             float32.
 
     Raises:
-        ValueError: for an unknown precision, or a φ that is not valid.
+        ValueError: for an unknown precision, or a context that is none.
     """
 
-    def __init__(self, phi: Phi = 0.5, precision: str = "fp32") -> None:
+    def __init__(self, context: Union[Context, Phi] = 0.5, precision: str = "fp32") -> None:
         super().__init__()
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-        as_factors(phi)
-        self.phi = phi
+        self.context = Context.of(context)
         self.precision = precision
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
         """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
         with self.autocast(inputs), CPUConvolutions():
-            logits = super().__call__(channels_last(inputs), network, *args, **{"phi": self.phi, **kwargs})
+            logits = super().__call__(channels_last(inputs), network, *args, **{**self.context, **kwargs})
         if isinstance(logits, (list, tuple)):
             return [output.float() for output in logits]
         return logits.float()
@@ -68,14 +69,14 @@ class PhiInferer(SimpleInferer):
 
 
 class PhiPartsInferer(PhiInferer):
-    """Pass equal parts of a batch through the network, each at a φ of its own: training with several φ per step.
+    """Pass equal parts of a batch through the network, each at a context of its own: training with several φ per step.
 
     Args:
-        phis: one φ per part, each a number or one per level; they may be set anew between calls.
+        contexts: one per part, see :class:`PhiInferer`; they may be set anew between calls.
         precision: see :class:`PhiInferer`.
 
     Raises:
-        ValueError: for an unknown precision, a φ that is not valid, or a batch that the parts do not divide.
+        ValueError: for an unknown precision, a context that is none, or a batch that the parts do not divide.
 
     Example:
         >>> inferer = PhiPartsInferer([0.2, 0.5])
@@ -83,20 +84,18 @@ class PhiPartsInferer(PhiInferer):
         tensor([0.2000, 0.2000, 0.5000, 0.5000])
     """
 
-    def __init__(self, phis: Sequence[Phi] = (0.5,), precision: str = "fp32") -> None:
+    def __init__(self, contexts: Sequence[Union[Context, Phi]] = (0.5,), precision: str = "fp32") -> None:
         super().__init__(precision=precision)
-        for phi in phis:
-            as_factors(phi)
-        self.phis: Sequence[Phi] = list(phis)
+        self.contexts = [Context.of(context) for context in contexts]
 
     def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
         """Return the logits (B, labels, *sizes) in float32; a list of them where the network returns several."""
-        if len(inputs) % len(self.phis):
-            raise ValueError(f"a batch of {len(inputs)} cannot be divided among {len(self.phis)} phi.")
-        parts = inputs.chunk(len(self.phis))
+        if len(inputs) % len(self.contexts):
+            raise ValueError(f"a batch of {len(inputs)} cannot be divided among {len(self.contexts)} phi.")
+        parts = inputs.chunk(len(self.contexts))
         outputs = [
-            super(PhiPartsInferer, self).__call__(part, network, *args, **{"phi": phi, **kwargs})
-            for part, phi in zip(parts, self.phis, strict=True)
+            super(PhiPartsInferer, self).__call__(part, network, *args, **{**context, **kwargs})
+            for part, context in zip(parts, self.contexts, strict=True)
         ]
         if isinstance(outputs[0], list):
             return [torch.cat(same) for same in zip(*outputs, strict=True)]
@@ -109,7 +108,7 @@ class PhiWholeImageInferer(PhiInferer):
     φ-networks take any size, so an image goes through as it is unless it has more voxels than ``max_voxels``.
 
     Args:
-        phi: see :class:`PhiInferer`.
+        context: see :class:`PhiInferer`.
         roi_size: window for larger images; ``None`` for 128 along every axis.
         spatial_dims: 2 or 3, of the network. A 2D network on volumes (B, C, H, W, D) runs over the slices of the
             last axis.
@@ -121,7 +120,7 @@ class PhiWholeImageInferer(PhiInferer):
 
     def __init__(
         self,
-        phi: Phi = 0.5,
+        context: Union[Context, Phi] = 0.5,
         roi_size: Optional[tuple[int, ...]] = None,
         spatial_dims: int = 3,
         max_voxels: int = 2**24,
@@ -129,7 +128,7 @@ class PhiWholeImageInferer(PhiInferer):
         sw_batch_size: int = 1,
         precision: str = "fp32",
     ) -> None:
-        super().__init__(phi, precision)
+        super().__init__(context, precision)
         self.spatial_dims = spatial_dims
         self.roi_size = tuple(roi_size) if roi_size is not None else (128,) * spatial_dims
         self.max_voxels = max_voxels
@@ -143,7 +142,7 @@ class PhiWholeImageInferer(PhiInferer):
             return super().__call__(inputs, network, *args, **kwargs)
 
         # Bound here, because MONAI's SliceInferer drops further arguments.
-        kwargs = {"phi": self.phi, **kwargs}
+        kwargs = {**self.context, **kwargs}
 
         def run(window: torch.Tensor) -> torch.Tensor:
             return network(channels_last(window), *args, **kwargs).float()

@@ -6,17 +6,17 @@ import copy
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import torch
 import torch.nn as nn
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import build_network
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.weights import load_weights
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
 
 __all__ = ["FoldedNetworks", "model_folder", "trained_network"]
 
@@ -24,8 +24,8 @@ __all__ = ["FoldedNetworks", "model_folder", "trained_network"]
 _KEPT_NETWORKS = 4
 
 
-class FoldedNetworks(OrderedDict[tuple[float, ...], nn.Module]):
-    """Plain networks by their φ, made at the first call and kept while there are few.
+class FoldedNetworks(OrderedDict[Context, nn.Module]):
+    """Plain networks by their context, made at the first call and kept while there are few.
 
     The weights are those at construction. Several threads may call it at once.
 
@@ -42,22 +42,26 @@ class FoldedNetworks(OrderedDict[tuple[float, ...], nn.Module]):
         self.spatial_dims = spatial_dims
         self._lock = threading.Lock()
 
-    def at(self, phi: Phi) -> nn.Module:
-        """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
+    def at(self, phi: Any = None, **numbers: Any) -> nn.Module:
+        """Return the plain network for a context, on the device; the same one each time while it is kept.
+
+        Args:
+            phi: one number, or one per level.
+            numbers: the others of the network's context.
 
         Raises:
-            ValueError: if ``phi`` is not valid for the network.
+            PhiError: if a number is unknown, missing or not valid.
         """
-        factors = as_factors(phi)
+        context = self.network.context(phi=phi, **numbers)
         with self._lock:
-            if factors not in self:
-                folded = self.network.fold(factors if len(factors) > 1 else factors[0]).requires_grad_(False)
+            if context not in self:
+                folded = self.network.fold(**context).requires_grad_(False)
                 layout = torch.channels_last if self.spatial_dims == 2 else torch.channels_last_3d
-                self[factors] = folded.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
-            self.move_to_end(factors)
+                self[context] = folded.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
+            self.move_to_end(context)
             while len(self) > _KEPT_NETWORKS:
                 self.popitem(last=False)
-            return self[factors]
+            return self[context]
 
 
 def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:

@@ -10,9 +10,10 @@ import torch.nn as nn
 from monai.networks.layers.factories import Conv
 from monai.networks.nets import VoxelMorphUNet
 
+from monai_hyperscale.context import ContextSpec
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.networks.layers import Phi, VariableResize, check_factor
-from monai_hyperscale.networks.layers.factor import as_factors
+from monai_hyperscale.networks import ScaleSpaceNetwork
+from monai_hyperscale.networks.layers import Phi, VariableResize
 from monai_hyperscale.registration.fields import compose, integrate, resize_field
 from monai_hyperscale.registration.warping import warp
 
@@ -147,8 +148,6 @@ class RegistrationNetwork(nn.Module):
         spatial_dims: 2 or 3.
         integration_steps: 0 for displacement, else of scaling and squaring.
         field_scale: in (0, 1], size of the field's grid before it is resized to that of the images.
-        regularization_context: whether φ has one number more, the weight λ in [0, 1] of the smoothness in training
-            (HyperMorph): (φ, λ), or a factor per level and λ. The generator sees it, resizing does not.
         passes: how often the network runs. From the second time on, the moving image is warped by what was found so
             far, and what is found then is composed with it, on the field's own grid (Zhao et al., Recursive Cascaded
             Networks, 2019; shared weights). Each pass costs as much as the first.
@@ -174,7 +173,6 @@ class RegistrationNetwork(nn.Module):
         spatial_dims: int,
         integration_steps: int = 0,
         field_scale: float = 1.0,
-        regularization_context: bool = False,
         features: Optional[int] = None,
         passes: int = 1,
     ) -> None:
@@ -185,11 +183,6 @@ class RegistrationNetwork(nn.Module):
                 f"the backbone must be a network that goes by phi, got {type(backbone).__name__}; "
                 "make it one with rescalable(...)."
             )
-        if regularization_context and network is not backbone:
-            raise ValueError(
-                f"regularization_context needs the generator around the registration network, not in its backbone "
-                f"{type(backbone).__name__}; give the plain network here and put the result into the HyperNetwork."
-            )
         if spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
         if passes < 1:
@@ -199,8 +192,7 @@ class RegistrationNetwork(nn.Module):
         self.backbone = backbone
         self.head = FieldHead(spatial_dims, channels, integration_steps, field_scale)
         self.spatial_dims = spatial_dims
-        self.regularization_context = regularization_context
-        self.levels: int = network.levels + regularization_context
+        self.levels: int = network.levels
 
     @property
     def rescale_input(self) -> bool:
@@ -208,49 +200,23 @@ class RegistrationNetwork(nn.Module):
         network: Any = _phi_network(self.backbone)
         return network.rescale_input
 
-    def factors(self, phi: Any) -> tuple[float, ...]:
-        """Return φ as checked numbers: one or one per level, and λ behind them where it is a context.
-
-        Raises:
-            PhiError: if one is not a number in [0, 1], or their number fits neither.
-        """
-        network: Any = _phi_network(self.backbone)
-        if not self.regularization_context:
-            return network.factors(phi)
-        factors = as_factors(phi)
-        if len(factors) not in (2, self.levels):
-            raise PhiError(
-                f"phi must be (phi, lambda), or {self.levels} numbers, one per level and lambda; got {len(factors)}."
-            )
-        return (*network.factors(factors[:-1]), check_factor(factors[-1]))
-
-    def per_level(self, phi: Any) -> tuple[float, ...]:
-        """Return the factor of each level, which one φ alone stands for, and λ behind them where it is a context.
-
-        Raises:
-            PhiError: if φ is not valid.
-        """
-        network: Any = _phi_network(self.backbone)
-        factors = self.factors(phi)
-        if not self.regularization_context:
-            return network.per_level(factors)
-        return (*network.per_level(factors[:-1]), factors[-1])
-
-    def _resizing(self, phi: Any) -> tuple[float, ...]:
-        factors = self.factors(phi)
-        return factors[:-1] if self.regularization_context else factors
+    @property
+    def context(self) -> ContextSpec:
+        """φ as the backbone takes it."""
+        backbone: Any = self.backbone
+        return backbone.context
 
     def _features(self, x: torch.Tensor, phi: Optional[Phi]) -> torch.Tensor:
         if phi is None:
             raise PhiError("call the network with phi=..., or fold(phi) it first.")
-        return self.backbone(x, phi=self._resizing(phi))
+        return self.backbone(x, phi=phi)
 
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
         """Predict the displacement field at ``phi``.
 
         Args:
             x: images (B, 2C, *sizes), the channels of the moving image first; any size of at least one voxel per axis.
-            phi: one rescaling factor in [0, 1], or one per level; with λ behind them where it is a context.
+            phi: one rescaling factor in [0, 1], or one per level.
 
         Returns:
             (B, D, *sizes), voxels; float32, or float64 if the weights are.
@@ -278,13 +244,13 @@ class RegistrationNetwork(nn.Module):
             PhiError: if ``phi`` is not valid.
         """
         backbone: Any = self.backbone
-        return PlainRegistration(backbone.fold(self._resizing(phi)), copy.deepcopy(self.head), self.passes)
+        return PlainRegistration(backbone.fold(phi), copy.deepcopy(self.head), self.passes)
 
 
 def _phi_network(backbone: Any) -> Any:
     """Return the φ-network that knows the levels: the backbone, or the primary network of hypernetworks around it."""
     network = backbone
-    while network is not None and not hasattr(network, "per_level"):
+    while network is not None and not isinstance(network, ScaleSpaceNetwork):
         network = getattr(network, "primary", None)
     return network
 

@@ -161,7 +161,7 @@ class Workload(ABC):
         if levels > 1 and not self.settings.per_level:
             raise PhiError(f"the network takes one phi for all levels, got {levels} factors.")
         for phi in phis:
-            if not self.settings.trained_for(phi):
+            if not self.settings.context["phi"].trained(phi):
                 low, high = self.settings.phi_range
                 got = ",".join(f"{factor:g}" for factor in phi)
                 raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {got}.")

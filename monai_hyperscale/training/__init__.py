@@ -12,12 +12,12 @@ from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.priors import (
     AroundPhi,
     ChoicePhi,
+    ContextPrior,
     FixedPhi,
     PhiPrior,
-    RegularizedPhi,
     UniformPhi,
     phi_prior,
-    validation_phis,
+    validation_contexts,
 )
 from monai_hyperscale.training.report import report_test_cases
 from monai_hyperscale.training.schedules import (
@@ -42,9 +42,9 @@ __all__ = [
     "LabelDice",
     "LossSchedule",
     "PhiPrior",
+    "ContextPrior",
     "PhiSampler",
     "PhiValidation",
-    "RegularizedPhi",
     "RunCheckpoint",
     "StopOnDivergence",
     "UniformPhi",
@@ -60,6 +60,6 @@ __all__ = [
     "shipped_start",
     "starting_network",
     "training_inferer",
-    "validation_phis",
+    "validation_contexts",
     "warm_start",
 ]

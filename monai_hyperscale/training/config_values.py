@@ -15,7 +15,7 @@ from monai_hyperscale.bundle.locate import bundle_root
 from monai_hyperscale.errors import ConfigError, DatasetError, PhiError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PRECISIONS
-from monai_hyperscale.networks.layers.factor import as_factors, check_factor
+from monai_hyperscale.networks.layers.factor import check_factor
 
 __all__ = [
     "check_device",
@@ -102,25 +102,19 @@ def check_phi(name: str, value: Any, network: Optional[HyperNetwork]) -> None:
         if network is None or not isinstance(value, (list, tuple)):
             check_factor(value)
             return
-        factors = as_factors(value)
-        if takes_one_factor(network) and len(factors) > 1:
+        if takes_one_factor(network) and len(value) > 1:
             raise PhiError(
-                f"the network was built for one phi for all levels, got {len(factors)} factors; give one, or train "
+                f"the network was built for one phi for all levels, got {len(value)} factors; give one, or train "
                 "with --per_level True."
             )
-        primary: Any = network.primary
-        primary.factors((*factors, 0.5) if _knows_regularization(network) else factors)
+        network.context["phi"].values(value)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
 
 
 def takes_one_factor(network: HyperNetwork) -> bool:
     """Return whether a network was built for one φ for all of its levels."""
-    return network.contexts - _knows_regularization(network) == 1
-
-
-def _knows_regularization(network: HyperNetwork) -> bool:
-    return bool(getattr(network.primary, "regularization_context", False))
+    return network.context["phi"].count == 1
 
 
 def check_pair(name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Priors over the rescaling factor: which φ an iteration trains (SSHN sections 3 and 5.2).
+"""Priors over the context: which φ an iteration trains, and what beside it (SSHN sections 3 and 5.2).
 
 A prior is a function of the seed and the iteration alone. It has no state, so a resumed training continues the same
 sequence, and every process of a distributed one draws the same φ.
@@ -6,22 +6,24 @@ sequence, and every process of a distributed one draws the same φ.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Optional, Union
 
 from monai_hyperscale.bundle.methods import FIXED_PHI
+from monai_hyperscale.context import Context, ContextNumber
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
 
 __all__ = [
     "AroundPhi",
     "ChoicePhi",
+    "ContextPrior",
     "FixedPhi",
     "PhiPrior",
-    "RegularizedPhi",
     "UniformPhi",
     "phi_prior",
-    "validation_phis",
+    "validation_contexts",
 ]
 
 #: One factor, or one per level.
@@ -38,9 +40,6 @@ class PhiPrior:
         rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
             halving it keeps its full resolution.
     """
-
-    #: Least and greatest λ that is drawn after φ; ``None`` where there is none, see :class:`RegularizedPhi`.
-    regularization: Optional[tuple[float, float]] = None
 
     def __init__(self, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
         if levels is not None and levels < 1:
@@ -75,6 +74,10 @@ class PhiPrior:
         if self.rescale_input:
             factors[0] = [min(1.0, 2 * factor) for factor in factors[0]]
         return list(zip(*factors, strict=True))
+
+    def contexts(self, iteration: int, count: int = 1) -> list[Context]:
+        """Return :meth:`several` φ as contexts, which inferers carry."""
+        return [Context(phi=phi) for phi in self.several(iteration, count)]
 
     def _generator(self, iteration: int) -> random.Random:
         return random.Random(f"phi {self.seed} {iteration}")
@@ -218,40 +221,40 @@ class FixedPhi(ChoicePhi):
         super().__init__([value], levels, seed, rescale_input)
 
 
-class RegularizedPhi(PhiPrior):
-    """φ of another prior, and after it λ ~ U(low, high), the weight of the regularisation (HyperMorph, section 3).
+class ContextPrior:
+    """φ of a prior, and beside it other numbers of the context, each drawn evenly from a range of its own.
+
+    HyperMorph draws λ, the weight of the regularisation, in this way (section 3).
 
     Args:
-        prior: of φ.
-        low: least λ.
-        high: greatest λ.
+        phi: prior of φ.
+        others: least and greatest value of every other number, by its name; ``None`` where it is not drawn.
 
     Raises:
-        ValueError: if the range is empty or not within [0, 1].
+        ValueError: if a range is empty or not within [0, 1].
 
     Example:
-        >>> phi, weight = RegularizedPhi(FixedPhi(0.3), 0.2, 0.4)(1)
-        >>> phi, 0.2 <= weight < 0.4
+        >>> prior = ContextPrior(FixedPhi(0.3), regularization=(0.2, 0.4))
+        >>> (context,) = prior.contexts(1)
+        >>> context["phi"], 0.2 <= context["regularization"] < 0.4
         (0.3, True)
     """
 
-    def __init__(self, prior: PhiPrior, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__(prior.levels, prior.seed, prior.rescale_input)
-        weights = UniformPhi(low, high)
-        self.prior = prior
-        self.regularization = weights.range
+    def __init__(self, phi: PhiPrior, **others: Optional[Sequence[float]]) -> None:
+        self.phi = phi
+        self.others: dict[str, ContextNumber] = {}
+        for name, ends in others.items():
+            if ends is not None:
+                low, high = map(check_factor, ends)
+                self.others[name] = ContextNumber(name, low, high)
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """Least and greatest φ that can be drawn, see :class:`PhiPrior`."""
-        return self.prior.range
-
-    def several(self, iteration: int, count: int) -> list[Drawn]:
-        """Return ``count`` φ of an iteration, each one factor or one per level, and after it λ."""
-        low, high = self.regularization or (0.0, 1.0)
-        weights = [low + (high - low) * u for u in _shuffled(random.Random(f"lambda {self.seed} {iteration}"), count)]
-        phis = self.prior.several(iteration, count)
-        return [(*as_factors(phi), weight) for phi, weight in zip(phis, weights, strict=True)]
+    def contexts(self, iteration: int, count: int = 1) -> list[Context]:
+        """Return ``count`` contexts of an iteration, see :meth:`PhiPrior.several`; every number has its strata."""
+        drawn: dict[str, list] = {"phi": self.phi.several(iteration, count)}
+        for name, number in self.others.items():
+            generator = random.Random(f"{name} {self.phi.seed} {iteration}")
+            drawn[name] = [number.low + (number.high - number.low) * u for u in _shuffled(generator, count)]
+        return [Context(**dict(zip(drawn, values, strict=True))) for values in zip(*drawn.values(), strict=True)]
 
 
 def _strata(generator: random.Random, count: int) -> list[float]:
@@ -287,7 +290,6 @@ def phi_prior(
     method: str = "sshn",
     levels: Optional[int] = None,
     rescale_input: bool = False,
-    regularization: Optional[Sequence[float]] = None,
 ) -> PhiPrior:
     """Return the prior that a ``phi`` override means: none given, a number, or a list.
 
@@ -300,7 +302,6 @@ def phi_prior(
         method: the bundle's; with ``fixed`` no φ is drawn: ``None`` stands for 0.5, and a list is one factor per level.
         levels: see :class:`PhiPrior`.
         rescale_input: see :class:`PhiPrior`.
-        regularization: least and greatest λ that is drawn after φ, see :class:`RegularizedPhi`; ``None`` for none.
 
     Example:
         >>> type(phi_prior(None)).__name__, type(phi_prior(0.3)).__name__, type(phi_prior([0.1, 0.3])).__name__
@@ -308,9 +309,6 @@ def phi_prior(
         >>> phi_prior(None, method="fixed")(1), phi_prior([0.5, 0.4], method="fixed")(1)
         (0.5, (0.5, 0.4))
     """
-    if regularization is not None:
-        prior = phi_prior(phi, low, high, exponent, seed, method, levels, rescale_input)
-        return RegularizedPhi(prior, *regularization)
     if method == "fixed":
         fixed = FIXED_PHI if phi is None else one_or_per_level(phi)  # type: ignore[arg-type]
         return FixedPhi(fixed, levels, seed, rescale_input)
@@ -321,33 +319,38 @@ def phi_prior(
     return FixedPhi(check_factor(phi), levels, seed, rescale_input)
 
 
-def validation_phis(
+def validation_contexts(
     val_phi: Union[None, float, Sequence[Phi]],
-    prior: PhiPrior,
-    val_regularization: Union[None, float, Sequence[float]] = None,
-) -> Sequence[Phi]:
-    """Return the factors of validation and report.
+    prior: Union[PhiPrior, ContextPrior],
+    **others: Union[None, float, Sequence[float]],
+) -> tuple[Context, ...]:
+    """Return what validation and report run at.
 
     Args:
         val_phi: one φ or several, each a number or one number per level; ``None`` for those that the prior draws: all
             of a list, or six evenly spread over a range.
         prior: of the training.
-        val_regularization: one λ or several to go with each φ, where the prior draws λ; ``None`` for the middle of its
-            range.
+        others: one value or several, to go with each φ, of the other numbers that the prior draws; ``None`` for the
+            middle of the range.
 
     Example:
-        >>> validation_phis(None, UniformPhi(0.0, 0.5)), validation_phis(None, FixedPhi(0.3))
-        ((0.0, 0.1, 0.2, 0.3, 0.4, 0.5), (0.3,))
-        >>> validation_phis([0.5, [0.5, 0.4]], UniformPhi(levels=2))
-        (0.5, (0.5, 0.4))
-        >>> validation_phis([0.1, 0.5], RegularizedPhi(UniformPhi(), 0.2, 0.6))
-        ((0.1, 0.4), (0.5, 0.4))
+        >>> [context["phi"] for context in validation_contexts(None, UniformPhi(0.0, 0.5))]
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+        >>> validation_contexts([0.5, [0.5, 0.4]], UniformPhi(levels=2))
+        (Context(phi=0.5), Context(phi=(0.5, 0.4)))
+        >>> validation_contexts(0.1, ContextPrior(UniformPhi(), regularization=(0.2, 0.6)), regularization=[0.3, 0.4])
+        (Context(phi=0.1, regularization=0.3), Context(phi=0.1, regularization=0.4))
     """
-    if isinstance(prior, RegularizedPhi):
-        weights = val_regularization if isinstance(val_regularization, Sequence) else [val_regularization]
-        middle = round(sum(prior.regularization or ()) / 2, 4)
-        drawn = [middle if weight is None else check_factor(weight) for weight in weights]
-        return tuple((*as_factors(phi), weight) for phi in validation_phis(val_phi, prior.prior) for weight in drawn)
+    of_phi, drawn = (prior.phi, prior.others) if isinstance(prior, ContextPrior) else (prior, {})
+    choices: dict[str, Sequence] = {"phi": _validated_phis(val_phi, of_phi)}
+    for name, number in drawn.items():
+        given = others.get(name)
+        values = given if isinstance(given, Sequence) else [given]
+        choices[name] = [round(number.middle, 4) if value is None else check_factor(value) for value in values]
+    return tuple(Context(**dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values()))
+
+
+def _validated_phis(val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior) -> Sequence[Drawn]:
     if val_phi is not None:
         values = val_phi if isinstance(val_phi, Sequence) else (val_phi,)
         return tuple(one_or_per_level(value) for value in values)

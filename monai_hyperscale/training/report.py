@@ -12,9 +12,10 @@ import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.inference.networks import model_folder
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, together
 from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.search.printing import print_frontier
@@ -34,7 +35,7 @@ Factors = tuple[float, ...]
 def report_test_cases(
     models: Union[str, Path],
     dataset_dir: Union[str, Path],
-    phis: Sequence[Phi],
+    phis: Sequence[Union[Context, Phi]],
     folder: Union[str, Path],
     device: Union[str, torch.device] = "cpu",
     **options: Any,
@@ -49,8 +50,8 @@ def report_test_cases(
     Args:
         models: folder of ``model.json`` and ``model.pt``, or of the bundle.
         dataset_dir: of the cases, see :func:`cases_of_part`.
-        phis: what to measure, each a number or one number per level, and λ after it for networks that know λ. Those
-            that the network was not trained for are left out, which the log tells.
+        phis: what to measure, each a number or one number per level, or a whole context. Those that the network was
+            not trained for are left out, which the log tells.
         folder: where results go.
         device: where networks run.
         options: further arguments of :func:`open_workload`.
@@ -63,14 +64,15 @@ def report_test_cases(
     """
     together()  # the first process may still be writing the weights
     settings = read_settings(model_folder(models) / "model.json", NetworkSettings)
-    weighted = _by_weight(settings, phis)
+    groups = _by_others(settings, phis)
     found = []
-    for weight, factors in weighted.items():
-        place = Path(folder) if len(weighted) == 1 else Path(folder) / f"regularization_{weight:g}"
+    for others, factors in groups.items():
+        named = "_".join(f"{name}_{others.text(name)}" for name in others)
+        place = Path(folder) if len(groups) == 1 else Path(folder) / named
         # Of images without labels there is the correlation.
         metric = {} if getattr(settings, "labels", None) else {"metric": "correlation"}
-        choices = {"device": torch.device(device), "regularization": weight, **metric, **options}
-        frontier = _report(models, dataset_dir, _trained(settings, factors), place, choices)
+        choices = {"device": torch.device(device), **others, **metric, **options}
+        frontier = _report(models, dataset_dir, _trained(settings, factors), place, choices, str(others))
         found += [] if frontier is None else [frontier]
     return found
 
@@ -81,6 +83,7 @@ def _report(
     phis: Sequence[Factors],
     folder: Path,
     choices: Mapping[str, Any],
+    others: str,
 ) -> Optional[Frontier]:
     # Here, because they draw.
     from monai_hyperscale.report import write_figures, write_report
@@ -99,8 +102,7 @@ def _report(
         return None
     frontier.write(folder / "frontier.json")
     files.remove()
-    weight = choices["regularization"]
-    told = "" if weight is None else f", regularization {weight:g}"
+    told = f", {others}" if others else ""
     print(f"\n{workload.title}, {workload.part} cases: {frontier.metric['name']} per phi{told}\n", flush=True)
     print_frontier(frontier)
     write_figures(frontier, folder)
@@ -109,20 +111,19 @@ def _report(
     return frontier
 
 
-def _by_weight(settings: NetworkSettings, phis: Sequence[Phi]) -> dict[Optional[float], list[Factors]]:
-    """Return the φ of every λ; of networks that know no λ, all under ``None``."""
-    found: dict[Optional[float], list[Factors]] = {}
+def _by_others(settings: NetworkSettings, phis: Sequence[Union[Context, Phi]]) -> dict[Context, list[Factors]]:
+    """Return the φ of every choice of the other numbers; those of networks that know φ alone under no such number."""
+    found: dict[Context, list[Factors]] = {}
     for phi in phis:
-        factors = tuple(as_factors(phi))
-        known = getattr(settings, "regularization", None) is not None
-        weight, factors = (factors[-1], factors[:-1]) if known else (None, factors)
-        found.setdefault(weight, []).append(factors)
+        context = settings.context(**Context.of(phi))
+        others = Context(**{name: value for name, value in context.items() if name != "phi"})
+        found.setdefault(others, []).append(context.several("phi"))
     return found
 
 
 def _trained(settings: NetworkSettings, phis: Sequence[Factors]) -> list[Factors]:
     """Return the φ that the network was trained for, and tell which are left out."""
-    known = [phi for phi in dict.fromkeys(phis) if settings.trained_for(phi)]
+    known = [phi for phi in dict.fromkeys(phis) if settings.context["phi"].trained(phi)]
     others = [phi_name(phi) for phi in phis if phi not in known]
     low, high = settings.phi_range
     if not known:

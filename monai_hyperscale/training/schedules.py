@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import ignite.distributed as idist
 import numpy as np
@@ -15,7 +15,7 @@ from monai.utils import CommonKeys
 
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer
-from monai_hyperscale.training.priors import PhiPrior
+from monai_hyperscale.training.priors import ContextPrior, PhiPrior
 
 __all__ = [
     "CosineSchedule",
@@ -46,7 +46,7 @@ def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInfe
         phis_per_step: how many φ a step trains, each on its share of the batch.
 
     Example:
-        >>> type(training_inferer()).__name__, len(training_inferer(phis_per_step=4).phis)
+        >>> type(training_inferer()).__name__, len(training_inferer(phis_per_step=4).contexts)
         ('PhiInferer', 4)
     """
     if phis_per_step == 1:
@@ -55,34 +55,35 @@ def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInfe
 
 
 class PhiSampler:
-    """Draw one φ per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
+    """Draw one φ, or context, per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
 
-    The φ of the iteration is in ``engine.state.phi`` for other handlers. An inferer that takes a φ for each part of the
-    batch gets as many, from strata of the prior.
+    What was drawn is in ``engine.state.contexts`` for other handlers: a list of one, or, of an inferer that takes one
+    for each part of the batch, of as many, from strata of the prior.
 
     Args:
         prior: the distribution.
         inferer: the trainer's inferer.
     """
 
-    def __init__(self, prior: PhiPrior, inferer: PhiInferer) -> None:
+    def __init__(self, prior: Union[PhiPrior, ContextPrior], inferer: PhiInferer) -> None:
         self.prior = prior
         self.inferer = inferer
-        self.count = len(inferer.phis) if isinstance(inferer, PhiPartsInferer) else 1
+        self.count = len(inferer.contexts) if isinstance(inferer, PhiPartsInferer) else 1
 
     def attach(self, engine: Engine) -> None:
         """Act at the start of every iteration of ``engine``."""
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Set the φ of this iteration."""
+        """Set the context of this iteration."""
+        contexts = self.prior.contexts(engine.state.iteration, self.count)
+        if len(set(contexts)) == 1:  # of a network for one φ: the batch goes through in one piece
+            contexts = contexts[:1]
+        engine.state.contexts = contexts  # type: ignore[attr-defined]
         if isinstance(self.inferer, PhiPartsInferer):
-            phis = self.prior.several(engine.state.iteration, self.count)
-            if len(set(phis)) == 1:  # of a network for one φ: the batch goes through in one piece
-                phis = phis[:1]
-            self.inferer.phis = engine.state.phi = phis  # type: ignore[attr-defined]
-            return
-        self.inferer.phi = engine.state.phi = self.prior(engine.state.iteration)  # type: ignore[attr-defined]
+            self.inferer.contexts = contexts
+        else:
+            (self.inferer.context,) = contexts
 
 
 class CosineSchedule(WarmupCosineSchedule):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar, Union
 
@@ -13,11 +13,11 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.metrics import Cumulative
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.inference.inferers import PhiInferer
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
-from monai_hyperscale.training.priors import one_or_per_level
 
 __all__ = ["LabelDice", "PhiDice", "PhiResult", "PhiValidation", "evaluate_phis"]
 
@@ -27,19 +27,24 @@ class PhiResult:
     """What one φ scores over a data set.
 
     Args:
-        phi: the rescaling factor, one or one per level.
+        context: that the network ran at: φ, and what else it takes.
 
     Example:
-        >>> PhiResult((0.5, 0.25)).name
-        '0.5,0.25'
+        >>> PhiResult(Context(phi=(0.5, 0.25))).name, PhiResult(Context(phi=0.5, regularization=0.1)).name
+        ('0.5,0.25', 'phi 0.5, regularization 0.1')
     """
 
-    phi: Union[float, tuple[float, ...]]
+    context: Context
+
+    @property
+    def phi(self) -> Union[float, tuple[float, ...]]:
+        """The rescaling factor, one or one per level."""
+        return self.context["phi"]
 
     @property
     def name(self) -> str:
-        """φ as text, as the command line takes it."""
-        return ",".join(f"{factor:g}" for factor in as_factors(self.phi))
+        """φ as text, as the command line takes it; the whole context where it is more."""
+        return self.context.text("phi") if len(self.context) == 1 else str(self.context)
 
     @property
     def mean(self) -> float:
@@ -52,11 +57,11 @@ class PhiDice(PhiResult):
     """Dice of one φ over a data set.
 
     Args:
-        phi: the rescaling factor, one or one per level.
+        context: see :class:`PhiResult`.
         scores: Dice per case and label (cases, labels); NaN where the reference lacks the label.
 
     Example:
-        >>> PhiDice(0.5, np.array([[0.75, 0.25]])).mean
+        >>> PhiDice(Context(phi=0.5), np.array([[0.75, 0.25]])).mean
         0.5
     """
 
@@ -81,9 +86,9 @@ def known_values(values: np.ndarray) -> list[list[Optional[float]]]:
     return [[float(value) if np.isfinite(value) else None for value in row] for row in values]
 
 
-def dice_of(phi: Any, details: Any) -> PhiDice:
-    """Return what :class:`LabelDice` keeps, (cases, labels), as the Dice of φ."""
-    return PhiDice(phi, torch.as_tensor(details).cpu().numpy().astype(np.float64))
+def dice_of(context: Context, details: Any) -> PhiDice:
+    """Return what :class:`LabelDice` keeps, (cases, labels), as the Dice of a context."""
+    return PhiDice(context, torch.as_tensor(details).cpu().numpy().astype(np.float64))
 
 
 class LabelDice(Cumulative):
@@ -126,36 +131,39 @@ class LabelDice(Cumulative):
 
     def aggregate(self, reduction: Any = None) -> torch.Tensor:
         """Return the mean over the labels of every case, then over the cases kept."""
-        return torch.tensor(dice_of(0.0, self.get_buffer()).mean)
+        return torch.tensor(dice_of(Context(phi=0.0), self.get_buffer()).mean)
 
 
 Result = TypeVar("Result", bound=PhiResult)
 
 
 def evaluate_phis(
-    evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Phi], result: Callable[[Any, Any], Result]
+    evaluator: Evaluator,
+    inferer: PhiInferer,
+    phis: Sequence[Union[Context, Phi]],
+    result: Callable[[Context, Any], Result],
 ) -> list[Result]:
-    """Run an evaluator once per φ.
+    """Run an evaluator once per φ, or per context.
 
     Args:
         evaluator: with a metric that keeps its rows, such as :class:`LabelDice`, as its key metric.
-        inferer: the evaluator's inferer, whose ``phi`` is set.
-        phis: the factors, each a number or one number per level.
-        result: what makes a result of φ and the details, such as :func:`dice_of`.
+        inferer: the evaluator's inferer, whose ``context`` is set.
+        phis: each a number or one number per level, or a whole context.
+        result: what makes a result of a context and the details, such as :func:`dice_of`.
 
     Returns:
         the result of every φ, in the order given.
     """
     results = []
-    before = inferer.phi
+    before = inferer.context
     try:
-        for phi in map(one_or_per_level, phis):
-            inferer.phi = phi
+        for context in map(Context.of, phis):
+            inferer.context = context
             evaluator.run()
             details = evaluator.state.metric_details[evaluator.state.key_metric_name]
-            results.append(result(phi, details))
+            results.append(result(context, details))
     finally:
-        inferer.phi = before
+        inferer.context = before
     return results
 
 
@@ -169,7 +177,7 @@ class PhiValidation:
     Args:
         validator: the evaluator.
         inferer: its inferer.
-        phis: the factors to validate at, each a number or one number per level.
+        phis: what to validate at, each a number or one number per level, or a whole context.
         interval: epochs between validations; the last epoch is always validated.
         score: name of the score, ``dice`` for example.
         result: what makes results of the validator's details, see :func:`evaluate_phis`.
@@ -179,16 +187,16 @@ class PhiValidation:
         self,
         validator: Evaluator,
         inferer: PhiInferer,
-        phis: Sequence[Phi],
+        phis: Sequence[Union[Context, Phi]],
         interval: int = 1,
         score: str = "dice",
-        result: Callable[[Any, Any], PhiResult] = dice_of,
+        result: Callable[[Context, Any], PhiResult] = dice_of,
     ) -> None:
         if not phis or interval < 1:
             raise ValueError(f"expected at least one phi and an interval of at least 1, got {phis} and {interval}.")
         self.validator = validator
         self.inferer = inferer
-        self.phis = [one_or_per_level(phi) for phi in phis]
+        self.contexts = [Context.of(phi) for phi in phis]
         self.interval = interval
         self.score = score
         self.result = result
@@ -206,14 +214,18 @@ class PhiValidation:
         if state.epoch % self.interval and state.epoch != state.max_epochs:
             return
         self.validator.state.epoch = state.epoch
-        results = evaluate_phis(self.validator, self.inferer, self.phis, self.result)
+        results = evaluate_phis(self.validator, self.inferer, self.contexts, self.result)
         for result in results:
-            factors = "_".join(f"{factor:.2f}" for factor in as_factors(result.phi))
-            state.metrics[f"{key}_phi_{factors}"] = result.mean
+            state.metrics["_".join([key, *_labels(result.context)])] = result.mean
         state.metrics[key] = float(np.mean([result.mean for result in results]))
         by_phi = "  ".join(f"{result.name}: {result.mean:.4f}" for result in results)
         name = in_words(self.score)
         self.logger.info(f"Epoch {state.epoch}: {name} {state.metrics[key]:.4f}  by phi  {by_phi}")
+
+
+def _labels(context: Context) -> Iterator[str]:
+    for name in context:
+        yield from (name, *(f"{value:.2f}" for value in context.several(name)))
 
 
 def key_metric(score: str) -> str:

@@ -22,7 +22,7 @@ def unet() -> ScaleSpaceUNet:
 class Given(WeightGenerator):
     """Weights (φ − 0.25, 3, 0, 2 + φ) of a layer of four."""
 
-    def bind(self, parameters: object, contexts: int = 1) -> None:
+    def bind(self, parameters: object, width: int = 1, keep_start: object = ()) -> None:
         pass
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -61,7 +61,7 @@ def test_a_program_trains(method: str, training: Training, monkeypatch: pytest.M
     call = PhiInferer.__call__
 
     def noted(self: Any, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
-        seen.append((float(self.phi), tuple(inputs.shape), id(network)))
+        seen.append((float(self.context["phi"]), tuple(inputs.shape), id(network)))
         networks.append(network)
         return call(self, inputs, network, *args, **kwargs)
 

@@ -80,7 +80,7 @@ def test_a_method_names_its_generator_and_its_arguments():
 
 def test_one_factor_per_level():
     network = trained_a_little(network_of("sshn", per_level=True))
-    assert network.contexts == network.primary.levels == 2
+    assert network.context["phi"].count == network.primary.levels == 2
     with torch.no_grad():
         one, per_level, other = (network(IMAGE, phi=phi) for phi in (0.3, (0.3, 0.3), (0.3, 0.4)))
     assert torch.equal(one, per_level) and not torch.equal(one, other)
@@ -88,7 +88,7 @@ def test_one_factor_per_level():
 
 def test_a_rescaled_input_is_a_level():
     network = trained_a_little(network_of("sshn", per_level=True, rescale_input=True))
-    assert network.contexts == network.primary.levels == 3
+    assert network.context["phi"].count == network.primary.levels == 3
     with torch.no_grad():
         # The generator is told the factors that one φ stands for.
         torch.testing.assert_close(network(IMAGE, phi=0.3), network(IMAGE, phi=(0.6, 0.3, 0.3)), atol=1e-6, rtol=0)
@@ -117,7 +117,7 @@ def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
     read = read_settings(tmp_path / "model.json")
     assert replace(read, network=SETTINGS.network, generator=SETTINGS.generator) == SETTINGS
     network = build_network(read)
-    assert network.generated == build_network(SETTINGS).generated and network.contexts == 1
+    assert network.generated == build_network(SETTINGS).generated and network.context["phi"].count == 1
 
 
 @pytest.mark.parametrize("change", [{"method": "san"}, {"per_level": "yes"}, {"rescale_input": 2}])
@@ -130,8 +130,10 @@ def test_bad_content_is_refused(tmp_path, change):
 
 
 def test_the_range_of_training_is_per_level():
-    one = replace(SETTINGS, phi_range=(0.1, 0.4))
-    assert one.trained_for((0.1,)) and one.trained_for((0.4, 0.2)) and not one.trained_for((0.4, 0.5))
-    rescaled = replace(one, per_level=True, rescale_input=True)
-    assert rescaled.trained_for((0.8, 0.4, 0.1)) and not rescaled.trained_for((0.1, 0.4, 0.1))
-    assert replace(rescaled, phi_range=(0.0, 1.0)).trained_for((1.0, 1.0, 1.0))
+    settings = replace(SETTINGS, phi_range=(0.1, 0.4), per_level=True)
+    each = settings.context["phi"]
+    assert each.trained((0.1,)) and each.trained((0.4, 0.2)) and not each.trained((0.4, 0.5))
+    rescaled = replace(settings, rescale_input=True)
+    each = rescaled.context["phi"]
+    assert each.trained((0.8, 0.4, 0.1)) and not each.trained((0.1, 0.4, 0.1))
+    assert replace(rescaled, phi_range=(0.0, 1.0)).context["phi"].trained((1.0, 1.0, 1.0))

@@ -152,7 +152,7 @@ def test_the_second_stage_begins_with_a_fixed_network(train, tmp_path, monkeypat
     steps, call = [], PhiPartsInferer.__call__
 
     def noted(self, inputs, network, *args, **kwargs):
-        steps.append((len(inputs), list(self.phis)))
+        steps.append((len(inputs), [context["phi"] for context in self.contexts]))
         return call(self, inputs, network, *args, **kwargs)
 
     monkeypatch.setattr(PhiPartsInferer, "__call__", noted)

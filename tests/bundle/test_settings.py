@@ -29,11 +29,11 @@ def test_round_trip(tmp_path):
 
 
 def test_the_network_is_the_one_described():
-    network = build_network(SETTINGS, default_phi=0.3)
+    network = build_network(SETTINGS, {"phi": 0.3})
     assert (network.primary.in_channels, network.primary.out_channels) == (2, 4)
     assert network.primary.levels == 1
     assert network.generator.hidden == (6, 3)
-    assert network.default_phi == 0.3
+    assert network.context["phi"].default == 0.3
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_bad_content_is_refused_in_one_sentence(tmp_path, change):
     write_settings(SETTINGS, path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(CheckpointError, match=r"model\.json") as caught:
-        read_settings(path)
+        read_settings(path, SegmentationSettings)
     assert "\n" not in str(caught.value)
 
 

@@ -243,10 +243,10 @@ def test_one_network_for_every_weight_of_the_regularisation(tmp_path):
     settings = settings_of(tmp_path)
     assert settings.regularization == (0.0, 1.0) and settings.loss["balance"] is True
     network = best_weights(build_network(settings), tmp_path / "models")
-    assert network.contexts == 2
+    assert network.context.names == ("phi", "regularization")
     x = torch.rand(1, 2, 9, 8, 7)
     with torch.no_grad():
-        assert not torch.equal(network(x, phi=(0.3, 0.1)), network(x, phi=(0.3, 0.9)))
+        assert not torch.equal(network(x, phi=0.3, regularization=0.1), network(x, phi=0.3, regularization=0.9))
     files = [TRAIN, str(CONFIGS / "evaluate.json")]
     known = {"ckpt_dir": str(tmp_path / "models"), "dataset_dir": str(tmp_path / "synthetic_pairs")}
     run(files, device="cpu", phi=0.3, num_workers=0, output_dir=str(tmp_path / "eval"), **known)

@@ -315,7 +315,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"method": "san"}, "method must be one of sshn, fixed, stochastic, film, got 'san'"),
         ("train.json", {"method": "fixed", "phi": [0.1, 0.3]}, "phi: method fixed trains one network for one phi"),
         ("train.json", {"val_phi": [[0.5, 0.4, 0.3]]}, "built for one phi for all levels, got 3 factors.*per_level"),
-        ("train.json", {"per_level": True, "val_phi": [[0.5, 0.4]]}, "val_phi: phi must be one factor or 3"),
+        ("train.json", {"per_level": True, "val_phi": [[0.5, 0.4]]}, "val_phi: phi must be one number or 3"),
         ("train.json", {"per_level": 1.5}, "per_level must be True or False"),
         ("train.json", {"weight_penalty": -1}, "weight_penalty must be a number from 0"),
         ("train.json", {"network": {"name": "NNUNet"}}, "name must be one of ScaleSpaceUNet, .* got 'NNUNet'"),

@@ -185,7 +185,7 @@ def test_levels(frontiers: tuple[Path, Path], tmp_path: Path, capsys: pytest.Cap
         (["variation", "FIXED"], 2, "has the same weights for every phi"),
         (["variation", "BUNDLE", "--phi", "0.3"], 2, "at least two phi"),
         (["variation", "BUNDLE", "--phi", "0.3,0.7"], 2, "trained for phi from 0 to 0.5, got 0.7"),
-        (["variation", "BUNDLE", "--regularization", "0.5"], 2, "do not depend on a regularization"),
+        (["variation", "BUNDLE", "--regularization", "0.5"], 2, "takes phi, not regularization"),
         (["variation", "none"], 2, "none does not exist"),
         (["transfer", "FIXED", "--dataset", "DATA"], 2, "and this one with --fixed"),
         (["transfer", "BUNDLE", "--dataset", "DATA", "--weights-phi", "0.6"], 2, "trained for phi from 0 to 0.5"),

@@ -143,7 +143,7 @@ def test_a_factor_per_level(
         assert (network(x, phi=phi) - network(x, phi=phi[::-1])).abs().max() > 1e-3
     # More factors than there are levels.
     assert main(["fold", str(folder), "--phi", "0.5,0.2,0.1,0.1", "-o", str(out), *LIGHT, "--overwrite"]) == 2
-    assert f"phi must be one factor or {len(phi)}, one per level; got 4" in said(capsys)[-1]
+    assert f"phi must be one number or {len(phi)}, one per level; got 4" in said(capsys)[-1]
 
 
 def test_phi_outside_the_trained_range_is_warned_of(
@@ -192,7 +192,7 @@ def _nothing(bundle: Path) -> None:
         (_corrupt_weights, [], 2, "damaged"),
         (_nothing, ["--phi", "0.1,0.2,0.3,0.4"], 2, "level"),
         (_nothing, ["--size", "8,8"], 1, "the size has 3 numbers, one per axis, got [8, 8]"),
-        (_nothing, ["--regularization", "0.5"], 2, "for registration networks"),
+        (_nothing, ["--regularization", "0.5"], 2, "takes phi, not regularization"),
         (_nothing, ["--image", "missing.nii.gz"], 2, "missing.nii.gz does not exist"),
         (_nothing, ["-o", "{bundle}/folded"], 2, "lies in the bundle"),
         (_nothing, ["-o", "{bundle}"], 2, "lies in the bundle"),

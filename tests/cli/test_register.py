@@ -246,7 +246,7 @@ def test_images_that_cannot_be_registered(
         (["--bundle", "."], "no description of a trained network"),
         (["--device", "gpu"], "device must be auto, cpu, cuda"),
         (["--phi", "0.5,0.4,0.3,0.2"], "got 4"),
-        (["--regularization", "0.3"], "trained for one weight of the regularisation"),
+        (["--regularization", "0.3"], "takes phi, not regularization"),
         (["--labels", "none.nii.gz", "--labels-out", "l.nii.gz"], "none.nii.gz does not exist"),
     ],
 )

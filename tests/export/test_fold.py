@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.errors import CheckpointError, ExportError
+from monai_hyperscale.errors import CheckpointError, ExportError, PhiError
 from monai_hyperscale.export import fold as folding
 from monai_hyperscale.export import fold_bundle, load_folded, read_manifest
 from monai_hyperscale.export.formats import FORMATS
@@ -112,7 +112,7 @@ def test_factors_per_level_and_a_weight_of_smoothness(segmentation, registration
     x = torch.rand(1, 2, 9, 8)
     with torch.no_grad():
         folded = load_folded(tmp_path / "smooth/models/model.safetensors")(x)
-        torch.testing.assert_close(folded, source.network(x, phi=(0.3, 0.8)), atol=1e-5, rtol=0)
+        torch.testing.assert_close(folded, source.network(x, phi=0.3, regularization=0.8), atol=1e-5, rtol=0)
 
 
 def registration_at(registration, tmp_path):
@@ -216,7 +216,7 @@ def test_bad_arguments(segmentation, tmp_path):
         fold_bundle(bundle, 0.3, tmp_path / "out", ["tflite"])
     with pytest.raises(ExportError, match="the size has 2 numbers"):
         fold_bundle(bundle, 0.3, tmp_path / "out", size=(8, 8, 8))
-    with pytest.raises(ExportError, match="for registration networks"):
+    with pytest.raises(PhiError, match="takes phi, not regularization"):
         fold_bundle(bundle, 0.3, tmp_path / "out", regularization=0.5)
     with pytest.raises(ValueError, match="level"):
         fold_bundle(bundle, (0.3, 0.2, 0.1, 0.1), tmp_path / "out")

@@ -9,12 +9,15 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, WeightGenerator
 from monai_hyperscale.networks import ScaleSpaceUNet
 from tests.hypernet.examples import TwoInputs, strong
 from tests.networks.comparisons import assert_threads_agree, copy_of
 from tests.networks.references import assert_plain, assert_shares_nothing
+
+PER_LEVEL = ContextSpec(ContextNumber("phi", count=None))
 
 
 def test_three_threads_many_rounds() -> None:
@@ -72,7 +75,7 @@ def test_phi_is_required() -> None:
 
 @pytest.mark.parametrize("phi", ["0.5", math.nan, math.inf, [0.5, math.nan], {}, object(), [0.5, "0.5"]])
 def test_what_is_no_context(phi: Any) -> None:
-    net = HyperNetwork(nn.Conv2d(1, 1, 1), contexts=2)
+    net = HyperNetwork(nn.Conv2d(1, 1, 1), context=ContextSpec(ContextNumber("phi", count=2)))
     for call in (lambda: net(torch.zeros(1, 1, 4, 4), phi=phi), lambda: net.fold(phi), lambda: net.generate(phi)):
         with pytest.raises(PhiError, match="phi must be"):
             call()
@@ -88,10 +91,10 @@ def test_any_finite_context_for_a_network_without_phi() -> None:
 
 
 def test_a_context_per_level() -> None:
-    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), strong(), contexts=3).eval()
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), strong(), context=PER_LEVEL).eval()
     x = torch.randn(1, 1, 19, 16)
     torch.testing.assert_close(net(x, phi=0.4), net(x, phi=[0.4] * 3), atol=0, rtol=0)
-    torch.testing.assert_close(net.context(0.4), torch.full((3,), 0.4))
+    assert net.context.flat(net.context(phi=0.4)) == (0.4, 0.4, 0.4)
     phis = [0.7, 0.4, 0.2]
     y = net(x, phi=phis)
     torch.testing.assert_close(net.fold(phis)(x), y, atol=1e-5, rtol=0)
@@ -103,18 +106,57 @@ def test_a_context_per_level() -> None:
     assert net.generator.layers[0].in_features == 6  # type: ignore[index, union-attr]
 
 
-@pytest.mark.parametrize(("contexts", "given"), [(1, 3), (3, 2), (3, 4), (3, 0)])
-def test_wrong_number_of_factors(contexts: int, given: int) -> None:
-    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), contexts=contexts)
+@pytest.mark.parametrize(("count", "given"), [(1, 3), (3, 2), (3, 4), (3, 0)])
+def test_wrong_number_of_factors(count: int, given: int) -> None:
+    context = ContextSpec(ContextNumber("phi", count=count))
+    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), context=context)
     for call in (lambda phi: net(torch.zeros(1, 1, 4, 4), phi=phi), net.fold):
-        with pytest.raises(PhiError, match="give one|one per level"):
+        with pytest.raises(PhiError, match="for all levels|one per level|one number"):
             call([0.5] * given)
 
 
-@pytest.mark.parametrize("contexts", [0, 2, 4])
-def test_contexts_are_one_or_one_per_level(contexts: int) -> None:
-    with pytest.raises(ValueError, match=f"contexts must be 1 or 3, one per level, .*ScaleSpaceUNet; got {contexts}"):
-        HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), contexts=contexts)
+@pytest.mark.parametrize("count", [2, 4])
+def test_values_are_one_or_one_per_level(count: int) -> None:
+    context = ContextSpec(ContextNumber("phi", count=count))
+    with pytest.raises(ValueError, match=f"count of phi must be 1 or 3, one per level, .*ScaleSpaceUNet; got {count}"):
+        HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), context=context)
+    with pytest.raises(ValueError, match="Conv2d does not say how many levels it has; give phi a count"):
+        HyperNetwork(nn.Conv2d(1, 1, 1), context=PER_LEVEL)
+
+
+class Blurs(nn.Module):
+    """A network that takes one number of the context itself, and leaves the other to the generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: torch.Tensor, dose: float) -> torch.Tensor:
+        return dose * self.convolution(x)
+
+
+def test_numbers_of_ones_own() -> None:
+    dose = ContextNumber("dose", 10.0, 20.0, limits=(0.0, 100.0))
+    net = HyperNetwork(Blurs(), strong(), context=ContextSpec(dose, ContextNumber("noise", 0.2, 0.6, default=0.4)))
+    x = torch.randn(1, 1, 6, 5)
+    with torch.no_grad():
+        y = net(x, dose=12.0, noise=0.3)
+        weights = net.generate(dose=12.0, noise=0.3)
+        expected = 12.0 * F.conv2d(x, weights["convolution.weight"], weights["convolution.bias"])
+        torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-5)
+        # The generator sees the numbers in the order of the context.
+        flat = net.generator(torch.tensor([12.0, 0.3]))
+        torch.testing.assert_close(weights, flat, atol=0, rtol=0)
+        torch.testing.assert_close(net(x, **net.context(dose=12.0)), net(x, dose=12.0, noise=0.4), atol=0, rtol=0)
+    for call in (lambda **numbers: net(x, **numbers), net.fold, net.generate):
+        with pytest.raises(PhiError, match=r"takes dose and noise, not nois; did you mean noise\?"):
+            call(dose=12.0, nois=0.3)
+        with pytest.raises(PhiError, match="takes dose and noise, not phi"):
+            call(phi=0.3)
+        with pytest.raises(PhiError, match=r"call the network with dose=\.\.\."):
+            call(noise=0.3)
+        with pytest.raises(PhiError, match="dose must be a number between 0 and 100, got 101"):
+            call(dose=101)
 
 
 def test_what_is_frozen_stays_as_it_is() -> None:
@@ -271,7 +313,7 @@ def test_buffers_belong_to_the_fold_too() -> None:
 class Stored(WeightGenerator):
     """A table of weights for each of ten φ: what a generator must offer, and no more."""
 
-    def bind(self, parameters: Any, contexts: int = 1) -> None:
+    def bind(self, parameters: Any, width: int = 1, keep_start: Any = ()) -> None:
         self.names = {name: name.replace(".", "_") for name in parameters}
         for name, value in parameters.items():
             self.register_buffer(self.names[name], torch.stack([value * i for i in range(10)]))

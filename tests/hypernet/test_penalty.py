@@ -9,6 +9,7 @@ import torch.nn as nn
 from monai.engines import SupervisedTrainer
 from monai.losses import DiceLoss
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.hypernet import GENERATORS, GeneratedWeightPenalty, HyperNetwork, build_generator
 from monai_hyperscale.inference import PhiPartsInferer
@@ -114,8 +115,10 @@ def test_the_loss_alone() -> None:
 
 
 def test_all_hypernetworks_inside() -> None:
-    nets = nn.Sequential(HyperNetwork(nn.Conv2d(1, 2, 3), strong(), default_phi=0.3), nn.ReLU())
-    nets.append(HyperNetwork(nn.Conv2d(2, 1, 1), strong(), default_phi=0.7))
+    nets = nn.Sequential(
+        HyperNetwork(nn.Conv2d(1, 2, 3), strong(), context=ContextSpec(ContextNumber("phi", default=0.3))), nn.ReLU()
+    )
+    nets.append(HyperNetwork(nn.Conv2d(2, 1, 1), strong(), context=ContextSpec(ContextNumber("phi", default=0.7))))
     loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), nets, weight=1.0)
     value = loss(nets(X), LABEL)
     torch.testing.assert_close(value, squares(nets[0], 0.3) + squares(nets[2], 0.7))  # type: ignore[arg-type]
@@ -144,7 +147,7 @@ def test_bad_arguments() -> None:
 
 
 def test_in_a_trainer_of_monai() -> None:
-    net = HyperNetwork(nn.Conv2d(1, 1, 3), strong(), default_phi=0.3)
+    net = HyperNetwork(nn.Conv2d(1, 1, 3), strong(), context=ContextSpec(ContextNumber("phi", default=0.3)))
     expected = squares(net, 0.3)
     loss = GeneratedWeightPenalty(nn.MSELoss(), net, weight=1e6)
     trainer = SupervisedTrainer(

@@ -5,6 +5,7 @@ import torch
 import torch.nn as nn
 from monai.inferers import SlidingWindowInferer
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.inference import PhiInferer, PhiPartsInferer, PhiWholeImageInferer
 from monai_hyperscale.networks import ScaleSpaceUNet
@@ -24,10 +25,10 @@ class Recorder(nn.Module):
 
 
 def test_phi_reaches_the_network_and_may_change() -> None:
-    network, inferer = Recorder(), PhiInferer(phi=0.25)
+    network, inferer = Recorder(), PhiInferer(0.25)
     x = torch.rand(2, 1, 5, 4, 3)
     assert torch.equal(inferer(x, network), torch.cat([x, x * 0.25], 1))
-    inferer.phi = 0.5
+    inferer.context = Context(phi=0.5)
     assert torch.equal(inferer(x, network), torch.cat([x, x * 0.5], 1))
     assert torch.equal(inferer(x, network, phi=1.0), torch.cat([x, x], 1))
     assert [phi for _, phi, _ in network.calls] == [0.25, 0.5, 1.0]
@@ -63,7 +64,8 @@ def test_half_precision_is_the_networks_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"), [({"phi": 1.5}, PhiError), ({"phi": "0.5"}, PhiError), ({"precision": "int8"}, ValueError)]
+    ("options", "error"),
+    [({"context": 1.5}, PhiError), ({"context": "0.5"}, PhiError), ({"precision": "x"}, ValueError)],
 )
 def test_wrong_options(options: dict, error: type[Exception]) -> None:
     with pytest.raises(error):

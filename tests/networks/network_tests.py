@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, WeightGenerator
 from monai_hyperscale.networks.layers import CPUConvolutions
@@ -162,7 +163,7 @@ class PhiNetworkTests:
         x = self.images(ODD[spatial_dims])
         with torch.no_grad():
             one = network(x, phi=0.8)
-            factors = network.per_level(0.8)
+            factors = network.context["phi"].spread(0.8)
             assert len(factors) == network.levels and factors[-1] == 0.8
             assert_same(network(x, phi=factors), one, 0)
             assert_same(network(x, phi=torch.tensor(factors)), one, 1e-5)
@@ -175,7 +176,9 @@ class PhiNetworkTests:
 
     def test_a_factor_per_level_reaches_the_generator(self, spatial_dims: int) -> None:
         primary: Any = self.network(spatial_dims)
-        net = HyperNetwork(primary, self.generator(), contexts=primary.levels).train(self.training)
+        net = HyperNetwork(primary, self.generator(), context=ContextSpec(ContextNumber("phi", count=None))).train(
+            self.training
+        )
         x = self.images(ODD[spatial_dims])
         varied = [0.8 - 0.1 * level for level in range(primary.levels)]
         with torch.no_grad():
@@ -194,7 +197,7 @@ class PhiNetworkTests:
                     call(phi)
         for count in {2, network.levels - 1, network.levels + 1} - {0, 1, network.levels}:
             for call in calls:
-                with pytest.raises(PhiError, match=str(network.levels)):
+                with pytest.raises(PhiError, match=f"{network.levels}, one per level|for all levels"):
                     call([0.5] * count)
 
     # --- hypernetwork and fold

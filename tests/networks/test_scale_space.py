@@ -126,7 +126,7 @@ def test_input_factor(phi: Any, factors: tuple[float, ...]) -> None:
     network = ScaleSpaceNetwork(body, rescale_input=True)
     assert network.levels == 3 and network.rescale_input
     assert network.per_level(phi) == factors
-    assert network.factors(phi) == as_factors(phi)  # one stays one, as the generator's context
+    assert network.context["phi"].values(phi) == as_factors(phi)  # one stays one
     x = torch.randn(2, 1, 40, 23)
     assert network(x, phi=phi).shape == x.shape
     expected = [(40, 23)]
@@ -144,7 +144,7 @@ def test_factors_without_one_for_the_input() -> None:
     assert network.per_level(0.1) == (0.1, 0.1) and network.per_level([0.1, 0.2]) == (0.1, 0.2)
     for count in (3, 4):
         with pytest.raises(PhiError, match="2, one per level"):
-            network.factors([0.5] * count)
+            network.per_level([0.5] * count)
     with pytest.raises(PhiError, match="3, one per level"):
         ScaleSpaceNetwork(Sees(), rescale_input=True).per_level([0.5, 0.5])
 
@@ -207,7 +207,7 @@ def test_rescaled_input_and_a_hypernetwork() -> None:
     net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0)).eval()
     x = torch.randn(1, 1, 23, 18)
     with torch.no_grad():
-        assert net.context(net.primary.factors(0.2)).tolist() == pytest.approx([0.2])
+        assert net.context.flat(net.context(phi=0.2)) == (0.2,)
         y = net(x, phi=0.2)
         torch.testing.assert_close(net.fold(0.2)(x), y, atol=1e-6, rtol=0)
         # The same weights with the same factors, named one by one.

@@ -10,6 +10,7 @@ import torch
 import torch.nn as nn
 from monai.networks.nets import BasicUNet, VoxelMorphUNet
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator, build_generator
 from monai_hyperscale.networks import ScaleSpaceUNet
@@ -186,31 +187,24 @@ def test_folds_are_scripted_with_integration(half: float) -> None:
             assert_same(scripted.velocity(x), plain.velocity(x), 1e-4)
 
 
-@pytest.mark.parametrize("contexts", [2, 4])
-def test_regularisation_weight_as_a_context(contexts: int) -> None:
-    network = awake(RegistrationNetwork(unet(), 2, regularization_context=True))
-    assert network.levels == 3 and network.per_level((0.3, 0.9)) == (0.3, 0.3, 0.9)
-    assert network.factors((0.3, 0.9)) == (0.3, 0.9) and network.factors([0.3, 0.2, 0.9]) == (0.3, 0.2, 0.9)
-    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0), contexts=2 if contexts == 2 else 3)
+@pytest.mark.parametrize("count", [1, 2])
+def test_regularisation_weight_as_a_context(count: int) -> None:
+    network = awake(RegistrationNetwork(unet(), 2))
+    spec = ContextSpec(ContextNumber("phi", count=count), ContextNumber("regularization", default=0.5))
+    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0), context=spec)
     x = torch.rand(1, 2, 14, 11)
     with torch.no_grad():
-        smooth, sharp = net(x, phi=(0.3, 0.9)), net(x, phi=(0.3, 0.1))
+        smooth, sharp = (net(x, phi=0.3, regularization=weight) for weight in (0.9, 0.1))
         assert (smooth - sharp).abs().max() > 1e-3  # the generator sees it
-        assert_same(net.fold((0.3, 0.9))(x), smooth, 1e-5)
-        assert_same(net(x, phi=torch.tensor([0.3, 0.9])), smooth, 1e-5)
-        # Resizing does not.
-        assert_same(network_alone(0.9)(x, phi=(0.3, 0.9)), network_alone(0.1)(x, phi=(0.3, 0.1)), 0)
-        if contexts == 4:
-            assert_same(net(x, phi=(0.3, 0.3, 0.9)), smooth, 1e-5)
-    for bad in (0.3, [0.3], (0.3, 1.5), (0.3, 0.2, 0.1, 0.1), (0.3, "a"), (1.2, 0.5)):
-        for call in (lambda phi: net(x, phi=phi), net.fold, network.factors):
-            with pytest.raises(PhiError):
-                call(bad)
-
-
-def network_alone(seed: float) -> RegistrationNetwork:
-    torch.manual_seed(0)
-    return awake(RegistrationNetwork(unet(), 2, regularization_context=True))
+        assert_same(net.fold(phi=0.3, regularization=0.9)(x), smooth, 1e-5)
+        assert_same(net(x, phi=torch.tensor(0.3), regularization=torch.tensor(0.9)), smooth, 1e-5)
+        assert_same(net(x, phi=0.3), net(x, phi=0.3, regularization=0.5), 0)
+        if count == 2:
+            assert_same(net(x, phi=(0.3, 0.3), regularization=0.9), smooth, 1e-5)
+    for phi, weight in [(0.3, 1.5), ((0.3, 0.2, 0.1), 0.1), (0.3, "a"), (1.2, 0.5), (0.3, (0.1, 0.2))]:
+        for call in (lambda **numbers: net(x, **numbers), net.fold, net.generate):
+            with pytest.raises(PhiError, match="phi must be|regularization must be"):
+                call(phi=phi, regularization=weight)
 
 
 def test_more_channels_than_one() -> None:
@@ -229,7 +223,8 @@ def test_around_a_converted_network_of_voxelmorph() -> None:
 
 
 def test_around_a_hypernetwork() -> None:
-    backbone = HyperNetwork(unet(), MLPGenerator(hidden=(10, 8), head_scale=1.0), contexts=2)
+    spec = ContextSpec(ContextNumber("phi", count=None))
+    backbone = HyperNetwork(unet(), MLPGenerator(hidden=(10, 8), head_scale=1.0), context=spec)
     network = awake(RegistrationNetwork(backbone, 2))
     x = torch.rand(1, 2, 13, 10)
     assert network.levels == 2
@@ -244,7 +239,7 @@ def test_around_a_hypernetwork() -> None:
 def test_with_a_factor_for_the_input() -> None:
     network = awake(RegistrationNetwork(unet(rescale_input=True), 2)).eval()
     x = torch.rand(1, 2, 23, 18)
-    assert network.rescale_input and network.levels == 3 and network.per_level(0.1) == (0.2, 0.1, 0.1)
+    assert network.rescale_input and network.levels == 3 and network.context["phi"].spread(0.1) == (0.2, 0.1, 0.1)
     with torch.no_grad():
         y = network(x, phi=0.1)
         assert y.shape == (1, 2, 23, 18)
@@ -258,8 +253,6 @@ def test_what_cannot_be_a_backbone() -> None:
     with pytest.raises(ValueError, match="BasicUNet.* channels.*features="):
         RegistrationNetwork(converted, 2)
     assert RegistrationNetwork(converted, 2, features=2)(torch.rand(1, 2, 17, 9), phi=0.4).shape == (1, 2, 17, 9)
-    with pytest.raises(ValueError, match="generator around"):
-        RegistrationNetwork(HyperNetwork(unet()), 2, regularization_context=True)
     for dims in (1, 4, "3"):
         with pytest.raises(ValueError, match="spatial_dims"):
             RegistrationNetwork(unet(), dims)  # type: ignore[arg-type]

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.training import (
     AroundPhi,
     ChoicePhi,
+    ContextPrior,
     FixedPhi,
-    RegularizedPhi,
     UniformPhi,
     phi_prior,
-    validation_phis,
+    validation_contexts,
 )
 
 
@@ -84,8 +85,9 @@ def test_several_phi_per_level_have_strata_on_every_level():
     assert (np.sort(drawn[..., 0])[:, 2:] == 1).all()
     # Which stratum of one level meets which of the other differs.
     assert len({tuple(row) for row in (drawn[..., 1] * 4).astype(int)}) == 24
-    several = RegularizedPhi(UniformPhi(), 0.2, 0.4).several(5, 2)
-    assert sorted(int((weight - 0.2) / 0.1) for _, weight in several) == [0, 1]
+    contexts = ContextPrior(UniformPhi(), regularization=(0.2, 0.4)).contexts(5, 2)
+    assert sorted(int((context["regularization"] - 0.2) / 0.1) for context in contexts) == [0, 1]
+    assert [context["phi"] for context in contexts] == UniformPhi().several(5, 2)
 
 
 @pytest.mark.parametrize(("phi", "kind"), [(None, UniformPhi), (0, FixedPhi), (0.3, FixedPhi), ([0.1, 0.3], ChoicePhi)])
@@ -142,7 +144,7 @@ def test_settings_of_all_levels_are_drawn_together():
 def test_fixed_trains_one_phi(phi, expected):
     prior = phi_prior(phi, method="fixed")
     assert {prior(i) for i in range(1, 20)} == {expected}
-    assert validation_phis(None, prior) == (expected,)
+    assert validation_contexts(None, prior) == (Context(phi=expected),)
 
 
 def test_other_methods_share_the_prior():
@@ -153,6 +155,9 @@ def test_other_methods_share_the_prior():
 
 def test_validation_takes_one_factor_or_one_per_level():
     prior = UniformPhi(0, 0.5, levels=2)
-    assert validation_phis([0.1, [0.5, 0.4]], prior) == (0.1, (0.5, 0.4))
-    assert validation_phis(None, prior) == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-    assert validation_phis(None, ChoicePhi([0.5, (0.2, 0.1)])) == ((0.2, 0.1), 0.5)
+    for given, of, expected in [
+        ([0.1, [0.5, 0.4]], prior, [0.1, (0.5, 0.4)]),
+        (None, prior, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        (None, ChoicePhi([0.5, (0.2, 0.1)]), [(0.2, 0.1), 0.5]),
+    ]:
+        assert validation_contexts(given, of) == tuple(Context(phi=phi) for phi in expected)

@@ -5,6 +5,7 @@ from ignite.engine import Engine, Events
 from monai.data import CacheDataset, DataLoader
 from monai.transforms import Compose, RandGaussianNoise
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.tasks.segmentation.loss import CrossEntropyThenDice
@@ -49,26 +50,27 @@ def test_an_epoch_is_the_same_after_a_resume():
 
 def test_every_iteration_gets_the_phi_of_the_prior():
     prior, inferer, seen = UniformPhi(seed=2), PhiInferer(), []
-    engine = Engine(lambda engine, batch: seen.append((inferer.phi, engine.state.phi)))
+    engine = Engine(lambda engine, batch: seen.append((inferer.context, engine.state.contexts)))
     PhiSampler(prior, inferer).attach(engine)
     engine.run(range(3), max_epochs=2)
-    assert seen == [(prior(i), prior(i)) for i in range(1, 7)]
+    assert seen == [(Context(phi=prior(i)), [Context(phi=prior(i))]) for i in range(1, 7)]
 
 
 def test_one_phi_takes_the_batch_in_one_piece():
     inferer, seen = training_inferer("fp32", 4), []
-    engine = Engine(lambda engine, batch: seen.append(list(inferer.phis)))
+    engine = Engine(lambda engine, batch: seen.append(list(inferer.contexts)))
     PhiSampler(FixedPhi(0.3), inferer).attach(engine)
     engine.run(range(2))
-    assert seen == [[0.3]] * 2
+    assert seen == [[Context(phi=0.3)]] * 2
 
 
 def test_several_phi_per_step_come_from_strata_of_the_prior():
     prior, inferer, seen = UniformPhi(seed=2), training_inferer("fp32", 4), []
-    engine = Engine(lambda engine, batch: seen.append((inferer.phis, engine.state.phi)))
+    engine = Engine(lambda engine, batch: seen.append((inferer.contexts, engine.state.contexts)))
     PhiSampler(prior, inferer).attach(engine)
     engine.run(range(3), max_epochs=1)
-    assert seen == [(prior.several(i, 4), prior.several(i, 4)) for i in (1, 2, 3)]
+    expected = [[Context(phi=phi) for phi in prior.several(i, 4)] for i in (1, 2, 3)]
+    assert seen == [(contexts, contexts) for contexts in expected]
 
 
 def test_the_loss_is_told_the_epoch():

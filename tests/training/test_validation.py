@@ -5,6 +5,7 @@ from ignite.engine import Engine
 from monai.engines import SupervisedEvaluator
 from monai.handlers import IgniteMetricHandler, from_engine
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.statistics import case_scores, interval
@@ -15,8 +16,8 @@ from monai_hyperscale.training.validation import PhiDice, dice_of
 class Threshold(torch.nn.Module):
     """Segments what is brighter than φ, so that Dice is known for every φ."""
 
-    def forward(self, x, phi):
-        inside = (x > (phi if isinstance(phi, float) else phi[0])).float()
+    def forward(self, x, phi, regularization=1.0):
+        inside = (x > regularization * (phi if isinstance(phi, float) else phi[0])).float()
         return torch.cat([1 - inside, inside], 1)
 
 
@@ -45,19 +46,19 @@ def test_dice_of_every_phi_and_case():
         expected = [[dice(result.phi, 0.2)], [dice(result.phi, 0.6)]]
         np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
         assert result.mean == pytest.approx(np.mean(expected))
-    assert inferer.phi == 0.9
+    assert inferer.context == {"phi": 0.9}
 
 
 def test_labels_that_no_case_has_do_not_count():
-    result = PhiDice(0.5, np.array([[0.5, np.nan], [0.7, np.nan]]))
+    result = PhiDice(Context(phi=0.5), np.array([[0.5, np.nan], [0.7, np.nan]]))
     assert result.mean == pytest.approx(0.6)
     assert result.per_label[0] == pytest.approx(0.6) and np.isnan(result.per_label[1])
-    assert PhiDice(0.5, np.array([[np.nan]])).mean == 0.0
+    assert PhiDice(Context(phi=0.5), np.array([[np.nan]])).mean == 0.0
 
 
 def test_a_case_counts_once_however_many_labels_it_has():
     scores = [[1.0, np.nan], [0.5, 0.0]]
-    assert PhiDice(0.5, np.array(scores)).mean == 0.625  # not 0.5, the mean of the three
+    assert PhiDice(Context(phi=0.5), np.array(scores)).mean == 0.625  # not 0.5, the mean of the three
     of_results = {"a": {"1": 1.0, "2": None}, "b": {"1": 0.5, "2": 0.0}}
     assert interval(case_scores(of_results)).mean == 0.625
 
@@ -100,6 +101,19 @@ def test_one_factor_per_level():
     PhiValidation(evaluator(inferer), inferer, [(0.3, 0.2)]).attach(trainer)
     trainer.run([0], max_epochs=1)
     assert trainer.state.metrics["val_dice_phi_0.30_0.20"] == trainer.state.metrics["val_dice"]
+
+
+def test_further_numbers_of_the_context_have_their_names():
+    inferer = PhiInferer()
+    validator = evaluator(inferer)
+    contexts = [Context(phi=0.5, regularization=weight) for weight in (0.2, 0.8)]
+    results = evaluate_phis(validator, inferer, contexts, dice_of)
+    assert [result.name for result in results] == ["phi 0.5, regularization 0.2", "phi 0.5, regularization 0.8"]
+    assert results[1].mean == pytest.approx(np.mean([dice(0.4, 0.2), dice(0.4, 0.6)]), rel=1e-5)
+    trainer = Engine(lambda engine, batch: None)
+    PhiValidation(validator, inferer, contexts).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    assert trainer.state.metrics["val_dice_phi_0.50_regularization_0.80"] == results[1].mean
 
 
 def test_bad_arguments():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Optional
 
 import torch
@@ -15,57 +15,46 @@ __all__ = ["HeadsGenerator", "WeightGenerator"]
 class WeightGenerator(nn.Module):
     """What a :class:`HyperNetwork` asks of a generator: be told the parameters once, then map contexts to weights."""
 
-    def prepare(self, network: nn.Module, names: Sequence[str]) -> list[str]:
-        """Look at the primary network before its parameters leave it.
+    def prepare(self, layers: Mapping[str, nn.Module]) -> list[str]:
+        """Look at the layers of the primary network before their parameters leave them.
 
         Args:
-            network: the primary network; a generator may add parameters to it, as a missing bias.
-            names: the selected parameters.
+            layers: the layer of every selected parameter, by the parameter's name; a generator may add parameters to
+                it, as a missing bias.
 
         Returns:
-            the parameters to generate, ``names`` and what was added.
+            the parameters to generate: those selected, and what was added.
         """
-        return list(names)
+        return list(layers)
 
-    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+    def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
         """Allocate what is needed to generate these tensors.
 
         Args:
             parameters: names and initial values of the tensors to generate; they are the residual form's θ₀.
-            contexts: how many numbers a context has: 1, or one per level.
+            width: how many values a context has, see :class:`ContextSpec`.
+            keep_start: names of those with a start of its own, such as weights near zero in front of a displacement
+                field: generated, they start as large as they are, whatever the generator's initialisation is.
         """
         raise NotImplementedError
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map a context (contexts,) to the bound tensors, by name."""
+        """Map the values of a context (width,) to the bound tensors, by name."""
         raise NotImplementedError
 
 
 class FlatGenerator(WeightGenerator):
-    """Keeps θ₀ of all tensors as one vector ``base`` (P,), and cuts such a vector into the tensors.
-
-    A layer with the attribute ``keep_start = True`` has a start of its own, such as weights near zero in front of a
-    displacement field; its generated weights start as large as those are, whatever the generator's initialisation is.
-    """
+    """Keeps θ₀ of all tensors as one vector ``base`` (P,), and cuts such a vector into the tensors."""
 
     base: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()
         self.shapes: dict[str, torch.Size] = {}
-        self.contexts = 1
-        self._keep_start: set[str] = set()
 
-    def prepare(self, network: nn.Module, names: Sequence[str]) -> list[str]:
-        """Note which parameters are to start as they are; see :class:`WeightGenerator`."""
-        owners = {name: network.get_submodule(name.rpartition(".")[0]) for name in names}
-        self._keep_start = {name for name, owner in owners.items() if getattr(owner, "keep_start", False)}
-        return list(names)
-
-    def _remember(self, parameters: Mapping[str, torch.Tensor], contexts: int) -> list[torch.Tensor]:
+    def _remember(self, parameters: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         # Never below float32: half precision loses the differences between nearby φ.
         self.shapes = {name: value.shape for name, value in parameters.items()}
-        self.contexts = contexts
         return [value.detach().to(torch.promote_types(value.dtype, torch.float32)) for value in parameters.values()]
 
     def _cut(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -104,7 +93,7 @@ class HeadsGenerator(FlatGenerator):
         self.head_scale = head_scale
         self.reference = reference
 
-    def build(self, contexts: int) -> tuple[int, float]:
+    def build(self, width: int) -> tuple[int, float]:
         """Allocate what :meth:`embed` needs.
 
         Returns:
@@ -113,36 +102,37 @@ class HeadsGenerator(FlatGenerator):
         raise NotImplementedError
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to e (k,)."""
+        """Map the values of a context (width,) to e (k,)."""
         raise NotImplementedError
 
     def change(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to what the heads multiply (k,): e, less that of the reference."""
+        """Map the values of a context (width,) to what the heads multiply (k,): e, less that of the reference."""
         e = self.embed(context)
         return e if self.reference is None else e - self.embed(torch.full_like(context, self.reference))
 
-    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+    def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
         """Allocate the heads for these tensors and initialise them; see :class:`WeightGenerator`."""
-        values = self._remember(parameters, contexts)
-        width, energy = self.build(contexts)
+        values = self._remember(parameters)
+        k, energy = self.build(width)
         # Tensor by tensor: a copy of the heads of a large 3D network would be gigabytes.
-        heads = torch.empty(width, sum(value.numel() for value in values))
+        heads = torch.empty(k, sum(value.numel() for value in values))
         parts = heads.split([value.numel() for value in values], dim=1)
         for name, part, value in zip(self.shapes, parts, values, strict=True):
-            part.copy_(torch.randn(value.numel(), width).mul_(self._head_std(name, value, width, energy)).t())
+            std = self._head_std(value, k, energy, name in keep_start)
+            part.copy_(torch.randn(value.numel(), k).mul_(std).t())
         self.heads = nn.Parameter(heads)
         self.base = nn.Parameter(self._start(torch.cat([value.flatten() for value in values])))
         # Drawn on the CPU, so that a seed gives the same weights on every device.
         self.to(self.base)
 
-    def _head_std(self, name: str, value: torch.Tensor, width: int, energy: float) -> float:
+    def _head_std(self, value: torch.Tensor, k: int, energy: float, keeps_start: bool) -> float:
         return self.head_scale * float(value.std(correction=0)) / math.sqrt(energy)
 
     def _start(self, values: torch.Tensor) -> torch.Tensor:
         return values
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map a context (contexts,) to the weights, views of one flat vector."""
+        """Map the values of a context (width,) to the weights, views of one flat vector."""
         self._check_bound()
         return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads).view(-1))
 

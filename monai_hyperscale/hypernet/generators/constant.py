@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn as nn
@@ -25,10 +25,10 @@ class ConstantGenerator(FlatGenerator):
         ([1.0, 1.0], [1.0, 1.0])
     """
 
-    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+    def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
         """Take these values as the weights; see :class:`WeightGenerator`."""
         # concatenation copies, so nothing is shared with the primary network.
-        self.base = nn.Parameter(torch.cat([value.flatten() for value in self._remember(parameters, contexts)]))
+        self.base = nn.Parameter(torch.cat([value.flatten() for value in self._remember(parameters)]))
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the weights, views of one flat vector; ``context`` is ignored."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 import torch
@@ -61,32 +61,30 @@ class FiLMGenerator(MLPGenerator):
         self._groups: dict[str, int] = {}
         self._modulated: list[_Layer] = []
 
-    def prepare(self, network: nn.Module, names: Sequence[str]) -> list[str]:
+    def prepare(self, layers: Mapping[str, nn.Module]) -> list[str]:
         """Check the layers, note where their output channels are, and give a zero bias to those that have none."""
         modules: dict[str, Any] = {}
-        for path in dict.fromkeys(name.rpartition(".")[0] for name in names):
-            module: Any = network.get_submodule(path)
+        for path, layer in {name.rpartition(".")[0]: layer for name, layer in layers.items()}.items():
+            module: Any = layer
             prefix, said = (f"{path}.", path) if path else ("", "the network")
             if not isinstance(module, (_ConvNd, nn.Linear, *NORMS)):
                 raise ValueError(
                     f"FiLM modulates convolutions, linear layers and normalisation, but {said} is a "
                     f"{type(module).__name__}; select other parameters."
                 )
-            if module.bias is not None and not {f"{prefix}weight", f"{prefix}bias"} <= set(names):
+            if module.bias is not None and not {f"{prefix}weight", f"{prefix}bias"} <= set(layers):
                 raise ValueError(f"FiLM needs weight and bias of {said}; select both or neither.")
             modules[prefix] = module
         for prefix, module in modules.items():
             if module.bias is None:
                 module.bias = nn.Parameter(module.weight.detach().new_zeros(_bias_shape(module)))
             self._groups[prefix] = module.groups if isinstance(module, _ConvTransposeNd) else 0
-        return super().prepare(
-            network, [f"{prefix}{attribute}" for prefix in modules for attribute in ("weight", "bias")]
-        )
+        return [f"{prefix}{attribute}" for prefix in modules for attribute in ("weight", "bias")]
 
-    def bind(self, parameters: Mapping[str, torch.Tensor], contexts: int = 1) -> None:
+    def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
         """Allocate the perceptron and a scale and a shift per channel; see :class:`WeightGenerator`."""
-        values = self._remember(parameters, contexts)
-        width, energy = self.build(contexts)
+        values = self._remember(parameters)
+        k, energy = self.build(width)
         prefixes = [name.removesuffix("weight") for name in parameters if name.rpartition(".")[2] == "weight"]
         if sorted(parameters) != sorted(f"{prefix}{of}" for prefix in prefixes for of in ("weight", "bias")):
             raise ValueError(f"FiLM needs a weight and a bias of every layer, got {', '.join(parameters)}.")
@@ -94,17 +92,17 @@ class FiLMGenerator(MLPGenerator):
             _Layer(f"{p}weight", f"{p}bias", parameters[f"{p}bias"].shape[0], self._groups.get(p, 0)) for p in prefixes
         ]
         channels = sum(layer.channels for layer in self._modulated)
-        heads = torch.randn(2 * channels, width) * (self.head_scale / math.sqrt(energy))
+        heads = torch.randn(2 * channels, k) * (self.head_scale / math.sqrt(energy))
         shifts = heads[channels:].split([layer.channels for layer in self._modulated])
         for layer, shift in zip(self._modulated, shifts, strict=True):
-            if layer.bias in self._keep_start:
+            if layer.bias in keep_start:
                 shift.zero_()  # a scale of weights near zero is near zero, a shift would not be
         self.heads = nn.Parameter(heads)
         self.base = nn.Parameter(torch.cat([value.flatten() for value in values]))
         self.to(self.base)
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map a context (contexts,) to the modulated weights."""
+        """Map the values of a context (width,) to the modulated weights."""
         self._check_bound()
         shared = self._cut(self.base)
         sizes = [layer.channels for layer in self._modulated]

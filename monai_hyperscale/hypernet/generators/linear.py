@@ -16,7 +16,7 @@ __all__ = ["LinearGenerator"]
 class LinearGenerator(HeadsGenerator):
     """θ(c) = θ₀ + c·H: one linear layer from the context to every weight (SAN, section 3.1).
 
-    With one context the generator has twice the weights of the primary network, the smallest that depends on φ.
+    With one value the generator has twice the weights of the primary network, the smallest that depends on φ.
 
     Args:
         encoding: ``identity`` (default): the context as it is. SAN's ε = 0.1·S/32 of an input size S is
@@ -41,10 +41,10 @@ class LinearGenerator(HeadsGenerator):
         super().__init__(head_scale, reference)
         self.encoding = encoding_layer(encoding)
 
-    def build(self, contexts: int) -> tuple[int, float]:
+    def build(self, width: int) -> tuple[int, float]:
         """Return the length of the encoded context, and ‖c‖² at its largest; nothing is allocated."""
-        return self.encoding.width(contexts), float(contexts)  # type: ignore[operator]
+        return self.encoding.width(width), float(width)  # type: ignore[operator]
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to its encoding (k,)."""
+        """Map the values of a context (width,) to its encoding (k,)."""
         return self.encoding(context)

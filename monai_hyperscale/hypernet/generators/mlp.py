@@ -74,34 +74,34 @@ class MLPGenerator(HeadsGenerator):
         if reference is not None and init != "residual":
             raise ValueError(f"reference needs init='residual', got {init!r}.")
 
-    def build(self, contexts: int) -> tuple[int, float]:
+    def build(self, width: int) -> tuple[int, float]:
         """Allocate the hidden layers; return k, twice: after Kaiming e has about unit mean square."""
-        width = self.encoding.width(contexts)  # type: ignore[operator]
+        inputs = self.encoding.width(width)  # type: ignore[operator]
         layers = []
         for following in self.hidden:
-            layer = nn.Linear(width, following)
+            layer = nn.Linear(inputs, following)
             mode: Literal["fan_in", "fan_out"] = "fan_out" if self.init == "paper_fan_out" else "fan_in"
             nn.init.kaiming_normal_(layer.weight, a=0.01, mode=mode, nonlinearity="leaky_relu")
             nn.init.zeros_(layer.bias)
             layers.append(layer)
-            width = following
+            inputs = following
         self.layers = nn.ModuleList(layers)
-        return width, float(width)
+        return inputs, float(inputs)
 
-    def _head_std(self, name: str, value: torch.Tensor, width: int, energy: float) -> float:
+    def _head_std(self, value: torch.Tensor, k: int, energy: float, keeps_start: bool) -> float:
         if self.init == "residual":
-            return super()._head_std(name, value, width, energy)
+            return super()._head_std(value, k, energy, keeps_start)
         gain = nn.init.calculate_gain("linear")
-        if name in self._keep_start:
+        if keeps_start:
             # As HyperMorph: a layer that starts near zero does so generated, too.
-            return gain * float(value.std(correction=0)) / math.sqrt(width)
-        return gain / math.sqrt(value.numel() if self.init == "paper_fan_out" else width)
+            return gain * float(value.std(correction=0)) / math.sqrt(k)
+        return gain / math.sqrt(value.numel() if self.init == "paper_fan_out" else k)
 
     def _start(self, values: torch.Tensor) -> torch.Tensor:
         return values if self.init == "residual" else torch.zeros_like(values)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to the last hidden layer e (k,)."""
+        """Map the values of a context (width,) to the last hidden layer e (k,)."""
         e = self.encoding(context)
         for layer in self.layers:
             e = self.activation(layer(e))

@@ -18,7 +18,7 @@ class SplineGenerator(HeadsGenerator):
     """θ(φ) = θ₀ + Σᵢ Bᵢ(φ)·Dᵢ: a change Dᵢ of all weights at each of K anchors, interpolated between them.
 
     The basis B is linear (a tent at each anchor) or that of the natural cubic spline; either sums to 1. Beyond the
-    outer anchors the weights stay as they are there. With several contexts, as one φ per level, the levels' curves
+    outer anchors the weights stay as they are there. With several values, as one φ per level, the levels' curves
     are added. Our own idea, beside the papers': K + 1 times the weights of the primary network, and no φ far away has
     a say.
 
@@ -67,12 +67,12 @@ class SplineGenerator(HeadsGenerator):
         self.register_buffer("anchors", torch.from_numpy(places), persistent=False)
         self.register_buffer("coefficients", torch.from_numpy(curves.c.copy()), persistent=False)
 
-    def build(self, contexts: int) -> tuple[int, float]:
-        """Return K numbers per context, and the ‖e‖² at the anchors; nothing is allocated."""
-        return contexts * self.anchors.numel(), float(contexts)
+    def build(self, width: int) -> tuple[int, float]:
+        """Return K numbers per value, and the ‖e‖² at the anchors; nothing is allocated."""
+        return width * self.anchors.numel(), float(width)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map a context (contexts,) to the values of the basis (contexts·K,)."""
+        """Map the values of a context (width,) to those of the basis (width·K,)."""
         inside = context.clamp(*self._ends)
         piece = torch.bucketize(inside.detach(), self.anchors[1:-1], right=True)
         beyond = (inside - self.anchors[piece])[:, None]

@@ -7,16 +7,14 @@ factors do not meet.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from numbers import Real
 from typing import Union
 
-import numpy as np
 import torch
 
+from monai_hyperscale.context import ContextNumber
 from monai_hyperscale.errors import PhiError
 
 __all__ = ["Phi", "as_factors", "check_factor", "current_factor", "rescaling_factor"]
@@ -24,6 +22,7 @@ __all__ = ["Phi", "as_factors", "check_factor", "current_factor", "rescaling_fac
 #: One rescaling factor for every level, or one per level.
 Phi = Union[float, Sequence[float], torch.Tensor]
 
+_ONE, _SEVERAL = ContextNumber("phi"), ContextNumber("phi", count=None)
 _FACTORS: ContextVar[tuple[float, ...] | None] = ContextVar("monai_hyperscale_factors", default=None)
 
 
@@ -40,13 +39,9 @@ def check_factor(phi: object) -> float:
         >>> check_factor(0.3)
         0.3
     """
-    if isinstance(phi, (torch.Tensor, np.ndarray)) and math.prod(phi.shape) == 1:
-        phi = phi.item()
-    if isinstance(phi, bool) or not isinstance(phi, Real):
+    if isinstance(phi, Sequence):
         raise PhiError(f"phi must be a number between 0 and 1, got {phi!r} ({type(phi).__name__}).")
-    value = float(phi)
-    if math.isnan(value) or not 0.0 <= value <= 1.0:
-        raise PhiError(f"phi must be a number between 0 and 1, got {value!r}; 0.5 is ordinary halving.")
+    (value,) = _ONE.values(phi)
     return value
 
 
@@ -60,13 +55,7 @@ def as_factors(phi: object) -> tuple[float, ...]:
         >>> as_factors(0.5), as_factors([0.5, 0.25])
         ((0.5,), (0.5, 0.25))
     """
-    if isinstance(phi, (torch.Tensor, np.ndarray)) and phi.ndim > 0:
-        phi = phi.tolist()
-    if isinstance(phi, Sequence) and not isinstance(phi, (str, bytes)):
-        if not phi:
-            raise PhiError("phi must be one factor or one per level, got an empty sequence.")
-        return tuple(check_factor(value) for value in phi)
-    return (check_factor(phi),)
+    return _SEVERAL.values(phi)
 
 
 @contextmanager

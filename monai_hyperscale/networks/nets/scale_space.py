@@ -8,8 +8,9 @@ from typing import Any, Optional
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.networks.layers.factor import Phi, as_factors, rescaling_factor
+from monai_hyperscale.networks.layers.factor import Phi, rescaling_factor
 from monai_hyperscale.networks.layers.resize import VariableResize, resize_maps
 
 __all__ = ["RescaledInput", "ScaleSpaceNetwork"]
@@ -91,30 +92,18 @@ class ScaleSpaceNetwork(nn.Module):
     def _resizes(module: nn.Module) -> list[VariableResize]:
         return [layer for layer in module.modules() if isinstance(layer, VariableResize)]
 
-    def factors(self, phi: Phi) -> tuple[float, ...]:
-        """Return φ as checked factors: one, or one for each of the network's ``levels``.
-
-        Raises:
-            PhiError: if a factor is not a number in [0, 1], or their number fits neither.
-        """
-        factors = as_factors(phi)
-        if len(factors) not in (1, self.levels):
-            raise PhiError(f"phi must be one factor or {self.levels}, one per level; got {len(factors)}.")
-        return factors
+    @property
+    def context(self) -> ContextSpec:
+        """φ as this network takes it: one, or one per level."""
+        return ContextSpec(ContextNumber("phi", count=self.levels, first=2.0 if self.rescale_input else 1.0))
 
     def per_level(self, phi: Phi) -> tuple[float, ...]:
         """Return the factor of each of the network's ``levels``, which one φ alone stands for.
 
         Raises:
-            PhiError: if φ is not valid.
+            PhiError: if a factor is not a number in [0, 1], or their number is neither 1 nor that of the levels.
         """
-        factors = self.factors(phi)
-        if len(factors) == self.levels:
-            return factors
-        (factor,) = factors
-        if self.rescale_input:
-            return (min(1.0, 2 * factor), *[factor] * (self.levels - 1))
-        return (factor,) * self.levels
+        return self.context["phi"].spread(phi)
 
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> Any:
         """Run the network at ``phi``.

@@ -91,7 +91,7 @@ def check_registration_inference(config: Mapping[str, Any], network: HyperNetwor
         DatasetError: for a list or an atlas that is not there.
     """
     if config.get("regularization") is not None:
-        if not getattr(network.primary, "regularization_context", False):
+        if "regularization" not in network.context:
             raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
         _check_weights("regularization", config["regularization"])
     if config.get("start") not in STARTS:

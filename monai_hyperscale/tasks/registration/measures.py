@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.metrics import Cumulative
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.registration import warp
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.metrics import METRICS
@@ -24,13 +25,14 @@ class PhiRegistration(PhiResult):
     """What registration at one φ measured over a set of pairs.
 
     Args:
-        phi: the rescaling factor, one or one per level; λ after it for networks that know λ.
+        context: see :class:`PhiResult`.
         values: (pairs, measures); NaN where a pair has no such value, such as Dice of a label that it lacks.
         names: of the measures, see :class:`PairMeasures`.
         score: what :attr:`mean` is.
 
     Example:
-        >>> result = PhiRegistration(0.5, np.array([[4.0, 1.0]]), ("error_before", "error"), "error_removed")
+        >>> values = np.array([[4.0, 1.0]])
+        >>> result = PhiRegistration(Context(phi=0.5), values, ("error_before", "error"), "error_removed")
         >>> result.mean
         0.75
     """
@@ -112,11 +114,11 @@ class PairMeasures(Cumulative):
 
     def aggregate(self, reduction: Any = None) -> torch.Tensor:
         """Return the score over all rows kept."""
-        return torch.tensor(self.result(0.0, self.get_buffer()).mean)
+        return torch.tensor(self.result(Context(phi=0.0), self.get_buffer()).mean)
 
-    def result(self, phi: Any, rows: torch.Tensor) -> PhiRegistration:
-        """Return the rows of one φ by name."""
-        return PhiRegistration(phi, rows.cpu().numpy(), self.names, self.score)
+    def result(self, context: Context, rows: torch.Tensor) -> PhiRegistration:
+        """Return the rows of one context by name."""
+        return PhiRegistration(context, rows.cpu().numpy(), self.names, self.score)
 
     def _measure(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> torch.Tensor:
         values: list[Optional[float]]

@@ -192,7 +192,7 @@ def _registrar(args: Arguments) -> Registrar:
         raise
     except ValueError as error:  # no such device; another number of factors than the network has levels
         raise ArgumentError(str(error)) from error
-    if not registrar.settings.trained_for(args.phi):
+    if not registrar.settings.context["phi"].trained(args.phi):
         low, high = registrar.settings.phi_range
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
     if args.verbose:

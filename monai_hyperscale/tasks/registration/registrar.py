@@ -13,6 +13,7 @@ import torch.nn as nn
 from monai.data import MetaTensor
 
 from monai_hyperscale.bundle.settings import read_settings
+from monai_hyperscale.context import Context
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
@@ -26,7 +27,7 @@ from monai_hyperscale.io.images import ImageSource, image_source
 from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
 from monai_hyperscale.registration.warping import warp
@@ -190,9 +191,9 @@ class Registrar:
         """Return the plain network for ``phi`` and, where it was trained for several, for the weight λ.
 
         Raises:
-            ValueError: if ``phi`` or ``regularization`` is not valid for the network.
+            PhiError: if ``phi`` or ``regularization`` is not valid for the network.
         """
-        return self._folded.at(self.settings.context(phi, regularization))
+        return self._folded.at(phi, regularization=regularization)
 
     def register(
         self,
@@ -221,7 +222,8 @@ class Registrar:
         """
         if start not in STARTS:
             raise RegistrationError(f"start must be one of {', '.join(STARTS)}, got {start!r}.")
-        network = self.fold(phi, regularization)
+        context = self.settings.context(phi=phi, regularization=regularization)
+        network = self._folded.at(**context)
         both = {"moving": moving, "fixed": fixed}
         names = {kind: str(image.meta.get("filename_or_obj") or f"the {kind} image") for kind, image in both.items()}
         placed = {kind: self._checked(image, names[kind]) for kind, image in both.items()}
@@ -255,7 +257,7 @@ class Registrar:
                 target = {kind: image.to(self.device) for kind, image in seen.items()}
                 refined = first_that_fits(
                     lambda loss: optimize_instance(raw, target, loss, instance_steps, displacement),
-                    [self._loss(regularization)],
+                    [self._loss(context)],
                     "the optimisation of this pair",
                 )
             raw = refined.field
@@ -267,10 +269,8 @@ class Registrar:
             turned = reordered(voxels, grids["fixed"], stored["fixed"], vectors=True)
             field = MetaTensor(turned, affine=torch.tensor(stored["fixed"].affine))
             moved = resample(images["moving"], stored["fixed"], field=field, outside=float(images["moving"].min()))
-        factors = as_factors(phi)
         report = {
-            "phi": factors[0] if len(factors) == 1 else list(factors),
-            **({} if regularization is None else {"regularization": regularization}),
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in context.items()},
             "start": {"kind": start, "matrix": matrix.tolist(), "overlap": shared},
             "sizes": {**{kind: list(each.sizes) for kind, each in stored.items()}, "network": list(grid.sizes)},
             "spacing_mm": {
@@ -354,11 +354,11 @@ class Registrar:
 
         return first_that_fits(attempt, grids, "the pair of images", "with larger voxels")
 
-    def _loss(self, regularization: Optional[float]) -> RegistrationLoss:
+    def _loss(self, context: Context) -> RegistrationLoss:
         # No labels and no second field here.
         options = {**self.settings.loss, "dice_weight": 0.0}
-        if self.settings.regularization is not None:
-            options["weight"] = as_factors(self.settings.context(0.0, regularization))[-1]
+        if "regularization" in context:
+            options["weight"] = context["regularization"]
         return RegistrationLoss(**options)
 
 

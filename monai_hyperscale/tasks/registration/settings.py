@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Optional, Union
 import torch.nn as nn
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings, numbers
-from monai_hyperscale.errors import ConfigError
-from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
+from monai_hyperscale.context import ContextNumber, ContextSpec
 
 __all__ = ["RegistrationSettings"]
 
@@ -39,8 +38,8 @@ class RegistrationSettings(NetworkSettings):
 
     Example:
         >>> settings = RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0))
-        >>> settings.in_channels, settings.out_channels, settings.context(0.25)
-        (2, 3, (0.25, 0.5))
+        >>> settings.in_channels, settings.out_channels, settings.context(phi=0.25)
+        (2, 3, Context(phi=0.25, regularization=0.5))
     """
 
     task: ClassVar[str] = "registration"
@@ -80,30 +79,16 @@ class RegistrationSettings(NetworkSettings):
             integration_steps=self.integration_steps,
             field_scale=self.field_scale,
             passes=self.passes,
-            regularization_context=self.regularization is not None,
         )
 
-    def contexts(self, primary: Any) -> int:
-        """Return how many numbers the generator sees: φ, one or one per level, and λ where it has a range."""
-        return primary.levels if self.per_level else 1 + (self.regularization is not None)
-
-    def context(self, phi: Phi, regularization: Optional[float] = None) -> Phi:
-        """Return φ as the network takes it: with λ after it where the network was trained for a range of λ.
-
-        Args:
-            phi: the rescaling factor, one or one per level.
-            regularization: λ; ``None`` for the middle of its range.
-
-        Raises:
-            ConfigError: if λ is given to a network that knows of φ alone.
-            PhiError: if φ or λ is not in [0, 1].
-        """
+    @property
+    def context(self) -> ContextSpec:
+        """φ, and λ where it has a range: the middle of that if none is given. See :class:`NetworkSettings`."""
+        spec = super().context
         if self.regularization is None:
-            if regularization is not None:
-                raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
-            return phi
-        middle = sum(self.regularization) / 2
-        return (*as_factors(phi), check_factor(middle if regularization is None else regularization))
+            return spec
+        low, high = self.regularization
+        return ContextSpec(*spec, ContextNumber("regularization", low, high, default=(low + high) / 2))
 
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""

@@ -9,8 +9,6 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import PrepareBatch
 
-from monai_hyperscale.training.priors import PhiPrior
-
 __all__ = ["PreparePair", "RegularizationWeight", "field_and_target"]
 
 
@@ -48,25 +46,23 @@ class PreparePair(PrepareBatch):
 
 
 class RegularizationWeight:
-    """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees after φ (HyperMorph).
+    """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees too (HyperMorph).
 
     Args:
-        loss: with a ``weight``, such as :class:`RegistrationLoss`.
-        prior: of the training; nothing is done if it draws no λ.
+        loss: with a ``weight``, such as :class:`RegistrationLoss`; it stays as it is where no λ is drawn.
     """
 
-    def __init__(self, loss: Any, prior: PhiPrior) -> None:
+    def __init__(self, loss: Any) -> None:
         self.loss = loss
-        self.prior = prior
 
     def attach(self, engine: Engine) -> None:
         """Act at the start of every iteration of ``engine``; attach after :class:`PhiSampler`."""
-        if self.prior.regularization is not None:
-            engine.add_event_handler(Events.ITERATION_STARTED, self)
+        engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Set the weight of this iteration."""
-        self.loss.weight = engine.state.phi[-1]  # type: ignore[attr-defined]
+        (context,) = engine.state.contexts  # type: ignore[attr-defined]
+        self.loss.weight = context.get("regularization", self.loss.weight)
 
 
 def field_and_target(output: Mapping[str, Any]) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:

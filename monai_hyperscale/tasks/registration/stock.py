@@ -184,8 +184,8 @@ class RegistrationStockBundle(StockBundle):
         """Return the fields' largest and mean difference in voxels, see :class:`StockBundle`."""
         settings = self.settings
         moving, fixed = (read_image(path, len(settings.channels)) for path in files)
-        weight = source.context[-1] if settings.regularization is not None else None
-        result = Registrar(settings, source.network).register(moving, fixed, source.phi, regularization=weight)
+        context: dict[str, Any] = dict(source.context)
+        result = Registrar(settings, source.network).register(moving, fixed, **context)
         matrix = result.field.affine[:3, :3].to(torch.float64)
         # The stock bundle writes millimetres, RAS.
         expected = torch.einsum("ij,j...->i...", matrix, result.field.as_tensor().double())

@@ -56,6 +56,7 @@ class RegistrationWorkload(Workload):
 
     Raises:
         CheckpointError: if there is no trained registration network.
+        PhiError: if λ is not in [0, 1], or the network knows none.
         DatasetError: if the images cannot be read, have other channels, or no labels to compare.
     """
 
@@ -92,11 +93,12 @@ class RegistrationWorkload(Workload):
         if not len(pairs):
             raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
         self._metric = metric
-        self._regularization = regularization
+        fixed = settings.context.with_defaults(regularization=regularization)
+        self._regularization: Any = fixed["regularization"].default if "regularization" in fixed else None
         self.names = [pair["name"] for pair in pairs]
         named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
         self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
-        self.choices |= {"regularization": regularization, "pairs_seed": seed}
+        self.choices |= {"regularization": self._regularization, "pairs_seed": seed}
         self._classes = sorted(images.labels) if metric is not None else []
         values = images.label_values
         named = {str(values[index]): images.labels[index] for index in self._classes}

@@ -15,7 +15,7 @@ from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
-from monai_hyperscale.networks.layers.factor import Phi, as_factors
+from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
@@ -127,7 +127,7 @@ def _folded(
             f"classes; the network to train takes {wanted[0]}, of {settings.spatial_dims}D images, and has {wanted[1]}."
         )
     for phi in phis:
-        if not taught.trained_for(as_factors(phi)):
+        if not taught.context["phi"].trained(phi):
             raise ConfigError(f"the teacher in {folder} was not trained for phi = {phi}; change teacher_phi.")
     folded = FoldedNetworks(trained_network(folder, taught), taught.spatial_dims, device)
     return [folded.at(phi) for phi in phis]

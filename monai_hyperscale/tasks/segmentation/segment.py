@@ -187,7 +187,7 @@ def _segmenter(args: Arguments, bundle: Path) -> Segmenter:
     except ValueError as error:  # another number of factors than the network has levels
         raise ArgumentError(str(error)) from error
     low, high = segmenter.settings.phi_range
-    if not segmenter.settings.trained_for(args.phi):
+    if not segmenter.settings.context["phi"].trained(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
     if args.verbose:
         say(f"bundle {bundle}, device {device}")

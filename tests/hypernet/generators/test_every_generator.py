@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.hypernet import (
     GENERATORS,
     FiLMGenerator,
@@ -42,9 +43,11 @@ every_generator = pytest.mark.parametrize("name", BUILD)
 both_dimensions = pytest.mark.parametrize("spatial_dims", [2, 3])
 
 
-def hypernetwork(name: str, spatial_dims: int = 2, contexts: int = 1, select: str = "convolutions") -> HyperNetwork:
+def hypernetwork(name: str, spatial_dims: int = 2, width: int = 1, select: str = "convolutions") -> HyperNetwork:
     network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4))
-    return HyperNetwork(network, BUILD[name](), select=select, contexts=contexts).eval()
+    return HyperNetwork(
+        network, BUILD[name](), select=select, context=ContextSpec(ContextNumber("phi", count=width))
+    ).eval()
 
 
 def shared_values() -> dict[str, torch.Tensor]:
@@ -75,18 +78,19 @@ def test_hypernetwork_equals_fold(name: str, spatial_dims: int, select: str) -> 
 
 @every_generator
 @both_dimensions
-@pytest.mark.parametrize("contexts", [1, 2])
-def test_gradient_reaches_everything(name: str, spatial_dims: int, contexts: int) -> None:
+@pytest.mark.parametrize("width", [1, 2])
+def test_gradient_reaches_everything(name: str, spatial_dims: int, width: int) -> None:
     # Anchors far from 0, where maps of one voxel leave most of a kernel without gradient; they cover the φ below.
     generator = (
         build_generator("spline", anchors=(0.3, 0.5, 1.0), head_scale=1.0) if name == "spline" else BUILD[name]()
     )
     network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4))
-    net = HyperNetwork(network, generator, select="convolutions+norms", contexts=contexts).train()
+    spec = ContextSpec(ContextNumber("phi", count=width))
+    net = HyperNetwork(network, generator, select="convolutions+norms", context=spec).train()
     if isinstance(generator, HeadsGenerator):
         nn.init.normal_(generator.heads, std=0.1)  # those of constant tensors start at 0, where a gain has no gradient
     for phi in (0.4, 0.8):
-        y = net(torch.randn(1, 1, *(24, 24) if spatial_dims == 2 else (12, 12, 12)), phi=[phi] * contexts)
+        y = net(torch.randn(1, 1, *(24, 24) if spatial_dims == 2 else (12, 12, 12)), phi=[phi] * width)
         (y * torch.randn_like(y)).sum().backward()
     for parameter, value in net.named_parameters():
         assert value.grad is not None and value.grad.isfinite().all(), parameter
@@ -107,7 +111,7 @@ def test_weights_are_generated_once(name: str) -> None:
 @every_generator
 def test_every_level_has_a_say(name: str) -> None:
     generator = BUILD[name]()
-    generator.bind(shared_values(), contexts=3)
+    generator.bind(shared_values(), width=3)
     context = torch.tensor([0.2, 0.3, 0.4])
     at = generator(context)
     for level in range(3):
@@ -174,7 +178,7 @@ def test_spread_of_the_change(name: str) -> None:
     start = {"small": torch.randn(40, 30) * 0.01, "large": torch.randn(40, 30) * 10}
     generator: Any = BUILD[name]()
     generator.head_scale = 0.1
-    generator.bind(start, contexts=2)
+    generator.bind(start, width=2)
     for key, value in generator(torch.tensor([1.0, 1.0])).items():
         change = (value - start[key]).detach()
         assert 0.02 < float(change.std() / start[key].std()) < 0.25, key
@@ -211,7 +215,7 @@ def test_seed_decides(name: str) -> None:
 @every_generator
 def test_gradients_are_right(name: str) -> None:
     generator = BUILD[name]()
-    generator.bind({key: value.double() for key, value in shared_values().items()}, contexts=2)
+    generator.bind({key: value.double() for key, value in shared_values().items()}, width=2)
     context = torch.tensor([0.13, 0.42], dtype=torch.float64, requires_grad=name != "constant")
     names, values = zip(*generator.named_parameters(), strict=True)
 
@@ -242,14 +246,14 @@ def test_the_interface_itself() -> None:
     for call in (lambda g: g.build(1), lambda g: g.embed(torch.tensor([0.5]))):
         with pytest.raises(NotImplementedError):
             call(HeadsGenerator())
-    assert WeightGenerator().prepare(nn.Linear(1, 1), ("weight",)) == ["weight"]
+    assert WeightGenerator().prepare({"weight": nn.Linear(1, 1)}) == ["weight"]
 
 
 def test_a_generator_of_ones_own() -> None:
     class Steps(WeightGenerator):
         """Two networks, one below φ = 0.3 and one above: the interface and nothing else."""
 
-        def bind(self, parameters: Any, contexts: int = 1) -> None:
+        def bind(self, parameters: Any, width: int = 1, keep_start: Any = ()) -> None:
             self.names = list(parameters)
             self.values = nn.ParameterList(torch.stack([v, v + 1]) for v in parameters.values())
 

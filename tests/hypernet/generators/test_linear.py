@@ -8,12 +8,12 @@ import torch.nn as nn
 from monai_hyperscale.hypernet import HyperNetwork, IdentityEncoding, LinearGenerator
 
 
-@pytest.mark.parametrize("contexts", [1, 3])
-def test_values(contexts: int) -> None:
+@pytest.mark.parametrize("width", [1, 3])
+def test_values(width: int) -> None:
     start = {"weight": torch.randn(5, 4, 3, 3), "bias": torch.randn(5)}
     generator = LinearGenerator(head_scale=1.0)
-    generator.bind(start, contexts)
-    context = torch.rand(contexts)
+    generator.bind(start, width)
+    context = torch.rand(width)
     flat = torch.cat([value.flatten() for value in start.values()]).double().numpy()
     expected = flat + context.double().numpy() @ generator.heads.detach().double().numpy()
     generated = torch.cat([value.flatten() for value in generator(context).values()]).detach()
@@ -34,12 +34,10 @@ def test_is_the_linear_layer_of_san() -> None:
         torch.testing.assert_close(net(x, phi=size), nn.functional.conv2d(x, kernel), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("contexts", "encoding", "times"), [(1, "identity", 2), (4, "identity", 5), (1, "complement", 3)]
-)
-def test_size(contexts: int, encoding: str, times: int) -> None:
+@pytest.mark.parametrize(("width", "encoding", "times"), [(1, "identity", 2), (4, "identity", 5), (1, "complement", 3)])
+def test_size(width: int, encoding: str, times: int) -> None:
     generator = LinearGenerator(encoding=encoding)
-    generator.bind({"weight": torch.randn(10, 10)}, contexts)
+    generator.bind({"weight": torch.randn(10, 10)}, width)
     assert sum(parameter.numel() for parameter in generator.parameters()) == times * 100
 
 

@@ -51,7 +51,7 @@ def test_values(init: str, phi: float) -> None:
 
 def test_values_with_an_encoding_of_its_own_and_several_contexts() -> None:
     generator = MLPGenerator(hidden=(6,), encoding=IdentityEncoding(0.5))
-    generator.bind(parameters(), contexts=2)
+    generator.bind(parameters(), width=2)
     expected = numpy_weights(generator, np.array([0.1, 0.35]))
     for name, value in generator(torch.tensor([0.2, 0.7])).items():
         np.testing.assert_allclose(value.detach().numpy(), expected[name], atol=1e-5, rtol=1e-5)

@@ -13,10 +13,10 @@ ANCHORS = (0.0, 0.1, 0.25, 0.5, 1.0)
 PHIS = (0.0, 0.03, 0.1, 0.37, 0.5, 0.77, 1.0)
 
 
-def bound(basis: str, anchors: Any = ANCHORS, contexts: int = 1) -> tuple[SplineGenerator, torch.Tensor]:
+def bound(basis: str, anchors: Any = ANCHORS, width: int = 1) -> tuple[SplineGenerator, torch.Tensor]:
     generator = SplineGenerator(anchors, basis, head_scale=1.0)
     start = torch.randn(7, 3)
-    generator.bind({"weight": start}, contexts)
+    generator.bind({"weight": start}, width)
     return generator, start
 
 
@@ -42,7 +42,7 @@ def test_values(basis: str, anchors: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("basis", ["linear", "cubic"])
 def test_levels_add_up(basis: str) -> None:
-    generator, start = bound(basis, contexts=3)
+    generator, start = bound(basis, width=3)
     phis = (0.07, 0.3, 0.9)
     expected = start.double().numpy() + sum(curve(generator, i)(phi) for i, phi in enumerate(phis)).reshape(7, 3)
     found = generator(torch.tensor(phis))["weight"].detach().double().numpy()

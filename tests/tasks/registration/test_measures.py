@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_hyperscale.context import Context
 from monai_hyperscale.registration import warp
 from monai_hyperscale.tasks.registration.measures import PairMeasures, PhiRegistration
 
@@ -51,7 +52,7 @@ def test_a_label_in_neither_image_has_no_dice():
     measures = PairMeasures({1: "core", 3: "nowhere"})
     found = named(measures, batch["field"], batch)
     assert np.isnan(found["dice nowhere"]) and found["dice core"] == 1
-    result = measures.result(0.5, measures.get_buffer())
+    result = measures.result(Context(phi=0.5), measures.get_buffer())
     assert result.mean == 1 and np.isnan(result.average("dice nowhere"))
 
 
@@ -63,14 +64,14 @@ def test_the_score_is_the_best_there_is(labels, known, score):
     batch = pair(2)
     measures = PairMeasures(labels, known)
     measures(torch.cat([batch["field"], batch["field"]]), {name: torch.cat([v, v]) for name, v in batch.items()})
-    result = measures.result((0.5, 0.2), measures.get_buffer())
+    result = measures.result(Context(phi=(0.5, 0.2)), measures.get_buffer())
     assert measures.score == result.score == score and result.name == "0.5,0.2"
     assert result.values.shape == (2, len(measures.names))
     assert result.mean == pytest.approx(1, abs=1e-6)
 
 
 def test_a_score_without_values_is_zero():
-    assert PhiRegistration(0.5, np.full((2, 1), np.nan), ("dice a",), "dice").mean == 0.0
+    assert PhiRegistration(Context(phi=0.5), np.full((2, 1), np.nan), ("dice a",), "dice").mean == 0.0
 
 
 def test_half_precision_and_constant_images():

@@ -13,7 +13,8 @@ from monai.data import MetaTensor
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from monai_hyperscale.bundle.settings import build_network, write_settings
-from monai_hyperscale.errors import CheckpointError, ConfigError, PhiError, RegistrationError
+from monai_hyperscale.context import Context
+from monai_hyperscale.errors import CheckpointError, PhiError, RegistrationError
 from monai_hyperscale.registration import integrate
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
@@ -46,12 +47,12 @@ def registrar(field: Callable[..., torch.Tensor] | None = None, **settings: Any)
     described = RegistrationSettings(dims, options.pop("channels", ("MRI",)), **options)
     made = Registrar(described, build_network(described))
     if field is not None:
-        made._folded[(0.5,)] = Known(field)
+        made._folded[Context(phi=0.5)] = Known(field)
     return made
 
 
 def network_of(made: Registrar) -> Known:
-    network = made._folded[(0.5,)]
+    network = made._folded[Context(phi=0.5)]
     assert isinstance(network, Known)
     return network
 
@@ -279,7 +280,7 @@ def test_regularization_is_a_dial_of_networks_trained_for_it() -> None:
     fixed, moving = scan((9, 8, 7)), scan((9, 8, 7), seed=1)
     fields = [made.register(moving, fixed, 0.3, regularization=weight).field for weight in (None, 0.5, 0.9)]
     assert torch.equal(fields[0], fields[1]) and not torch.equal(fields[1], fields[2])
-    with pytest.raises(ConfigError, match="leave it out"):
+    with pytest.raises(PhiError, match="takes phi, not regularization; leave it out"):
         registrar().register(moving, fixed, regularization=0.5)
 
 

@@ -12,7 +12,7 @@ from monai_hyperscale.bundle import (
     write_metadata,
     write_settings,
 )
-from monai_hyperscale.errors import CheckpointError, ConfigError, PhiError
+from monai_hyperscale.errors import CheckpointError, PhiError
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
@@ -43,39 +43,44 @@ def test_round_trip(tmp_path):
 
 def test_the_network_is_the_one_described():
     network = build_network(SETTINGS)
-    assert network.contexts == 2 and network.primary.levels == 3
+    assert network.context.names == ("phi", "regularization") and network.context.width == 2
+    assert network.primary.levels == 2
     head = network.primary.head
     assert (head.integration_steps, head.field_scale) == (2, 0.5) and head.flow.in_channels == 3
     x = torch.rand(1, 4, 11, 9)
     with torch.no_grad():
-        field = network(x, phi=SETTINGS.context(0.3))
-        torch.testing.assert_close(network.fold(SETTINGS.context(0.3))(x), field, atol=1e-6, rtol=0)
+        field = network(x, phi=0.3)
+        torch.testing.assert_close(network.fold(phi=0.3, regularization=0.4)(x), field, atol=1e-6, rtol=0)
     assert field.shape == (1, 2, 11, 9) and field.abs().max() < 1e-2
 
 
 def test_a_level_each_and_lambda():
     settings = replace(SETTINGS, per_level=True)
     network = build_network(settings)
-    assert network.contexts == 3
+    assert network.context.width == 3
     with torch.no_grad():
-        one, each = (network(torch.rand(1, 4, 9, 7), phi=settings.context(phi)) for phi in (0.5, (0.5, 0.5)))
+        one, each = (network(torch.rand(1, 4, 9, 7), phi=phi) for phi in (0.5, (0.5, 0.5)))
     assert one.shape == each.shape == (1, 2, 9, 7)
 
 
 def test_context():
-    assert SETTINGS.context(0.3) == (0.3, 0.4) and SETTINGS.context([0.3, 0.2], 0.9) == (0.3, 0.2, 0.9)
+    # Where none is given, λ is in the middle of what the network was trained for.
+    assert SETTINGS.context(phi=0.3) == {"phi": 0.3, "regularization": 0.4}
+    levels = replace(SETTINGS, per_level=True).context
+    assert levels(phi=[0.3, 0.2], regularization=0.9) == {"phi": (0.3, 0.2), "regularization": 0.9}
+    assert levels["regularization"].trained(0.6) and not levels["regularization"].trained(0.7)
     plain = replace(SETTINGS, regularization=None)
-    assert plain.context(0.3) == 0.3
-    with pytest.raises(ConfigError, match="one weight of the regularisation"):
-        plain.context(0.3, 0.5)
-    with pytest.raises(PhiError, match="between 0 and 1"):
-        SETTINGS.context(0.3, 2)
+    assert plain.context(phi=0.3) == {"phi": 0.3}
+    with pytest.raises(PhiError, match="takes phi, not regularization; leave it out"):
+        plain.context(phi=0.3, regularization=0.5)
+    with pytest.raises(PhiError, match="regularization must be a number between 0 and 1"):
+        SETTINGS.context(phi=0.3, regularization=2)
 
 
 def test_one_task_is_not_the_other(tmp_path):
     write_settings(SETTINGS, tmp_path / "model.json")
     with pytest.raises(CheckpointError, match="a network for registration, expected one for segmentation"):
-        read_settings(tmp_path / "model.json")
+        read_settings(tmp_path / "model.json", SegmentationSettings)
     write_settings(SegmentationSettings(2, ("MRI",), {1: "a"}), tmp_path / "model.json")
     with pytest.raises(CheckpointError, match="a network for segmentation, expected one for registration"):
         read_settings(tmp_path / "model.json", RegistrationSettings)

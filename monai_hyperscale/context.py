@@ -1,0 +1,297 @@
+"""The context of a network: the named numbers that its weights are generated from, φ first of all.
+
+A :class:`ContextSpec` says which numbers a network takes, and what each may be; a :class:`Context` is one value of
+each. Generators, networks, priors, inferers, sweeps, exports and the command line share both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any, Optional, Union
+
+from monai_hyperscale.errors import PhiError
+
+__all__ = ["Context", "ContextNumber", "ContextSpec"]
+
+#: What a number of a context is: one value, or several, one per level.
+Value = Union[float, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class ContextNumber:
+    """What one number of a context is called, and which values it takes.
+
+    Args:
+        name: as calls name it, such as ``phi``.
+        low: least value seen in training.
+        high: greatest value seen in training.
+        count: how many values it has, one per level for example; one that is given stands for all of them. ``None``
+            for as many as the network has levels.
+        first: how many times the others the first of several values is, where one stands for all: 2 for the factor of
+            a rescaled input, which keeps its full resolution at ordinary halving.
+        limits: least and greatest value that make sense.
+        default: its value where none is given; ``None`` if it has to be.
+
+    Raises:
+        ValueError: if the name is none, the count is below 1, or the range is empty or not within the limits.
+        PhiError: if ``default`` is not valid.
+
+    Example:
+        >>> phi = ContextNumber("phi", high=0.5, count=3, first=2)
+        >>> phi.spread(0.3), phi.trained(0.6), phi.trained((0.9, 0.3, 0.2))
+        ((0.6, 0.3, 0.3), False, True)
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    count: Optional[int] = 1
+    first: float = 1.0
+    limits: tuple[float, float] = (0.0, 1.0)
+    default: Optional[Value] = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"the name of a number must be one that a call can use, got {self.name!r}.")
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"{self.name} has at least one value, got a count of {self.count}.")
+        if not self.limits[0] <= self.low <= self.high <= self.limits[1]:
+            least, most = self.limits
+            raise ValueError(
+                f"{self.name} goes from low to high within {least:g} and {most:g}, got {self.low} and {self.high}."
+            )
+        if self.default is not None:
+            self.values(self.default)
+
+    @property
+    def middle(self) -> float:
+        """The middle of the range seen in training."""
+        return (self.low + self.high) / 2
+
+    def values(self, given: object) -> tuple[float, ...]:
+        """Return what was given as checked numbers: one, or as many as there are.
+
+        Args:
+            given: a number or a sequence of them; tensors and NumPy arrays count as such, texts do not.
+
+        Raises:
+            PhiError: if one is not a number within the limits, or there are more or fewer.
+        """
+        given = _plain(given)
+        if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
+            return (self._value(given),)
+        if not given:
+            raise PhiError(f"{self.name} must be one number or one per level, got an empty sequence.")
+        values = tuple(self._value(value) for value in given)
+        if self.count is not None and len(values) not in (1, self.count):
+            wanted = "one number for all levels" if self.count == 1 else f"one number or {self.count}, one per level"
+            raise PhiError(f"{self.name} must be {wanted}; got {len(values)}.")
+        return values
+
+    def _value(self, given: object) -> float:
+        given = _plain(given)
+        least, most = self.limits
+        wanted = (
+            "a finite number" if math.isinf(least) or math.isinf(most) else f"a number between {least:g} and {most:g}"
+        )
+        if isinstance(given, bool) or not isinstance(given, Real):
+            raise PhiError(f"{self.name} must be {wanted}, got {given!r} ({type(given).__name__}).")
+        value = float(given)
+        if not math.isfinite(value) or not least <= value <= most:
+            raise PhiError(f"{self.name} must be {wanted}, got {value!r}.")
+        return value
+
+    def spread(self, given: object) -> tuple[float, ...]:
+        """Return as many values as there are, which one alone stands for.
+
+        Raises:
+            PhiError: if what was given is not valid.
+        """
+        values = self.values(given)
+        if len(values) > 1 or self.count in (None, 1):
+            return values
+        return (min(self.limits[1], self.first * values[0]), *values * (self.count - 1))
+
+    def trained(self, given: object) -> bool:
+        """Return whether values lie in the range seen in training.
+
+        Raises:
+            PhiError: if what was given is not valid.
+        """
+        values = self.values(given)
+        if len(values) == 1:
+            return self.low <= values[0] <= self.high
+        inside = self.low * self.first <= values[0] <= self.high * self.first
+        return inside and all(self.low <= value <= self.high for value in values[1:])
+
+
+class Context(Mapping[str, Value]):
+    """One value, or one per level, for every number that a network takes; it does not change, and is a key of caches.
+
+    As a mapping it goes into calls: ``network(x, **context)``.
+
+    Args:
+        numbers: by name; a sequence of one is that one.
+
+    Raises:
+        PhiError: if one is not made of finite numbers.
+
+    Example:
+        >>> context = Context(phi=(0.5, 0.25), regularization=[0.4])
+        >>> print(context)
+        phi 0.5,0.25, regularization 0.4
+        >>> dict(context), context == Context(regularization=0.4, phi=[0.5, 0.25])
+        ({'phi': (0.5, 0.25), 'regularization': 0.4}, True)
+    """
+
+    def __init__(self, **numbers: Any) -> None:
+        read = {name: ContextNumber(name, 0.0, 0.0, None, limits=_ANY).values(value) for name, value in numbers.items()}
+        self._numbers: dict[str, Value] = {name: v[0] if len(v) == 1 else v for name, v in read.items()}
+
+    def __getitem__(self, name: str) -> Value:
+        return self._numbers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._numbers.items()))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {self.text(name)}" for name in self)
+
+    def __repr__(self) -> str:
+        return f"Context({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    @classmethod
+    def of(cls, given: Any) -> Context:
+        """Return a context as it is, and φ alone, one or one per level, as the context that names nothing else.
+
+        Raises:
+            PhiError: if it is neither.
+
+        Example:
+            >>> Context.of(0.3)
+            Context(phi=0.3)
+        """
+        return given if isinstance(given, Context) else cls(phi=ContextNumber("phi", count=None).values(given))
+
+    def several(self, name: str) -> tuple[float, ...]:
+        """Return the values of a number, one or more; none if the context does not name it."""
+        value = self._numbers.get(name, ())
+        return value if isinstance(value, tuple) else (value,)
+
+    def text(self, name: str) -> str:
+        """Return the values of a number as the command line takes them."""
+        return ",".join(f"{value:g}" for value in self.several(name))
+
+
+_ANY = (-math.inf, math.inf)
+
+
+def _plain(given: Any) -> Any:
+    # Tensors and NumPy's arrays and numbers, without importing either.
+    return given.tolist() if hasattr(type(given), "tolist") else given
+
+
+@dataclass(frozen=True, init=False)
+class ContextSpec:
+    """The numbers that a network takes. Called with values by name, it returns them checked, as a :class:`Context`.
+
+    Args:
+        numbers: in the order in which a generator sees them.
+
+    Raises:
+        ValueError: if there is none, or two have one name.
+
+    Example:
+        >>> spec = ContextSpec(ContextNumber("phi", high=0.5), ContextNumber("regularization", default=0.5))
+        >>> spec(phi=0.3)
+        Context(phi=0.3, regularization=0.5)
+        >>> spec.width, spec.flat(spec(phi=0.3, regularization=0.9))
+        (2, (0.3, 0.9))
+        >>> spec(phi=0.3, regularisation=0.9)
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.PhiError: the network takes phi and regularization, not regularisation; did you mean
+        regularization?
+    """
+
+    numbers: tuple[ContextNumber, ...]
+
+    def __init__(self, *numbers: ContextNumber) -> None:
+        names = [number.name for number in numbers]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"a context needs numbers of different names, got {', '.join(names) or 'none'}.")
+        object.__setattr__(self, "numbers", tuple(numbers))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the numbers."""
+        return tuple(number.name for number in self.numbers)
+
+    @property
+    def width(self) -> int:
+        """How many values a generator sees."""
+        return sum(number.count or 1 for number in self.numbers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[ContextNumber]:
+        return iter(self.numbers)
+
+    def __getitem__(self, name: str) -> ContextNumber:
+        for number in self.numbers:
+            if number.name == name:
+                return number
+        near = difflib.get_close_matches(name, self.names, n=1)
+        hint = f"did you mean {near[0]}?" if near else "leave it out."
+        raise PhiError(f"the network takes {' and '.join(self.names)}, not {name}; {hint}")
+
+    def __call__(self, **given: Any) -> Context:
+        """Return one value of every number, checked.
+
+        Args:
+            given: values by name; what is ``None`` is not given, and has its default.
+
+        Raises:
+            PhiError: if a number is unknown, missing or not valid.
+        """
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in given:
+            self[name]
+        values = {}
+        for number in self.numbers:
+            value = given.get(number.name, number.default)
+            if value is None:
+                raise PhiError(f"call the network with {number.name}=..., or fold({number.name}) it first.")
+            values[number.name] = number.values(value)
+        return Context(**values)
+
+    def flat(self, context: Mapping[str, Any]) -> tuple[float, ...]:
+        """Return the values of all numbers as a generator sees them, ``width`` of them."""
+        return tuple(value for number in self.numbers for value in number.spread(context[number.name]))
+
+    def trained(self, context: Mapping[str, Any]) -> bool:
+        """Return whether the network was trained for a context: whether every number lies in its range."""
+        return all(number.trained(context[number.name]) for number in self.numbers)
+
+    def with_defaults(self, **defaults: Any) -> ContextSpec:
+        """Return the same numbers with other defaults.
+
+        Args:
+            defaults: by name; what is ``None`` stays as it is.
+
+        Raises:
+            PhiError: if a number is unknown, or its value not valid.
+        """
+        found = Context(**{name: self[name].values(value) for name, value in defaults.items() if value is not None})
+        return ContextSpec(*(replace(each, default=found.get(each.name, each.default)) for each in self.numbers))
