@@ -17,7 +17,6 @@ from monai_hyperscale.data import (
     ImageFileReader,
     NormalizeChannelsd,
     augmentation,
-    inference_postprocessing,
     inversion,
     read_dataset,
     segmentation_preprocessing,
@@ -290,14 +289,3 @@ def test_channel_files_of_several_places_are_refused(tmp_path, write):
     write(paths[1], np.zeros((4, 5, 6), np.float32), np.diag([1.0, 1.0, 2.0, 1.0]))
     with pytest.raises(ImageError, match="has another affine than"):
         file_loader(["image"], 1)({"image": [str(path) for path in paths]})
-
-
-def test_written_label_values_are_not_rounded(tmp_path, write):
-    path = write(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
-    preprocessing = segmentation_preprocessing(("MRI",), 3, keys=("image",))
-    values = (0, 312782547, 312782551)
-    case = preprocessing({"image": str(path)})
-    case["pred"] = _logits(np.arange(120).reshape(1, 4, 5, 6) % 3, 3)
-    inference_postprocessing(preprocessing, tmp_path / "out", values)(case)
-    written = np.asanyarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj)
-    assert np.array_equal(written, np.array(values)[np.arange(120).reshape(4, 5, 6) % 3])

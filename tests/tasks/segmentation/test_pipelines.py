@@ -9,7 +9,7 @@ import torch
 from monai.data import CacheDataset
 from PIL import Image
 
-from monai_hyperscale.data import inversion
+from monai_hyperscale.data import inversion, segmentation_preprocessing
 from monai_hyperscale.tasks.segmentation.pipelines import (
     evaluation_preprocessing,
     inference_postprocessing,
@@ -142,3 +142,15 @@ def test_a_failed_write_leaves_what_was_there(case, tmp_path, monkeypatch):
         save(data)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan.nii.gz"]
     assert (tmp_path / "out" / "scan.nii.gz").read_bytes() == before
+
+
+def test_written_label_values_are_not_rounded(tmp_path, write):
+    path = write(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
+    preprocessing = segmentation_preprocessing(("MRI",), 3, keys=("image",))
+    values = (0, 312782547, 312782551)
+    case = preprocessing({"image": str(path)})
+    classes = torch.arange(120).reshape(4, 5, 6) % 3
+    case["pred"] = torch.nn.functional.one_hot(classes, 3).movedim(-1, 0).float()
+    inference_postprocessing(preprocessing, tmp_path / "out", values)(case)
+    written = np.asanyarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj)
+    assert np.array_equal(written, np.array(values)[classes.numpy()])
