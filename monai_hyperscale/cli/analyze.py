@@ -157,7 +157,7 @@ def transfer(args: Arguments) -> int:
     weights = _single(args.weights_phi, "--weights-phi")
     weights = [min(max(0.5, low), high)] if weights is None else weights
     workload.check_phi([(phi,) for phi in weights])
-    others = [workload_of(args, bundle, args.cases) for bundle in args.fixed]
+    others = [workload_of(args, bundle, workload.part) for bundle in args.fixed]
     own = [phi for phi in phis if workload.settings.context["phi"].trained(phi)]
     shared: dict[str, Any] = {"bootstrap": args.bootstrap, "seed": args.seed}
     cases = f"{len(workload.names)} cases ({workload.part})"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import rich_click as click
 
-from monai_hyperscale.cli.workloads import command_line, workload_of, workload_options
+from monai_hyperscale.cli.workloads import cases_option, command_line, workload_of, workload_options
 from monai_hyperscale.console.command import Arguments, Existing, command
 from monai_hyperscale.console.exit_codes import DONE, FAILED
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.options import COUNT, DATASET, PARTS, PATH, confirm_option
+from monai_hyperscale.console.options import COUNT, DATASET, PATH, confirm_option
 from monai_hyperscale.console.outputs import check_outputs
 from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.errors import ArgumentError, FrontierError
@@ -50,13 +50,7 @@ _MEASURING = "Of a bundle"
 @confirm_option
 @click.option("--json", is_flag=True, help="print JSON")
 @click.option("--dataset", type=DATASET, metavar="DIR", help="data set with labels", panel=_MEASURING)
-@click.option(
-    "--cases",
-    type=PARTS,
-    default="validation",
-    help="to choose on; a choice on validation cases is confirmed on the test cases",
-    panel=_MEASURING,
-)
+@cases_option(panel=_MEASURING)
 @click.option(
     "--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01", panel=_MEASURING
 )
@@ -81,7 +75,7 @@ _MEASURING = "Of a bundle"
 def choose(args: Arguments) -> int:
     """Choose the phi that a budget allows: among those of a frontier that was measured, or of a bundle by measuring.
 
-      monai-hyperscale choose frontier/ --at-least "dice>=0.88"
+      monai-hyperscale choose validation/ --at-least "dice>=0.88"
       monai-hyperscale choose validation/ --within "latency<=40ms, memory<=2GB" --confirm test/
       monai-hyperscale choose BUNDLE --dataset DIR --at-least "dice>=0.88" --minimize flops
 
@@ -123,6 +117,11 @@ def _from_table(args: Arguments) -> int:
     from monai_hyperscale.search.results import read_frontier
 
     frontier = read_frontier(args.source)
+    if frontier.data["part"] == "test":
+        say(
+            f"warning: {args.source} is of test cases; once phi is chosen by them they are validation cases, and no "
+            "test cases are left."
+        )
     limits, objective = _wishes(args, frontier.metric, metric_key(frontier), measured_costs(frontier.rows))
     choice = choose(frontier.rows, limits, objective)
     confirmed = None
@@ -176,7 +175,7 @@ def _by_measuring(args: Arguments) -> int:
         frontier.write(args.output)
     if other is not None:
         confirmed = _confirming(other, args.confirm, frontier, choice.row)
-    elif args.cases == "validation" and choice.met:
+    elif workload.part == "validation" and choice.met:
         test = workload_of(args, args.source, "test")
         row = RowMeasurer(test, quantities, options)(choice.row.phi)
         confirmed = make_frontier(test, [row], options, {}), row
@@ -227,7 +226,8 @@ def _tell(
     command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
     note = None
     if choice.met and confirmed is None:
-        note = unconfirmed(frontier, None if args.dataset is None else "leave --cases out")
+        way = "leave --cases out" if args.cases else "measure others with pareto, and add them with --confirm"
+        note = unconfirmed(frontier, None if args.dataset is None else way)
     if args.json:
         content = {**_as_json(choice, limits, objective, confirmed), "next": command if choice.met else None}
         print(json.dumps(content | ({"note": note} if note else {}), indent=1))

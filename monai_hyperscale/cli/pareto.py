@@ -65,11 +65,13 @@ def pareto(args: Arguments) -> int:
     Its score on the cases of a data set with a confidence interval, its operations, time and working memory on this
     machine (the peak of one inference, beside the weights, the image and the process).
 
-      monai-hyperscale pareto BUNDLE --dataset Task04_Hippocampus -o frontier/
+      monai-hyperscale pareto BUNDLE --dataset DIR -o validation/
+      monai-hyperscale pareto BUNDLE --dataset DIR -o test/ --cases test --phi 0.2
       monai-hyperscale pareto BUNDLE --dataset DIR --phi 0:0.5:0.05 --metric hd95
 
-    Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html. An interrupted command goes on
-    where it was when it is repeated. Under torchrun the processes share the cases.
+    The first measures the validation cases, for phi to be chosen on; the second has a last look at what was chosen, on
+    the test cases. Writes frontier.json, tables (frontier.csv, frontier_cases.csv) and report.html. An interrupted
+    command goes on where it was when it is repeated. Under torchrun the processes share the cases.
     """
     check_folder("--output", args.output)
     if args.confirm is not None and args.no_report:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import rich_click as click
 
 from monai_hyperscale.console.command import Arguments
-from monai_hyperscale.console.options import COUNT, PARTS, PATH
-from monai_hyperscale.errors import ArgumentError, FrontierError
+from monai_hyperscale.console.options import COUNT, PATH
+from monai_hyperscale.errors import ArgumentError, DatasetError, FrontierError
 from monai_hyperscale.tasks import TASKS, task_named
 
 if TYPE_CHECKING:
     from monai_hyperscale.search import Workload
 
-__all__ = ["case_options", "command_line", "workload_of", "workload_options"]
+__all__ = ["case_options", "cases_option", "command_line", "workload_of", "workload_options"]
 
+_LOGGER = logging.getLogger(__name__)
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+cases_option = partial(
+    click.option,
+    "--cases",
+    type=click.Choice(["validation", "test", "all"]),
+    help="validation (default), which the weights were chosen by, and phi is to be chosen on; test, for a last look at "
+    "what was chosen; or all",
+)
 
 
 def case_options(function: _Decorated) -> _Decorated:
     """Add which cases are measured, and how the intervals of their scores are made."""
-    for option in (
-        click.option("--bootstrap", type=COUNT, default=2000, metavar="N", help="resamplings for intervals"),
-        click.option(
-            "--cases",
-            type=PARTS,
-            default="test",
-            help="those that the network did not see, those that its weights were chosen by, or all",
-        ),
-    ):
-        function = option(function)
-    return function
+    bootstrap = click.option("--bootstrap", type=COUNT, default=2000, metavar="N", help="resamplings for intervals")
+    return cases_option()(bootstrap(function))
 
 
 def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorated]:
@@ -77,8 +79,15 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
     return add
 
 
-def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
-    """Return what the arguments of :func:`workload_options` name."""
+def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
+    """Return what the arguments of :func:`workload_options` name.
+
+    Args:
+        args: of the command.
+        bundle: the trained network's folder.
+        part: of the cases; ``None`` for the validation cases, or where the network knows of none, the test cases with
+            a warning.
+    """
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.inference.networks import model_folder
@@ -100,12 +109,12 @@ def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
         task_named(settings.task).metric(args.metric, args.tolerance)
     except FrontierError as error:
         raise ArgumentError(str(error)) from error
-    return open_workload(
+    measured = partial(
+        open_workload,
         bundle,
         args.dataset,
         metric=args.metric,
         tolerance=args.tolerance,
-        part=part,
         limit=args.limit,
         device=device,
         max_voxels=args.max_voxels,
@@ -115,6 +124,19 @@ def workload_of(args: Arguments, bundle: Path, part: str) -> Workload:
         atlas=args.atlas,
         atlas_label=args.atlas_label,
     )
+    if part is not None:
+        return measured(part=part)
+    try:
+        return measured(part="validation")
+    except DatasetError as error:
+        workload = measured(part="test")  # fails likewise where it is not for want of validation cases
+        reason = str(error).partition(";")[0]
+        _LOGGER.warning(
+            "%s; all %d test cases are measured, and what is chosen on them needs others to confirm it.",
+            reason,
+            len(workload.names),
+        )
+        return workload
 
 
 def command_line(args: Arguments) -> list[str]:

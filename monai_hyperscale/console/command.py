@@ -34,7 +34,7 @@ __all__ = ["Arguments", "Command", "Existing", "Group", "LazyCommands", "Session
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
-    "rich_help_config": {"max_width": 100, "commands_before_options": True, "default_panels_first": True},
+    "rich_help_config": {"max_width": 100, "commands_before_options": True},
 }
 
 
@@ -92,6 +92,8 @@ class Command(click.RichCommand):
 
     def __init__(self, *args: Any, exclusive: Sequence[Sequence[str]] = (), **settings: Any) -> None:
         super().__init__(*args, **settings)
+        # Named, because those of options with a panel of their own would stand first.
+        self.panels = [click.RichOptionPanel("Arguments"), click.RichOptionPanel("Options")]
         self.exclusive = exclusive
         _prepare(self)
 

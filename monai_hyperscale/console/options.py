@@ -19,7 +19,6 @@ __all__ = [
     "COUNT",
     "DATASET",
     "FRONTIER",
-    "PARTS",
     "PATH",
     "SHARE",
     "bundle_argument",
@@ -40,7 +39,6 @@ BUNDLE = Existing("bundle", "name the folder of a trained bundle")
 DATASET = Existing("data set", "name its folder")
 FRONTIER = Existing("frontier", "name the frontier.json that pareto wrote, or its folder")
 PATH = click.Path(path_type=Path)
-PARTS = click.Choice(["test", "validation", "all"])
 COUNT = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1)
 

@@ -58,16 +58,17 @@ def cases_of_part(
         return list(cases)
     by_name = {case["name"]: case for case in cases}
     recorded = provenance.get("cases") or {}
+    names = recorded.get("validation") or ()
+    unknown = f"the network does not know which cases of {title} are for validation; take the test cases, or all."
+    if part == "validation" and not names:
+        raise DatasetError(unknown)
     tested = _test_names(by_name, recorded, title, provenance.get("data") == title)
     if part == "test":
         if tested is None:
             _LOGGER.info("the network was not trained on %s: every case is a test case.", title)
         return list(cases) if tested is None else [by_name[name] for name in tested]
-    names = recorded.get(part) or ()
-    if tested is None or not names:
-        raise DatasetError(
-            f"the network does not know which cases of {title} are for validation; take the test cases, or all."
-        )
+    if tested is None:
+        raise DatasetError(unknown)
     found = [by_name[name] for name in names if name in by_name]
     if not found:
         raise DatasetError(

@@ -164,7 +164,7 @@ def test_the_report_is_what_pareto_measures(trained, tmp_path):
     _, folder, _ = trained
     data = str(folder / "synthetic_data")
     command = ["pareto", str(folder), "--dataset", data, "-o", str(tmp_path), "--phi", "0.2,0.5", "--device", "cpu"]
-    assert main([*command, "--repeats", "0", "--no-memory", "--no-report"]) == 0
+    assert main([*command, "--cases", "test", "--repeats", "0", "--no-memory", "--no-report"]) == 0
     known, found = read_frontier(folder), read_frontier(tmp_path)
     assert [(row.score, row.labels, row.cases) for row in found.rows] == [
         (row.score, row.labels, row.cases) for row in known.rows

@@ -95,7 +95,12 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     assert main(["choose", str(test), "--at-least", "dice>=0.8"]) == 0
     way = "choose on those of pareto --cases validation, with these as --confirm"
     note = f"note: chosen and scored on the same 2 test cases, which flatters the score; to confirm, {way}.\n"
-    assert note in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert note in told.out
+    assert told.err == (
+        f"warning: {test} is of test cases; once phi is chosen by them they are validation cases, and no test cases "
+        "are left.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,24 @@ def test_it_goes_on_after_an_interruption(
     )
 
 
+def test_validation_cases_are_measured_where_the_network_knows_them(
+    write_bundle: Callable[..., Path], network: Path, dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    facts = {"data": "shapes", "cases": {"train": [], "validation": ["case_001"], "test": ["case_000", "case_002"]}}
+    knowing = write_bundle(tmp_path / "knowing", 2, channels=("grey",), provenance=facts)
+    for more, names in (((), ["case_001"]), (("--cases", "test"), ["case_000", "case_002"])):
+        out = tmp_path / f"out{len(names)}"
+        assert main(arguments(knowing, dataset, out, "--no-report", *more)) == 0
+        assert read_frontier(out).data["cases"] == names and "warning" not in capsys.readouterr().err
+    # Of other data all are new to it.
+    assert main(arguments(network, dataset, tmp_path / "out", "--no-report")) == 0
+    assert (
+        "warning: the network does not know which cases of shapes are for validation; all 3 test cases are measured, "
+        "and what is chosen on them needs others to confirm it.\n"
+    ) in capsys.readouterr().err
+    assert read_frontier(tmp_path / "out").data["part"] == "test"
+
+
 def test_what_is_measured_is_not_measured_again(
     network: Path, dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +206,7 @@ def test_a_frontier_that_is_cut_off_is_measured_again_as_the_sentence_says(
     capsys.readouterr()
     for _ in range(2):
         assert main(command) == 1
-        (error,) = capsys.readouterr().err.splitlines()
+        *_, error = capsys.readouterr().err.splitlines()
         assert error.startswith(f"error: {path} is damaged or cut off (") and path.read_text() == whole[:300]
         assert error.endswith("; add --overwrite to measure again, or name another folder with -o.")
     assert main([*command, "--overwrite"]) == 0
