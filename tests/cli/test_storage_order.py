@@ -54,19 +54,19 @@ def test_all_orders() -> None:
 
 
 # With the centres on each other points lie midway between two voxels along two axes, the first and last on the edge.
-@pytest.mark.parametrize("start", ["--centres", "--affine"])
-def test_register_and_apply_field(tmp_path: Path, registration_bundle: Path, start: str) -> None:
+@pytest.mark.parametrize(("start", "part"), [("--centres", 0), ("--centres", 1), ("--centres", 2), ("--affine", 0)])
+def test_register_and_apply_field(tmp_path: Path, registration_bundle: Path, start: str, part: int) -> None:
     images = {"fixed": (smooth((13, 12, 9), 0), FIXED), "moving": (smooth((12, 11, 9), 1), MOVING)}
     labels = np.digitize(smooth((12, 11, 9), 2), (-0.1, 0.1)).astype(np.uint8)
     expected: dict[str, np.ndarray] = {}
-    for n, order in enumerate(ORDERS if start == "--centres" else ORDERS[::13]):
-        orders = {"fixed": order, "moving": ORDERS[(5 * n) % 48]}
+    for n, order in enumerate(["RAS", *ORDERS[part :: 3 if start == "--centres" else 13]]):
+        orders = {"fixed": order, "moving": ORDERS[(5 * n + 7 * part) % 48] if n else "RAS"}
         files = {kind: stored(tmp_path / f"{kind}.nii", *image, orders[kind]) for kind, image in images.items()}
         label = stored(tmp_path / "label.nii", labels, MOVING, orders["moving"])
         out = {name: tmp_path / f"{name}_out.nii" for name in ("moved", "field", "inverse", "label", "again", "map")}
         command = ["register", files["moving"], files["fixed"], "-o", str(out["moved"]), "--phi", "0.3", start]
         command += ["--bundle", str(registration_bundle), "--overwrite", "--device", "cpu"]
-        command += ["--field", str(out["field"]), "--inverse-field", str(out["inverse"])]
+        command += ["--keep", "network", "--field", str(out["field"]), "--inverse-field", str(out["inverse"])]
         assert main([*command, "--labels", label, "--labels-out", str(out["label"])]) == 0
         source, name, option = (label, "map", ["--labels"]) if n % 2 else (files["moving"], "again", [])
         assert main(["apply-field", source, str(out["field"]), "-o", str(out[name]), "--overwrite", *option]) == 0

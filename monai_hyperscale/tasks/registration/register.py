@@ -87,6 +87,12 @@ __all__ = ["register"]
 )
 @overwrite_option
 @force_option
+@click.option(
+    "--keep",
+    type=click.Choice(["better", "start", "network"]),
+    default="better",
+    help="what comes out: the network's field, the alignment at the start alone, or the better by image similarity",
+)
 @click.option("--preview", type=PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
 @click.option("--report", type=PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
 @click.option(
@@ -185,7 +191,7 @@ def _registrar(args: Arguments) -> Registrar:
 
     try:
         bundle = default_bundle("sshn_reg") if args.bundle is None else args.bundle
-        options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force}
+        options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
         registrar = Registrar.from_bundle(bundle, choose_device(args.device), **options)
         registrar.fold(args.phi if len(args.phi) > 1 else args.phi[0], args.regularization)
     except CheckpointError:
@@ -284,6 +290,9 @@ def _tell(args: Arguments, report: dict[str, Any]) -> None:
             "mean Dice "
             + ", ".join(f"{when} {_figure(dice['mean'])}" for when, dice in report["dice"].items() if dice["labels"])
         )
+        means = [dice["mean"] for dice in report["dice"].values()]
+        if None not in means and report["kept"] == "network" and means[-1] < max(means):
+            say("warning: by Dice the result is worse than what it started from; --keep start takes that.")
     if args.verbose:
         say(json.dumps(report))
 

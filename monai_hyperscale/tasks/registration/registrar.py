@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,10 +37,15 @@ from monai_hyperscale.tasks.registration.instance_optimization import optimize_i
 from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
-__all__ = ["STARTS", "Registrar", "Registration"]
+__all__ = ["KEEP", "STARTS", "Registrar", "Registration"]
 
 #: How the images are laid on each other first: as their affines say, by their middles, or by an affine alignment.
 STARTS = ("header", "centres", "affine")
+
+#: What comes out: the network's field, the alignment at the start alone, or the better of the two.
+KEEP = ("better", "start", "network")
+
+logger = logging.getLogger(__name__)
 
 # Grids to try, each of an eighth of the voxels, where memory is short.
 _TRIES = 3
@@ -137,6 +143,8 @@ class Registrar:
         device: where the folded networks run.
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
+        keep: the result: ``network`` for the network's field, ``start`` for the alignment at the start alone, or the
+            ``better`` of the two by the similarity that the network was trained with.
         force: take images that are far outside of what the network was trained on, with a warning in the log.
 
     Raises:
@@ -160,12 +168,16 @@ class Registrar:
         max_voxels: int = 2**24,
         precision: str = "fp32",
         force: bool = False,
+        keep: str = "better",
     ) -> None:
+        if keep not in KEEP:
+            raise RegistrationError(f"keep must be one of {', '.join(KEEP)}, got {keep!r}.")
         self.settings = settings
         self._autocast = PhiInferer(precision=precision).autocast
         self.device = torch.device(device)
         self.max_voxels = max_voxels
         self.force = force
+        self.keep = keep
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self._scale = UnitIntensity()
 
@@ -233,6 +245,7 @@ class Registrar:
         grids = {kind: grid_of(image) for kind, image in images.items()}
         unlike = [self.settings.check_seen(names[kind], grid, self.force) for kind, grid in grids.items()]
         seconds: dict[str, float] = {}
+        loss = self._loss(context)
         with timed(seconds, "alignment"):
             scaled = {
                 kind: MetaTensor(self._scale(image.as_tensor()), affine=image.affine) for kind, image in images.items()
@@ -251,13 +264,28 @@ class Registrar:
             field = integrate(predicted, steps) if steps else predicted
             return resize_field(field, list(grid.sizes))
 
-        report: dict[str, Any] = {}
+        with torch.no_grad(), timed(seconds, "comparison"):
+            alike = {"start": float(loss.similarity(seen["moving"], seen["fixed"]))}
+            warped = warp(seen["moving"], displacement(raw).cpu())
+            alike["network"] = float(loss.similarity(warped, seen["fixed"]))
+        worse = not alike["network"] <= alike["start"]
+        if worse and self.keep == "better":
+            logger.warning(
+                "the network's field makes the images less alike (similarity loss %.3g, before %.3g): what it started "
+                "from is kept; --keep network takes the field all the same.",
+                alike["network"],
+                alike["start"],
+            )
+        kept = "start" if self.keep == "start" or (worse and self.keep == "better") else "network"
+        if kept == "start":
+            raw = torch.zeros_like(raw)
+        report: dict[str, Any] = {"kept": kept, "similarity_loss": alike}
         if instance_steps:
             with timed(seconds, "instance_optimization"):
                 target = {kind: image.to(self.device) for kind, image in seen.items()}
                 refined = first_that_fits(
                     lambda loss: optimize_instance(raw, target, loss, instance_steps, displacement),
-                    [self._loss(context)],
+                    [loss],
                     "the optimisation of this pair",
                 )
             raw = refined.field

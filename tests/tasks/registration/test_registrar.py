@@ -40,12 +40,12 @@ class Known(nn.Module):
     velocity = forward
 
 
-def registrar(field: Callable[..., torch.Tensor] | None = None, **settings: Any) -> Registrar:
+def registrar(field: Callable[..., torch.Tensor] | None = None, keep: str = "network", **settings: Any) -> Registrar:
     torch.manual_seed(0)
     options = {"network": {"features": (4, 4)}, "generator": {"hidden": (4,)}, "head_features": 4, **settings}
     dims = options.pop("spatial_dims", 3)
     described = RegistrationSettings(dims, options.pop("channels", ("MRI",)), **options)
-    made = Registrar(described, build_network(described))
+    made = Registrar(described, build_network(described), keep=keep)
     if field is not None:
         made._folded[Context(phi=0.5)] = Known(field)
     return made
@@ -348,3 +348,29 @@ def test_bundle_of_another_task(tmp_path: Any) -> None:
     write_settings(SegmentationSettings(3, ("MRI",), {1: "a"}), tmp_path / "model.json")
     with pytest.raises(CheckpointError, match="network for segmentation, expected one for registration"):
         Registrar.from_bundle(tmp_path)
+
+
+def test_the_identity_costs_nothing() -> None:
+    scanned = scan((16, 15, 14), OBLIQUE)
+    result = registrar(wavy, keep="better").register(scanned, scanned)
+    assert result.report["kept"] == "start" and not result.field.any()
+    assert torch.equal(result.moved.as_tensor(), scanned.as_tensor())
+    told = result.report["similarity_loss"]
+    assert told["start"] == 0 < told["network"] and result.report["correlation"]["after"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(1.0, "network"), (-1.0, "start")])
+def test_the_better_of_field_and_start_is_kept(shift: float, kept: str, caplog: pytest.LogCaptureFixture) -> None:
+    fixed = scan((16, 15, 14))
+    moving = MetaTensor(fixed.as_tensor().roll(1, dims=1), affine=fixed.affine)
+
+    def moved(sizes: list[int]) -> torch.Tensor:
+        field = zero(sizes)
+        field[:, 0] = shift
+        return field
+
+    result = registrar(moved, keep="better").register(moving, fixed)
+    assert result.report["kept"] == kept and ("--keep network" in caplog.text) == (kept == "start")
+    assert result.field[0].unique().tolist() == [1.0 if kept == "network" else 0.0]
+    assert not registrar(moved, keep="start").register(moving, fixed).field.any()
+    assert registrar(moved, keep="network").register(moving, fixed).field[0].unique().tolist() == [shift]
