@@ -25,6 +25,8 @@ Value = Union[float, tuple[float, ...]]
 class ContextNumber:
     """What one number of a context is called, and which values it takes.
 
+    Generators see values as they are; their encodings suit numbers of about 0 to 1.
+
     Args:
         name: as calls name it, such as ``phi``.
         low: least value seen in training.

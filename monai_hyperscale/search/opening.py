@@ -27,6 +27,9 @@ def open_workload(bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike]
         CheckpointError: if there is no trained network.
         DatasetError: if the data set does not fit it.
         FrontierError: if there is no such metric, or an option is not for networks of this task.
+        PhiError: if the network takes no such number, or the number is not valid.
     """
     settings = read_settings(model_folder(bundle) / "model.json", NetworkSettings)
-    return task_named(settings.task).workload(bundle, dataset_dir, WorkloadOptions(**options))
+    chosen = WorkloadOptions(**options)
+    settings.context.with_defaults(regularization=chosen.regularization)  # refuses what the network does not take
+    return task_named(settings.task).workload(bundle, dataset_dir, chosen)

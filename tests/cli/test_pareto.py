@@ -167,7 +167,7 @@ def test_registration(
         (["--cases", "validation"], 1, "does not know which cases"),
         (["--size", "1,2,3"], 1, "a size of 2 numbers"),
         (["--device", "quantum"], 2, "device must be"),
-        (["--regularization", "0.5"], 1, "for registration networks"),
+        (["--regularization", "0.5"], 2, "takes phi, not regularization"),
     ],
 )
 def test_wrong_arguments_are_told_and_nothing_is_written(

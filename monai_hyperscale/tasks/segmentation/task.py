@@ -62,7 +62,7 @@ class Segmentation(Task):
         """Return labelled images with the network that segments them, see :class:`Task`."""
         from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
-        for name in ("regularization", "pairs", "atlas", "atlas_label"):
+        for name in ("pairs", "atlas", "atlas_label"):
             if getattr(options, name) is not None:
                 raise FrontierError(f"{name.replace('_', '-')} is for registration networks; leave it out.")
         metric = self.metric(options.metric, options.tolerance)
