@@ -58,7 +58,6 @@ MAY_IMPORT = {
 
 # Modules that still name one task's modules; each is to ask the task instead, and to leave this list.
 KNOWS_A_TASK = {
-    "export.source",
     "training.config_checks",
 }
 

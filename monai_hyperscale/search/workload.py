@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.errors import DatasetError, HyperscaleError, PhiError, first_line
+from monai_hyperscale.errors import DatasetError, FrontierError, HyperscaleError, PhiError, first_line
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.hashing import sha256
@@ -70,6 +70,20 @@ class WorkloadOptions:
     pairs: Optional[Union[str, Path]] = None
     atlas: Optional[Union[str, Path]] = None
     atlas_label: Optional[Union[str, Path]] = None
+
+    def refuse(self, *names: str, other: str) -> None:
+        """Refuse options that a task has no use for.
+
+        Args:
+            names: of the options.
+            other: whose they are.
+
+        Raises:
+            FrontierError: if one of them is given.
+        """
+        for name in names:
+            if getattr(self, name) is not None:
+                raise FrontierError(f"{name.replace('_', '-')} is for {other}; leave it out.")
 
 
 class Workload(ABC):

@@ -40,7 +40,9 @@ class PairDataset(Dataset):
 
     Example:
         >>> import tempfile
-        >>> from monai_hyperscale.data import read_pairs, registration_preprocessing, write_synthetic_pairs
+        >>> from monai_hyperscale.tasks.registration import (
+        ...     read_pairs, registration_preprocessing, write_synthetic_pairs
+        ... )
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     images = read_pairs(write_synthetic_pairs(folder, spatial_dims=2, pairs=3, size=24))
         ...     values = images.label_values

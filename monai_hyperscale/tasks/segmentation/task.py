@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.tasks.base import Task
 from monai_hyperscale.tasks.columns import LABEL_SCORES
 
@@ -62,9 +61,7 @@ class Segmentation(Task):
         """Return labelled images with the network that segments them, see :class:`Task`."""
         from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
-        for name in ("pairs", "atlas", "atlas_label"):
-            if getattr(options, name) is not None:
-                raise FrontierError(f"{name.replace('_', '-')} is for registration networks; leave it out.")
+        options.refuse("pairs", "atlas", "atlas_label", other="registration networks")
         metric = self.metric(options.metric, options.tolerance)
         return SegmentationWorkload(
             bundle, dataset_dir, metric, options.part, options.limit, options.device, options.max_voxels
