@@ -56,12 +56,6 @@ MAY_IMPORT = {
     "cli": BELOW_TASKS | {"allocator"},
 }
 
-# Modules that still name one task's modules; each is to ask the task instead, and to leave this list.
-KNOWS_A_TASK = {
-    "training.config_checks",
-}
-
-
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -102,8 +96,6 @@ def forbidden_imports(source: str, module: str, is_package: bool = False) -> lis
     part = part_of(module)
     allowed = MAY_IMPORT[part] | {part, ""}  # "" is the version, which everybody may read
     found = set(imported_modules(source, module, is_package))
-    if module.removeprefix("monai_hyperscale.") in KNOWS_A_TASK:
-        found = {name for name in found if not name.startswith("monai_hyperscale.tasks.")}
     return sorted(name for name in found if part_of(name) not in allowed)
 
 

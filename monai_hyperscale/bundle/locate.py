@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, Optional, cast
+from typing import Optional
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 import monai_hyperscale
 
-__all__ = ["bundle_root", "default_bundle", "running_config"]
+__all__ = ["bundle_root", "default_bundle", "running_parser"]
 
 
 def default_bundle(name: str = "sshn_seg") -> Path:
@@ -46,8 +46,8 @@ def bundle_root() -> str:
     return str(Path.cwd())
 
 
-def running_config() -> dict[str, Any]:
-    """Return the configuration that is being evaluated, overrides included, as it was written.
+def running_parser() -> ConfigParser:
+    """Return the parser of the configuration that is being evaluated, overrides included.
 
     Raises:
         ValueError: if no configuration is being evaluated.
@@ -55,8 +55,8 @@ def running_config() -> dict[str, Any]:
     for frame in _callers():
         parser = frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):
-            return dict(cast(dict[str, Any], parser.config))
-    raise ValueError("running_config() has a meaning only inside a bundle's configuration.")
+            return parser
+    raise ValueError("running_parser() has a meaning only inside a bundle's configuration.")
 
 
 def _root_of(configs: Path) -> str:

@@ -13,6 +13,7 @@ from monai_hyperscale.tasks.columns import Column
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.report.cards import Card, KeyEntry
+    from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
 __all__ = ["Task"]
 
@@ -57,6 +58,16 @@ class Task(ABC):
     def description(self, settings: Any) -> list[tuple[str, str]]:
         """Return what of :meth:`facts` needs words, as names and texts for people."""
         return []
+
+    @property
+    @abstractmethod
+    def training_options(self) -> type[TrainingOptions]:
+        """What a training and an evaluation are asked."""
+
+    @property
+    @abstractmethod
+    def inference_options(self) -> type[InferenceOptions]:
+        """What an inference by MONAI's bundle commands is asked."""
 
     @abstractmethod
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:

@@ -5,10 +5,10 @@ from monai_hyperscale.training.checkpoints import (
     best_weights,
     shipped_start,
     starting_network,
-    warm_start,
 )
-from monai_hyperscale.training.config_checks import check_evaluation, check_inference, check_training
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+from monai_hyperscale.training.checks import check_evaluation, check_inference, check_training, fingerprint
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence, run_steps
+from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
 from monai_hyperscale.training.priors import (
     AroundPhi,
     ChoicePhi,
@@ -39,6 +39,7 @@ __all__ = [
     "EpochSeed",
     "FixedPhi",
     "GradientClipping",
+    "InferenceOptions",
     "LabelDice",
     "LossSchedule",
     "PhiPrior",
@@ -47,6 +48,7 @@ __all__ = [
     "PhiValidation",
     "RunCheckpoint",
     "StopOnDivergence",
+    "TrainingOptions",
     "UniformPhi",
     "as_handler",
     "best_weights",
@@ -55,11 +57,13 @@ __all__ = [
     "check_training",
     "ends_with_one_sentence",
     "evaluate_phis",
+    "fingerprint",
+    "options_from",
     "phi_prior",
     "report_test_cases",
+    "run_steps",
     "shipped_start",
     "starting_network",
     "training_inferer",
     "validation_contexts",
-    "warm_start",
 ]

@@ -24,10 +24,9 @@ from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.networks.conversion import TensorReport
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.validation import in_words, key_metric
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "shipped_start", "starting_network", "warm_start"]
+__all__ = ["RunCheckpoint", "best_weights", "set_aside", "shipped_start", "starting_network"]
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"
@@ -187,20 +186,6 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
     return network
 
 
-@ends_with_one_sentence
-def warm_start(network: nn.Module, folder: Optional[Union[str, Path]]) -> nn.Module:
-    """Return ``network`` with the weights of an earlier training to start from, if a folder is named.
-
-    Args:
-        network: of the same settings.
-        folder: of that training's models, or ``None``.
-
-    Raises:
-        SystemExit: with one sentence, if there are no weights, or they are of another network.
-    """
-    return network if folder is None else best_weights(network, folder)
-
-
 def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
     """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
 
@@ -232,7 +217,6 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
     return network
 
 
-@ends_with_one_sentence
 def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
     """Return the network that a training starts from.
 
@@ -246,7 +230,8 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
             of its weights, of which those are taken over that fit by name and shape.
 
     Raises:
-        SystemExit: with one sentence, if the weights are missing, or of another network, or there are none to keep.
+        CheckpointError: if the weights are missing, or of another network.
+        ConfigError: if there are none to keep.
 
     Example:
         >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -273,7 +258,8 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
     told = TensorReport(str(folder / WEIGHTS))
     weights = _earlier_weights(folder, settings)
     if weights is None:
-        network = warm_start(build_network(settings), folder)
+        network = build_network(settings)
+        best_weights(network, folder)
         told.reused = list(network.state_dict())
     else:
         network = build_network(settings, weights=weights)

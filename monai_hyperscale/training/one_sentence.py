@@ -1,4 +1,4 @@
-"""How what a bundle's configuration calls tells its errors."""
+"""The entry of a bundle: where errors become a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Optional
 
+from monai_hyperscale.bundle.locate import running_parser
 from monai_hyperscale.errors import HyperscaleError
 
-__all__ = ["ends_with_one_sentence"]
+__all__ = ["ends_with_one_sentence", "run_steps"]
 
 # As the shell tells a program that Ctrl-C ended, and as the commands end.
 _INTERRUPTED = 130
@@ -46,6 +47,23 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
             raise SystemExit(f"error: {sentence}") from None
 
     return run
+
+
+@ends_with_one_sentence
+def run_steps(entry: str = "steps") -> None:
+    """Carry out a list of expressions of the running configuration, and what they need, one after another.
+
+    Args:
+        entry: of the configuration.
+
+    Raises:
+        SystemExit: with one sentence, where an error of this package ends a step.
+    """
+    parser = running_parser()
+    for index in range(len(parser[entry])):
+        step = f"{entry}#{index}"
+        parser.get_parsed_content(step)
+        parser.ref_resolver.remove_resolved_content(step)  # as MONAI does, so that a workflow may run again
 
 
 def _sentence(error: Optional[BaseException]) -> Optional[str]:

@@ -21,7 +21,6 @@ from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.search.printing import print_frontier
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import Frontier, phi_name
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["report_test_cases"]
 
@@ -31,7 +30,6 @@ _ROUNDS = 3
 Factors = tuple[float, ...]
 
 
-@ends_with_one_sentence
 def report_test_cases(
     models: Union[str, Path],
     dataset_dir: Union[str, Path],
@@ -60,7 +58,8 @@ def report_test_cases(
         the results, for each λ; nothing in all processes but the first of a distributed run.
 
     Raises:
-        SystemExit: with one sentence, if the network was trained for none of the φ, or the data set cannot be used.
+        PhiError: if the network was trained for none of the φ.
+        DatasetError: if the data set cannot be used.
     """
     together()  # the first process may still be writing the weights
     settings = read_settings(model_folder(models) / "model.json", NetworkSettings)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from monai_hyperscale.bundle import bundle_root, default_bundle, running_config
+from monai_hyperscale.bundle import bundle_root, default_bundle, running_parser
 
 
 def test_the_default_bundle_is_complete():
@@ -31,12 +31,12 @@ def test_an_unknown_bundle_is_refused():
 
 def test_the_running_configuration_has_its_overrides():
     parser = ConfigParser(
-        {"imports": ["$import monai_hyperscale"], "a": 1, "b": "$monai_hyperscale.bundle.running_config()"}
+        {"imports": ["$import monai_hyperscale"], "a": 1, "b": "$list(monai_hyperscale.bundle.running_parser().config)"}
     )
     parser["c"] = 3
     assert set(parser.get_parsed_content("b")) == {"imports", "a", "b", "c"}
     with pytest.raises(ValueError, match="only inside"):
-        running_config()
+        running_parser()
 
 
 def test_without_a_known_reader_the_bundle_is_the_current_folder(tmp_path, monkeypatch):

@@ -190,15 +190,16 @@ def test_a_network_that_keeps_its_weights_goes_on_as_it_was_made(train, tmp_path
     [
         ({"keep_phi": 0.5}, "warm_start names"),
         ({"method": {"reference": 0.5}}, "nothing to keep at phi = 0.5"),
-        ({"keep_phi": 0.5, "warm_start": "x", "per_level": True, "rescale_input": True}, "not with both"),
-        ({"keep_phi": 2, "warm_start": "models"}, "keep_phi: phi must be a number between 0 and 1"),
-        ({"keep_phi": 0.5, "warm_start": "models", "method": "film"}, "keep_phi needs method sshn"),
-        ({"keep_phi": 0.5, "warm_start": "models", "method": {"init": "paper"}}, "residual form"),
+        ({"keep_phi": 0.5, "warm_start": "HERE", "per_level": True, "rescale_input": True}, "not with both"),
+        ({"keep_phi": 2, "warm_start": "HERE"}, "keep_phi: phi must be a number between 0 and 1"),
+        ({"keep_phi": 0.5, "warm_start": "HERE", "method": "film"}, "keep_phi needs method sshn"),
+        ({"keep_phi": 0.5, "warm_start": "HERE", "method": {"init": "paper"}}, "residual form"),
     ],
 )
-def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
+def test_keep_phi_where_it_cannot_be(train, tmp_path, options, message, capsys):
+    (tmp_path / "model.pt").touch()
     with pytest.raises(SystemExit) as end:
-        train(**options)
+        train(**{name: str(tmp_path) if value == "HERE" else value for name, value in options.items()})
     assert message in f"{end.value}{capsys.readouterr().err}"
 
 
@@ -206,7 +207,7 @@ def test_keep_phi_where_it_cannot_be(train, options, message, capsys):
     ("options", "message"),
     [
         ({"teacher": "nowhere"}, "nowhere does not exist"),
-        ({"teacher": "models", "teacher_phi": [1.5]}, "teacher_phi"),
+        ({"teacher": ".", "teacher_phi": [1.5]}, "teacher_phi"),
     ],
 )
 def test_a_teacher_that_cannot_be_is_told_before_anything_is_made(train, tmp_path, options, message, capsys):

@@ -328,7 +328,7 @@ def test_two_processes_train_one_network(tmp_path):
         ("train.json", {"integration_steps": 2.5}, "integration_steps must be a whole number of at least 0"),
         ("train.json", {"field_scale": 2}, "field_scale must be a number above 0 and up to 1"),
         ("train.json", {"regularization": 0.5}, r"regularization must be \[least, greatest\]"),
-        ("train.json", {"regularization": [0, 2]}, "regularization must be a number from 0 to 1"),
+        ("train.json", {"regularization": [0, 2]}, r"regularization must be \[least, greatest\], both from 0 to 1"),
         ("train.json", {"val_regularization": 0.5}, "val_regularization needs a range to train for"),
         ("train.json", {"sizes": [16, 16]}, "sizes must be 3 numbers above 0"),
         ("train.json", {"spacing": 2}, "spacing must be 3 numbers above 0"),

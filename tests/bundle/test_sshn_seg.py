@@ -345,7 +345,7 @@ def test_a_killed_training_resumes_to_the_same_numbers(tmp_path):
         ("train.json", {"phis_per_step": None}, "phis_per_step must be a whole number of at least 1"),
         ("train.json", {"phis_per_step": 0}, "phis_per_step must be a whole number of at least 1"),
         ("train.json", {"max_epochs": 0}, "max_epochs must be a whole number of at least 1"),
-        ("train.json", {"device": "cuda:63"}, "device cuda:63 is not on this machine"),
+        ("train.json", {"device": "cuda:63"}, "device must be on this machine, which has . CUDA devices, got cuda:63"),
         ("train.json", {"device": "gpu"}, "device must be one such as cpu"),
         ("train.json", {"precision": "fp8"}, "precision must be one of"),
         ("train.json", {"resume": "maybe"}, "resume must be True or False"),

@@ -11,12 +11,10 @@ from monai_hyperscale.io.warped import write_image
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["ReadPair", "RegisterPair", "pairs_to_register"]
 
 
-@ends_with_one_sentence
 def pairs_to_register(
     dataset_dir: Optional[Union[str, Path]],
     pairs: Optional[Union[str, Path]] = None,
@@ -33,7 +31,7 @@ def pairs_to_register(
         ``{"moving": files, "fixed": files, "name": "a_to_b"}`` for every pair.
 
     Raises:
-        SystemExit: with one sentence, if the folder or the list cannot be used.
+        DatasetError: if the folder or the list cannot be used.
     """
     if dataset_dir is None:
         return []

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
     from monai_hyperscale.tasks.registration.folding import RegistrationFolding
+    from monai_hyperscale.tasks.registration.options import RegistrationInferenceOptions, RegistrationOptions
     from monai_hyperscale.tasks.registration.settings import RegistrationSettings
     from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
 
@@ -71,6 +72,20 @@ class Registration(Task):
             low, high = settings.regularization
             field += f", smoothness from {low:g} to {high:g}"
         return [("field", field)]
+
+    @property
+    def training_options(self) -> type[RegistrationOptions]:
+        """See :class:`Task`."""
+        from monai_hyperscale.tasks.registration.options import RegistrationOptions
+
+        return RegistrationOptions
+
+    @property
+    def inference_options(self) -> type[RegistrationInferenceOptions]:
+        """See :class:`Task`."""
+        from monai_hyperscale.tasks.registration.options import RegistrationInferenceOptions
+
+        return RegistrationInferenceOptions
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Optional[Metric]:
         """Return a score of warped label maps, ``None`` for the images' correlation, see :class:`Task`."""

@@ -23,7 +23,6 @@ from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, commo
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
 from monai_hyperscale.tasks.registration.recorded_pairs import pairing_facts
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"]
 
@@ -68,7 +67,6 @@ class RegistrationData:
     fingerprint: str
 
 
-@ends_with_one_sentence
 def load_registration_data(
     dataset_dir: Optional[Union[str, Path]],
     synthetic_dir: Union[str, Path],
@@ -98,7 +96,7 @@ def load_registration_data(
         synthetic: further arguments of :func:`write_synthetic_pairs`, such as ``pairs`` and ``size``.
 
     Raises:
-        SystemExit: with one sentence, if the images cannot be used.
+        DatasetError: if the images cannot be used.
     """
     logger = logging.getLogger(__name__)
     title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D pairs"
@@ -165,7 +163,6 @@ def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = 
     return Compose(transforms)
 
 
-@ends_with_one_sentence
 def cached_pairs(
     pairs: PairList,
     transform: Callable,
@@ -173,7 +170,7 @@ def cached_pairs(
     cache_rate: float = 1.0,
     known_fields: bool = True,
 ) -> PairDataset:
-    """Return a :class:`PairDataset`, which reads every file now, and tells of a damaged one in a sentence.
+    """Return a :class:`PairDataset`, which reads every file now.
 
     Args:
         pairs: to draw from.
@@ -183,6 +180,6 @@ def cached_pairs(
         known_fields: whether samples carry the known displacement of their pair; no training needs it.
 
     Raises:
-        SystemExit: with one sentence, if a file cannot be read.
+        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
     """
     return PairDataset(pairs, transform, pair_transform, cache_rate, known_fields=known_fields)

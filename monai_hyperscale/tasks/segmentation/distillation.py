@@ -17,7 +17,6 @@ from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]
 
@@ -89,7 +88,6 @@ def teacher_folders(teacher: Any) -> list[Path]:
     return [model_folder(each) for each in named]
 
 
-@ends_with_one_sentence
 def softened_labels(
     teacher: Optional[Union[str, Path, Sequence[Union[str, Path]]]],
     phis: Sequence[Phi],
@@ -107,8 +105,8 @@ def softened_labels(
         device: of the training.
 
     Raises:
-        SystemExit: with one sentence, if there is no such network, it has other channels or labels, or was not trained
-            for a φ.
+        CheckpointError: if there is no such network.
+        ConfigError: if it has other channels or labels, or was not trained for a φ.
     """
     if teacher is None:
         return default_prepare_batch

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monai_hyperscale.report.cards import Card, KeyEntry
     from monai_hyperscale.search import Metric, WorkloadOptions
     from monai_hyperscale.tasks.segmentation.folding import SegmentationFolding
+    from monai_hyperscale.tasks.segmentation.options import SegmentationInferenceOptions, SegmentationOptions
     from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
     from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 
@@ -48,6 +49,20 @@ class Segmentation(Task):
 
         labels = {str(value): name for value, name in sorted(label_names(settings).items())}
         return {"labels": labels, "roi_size": None if settings.roi_size is None else list(settings.roi_size)}
+
+    @property
+    def training_options(self) -> type[SegmentationOptions]:
+        """See :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.options import SegmentationOptions
+
+        return SegmentationOptions
+
+    @property
+    def inference_options(self) -> type[SegmentationInferenceOptions]:
+        """See :class:`Task`."""
+        from monai_hyperscale.tasks.segmentation.options import SegmentationInferenceOptions
+
+        return SegmentationInferenceOptions
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Metric:
         """Return a score of label maps, see :class:`Task`."""

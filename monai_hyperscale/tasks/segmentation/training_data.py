@@ -28,7 +28,6 @@ from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.io.seen import SeenImages
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 
 __all__ = [
     "TrainingData",
@@ -80,7 +79,6 @@ class TrainingData:
     fingerprint: str
 
 
-@ends_with_one_sentence
 def load_training_data(
     dataset_dir: Optional[Union[str, Path]],
     synthetic_dir: Union[str, Path],
@@ -108,7 +106,7 @@ def load_training_data(
         synthetic: further arguments of :func:`write_synthetic_dataset`, such as ``cases`` and ``size``.
 
     Raises:
-        SystemExit: with one sentence, if the data set cannot be used.
+        DatasetError: if the data set cannot be used.
     """
     logger = logging.getLogger(__name__)
     title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D anatomy"
@@ -184,9 +182,8 @@ def typical_size(
     return tuple(int(n) for n in np.minimum(rounded, _LARGEST[len(median)]))
 
 
-@ends_with_one_sentence
 def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0) -> CachedCases:
-    """Return cases in memory, which reads every file now, and tells of a damaged one in a sentence.
+    """Return cases in memory, which reads every file now.
 
     Args:
         data: a MONAI data list.
@@ -194,12 +191,11 @@ def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0)
         cache_rate: share of the cases that is kept in memory.
 
     Raises:
-        SystemExit: with one sentence, if a file cannot be read.
+        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
     """
     return CachedCases(data, transform, cache_rate=cache_rate, num_workers=2, progress=False)
 
 
-@ends_with_one_sentence
 def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1) -> list[dict[str, Any]]:
     """Return the images that inference runs over, as a MONAI data list.
 
@@ -210,7 +206,7 @@ def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1
         channels: that the network takes.
 
     Raises:
-        SystemExit: with one sentence, if the folder holds no image, two of one name, which outputs are named after,
+        DatasetError: if the folder holds no image, two of one name, which outputs are named after,
             not all channel files of one, or channel files on different grids.
     """
     if dataset_dir is None:
@@ -243,9 +239,8 @@ def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:
     ]
 
 
-@ends_with_one_sentence
 def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]], purpose: str = "segment") -> None:
-    """End the program with one sentence if there is no image to work on.
+    """Check that there is an image to work on.
 
     Args:
         images: what was found.
@@ -253,7 +248,7 @@ def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]
         purpose: what they are needed for, a verb.
 
     Raises:
-        SystemExit: if there is none.
+        DatasetError: if there is none.
     """
     if not images:
         raise DatasetError(f"no image to {purpose} in {dataset_dir}; name a folder of images with --dataset_dir.")

@@ -4,6 +4,7 @@ from monai.engines import default_prepare_batch
 
 from monai_hyperscale.bundle import write_settings
 from monai_hyperscale.bundle.settings import build_network
+from monai_hyperscale.errors import CheckpointError, ConfigError
 from monai_hyperscale.tasks.segmentation.distillation import SoftenedLabels, softened_labels
 from monai_hyperscale.tasks.segmentation.loss import CrossEntropyThenDice
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -62,7 +63,7 @@ def test_several_teachers_count_alike(teacher, tmp_path):
 
 @pytest.mark.parametrize("named", [[], [None], 3, {"a": 1}])
 def test_what_is_no_folder_is_told(named):
-    with pytest.raises(SystemExit, match="teacher must be a folder of a trained network or a list"):
+    with pytest.raises(ConfigError, match="teacher must be a folder of a trained network or a list"):
         softened_labels(named, [0.5], SETTINGS)
 
 
@@ -80,15 +81,15 @@ def test_without_a_teacher_batches_are_as_ever():
     ],
 )
 def test_another_network_is_told_in_one_sentence(teacher, settings, phis, word):
-    with pytest.raises(SystemExit, match=word):
+    with pytest.raises(ConfigError, match=word):
         softened_labels(teacher[0], phis, settings)
 
 
 def test_missing_and_damaged_teachers_are_told(teacher, tmp_path):
-    with pytest.raises(SystemExit, match="nowhere"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         softened_labels(tmp_path / "nowhere", [0.5], SETTINGS)
     (teacher[0] / "model.pt").write_bytes(b"")
-    with pytest.raises(SystemExit, match="model.pt"):
+    with pytest.raises(CheckpointError, match="model.pt"):
         softened_labels(teacher[0], [0.5], SETTINGS)
     with pytest.raises(ValueError, match="a teacher is needed"):
         SoftenedLabels([])

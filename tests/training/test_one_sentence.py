@@ -1,9 +1,9 @@
 import pytest
+from monai.bundle import ConfigParser
 
 from monai_hyperscale.console.exit_codes import INTERRUPTED
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.training import ends_with_one_sentence
-from monai_hyperscale.training.config_values import _compare, _merge
 
 
 def raising(error, cause=None):
@@ -36,16 +36,24 @@ def test_an_interruption_ends_in_a_sentence_and_as_the_commands_do(capsys):
     assert capsys.readouterr().err == "interrupted; a training goes on from its last epoch with --resume True\n"
 
 
-def test_options_of_all_levels_are_known_from_the_files():
-    known = {}
-    _merge(known, ["train", "inferer"], {"_target_": "A", "precision": "fp32"})
-    _merge(known, ["train"], {"sampler": {"_target_": "B"}})
-    _merge(known, ["network"], {"features": [1]})
-    _compare({"train": {"inferer": {"_target_": "A", "precision": "bf16"}}}, known, "")
-    _compare({"network": {"anything": 1}}, known, "")
-    # A component of another kind has arguments of its own.
-    _compare({"train": {"inferer": {"_target_": "C", "other": 1}}}, known, "")
-    with pytest.raises(
-        ValueError, match="unknown option --train#inferer#precison; did you mean --train#inferer#precision"
-    ):
-        _compare({"train": {"inferer": {"_target_": "A", "precison": "bf16"}}}, known, "")
+def test_steps_are_carried_out_with_all_they_need():
+    done = []
+    config = {
+        "imports": ["$import monai_hyperscale"],
+        "number": "$2 + 1",
+        "steps": ["$done.append(@number)", "$done.append(@number + 1)"],
+        "run": "$monai_hyperscale.training.run_steps()",
+    }
+    parser = ConfigParser(config, globals={"done": done})
+    parser.get_parsed_content("run")
+    assert done == [3, 4]
+
+
+def test_an_error_on_the_way_to_a_step_ends_in_a_sentence():
+    def fail():
+        raise DatasetError("no such case")
+
+    config = {"imports": ["$import monai_hyperscale"], "data": "$fail()", "steps": ["$len(@data)"]}
+    parser = ConfigParser({**config, "run": "$monai_hyperscale.training.run_steps()"}, globals={"fail": fail})
+    with pytest.raises(SystemExit, match="^error: no such case$"):
+        parser.get_parsed_content("run")

@@ -1,0 +1,110 @@
+"""The options of registration's training and inference."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any, ClassVar, Literal, Optional, Union
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.losses import RegistrationLoss
+from monai_hyperscale.tasks.registration.pair_transforms import pair_augmentation
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
+from monai_hyperscale.training.option_types import Count, Natural, OneFile, Range, Share, Sizes, must_be, number
+from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, known_later
+
+__all__ = ["RegistrationInferenceOptions", "RegistrationOptions"]
+
+_DATA = "a data set of images to register"
+
+
+def _check_lists(dataset_dir: Optional[str], pairs: Optional[str], atlas: Optional[str]) -> None:
+    if dataset_dir is None and (pairs is not None or atlas is not None):
+        raise ConfigError("pairs and atlas are of a data set; name its folder with --dataset_dir.")
+    if pairs is not None and atlas is not None:
+        raise ConfigError("a list of pairs names the fixed images, so an atlas cannot be given too; leave one out.")
+
+
+class RegistrationInferenceOptions(InferenceOptions):
+    """See :class:`InferenceOptions`."""
+
+    data: ClassVar[str] = _DATA
+
+    pairs: Optional[OneFile] = None
+    atlas: Optional[str] = None
+    regularization: Optional[Share] = None
+    start: Annotated[Literal["header", "centres", "affine"], must_be("one of header, centres, affine")] = "header"
+    instance_steps: Natural = 0
+
+    @model_validator(mode="after")
+    def _lists(self) -> RegistrationInferenceOptions:
+        _check_lists(self.dataset_dir, self.pairs, self.atlas)
+        return self
+
+    def check_network(self, network: HyperNetwork) -> None:
+        """Check that the network knows λ where one is named, see :class:`InferenceOptions`."""
+        if self.regularization is not None and not getattr(network.primary, "regularization_context", False):
+            raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
+
+
+class RegistrationOptions(TrainingOptions):
+    """See :class:`TrainingOptions`, and the bundle's documentation."""
+
+    data: ClassVar[str] = _DATA
+
+    pairs: Optional[OneFile] = Field(None, exclude=True)
+    atlas: Optional[str] = Field(None, exclude=True)
+    atlas_label: Optional[OneFile] = Field(None, exclude=True)
+    regularization: Optional[Range] = None
+    val_regularization: Union[None, Share, tuple[Share, ...]] = None
+    sizes: Optional[Sizes] = None
+    head_features: Count = 8
+    integration_steps: Natural = 0
+    field_scale: Annotated[float, number(0, 1, above=True)] = 0.5
+    passes: Count = 2
+    similarity: str = "mse"
+    window: Count = 9
+    smoothness: str = "bending"
+    smoothness_weight: Annotated[float, number(0, 1e6)] = 0.02
+    dice_weight: Annotated[float, number(0, 1e6)] = 0.0
+
+    @model_validator(mode="after")
+    def _lists(self) -> RegistrationOptions:
+        _check_lists(self.dataset_dir, self.pairs, self.atlas)
+        return self
+
+    @model_validator(mode="after")
+    def _weights(self, info: ValidationInfo) -> RegistrationOptions:
+        if self.val_regularization is not None and self.regularization is None:
+            if "regularization" not in known_later(info):
+                raise ConfigError("val_regularization needs a range to train for; give --regularization [0,1] too.")
+        return self
+
+    @model_validator(mode="after")
+    def _axes(self) -> RegistrationOptions:
+        # A 2D network sees volumes slice by slice.
+        axes = (2, 3) if self.spatial_dims == 2 else (3,)
+        if isinstance(self.sizes, tuple) and len(self.sizes) not in axes:
+            raise ConfigError(f"sizes must be {self.spatial_dims} numbers above 0, got {list(self.sizes)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _loss(self) -> RegistrationOptions:
+        RegistrationLoss(self.similarity, self.smoothness, self.smoothness_weight, self.dice_weight, self.window)
+        return self
+
+    def settings(self) -> RegistrationSettings:
+        """Return the settings of a network like the one to train, see :class:`TrainingOptions`."""
+        try:
+            pair_augmentation(self.spatial_dims, **self.augmentation)
+            inspect.signature(write_synthetic_pairs).bind("folder", self.spatial_dims, **self.synthetic)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"augmentation or synthetic: {str(error).rstrip('.')}.") from None
+        own: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("head_features", "integration_steps", "field_scale", "passes", "regularization")
+        }
+        return RegistrationSettings(**own, **self.shared_settings())

@@ -1,0 +1,162 @@
+"""What a bundle's configuration calls first: checks that take a second and stop with one sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Optional, cast
+
+from monai.bundle import ConfigParser
+
+from monai_hyperscale.bundle.locate import bundle_root, running_parser
+from monai_hyperscale.bundle.settings import build_network, read_settings
+from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, PhiError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.networks import trained_network
+from monai_hyperscale.networks.layers.factor import as_factors
+from monai_hyperscale.tasks import task_named
+from monai_hyperscale.training.config_keys import check_keys
+from monai_hyperscale.training.one_sentence import ends_with_one_sentence
+from monai_hyperscale.training.options import Kind, TrainingOptions, options_from
+
+__all__ = ["check_evaluation", "check_inference", "check_training", "fingerprint"]
+
+_OF_THE_NETWORK = {"spatial_dims", "network", "method", "keep_phi", "select", "per_level", "rescale_input"}
+_REFERENCE = re.compile(r"@([\w#:]+)")
+
+
+@ends_with_one_sentence
+def check_training(task: str) -> None:
+    """Check the running training configuration; end the program with one sentence if it cannot work.
+
+    Args:
+        task: of the bundle.
+
+    Raises:
+        SystemExit: for an unknown key, a φ out of range, a wrong folder, a device that is not there, or a value
+            that makes no training.
+    """
+    options, later = _training_options(task)
+    if not later & _OF_THE_NETWORK:
+        network = build_network(options.settings())
+        if options.method["name"] == "fixed":
+            _check_phi("phi", options.phi, network)
+        else:
+            _check_phis("phi", options.phi, network)
+        _check_phis("val_phi", options.val_phi, network)
+
+
+@ends_with_one_sentence
+def check_evaluation(task: str) -> None:
+    """Check the running configuration of an evaluation; end the program with one sentence if it cannot work.
+
+    Args:
+        task: of the bundle.
+
+    Raises:
+        SystemExit: as for :func:`check_training`, and for a missing data set or checkpoint.
+    """
+    options, later = _training_options(task)
+    if options.dataset_dir is None and "dataset_dir" not in later:
+        raise DatasetError(f"an evaluation needs {options.data}; name its folder with --dataset_dir.")
+    folder = None if "ckpt_dir" in later else options.ckpt_dir
+    _check_phis("phi", options.phi, _trained(task, folder))
+
+
+@ends_with_one_sentence
+def check_inference(task: str) -> None:
+    """Check the running inference configuration; end the program with one sentence if it cannot work.
+
+    Args:
+        task: of the bundle.
+
+    Raises:
+        SystemExit: for an unknown key, a φ out of range, a missing or damaged checkpoint, a wrong folder, or a device
+            that is not there.
+    """
+    parser = running_parser()
+    check_keys(_config(parser), lambda name: name == "inference.json")
+    options, later = _early(task_named(task).inference_options, parser)
+    network = _trained(task, None if "ckpt_dir" in later else options.ckpt_dir)
+    if "phi" not in later:
+        _check_phi("phi", options.phi, network)
+    options.check_network(network)
+
+
+def fingerprint(task: str, **known: Any) -> dict[str, Any]:
+    """Return what must be the same for the running training to be resumed, see :meth:`TrainingOptions.fingerprint`.
+
+    Args:
+        task: of the bundle.
+        known: what is known of the run beside its options, such as its cases.
+    """
+    parser, kind = running_parser(), task_named(task).training_options
+    names = [name for name, field in kind.model_fields.items() if not field.exclude and name in _config(parser)]
+    # The device decides whether it has the precision.
+    values = {name: parser.get_parsed_content(name) for name in (*names, "device")}
+    return options_from(kind, values).fingerprint(**known)
+
+
+def _training_options(task: str) -> tuple[TrainingOptions, set[str]]:
+    parser = running_parser()
+    check_keys(_config(parser), lambda name: name != "inference.json")
+    return _early(task_named(task).training_options, parser)
+
+
+def _early(kind: type[Kind], parser: ConfigParser) -> tuple[Kind, set[str]]:
+    """Return the options as far as they are known before data are read, and the names of the others."""
+    config = _config(parser)
+    given = {name: config[name] for name in kind.model_fields if name in config}
+    written = {name: value for name, value in given.items() if not _is_expression(value)}
+    options_from(kind, written, given.keys() - written.keys())  # what an expression is made of first
+    early = {name: parser.get_parsed_content(name) for name in given if _needs_options_alone(name, kind, parser)}
+    later = given.keys() - early.keys()
+    return options_from(kind, early, later), set(later)
+
+
+def _config(parser: ConfigParser) -> dict[str, Any]:
+    return cast(dict[str, Any], parser.config)
+
+
+def _is_expression(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("$", "@"))
+
+
+def _needs_options_alone(name: str, kind: type[Kind], parser: ConfigParser) -> bool:
+    value = _config(parser).get(name)
+    if not _is_expression(value):
+        return True
+    known = {*kind.model_fields, "bundle_root"}
+    used = {reference.replace("::", "#").partition("#")[0] for reference in _REFERENCE.findall(str(value))}
+    return all(each in known and _needs_options_alone(each, kind, parser) for each in used)
+
+
+def _trained(task: str, folder: Optional[str]) -> HyperNetwork:
+    path = Path(bundle_root(), "models") if folder is None else Path(folder)
+    settings = read_settings(path / "model.json", task_named(task).settings)
+    if not (path / "model.pt").is_file():
+        raise CheckpointError(f"no trained weights at {path / 'model.pt'}: train the bundle, or set --ckpt_dir.")
+    return trained_network(path, settings)
+
+
+def _check_phis(name: str, value: Any, network: HyperNetwork) -> None:
+    for phi in value if isinstance(value, tuple) else [] if value is None else [value]:
+        _check_phi(name, phi, network)
+
+
+def _check_phi(name: str, value: Any, network: HyperNetwork) -> None:
+    """Check that a network takes one φ, a factor or one per level."""
+    if not isinstance(value, tuple):
+        return
+    factors = as_factors(value)
+    knows_regularization = bool(getattr(network.primary, "regularization_context", False))
+    try:
+        if network.contexts - knows_regularization == 1 and len(factors) > 1:
+            raise PhiError(
+                f"the network was built for one phi for all levels, got {len(factors)} factors; give one, or train "
+                "with --per_level True."
+            )
+        primary: Any = network.primary
+        primary.factors((*factors, 0.5) if knows_regularization else factors)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None

@@ -1,0 +1,224 @@
+"""The options that the trainings, evaluations and inferences of all tasks share; each task adds its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar, Optional, TypeVar, Union
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
+
+from monai_hyperscale.bundle.methods import method_generator
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, HyperscaleError
+from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.training.option_types import (
+    Above,
+    Arguments,
+    Count,
+    DataFolder,
+    Device,
+    Factor,
+    Flag,
+    Method,
+    Natural,
+    NoBundle,
+    Phi,
+    Phis,
+    Precision,
+    Range,
+    Spacing,
+    Start,
+    must_be,
+    number,
+)
+
+__all__ = ["InferenceOptions", "Options", "TrainingOptions", "options_from"]
+
+Kind = TypeVar("Kind", bound="Options")
+
+
+class Options(BaseModel):
+    """Options of a bundle, as its configuration and the command line give them.
+
+    A field with ``exclude=True`` has no part in the numbers of a training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: What is worked on, in words.
+    data: ClassVar[str] = "a data set"
+
+    device: Device = Field("cpu", exclude=True)
+    dataset_dir: Optional[DataFolder] = Field(None, exclude=True)
+    output_dir: NoBundle = Field("output", exclude=True)
+    ckpt_dir: str = Field("models", exclude=True)
+    precision: Precision = "fp32"
+
+    @model_validator(mode="after")
+    def _device_has_the_precision(self) -> Options:
+        on_cuda = self.device.startswith("cuda")
+        if self.precision == "fp16" and not on_cuda:
+            raise ConfigError("precision fp16 needs a CUDA device; use bf16 or fp32.")
+        if self.precision == "bf16" and on_cuda and not torch.cuda.is_bf16_supported():
+            raise ConfigError("this CUDA device has no bf16; use fp16 or fp32.")
+        return self
+
+
+class InferenceOptions(Options):
+    """What every inference is asked."""
+
+    phi: Phi = 0.5
+
+    def check_network(self, network: HyperNetwork) -> None:
+        """Check that a trained network takes what it is asked.
+
+        Raises:
+            ConfigError: if it does not.
+        """
+
+
+class TrainingOptions(Options):
+    """What every training is asked."""
+
+    seed: Natural = 0
+    resume: Flag = Field(False, exclude=True)
+    warm_start: Optional[Start] = None
+    keep_phi: Optional[Factor] = None
+    method: Method = Field(default_factory=lambda: {"name": "sshn"})
+    phi: Optional[Phis] = None
+    per_level: Flag = False
+    rescale_input: Flag = False
+    phi_range: Range = (0.0, 0.5)
+    phi_exponent: Annotated[float, number(0, 100, above=True)] = 1.0
+    val_phi: Optional[Phis] = None
+    max_epochs: Count = Field(18, exclude=True)
+    batch_size: Count = 2
+    iterations_per_epoch: Optional[Count] = Field(None, exclude=True)
+    val_interval: Count = Field(6, exclude=True)
+    learning_rate: Annotated[float, number(0, 10, above=True)] = 0.003
+    ema_momentum: Annotated[float, number(0, 0.999, above=True)] = 0.02
+    num_workers: Natural = Field(1, exclude=True)
+    cache_rate: Annotated[float, number(0, 1)] = Field(1.0, exclude=True)
+    spatial_dims: Annotated[int, Field(strict=True, ge=2, le=3), must_be("2 or 3")] = 3
+    spacing: Optional[Spacing] = None
+    split: Annotated[
+        tuple[Above, Above, Above], must_be("three shares above 0, of training, validation and test cases")
+    ] = (0.75, 0.05, 0.2)
+    network: Arguments = Field(default_factory=dict)
+    select: Optional[Annotated[Union[str, tuple[str, ...]], must_be("a text or a list of name patterns")]] = None
+    weight_penalty: Annotated[float, number(0, 10)] = 0.0
+    augmentation: Arguments = Field(default_factory=dict)
+    synthetic: Arguments = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_phi_of_fixed(self) -> TrainingOptions:
+        if self.method["name"] == "fixed" and isinstance(self.phi, tuple) and not self.per_level:
+            raise ConfigError(
+                f"phi: method fixed trains one network for one phi, got {list(self.phi)}; name one, or one per level "
+                "with --per_level True."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _network_to_keep(self, info: ValidationInfo) -> TrainingOptions:
+        if self.keep_phi is None:
+            return self
+        if self.per_level and self.rescale_input:
+            # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
+            raise ConfigError(
+                "keep_phi goes with per_level or with rescale_input, not with both; leave one of them out."
+            )
+        method_generator(self.method, self.keep_phi)
+        if self.warm_start is None and "warm_start" not in known_later(info):
+            raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")
+        return self
+
+    def settings(self) -> NetworkSettings:
+        """Return the settings of a network like the one to train, of images of one channel.
+
+        Raises:
+            ConfigError: if the arguments of augmentation or synthetic images make none.
+        """
+        raise NotImplementedError
+
+    def shared_settings(self) -> dict[str, Any]:
+        """Return the arguments of :meth:`settings` that all tasks have."""
+        return {
+            "spatial_dims": self.spatial_dims,
+            "channels": ("x",),
+            "network": self.network,
+            "generator": method_generator(self.method, self.keep_phi),
+            "method": self.method["name"],
+            "select": self.select,
+            "per_level": self.per_level,
+            "rescale_input": self.rescale_input,
+        }
+
+    def fingerprint(self, **known: Any) -> dict[str, Any]:
+        """Return what must be the same for a resume to end in the numbers of an uninterrupted run, ready for JSON.
+
+        Args:
+            known: what is known of the run beside its options, such as its cases.
+
+        Example:
+            >>> options = TrainingOptions(phi=0.3, device="cpu", max_epochs=5)
+            >>> told = options.fingerprint(cases="1f2e")
+            >>> told["phi"], told["cases"], "device" in told, "max_epochs" in told
+            (0.3, '1f2e', False, False)
+        """
+        return {**self.model_dump(mode="json"), **known}
+
+
+def known_later(info: ValidationInfo) -> Collection[str]:
+    """Return the options that an expression gives whose value is not known yet."""
+    return (info.context or {}).get("later", ())
+
+
+def options_from(kind: type[Kind], values: Mapping[str, Any], later: Collection[str] = ()) -> Kind:
+    """Return checked options.
+
+    Args:
+        kind: of the options.
+        values: by their names.
+        later: names of options whose value is known later only.
+
+    Raises:
+        ConfigError: for the first that is wrong, in one sentence, as are the errors of what it names: a data set or
+            trained weights.
+
+    Example:
+        >>> options_from(TrainingOptions, {"batch_size": 4}).batch_size
+        4
+        >>> options_from(TrainingOptions, {"batch_sise": 4})
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.ConfigError: unknown option --batch_sise; did you mean --batch_size?
+    """
+    try:
+        return kind.model_validate(dict(values), context={"later": later})
+    except ValidationError as error:
+        raise _told(error.errors()[0], kind) from None
+
+
+def _told(error: ErrorDetails, kind: type[Options]) -> HyperscaleError:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return unknown_option(name, kind.model_fields)
+    cause = error.get("ctx", {}).get("error")
+    if not isinstance(cause, HyperscaleError):
+        return ConfigError(f"{name}: {error['msg']}, got {error['input']!r}.")
+    if not name:
+        return cause
+    # "batch_size must be ...", "phi: phi must be ..."
+    error_type = type(cause) if isinstance(cause, (CheckpointError, DatasetError)) else ConfigError
+    return error_type(f"{name} {cause}" if str(cause).startswith("must ") else f"{name}: {cause}")
+
+
+def unknown_option(name: str, known: Collection[str], prefix: str = "") -> ConfigError:
+    """Return the error of an option that is none."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean --{prefix}{near[0]}?" if near else "the bundle's docs/README.md lists the options."
+    return ConfigError(f"unknown option --{prefix}{name}; {hint}")
