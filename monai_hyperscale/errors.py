@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 __all__ = [
     "ArgumentError",
     "CheckpointError",
@@ -17,6 +22,10 @@ __all__ = [
     "RegistrationError",
     "TrainingError",
 ]
+
+
+# Characters of a wrong value that a sentence shows.
+_SHOWN = 90
 
 
 class HyperscaleError(ValueError):
@@ -86,3 +95,20 @@ def first_line(error: BaseException, otherwise: str = "") -> str:
         ('No space left', 'EOFError')
     """
     return (str(error).strip().splitlines() or [otherwise or type(error).__name__])[0].rstrip(".")
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Return the first mistake that pydantic found as one clause: where, what came, what was expected."""
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part != "[key]")
+    place = place.lstrip(".")
+    told = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place}: {told[:1].lower()}{told[1:]}, got {short(first['input'])}"
+
+
+def short(value: Any) -> str:
+    """Return a value as a sentence shows it, cut where it is long."""
+    text = value if isinstance(value, str) and " " in value else repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN // 2] + " … " + text[-_SHOWN // 2 :]

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Optional, Union
+from typing import Annotated, Any, ClassVar, Optional, Union
 
 import numpy as np
 import torch.nn as nn
+from pydantic import AfterValidator, ConfigDict, Field
 
 from monai_hyperscale.bundle.architectures import build_primary
-from monai_hyperscale.bundle.methods import METHODS
+from monai_hyperscale.bundle.methods import method_name
 from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.hypernet import select_parameters
 from monai_hyperscale.io.grids import Grid
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.networks import ScaleSpaceNetwork
 
-__all__ = ["NetworkSettings", "numbers"]
+__all__ = ["NetworkSettings", "Range"]
+
+
+def _in_order(numbers: tuple[float, float]) -> tuple[float, float]:
+    if numbers[0] > numbers[1]:
+        raise ValueError("the least comes first")
+    return numbers
+
+
+def _case_names(provenance: dict[str, Any]) -> dict[str, Any]:
+    cases = provenance.get("cases", {})
+    if not isinstance(cases, dict) or not all(isinstance(names, list) for names in cases.values()):
+        raise ValueError(f"cases must be lists of names, of train, validation and test, got {cases!r}")
+    return provenance
+
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+#: Least and greatest of numbers in [0, 1].
+Range = Annotated[tuple[_Share, _Share], AfterValidator(_in_order)]
+_Flag = Annotated[bool, Field(strict=True)]
 
 
 @dataclass(frozen=True)
@@ -44,22 +64,24 @@ class NetworkSettings:
         rescale_input: whether the input itself has a factor, which is then the first level's.
     """
 
+    # What pydantic makes of `model.json`, see `read_settings`.
+    __pydantic_config__ = ConfigDict(extra="forbid")
     task: ClassVar[str]
 
-    spatial_dims: int
-    channels: tuple[str, ...]
+    spatial_dims: Annotated[int, Field(ge=2, le=3)]
+    channels: Annotated[tuple[str, ...], Field(min_length=1)]
     _: KW_ONLY
     spacing: Optional[tuple[float, ...]] = None
     seen: Optional[SeenImages] = None
-    phi_range: tuple[float, float] = (0.0, 0.5)
+    phi_range: Range = (0.0, 0.5)
     network: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] = field(default_factory=dict)
     slices: bool = False
-    provenance: dict[str, Any] = field(default_factory=dict)
-    method: str = "sshn"
+    provenance: Annotated[dict[str, Any], AfterValidator(_case_names)] = field(default_factory=dict)
+    method: Annotated[str, AfterValidator(method_name)] = "sshn"
     select: Optional[Union[str, tuple[str, ...]]] = None
-    per_level: bool = False
-    rescale_input: bool = False
+    per_level: _Flag = False
+    rescale_input: _Flag = False
 
     @property
     def file_dims(self) -> int:
@@ -158,43 +180,6 @@ class NetworkSettings:
                 "outputs": {**outputs, "pred": pred},
             },
         }
-
-    @classmethod
-    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that the content of ``model.json`` means, checked.
-
-        Raises:
-            ValueError: if one of them makes no sense.
-            KeyError: if one is missing that every network has.
-            TypeError: if one is of another type.
-        """
-        known = {item.name for item in fields(cls)}
-        unknown = [name for name in content if name not in known]
-        if unknown:
-            raise ValueError(f"a network for {cls.task} has no {', '.join(map(repr, unknown))}")
-        values = dict(content)
-        low, high = values["phi_range"] = numbers(values["phi_range"])
-        if values["spatial_dims"] not in (2, 3) or not values["channels"] or not 0 <= low <= high <= 1:
-            raise ValueError("spatial_dims must be 2 or 3, channels not empty, and phi_range two numbers in [0, 1]")
-        values["channels"] = tuple(str(name) for name in values["channels"])
-        if values.get("method", "sshn") not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {values['method']!r}")
-        for name in ("per_level", "rescale_input"):
-            if values.get(name, False) not in (True, False):
-                raise ValueError(f"{name} must be true or false, got {values[name]!r}")
-        if isinstance(values.get("select"), list):
-            values["select"] = tuple(values["select"])
-        cases = values.get("provenance", {}).get("cases", {})
-        if not isinstance(cases, dict) or not all(isinstance(names, list) for names in cases.values()):
-            raise ValueError(f"cases must be lists of names, of train, validation and test, got {cases!r}")
-        values["seen"] = None if values.get("seen") is None else SeenImages.read(values["seen"])
-        values["spacing"] = None if values.get("spacing") is None else tuple(values["spacing"])
-        return values
-
-
-def numbers(values: Any) -> tuple[float, ...]:
-    """Return a list from a JSON file as a tuple of floats."""
-    return tuple(float(value) for value in values)
 
 
 def lists_to_tuples(options: Mapping[str, Any]) -> dict[str, Any]:

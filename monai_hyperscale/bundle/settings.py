@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional, TypeVar, Union, overload
 
+from pydantic import TypeAdapter, ValidationError
+
 from monai_hyperscale.bundle.network_settings import NetworkSettings, lists_to_tuples
-from monai_hyperscale.errors import CheckpointError, first_line
+from monai_hyperscale.errors import CheckpointError, first_line, first_mistake
 from monai_hyperscale.hypernet import HyperNetwork, build_generator
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.tasks import TASKS, task_named
@@ -54,7 +56,7 @@ def read_settings(path: Union[str, Path], kind: type[NetworkSettings] = NetworkS
         raise CheckpointError(f"{path} is not a readable JSON file ({error}); restore it or train again.") from error
     try:
         settings = _from_json(content)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} does not describe a network of this package: {error}.") from error
     if not isinstance(settings, kind):
         raise CheckpointError(
@@ -68,8 +70,13 @@ def _from_json(content: Any) -> NetworkSettings:
         raise ValueError(f"expected a JSON object of format {FORMAT}")
     if content.get("task") not in TASKS:
         raise ValueError(f"expected a task of {', '.join(TASKS)}, got {content.get('task')!r}")
-    kind = task_named(content["task"]).settings
-    return kind(**kind.values({name: value for name, value in content.items() if name not in ("format", "task")}))
+    described = {name: value for name, value in content.items() if name not in ("format", "task")}
+    kind: type[NetworkSettings] = task_named(content["task"]).settings
+    reader: TypeAdapter[NetworkSettings] = TypeAdapter(kind)
+    try:
+        return reader.validate_python(described)
+    except ValidationError as error:
+        raise ValueError(first_mistake(error)) from None
 
 
 def write_settings(settings: NetworkSettings, path: Union[str, Path]) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, Optional, Union
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from monai_hyperscale.errors import FrontierError, first_line
+from monai_hyperscale.errors import FrontierError, first_line, first_mistake
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.search.results_schema import (
     FORMAT,
@@ -32,7 +32,6 @@ from monai_hyperscale.search.results_schema import (
     Positive,
     TaskName,
     contradiction,
-    in_words,
     wrong_kind,
 )
 from monai_hyperscale.tasks import TASKS, task_named
@@ -259,7 +258,7 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
             if frontier.choice is not None and "confirmed" in frontier.choice:
                 row_from_dict(frontier.choice["confirmed"]["row"], frontier.task)
         except ValidationError as error:
-            mistake = in_words(error)
+            mistake = first_mistake(error)
         else:
             places = {"pareto": frontier.pareto, "knee": frontier.knee}
             mistake = contradiction(frontier.rows, set(frontier.labels), frontier.data["cases"], places)

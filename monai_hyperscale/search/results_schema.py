@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Optional, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema
 from typing_extensions import NotRequired, TypedDict
 
+from monai_hyperscale.errors import short
 from monai_hyperscale.tasks import TASKS
 
-__all__ = ["FORMAT", "KIND", "contradiction", "in_words", "wrong_kind"]
+__all__ = ["FORMAT", "KIND", "contradiction", "wrong_kind"]
 
 FORMAT = 1
 KIND = "frontier"
@@ -86,8 +87,6 @@ DataFacts = Annotated[Mapping[str, Any], _record(_Data)]
 MetricFacts = Annotated[Mapping[str, Any], _record(_Metric)]
 Choice = Annotated[Mapping[str, Any], _record(_Choice)]
 
-_SHOWN = 90  # characters of a wrong value
-
 
 def wrong_kind(content: Any) -> Optional[str]:
     """Return why content is not a frontier's of this format at all, without a full stop; ``None`` if it is.
@@ -102,22 +101,11 @@ def wrong_kind(content: Any) -> Optional[str]:
         'its format is 2, expected 1'
     """
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        got = f"kind {_short(content.get('kind'))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        got = f"kind {short(content.get('kind'))}" if isinstance(content, dict) else f"a {type(content).__name__}"
         return f'expected a JSON object of kind "{KIND}", got {got}'
     if content.get("format") != FORMAT:
-        return f"its format is {_short(content.get('format'))}, expected {FORMAT}"
+        return f"its format is {short(content.get('format'))}, expected {FORMAT}"
     return None
-
-
-def in_words(error: ValidationError) -> str:
-    """Return the first mistake that pydantic found as one clause: where, what came, what was expected."""
-    first = error.errors(include_url=False)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if part != "[key]")
-    place = place.lstrip(".")
-    told = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place}: {told[:1].lower()}{told[1:]}, got {_short(first['input'])}"
 
 
 def contradiction(
@@ -150,8 +138,3 @@ def contradiction(
         if set(row.cases) != set(names) or any(set(scores) != labels for scores in row.cases.values()):
             return f"rows[{index}].cases are not those of the file, or have not its labels"
     return None
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) and " " in value else repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN // 2] + " … " + text[-_SHOWN // 2 :]

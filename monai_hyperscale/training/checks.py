@@ -13,7 +13,6 @@ from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, PhiError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import trained_network
-from monai_hyperscale.networks.layers.factor import as_factors
 from monai_hyperscale.tasks import task_named
 from monai_hyperscale.training.config_keys import check_keys
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
@@ -148,15 +147,13 @@ def _check_phi(name: str, value: Any, network: HyperNetwork) -> None:
     """Check that a network takes one φ, a factor or one per level."""
     if not isinstance(value, tuple):
         return
-    factors = as_factors(value)
-    knows_regularization = bool(getattr(network.primary, "regularization_context", False))
+    number = network.context["phi"]
     try:
-        if network.contexts - knows_regularization == 1 and len(factors) > 1:
+        if number.count == 1 and len(value) > 1:
             raise PhiError(
-                f"the network was built for one phi for all levels, got {len(factors)} factors; give one, or train "
+                f"the network was built for one phi for all levels, got {len(value)} factors; give one, or train "
                 "with --per_level True."
             )
-        primary: Any = network.primary
-        primary.factors((*factors, 0.5) if knows_regularization else factors)
+        number.values(value)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None

@@ -46,7 +46,7 @@ class RegistrationInferenceOptions(InferenceOptions):
 
     def check_network(self, network: HyperNetwork) -> None:
         """Check that the network knows λ where one is named, see :class:`InferenceOptions`."""
-        if self.regularization is not None and not getattr(network.primary, "regularization_context", False):
+        if self.regularization is not None and "regularization" not in network.context:
             raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Optional, Union
 
 import torch.nn as nn
 
-from monai_hyperscale.bundle.network_settings import NetworkSettings, numbers
+from monai_hyperscale.bundle.network_settings import NetworkSettings, Range
 from monai_hyperscale.context import ContextNumber, ContextSpec
 
 __all__ = ["RegistrationSettings"]
@@ -50,7 +50,7 @@ class RegistrationSettings(NetworkSettings):
     field_scale: float = 1.0
     passes: int = 1
     loss: dict[str, Any] = field(default_factory=dict)
-    regularization: Optional[tuple[float, float]] = None
+    regularization: Optional[Range] = None
     labels: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -104,15 +104,3 @@ class RegistrationSettings(NetworkSettings):
             if name.startswith("validation_")
         }
         return {**content, "eval_metrics": measured}
-
-    @classmethod
-    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that the content of ``model.json`` means, see :class:`NetworkSettings`."""
-        values = super().values(content)
-        values["labels"] = {int(value): str(name) for value, name in values.get("labels", {}).items()}
-        values["sizes"] = None if values.get("sizes") is None else tuple(values["sizes"])
-        if values.get("regularization") is not None:
-            low, high = values["regularization"] = numbers(values["regularization"])
-            if not 0 <= low <= high <= 1:
-                raise ValueError(f"regularization must be [least, greatest] in [0, 1], got {[low, high]}")
-        return values

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Optional
+from typing import Annotated, Any, ClassVar, Optional
+
+from pydantic import Field, model_validator
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 
@@ -27,7 +29,7 @@ class SegmentationSettings(NetworkSettings):
 
     task: ClassVar[str] = "segmentation"
 
-    labels: dict[int, str]
+    labels: Annotated[dict[Annotated[int, Field(ge=1)], str], Field(min_length=1)]
     label_values: Optional[tuple[int, ...]] = None
     roi_size: Optional[tuple[int, ...]] = None
 
@@ -52,15 +54,8 @@ class SegmentationSettings(NetworkSettings):
             "pred_classes": f"{self.out_channels} channels of logits",
         }
 
-    @classmethod
-    def values(cls, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments that the content of ``model.json`` means, see :class:`NetworkSettings`."""
-        labels = {int(value): str(name) for value, name in content["labels"].items()}
-        if not labels or min(labels) < 1:
-            raise ValueError(f"labels must name values of 1 and more, got {labels}")
-        if content.get("label_values") is not None and len(content["label_values"]) != 1 + max(labels):
-            raise ValueError(f"label_values must name {1 + max(labels)} values, got {content['label_values']}")
-        values = {**super().values(content), "labels": labels}
-        for name in ("roi_size", "label_values"):
-            values[name] = None if values.get(name) is None else tuple(values[name])
-        return values
+    @model_validator(mode="after")
+    def _a_value_for_every_class(self) -> SegmentationSettings:
+        if self.label_values is not None and len(self.label_values) != self.out_channels:
+            raise ValueError(f"label_values must name {self.out_channels} values, got {list(self.label_values)}")
+        return self
