@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "task_named"]
 
 #: Names of the tasks, which are those of their folders.
-TASKS = ("segmentation", "registration")
+TASKS = ("segmentation", "registration", "classification")
 
 
 def task_named(name: str) -> Task:

@@ -1,0 +1,46 @@
+"""``monai-hyperscale classify``: images in, the class of each out."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from monai_hyperscale.console.command import Arguments, Existing, command
+from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.options import BUNDLE, device_option, factors
+
+__all__ = ["classify"]
+
+
+@command("classify", "tell the class of images")
+@click.argument("images", nargs=-1, required=True, type=Existing("image"), help="image files")
+@click.option("--bundle", required=True, type=BUNDLE, metavar="DIR", help="trained bundle")
+@click.option("--phi", required=True, type=factors, metavar="PHI", help="rescaling factor in [0, 1]")
+@device_option
+def classify(args: Arguments) -> int:
+    """Print the most likely class of every image, and its probability.
+
+    monai-hyperscale classify image.png --bundle classes/ --phi 0.3
+    """
+    import torch
+
+    from monai_hyperscale.bundle.settings import read_settings
+    from monai_hyperscale.console.tables import print_table
+    from monai_hyperscale.inference.devices import choose_device
+    from monai_hyperscale.inference.folded import FoldedInference
+    from monai_hyperscale.inference.inferers import PhiInferer
+    from monai_hyperscale.inference.networks import model_folder, trained_network
+    from monai_hyperscale.tasks.classification.folding import ClassificationFolding
+    from monai_hyperscale.tasks.classification.settings import ClassificationSettings
+
+    folder = model_folder(args.bundle)
+    settings = read_settings(folder / "model.json", ClassificationSettings)
+    device, folding = torch.device(choose_device(args.device)), ClassificationFolding(settings)
+    network = trained_network(folder, settings).fold(args.phi)
+    run = FoldedInference(network.to(device).eval(), PhiInferer())
+    lines = []
+    for path in args.images:
+        shares = run(folding.prepared(folding.read([path])).float().to(device))[0].softmax(0)
+        best = int(shares.argmax())
+        lines.append([str(path), settings.labels[best], f"{float(shares[best]):.3f}"])
+    print_table(lines, ["image", "class", "probability"], left=[0, 1])
+    return DONE

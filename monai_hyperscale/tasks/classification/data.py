@@ -1,0 +1,147 @@
+"""Images by class: a folder for each class, read, split, and prepared for the network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from monai.data import CacheDataset
+from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised
+
+from monai_hyperscale.data import segmentation_preprocessing, split_cases
+from monai_hyperscale.data.datalist import channel_names
+from monai_hyperscale.data.headers import file_stem, file_suffix, read_header
+from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.tasks.classification.shapes import write_shapes
+
+__all__ = ["ClassData", "ImageClasses", "cached_images", "load_class_data", "preprocessing", "read_classes"]
+
+
+@dataclass(frozen=True)
+class ImageClasses:
+    """Images and their classes.
+
+    Attributes:
+        cases: ``{"name": "ring/image_001", "image": path, "class": index}``, sorted by name.
+        channels: names of the image channels.
+        labels: name of every class by its index.
+        spatial_dims: 2 or 3.
+    """
+
+    cases: list[dict[str, Any]]
+    channels: tuple[str, ...]
+    labels: dict[int, str]
+    spatial_dims: int
+
+
+@dataclass(frozen=True)
+class ClassData(ImageClasses):
+    """What a training asks of its data, beside what they are.
+
+    Attributes:
+        folder: of the data set.
+        train: cases to learn from.
+        validation: cases to choose the best weights by.
+        provenance: where they came from and how they were split, for ``model.json``.
+        fingerprint: of the cases' names and their split.
+    """
+
+    folder: Path
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+    provenance: dict[str, Any]
+    fingerprint: str
+
+
+def read_classes(dataset_dir: Union[str, os.PathLike]) -> ImageClasses:
+    """Read a data set that has a folder of images for each class, named after it.
+
+    Args:
+        dataset_dir: the folder of these folders; images are NIfTI volumes or 2D image files of one number of channels.
+
+    Raises:
+        DatasetError: if there are fewer than two such folders.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = read_classes(write_shapes(folder, cases=6))
+        >>> found.labels, found.cases[0]["name"], found.channels
+        ({0: 'bar', 1: 'disc', 2: 'ring'}, 'bar/image_000', ('grey',))
+    """
+    root = Path(dataset_dir).expanduser()
+    files: dict[str, list[Path]] = {}
+    for path in sorted(root.glob("[!.]*/[!.]*")):
+        if file_suffix(path):
+            files.setdefault(path.parent.name, []).append(path)
+    if len(files) < 2:
+        raise DatasetError(f"{root} needs a folder of images for each class, at least two; {len(files)} are there.")
+    cases = [
+        {"name": f"{name}/{file_stem(path)}", "image": str(path), "class": index}
+        for index, (name, paths) in enumerate(files.items())
+        for path in paths
+    ]
+    header = read_header(str(cases[0]["image"]))
+    return ImageClasses(cases, channel_names({}, cases, header), dict(enumerate(files)), len(header.sizes))
+
+
+def load_class_data(
+    dataset_dir: Optional[Union[str, Path]],
+    synthetic_dir: Union[str, Path],
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+    synthetic: Optional[Mapping[str, Any]] = None,
+) -> ClassData:
+    """Find and split the images of a data set, or of built-in shapes if none is named.
+
+    Args:
+        dataset_dir: see :func:`read_classes`; ``None`` for shapes.
+        synthetic_dir: where shapes are written.
+        fractions: shares of training, validation and test cases.
+        seed: of the split and of the shapes.
+        synthetic: further arguments of :func:`write_shapes`.
+
+    Raises:
+        SystemExit: with one sentence, if the data set cannot be used.
+    """
+    if dataset_dir is None:
+        dataset_dir = write_shapes(synthetic_dir, seed=seed, **(synthetic or {}))
+    folder = Path(dataset_dir).resolve()
+    found = read_classes(folder)
+    parts = split_cases(found.cases, fractions, seed)
+    names = [[case["name"] for case in part] for part in parts]
+    logging.getLogger(__name__).info(
+        f"{folder.name}: {len(found.cases)} images of {', '.join(found.labels.values())}; {len(parts[0])} train, "
+        f"{len(parts[1])} validation, {len(parts[2])} test."
+    )
+    provenance = {"data": folder.name, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
+    return ClassData(**vars(found), folder=folder, train=parts[0], validation=parts[1], provenance=provenance,
+                     fingerprint=digest(names))  # fmt: skip
+
+
+def preprocessing(
+    channels: Sequence[str], spatial_dims: int, spacing: Optional[Sequence[float]] = None, training: bool = False
+) -> Compose:
+    """Return the transforms from a case to an image tensor (C, *sizes) and its class.
+
+    Args:
+        channels: see :func:`segmentation_preprocessing`, as ``spacing``.
+        spatial_dims: 2 or 3.
+        spacing: voxel size in mm, or ``None``.
+        training: whether to vary images by flips and noise.
+    """
+    loading = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",))
+    varied = [RandFlipd("image", prob=0.5, spatial_axis=axis) for axis in range(spatial_dims)]
+    noise = RandGaussianNoised("image", prob=0.3, std=0.1)
+    steps = [*varied, noise] if training else []
+    return Compose([loading, EnsureTyped("image", track_meta=False), *steps]).flatten()
+
+
+def cached_images(data: Sequence[Any], transform: Any) -> CacheDataset:
+    """Return images in memory; a damaged one ends the program with one sentence."""
+    return CacheDataset(data, transform, num_workers=2, progress=False)

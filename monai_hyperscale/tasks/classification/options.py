@@ -1,0 +1,20 @@
+"""The options of classification's training."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from monai_hyperscale.tasks.classification.settings import ClassificationSettings
+from monai_hyperscale.training.options import TrainingOptions
+
+__all__ = ["ClassificationOptions"]
+
+
+class ClassificationOptions(TrainingOptions):
+    """See :class:`TrainingOptions`."""
+
+    data: ClassVar[str] = "a folder with one folder of images per class"
+
+    def settings(self) -> ClassificationSettings:
+        """Return the settings of a network like the one to train, see :class:`TrainingOptions`."""
+        return ClassificationSettings(labels={0: "x", 1: "y"}, **self.shared_settings())
