@@ -291,7 +291,7 @@ def test_a_training_goes_on_to_the_same_numbers(tmp_path):
     assert ends[0]["progress"] == ends[1]["progress"]
     for name, value in ends[0]["network"].items():
         torch.testing.assert_close(ends[1]["network"][name], value, atol=0, rtol=0)
-    with pytest.raises(SystemExit, match=r"another loss"):
+    with pytest.raises(SystemExit, match=r"another similarity"):
         run(TRAIN, **{**options, "output_dir": str(tmp_path / "half"), "resume": True, "similarity": "mi"})
 
 
