@@ -16,6 +16,7 @@ from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export import check_bundle as checking
 from monai_hyperscale.export import fold_bundle
 from monai_hyperscale.io import read_image
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle, segmentation_config
 
@@ -95,6 +96,8 @@ def test_an_empty_folder(segmentation, tmp_path):
         (2, {"channels": ("MRI",), "slices": True}),
         (2, {"channels": ("red", "green", "blue"), "label_values": (0, 128, 255)}),
         (2, {"channels": ("grey",)}),
+        # The images to compare on are far outside, and of other voxels.
+        (3, {"channels": ("MRI",), "seen": SeenImages.of([((300, 300, 300), np.diag([0.7, 0.7, 0.7, 1]))])}),
     ],
 )
 def test_every_kind_of_image(segmentation, tmp_path, spatial_dims, options):

@@ -76,7 +76,7 @@ class RegistrationWorkload(Workload):
         atlas: Optional[Union[str, os.PathLike]] = None,
         atlas_label: Optional[Union[str, os.PathLike]] = None,
     ) -> None:
-        self.registrar = Registrar.from_bundle(bundle, device)
+        self.registrar = Registrar.from_bundle(bundle, device, force=True, keep="network")
         settings = self.registrar.settings
         title = Path(dataset_dir).resolve().name
         super().__init__(bundle, title, part, settings, torch.device(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,8 @@ class SegmentationStockBundle(StockBundle):
 
     def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
         """Return the share of voxels with the same label, see :class:`StockBundle`."""
-        segmenter = Segmenter(self.settings, source.network)
+        # The bundle takes images as they are.
+        segmenter = Segmenter(replace(self.settings, seen=None), source.network)
         expected = segmenter.segment(read_image(files[0], self.settings.in_channels), source.phi)
         (written,) = outputs.iterdir()
         found = read_image(written)[0].numpy()
@@ -315,7 +317,8 @@ class SegmentationStockBundle(StockBundle):
             lines[0] += " `case_0000.nii.gz`, `case_0001.nii.gz`, … are the channels of one image."
         lines += [
             "",
-            "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; the headers of the label "
+            "Where it differs from `monai-hyperscale segment`: it reads fewer file formats; images far outside of "
+            "what was trained, or of another voxel size, are taken as they are; the headers of the label "
             "maps have the affine of the image, but not its other fields; NIfTI files count as millimetres by their "
             "sform, whatever unit they name; the logits of every label are in memory for "
             "the whole image, four bytes each; on a GPU that is too small it does not go on in windows; and voxels "

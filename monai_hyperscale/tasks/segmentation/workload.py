@@ -65,7 +65,7 @@ class SegmentationWorkload(Workload):
         device: Union[str, torch.device] = "cpu",
         max_voxels: int = 2**24,
     ) -> None:
-        self.segmenter = Segmenter.from_bundle(bundle, device, max_voxels=max_voxels)
+        self.segmenter = Segmenter.from_bundle(bundle, device, max_voxels=max_voxels, force=True)
         settings = self.segmenter.settings
         title = Path(dataset_dir).resolve().name
         super().__init__(bundle, title, part, settings, torch.device(device))
