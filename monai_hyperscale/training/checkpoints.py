@@ -283,7 +283,7 @@ def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Option
         ``folder``, or ``None`` where there are no weights, or they are of another architecture.
 
     Example:
-        >>> from monai_hyperscale.bundle import RegistrationSettings
+        >>> from monai_hyperscale.tasks.registration.settings import RegistrationSettings
         >>> shipped_start(RegistrationSettings(2, ("MRI",)), "nowhere") is None
         True
     """

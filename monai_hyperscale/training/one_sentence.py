@@ -30,7 +30,7 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> ends_with_one_sentence(check_factor)(2.0)
         Traceback (most recent call last):
         ...
-        SystemExit: error: phi must be a number between 0 and 1, got 2.0; 0.5 is ordinary halving.
+        SystemExit: error: phi must be a number between 0 and 1, got 2.0.
     """
 
     @wraps(function)

@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 from monai_hyperscale.bundle import build_network, default_bundle, write_settings
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
-from monai_hyperscale.tasks import TASKS, task_named
+from monai_hyperscale.tasks import task_named
 from monai_hyperscale.tasks.registration.options import RegistrationOptions
 from monai_hyperscale.tasks.segmentation.options import SegmentationOptions
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -41,7 +41,7 @@ def written(task: str, file: str = "train") -> dict[str, Any]:
     return dict(parser.config)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", BUNDLES)
 def test_every_option_of_a_training_is_in_its_file_and_in_the_schema(task: str) -> None:
     config, fields = written(task), set(task_named(task).training_options.model_fields)
     assert fields <= set(config)
@@ -49,7 +49,7 @@ def test_every_option_of_a_training_is_in_its_file_and_in_the_schema(task: str) 
     assert all("_target_" in json.dumps(each) or str(each).startswith("$") for each in others)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", BUNDLES)
 @pytest.mark.parametrize("file", ["train", "hippocampus"])
 def test_what_the_files_say_is_allowed(task: str, file: str) -> None:
     kind = task_named(task).training_options

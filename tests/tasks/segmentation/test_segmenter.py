@@ -36,7 +36,7 @@ class Threshold(nn.Module):
 
 def with_threshold(segmenter: Segmenter, phi: float = 0.5) -> Threshold:
     network = Threshold()
-    segmenter._folded[(phi,)] = network
+    segmenter._folded[segmenter.network.context(phi=phi)] = network
     return network
 
 
@@ -298,5 +298,5 @@ def test_agrees_with_the_inferer_of_training(segmenter: Make) -> None:
     voxels = torch.as_tensor(blob())[None].float()
     prepared = NormalizeChannels(("MRI",))(voxels)[None]
     with torch.no_grad():
-        logits = PhiWholeImageInferer(phi=0.4)(prepared, model.network)
+        logits = PhiWholeImageInferer(0.4)(prepared, model.network)
     assert np.array_equal(model.segment(MetaTensor(voxels), 0.4), logits[0].argmax(0).numpy())

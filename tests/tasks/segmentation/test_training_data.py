@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from monai_hyperscale.data import read_dataset, write_synthetic_dataset
-from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.tasks.segmentation.training_data import (
     images_to_segment,
     load_training_data,
@@ -108,10 +108,10 @@ def test_channel_files_of_a_case_are_segmented_together(tmp_path):
     assert {item["name"]: item["image"] for item in images_to_segment(folder, 2)} == expected
     assert [item["name"] for item in images_to_segment(folder)] == [name[:6] for name in names]
     save_zeros(folder, "b_0001.nii.gz", size=(4, 4, 5))
-    with pytest.raises(DatasetError, match=r"b_0001.nii.gz has 4x4x5 voxels, but .*b_0000.nii.gz 4x4x4"):
+    with pytest.raises(ImageError, match=r"b_0001.nii.gz has 4x4x5 voxels, but .*b_0000.nii.gz 4x4x4"):
         images_to_segment(folder, 2)
     (folder / "b_0001.nii.gz").unlink()
-    with pytest.raises(DatasetError, match=r"b has the channel files 0000, but the network takes 2 channels"):
+    with pytest.raises(ImageError, match=r"b has the channel files 0000, but the network takes 2 channels"):
         images_to_segment(folder, 2)
 
 
