@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from monai_hyperscale.errors import DatasetError, ImageError
-from monai_hyperscale.io.images import is_invertible
+from monai_hyperscale.io.grids import is_invertible
 from monai_hyperscale.io.labels import read_label
 from monai_hyperscale.io.nifti import load_nifti_header
 from monai_hyperscale.io.pictures import GREY_MODES

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.data.utils import AFFINE_TOL
 from monai.networks.layers import AffineTransform
 
-from monai_hyperscale.io.layout import laid_out
+from monai_hyperscale.io.order import laid_out
 
 __all__ = ["at_spacing", "label_on_grid"]
 

@@ -12,9 +12,8 @@ from monai_hyperscale.io.images import (
     read_source,
     split_suffix,
 )
-from monai_hyperscale.io.labels import read_label, read_label_image, write_label
+from monai_hyperscale.io.labels import read_label, read_label_image, write_image, write_label
 from monai_hyperscale.io.placement import Placement
-from monai_hyperscale.io.warped import write_image
 from monai_hyperscale.io.weights import load_weights, save_atomically
 
 __all__ = [

@@ -23,8 +23,6 @@ def replacing(path: Union[str, Path]) -> Iterator[Path]:
     of ``path``, since writers choose the format by them.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replacing(Path(folder) / "a.txt") as temporary:
         ...         _ = temporary.write_text("whole")

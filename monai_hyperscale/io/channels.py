@@ -1,12 +1,11 @@
-"""Images with one file per channel, named as nnU-Net has them: ``case_0000.nii.gz``, ``case_0001.nii.gz``."""
+"""Images with one file per channel, named as nnU-Net names them: ``case_0000.nii.gz``, ``case_0001.nii.gz``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
+from typing import NamedTuple, Union
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.images import split_suffix
@@ -16,21 +15,15 @@ __all__ = ["ImageFiles", "group_channels"]
 _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """The files of one image.
-
-    Attributes:
-        name: of the image, without suffix.
-        paths: its file, or one file per channel in their order.
-    """
+class ImageFiles(NamedTuple):
+    """An image's name without suffix, and its file, or one file per channel in their order."""
 
     name: str
     paths: tuple[Path, ...]
 
 
 def group_channels(paths: Iterable[Union[str, Path]], channels: int = 1) -> list[ImageFiles]:
-    """Put files together that are channels of one image.
+    """Put files together that are channels of one image, in the order of the images' first files.
 
     - If all files end in ``_0000``, each is a whole image, named without it: nnU-Net's names for one channel, and for
       files that hold all channels.
@@ -41,9 +34,6 @@ def group_channels(paths: Iterable[Union[str, Path]], channels: int = 1) -> list
     Args:
         paths: image files.
         channels: that the network takes.
-
-    Returns:
-        the images, in the order of their first files.
 
     Raises:
         ImageError: if an image has other channel files than the network takes.
@@ -58,7 +48,7 @@ def group_channels(paths: Iterable[Union[str, Path]], channels: int = 1) -> list
     matches = [_NUMBERED.fullmatch(split_suffix(path)[0]) for path in files]
     first = [match is not None and match[2] == "0000" for match in matches]
     if all(first):
-        return [ImageFiles(split_suffix(path)[0][: -len("_0000")], (path,)) for path in files]
+        return [ImageFiles(split_suffix(path)[0].removesuffix("_0000"), (path,)) for path in files]
     if channels == 1 or not any(first):
         return [ImageFiles(split_suffix(path)[0], (path,)) for path in files]
     images: dict[Path, list[Path]] = {}

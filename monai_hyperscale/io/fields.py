@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.errors import ImageError, RegistrationError
 from monai_hyperscale.io.atomic import replacing
-from monai_hyperscale.io.grids import RAS_LPS, Grid, itk_image, reduced
+from monai_hyperscale.io.grids import RAS_LPS, Grid, is_invertible, itk_image, reduced
 from monai_hyperscale.io.images import ImageSource, check_file, split_suffix
 from monai_hyperscale.io.itk import itk_affine, load_itk
 from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nibabel
@@ -79,12 +79,6 @@ def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) ->
 
     Raises:
         RegistrationError: as :func:`to_world`.
-
-    Example:
-        >>> affine, shift = np.diag([2.0, 2.0, 5.0, 1.0]), np.eye(4)
-        >>> shift[2, 3] = 10  # millimetres upwards
-        >>> to_voxels(to_world(torch.zeros(3, 2, 2, 2), affine, shift), affine)[:, 0, 0, 0]
-        tensor([0., 0., 2.], dtype=torch.float64)
     """
     return _linear_part(np.linalg.inv(_lps(affine, _dims(vectors))), vectors)
 
@@ -109,10 +103,6 @@ def to_itk(source: ImageSource) -> np.ndarray:
     """Return the matrix, (4, 4) in RAS, from where a file's points lie here to where ITK has them.
 
     For volumes; 2D image files are laid as ITK has them before anything is registered.
-
-    Example:
-        >>> to_itk(ImageSource(Path("a.nrrd"), (5, 4, 3), np.eye(4))).diagonal()
-        array([1., 1., 1., 1.])
     """
     theirs = source.affine if source.is_picture else grid_affine(source)
     # Exactly the identity where nothing differs.
@@ -252,9 +242,7 @@ def _dims(field: torch.Tensor) -> int:
 def _lps(affine: Union[np.ndarray, torch.Tensor], dims: int) -> np.ndarray:
     """Return the matrix from voxel indices to millimetres in LPS, (D+1, D+1), of an affine in RAS."""
     ras = np.asarray(affine, dtype=np.float64)
-    axes = ras[:3, :dims]
-    lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(ras).all() or lengths.min() == 0 or np.linalg.matrix_rank(axes / lengths, 1e-4) < dims:
+    if not is_invertible(ras, dims):
         raise RegistrationError("the grid's affine cannot be inverted; repair its orientation first.")
     return reduced(RAS_LPS, dims) @ Grid((1,) * dims, ras).matrix
 
@@ -270,10 +258,8 @@ def _affine_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
     """Return ``matrix(x)`` at every voxel index x of a field's grid."""
     dims = field.dim() - 1
     entries = torch.as_tensor(matrix, dtype=torch.float64, device=field.device)
-    result = entries[:dims, dims].reshape([dims] + [1] * dims)
+    result = entries[:dims, dims].reshape(-1, *[1] * dims)
     for axis, n in enumerate(field.shape[1:]):
-        shape = [dims] + [1] * dims
-        shape[1 + axis] = n
-        ticks = torch.arange(n, dtype=torch.float64, device=field.device)
-        result = result + (entries[:dims, axis, None] * ticks).reshape(shape)
+        ticks = torch.arange(n, dtype=torch.float64, device=field.device).view(-1, *[1] * (dims - 1 - axis))
+        result = result + entries[:dims, axis].view(-1, *[1] * dims) * ticks
     return result

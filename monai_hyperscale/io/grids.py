@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -12,7 +14,19 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
 
-__all__ = ["RAS_LPS", "Grid", "grid_of", "itk_image", "itk_transform", "overlap", "ras_matrix", "reduced"]
+__all__ = [
+    "RAS_LPS",
+    "Grid",
+    "affine_of",
+    "apart",
+    "grid_of",
+    "is_invertible",
+    "itk_image",
+    "itk_transform",
+    "overlap",
+    "ras_matrix",
+    "reduced",
+]
 
 #: From RAS, which everything in memory keeps to, to LPS, which is ITK's; its own inverse.
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -28,7 +42,7 @@ _PROBES = 33
 class Grid:
     """Where the voxels of an image lie.
 
-    Attributes:
+    Args:
         sizes: voxels per axis, two or three.
         affine: (4, 4) float64, from voxel indices to millimetres, RAS. Of a 2D grid the entries of x and y count.
 
@@ -75,11 +89,7 @@ class Grid:
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Return whether the other grid has the same voxels, to ``tolerance`` of a voxel's side at its corners."""
-        if self.sizes != other.sizes:
-            return False
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.sizes])).reshape(self.dims, -1)
-        away = (self.matrix - other.matrix) @ np.vstack([corners, np.ones(corners.shape[1])])
-        return bool(np.abs(away).max() <= tolerance * min(self.spacing + other.spacing))
+        return self.sizes == other.sizes and apart(self.matrix, other.matrix, self.sizes) <= tolerance
 
     def __str__(self) -> str:
         spacing = " x ".join(f"{length:g}" for length in self.spacing)
@@ -87,18 +97,17 @@ class Grid:
         return f"{' x '.join(map(str, self.sizes))} voxels of {spacing} mm from ({origin})"
 
 
-def grid_of(image: MetaTensor) -> Grid:
-    """Return the grid of an image (C, *sizes) with its affine in RAS; one without is taken to have voxels of 1 mm.
-
-    Example:
-        >>> print(grid_of(MetaTensor(torch.zeros(1, 4, 3), affine=torch.eye(4))))
-        4 x 3 voxels of 1 x 1 mm from (0, 0)
-    """
-    own = np.asarray(image.affine, dtype=np.float64)
-    affine = np.eye(4)
+def affine_of(image: MetaTensor) -> np.ndarray:
+    """Return the affine of an image (C, *sizes) as (4, 4) float64; one without is taken to have voxels of 1 mm."""
+    own, affine = np.asarray(image.affine, dtype=np.float64), np.eye(4)
     r = min(len(own) - 1, 3)
     affine[:r, :r], affine[:r, 3] = own[:r, :r], own[:r, -1]
-    return Grid(tuple(image.shape[1:]), affine)
+    return affine
+
+
+def grid_of(image: MetaTensor) -> Grid:
+    """Return the grid of an image (C, *sizes), see :func:`affine_of`."""
+    return Grid(tuple(image.shape[1:]), affine_of(image))
 
 
 def reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
@@ -107,16 +116,34 @@ def reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
     return matrix[np.ix_(kept, kept)]
 
 
+def apart(first: np.ndarray, second: np.ndarray, sizes: Sequence[int]) -> float:
+    """Return how far the corners of two grids of the same sizes are apart, in the smallest side of a voxel.
+
+    Both are affines (D + 1, D + 1); sizes that are not named are one voxel.
+    """
+    dims = len(first) - 1
+    corners = np.array([*itertools.product(*((0, n - 1) for n in [*sizes, 1, 1, 1][:dims]))], dtype=float)
+    away = corners @ (first - second)[:dims, :dims].T + (first - second)[:dims, dims]
+    side = min(np.linalg.norm(affine[:dims, :dims], axis=0).min() for affine in (first, second))
+    return float(np.abs(away).max() / side) if side > 0 else float("inf")
+
+
+def is_invertible(affine: np.ndarray, spatial_dims: int = 3) -> bool:
+    """Return whether the axes of an affine (4, 4) span the space of so many dimensions."""
+    axes = affine[:3, :spatial_dims]
+    lengths = np.linalg.norm(axes, axis=0)
+    # Of unit columns, so that a small voxel does not count as a flat one.
+    return bool(
+        np.isfinite(affine).all() and lengths.min() > 0 and np.linalg.matrix_rank(axes / lengths, 1e-4) == spatial_dims
+    )
+
+
 def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image:
     """Return an image as SimpleITK has it, in LPS.
 
     Args:
         voxels: *sizes for a scalar image; (D, *sizes) for vectors, whose values are taken as they are.
         grid: of the voxels.
-
-    Example:
-        >>> itk_image(np.zeros((4, 3, 2)), Grid((4, 3, 2), np.diag([2.0, 2.0, 5.0, 1.0]))).GetDirection()[:5]
-        (-1.0, 0.0, 0.0, 0.0, -1.0)
     """
     array = np.asarray(voxels)
     vectors = array.ndim > grid.dims

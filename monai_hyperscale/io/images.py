@@ -14,11 +14,12 @@ from monai.data import MetaTensor
 from monai.utils import MetaKeys, SpaceKeys
 
 from monai_hyperscale.errors import ImageError
+from monai_hyperscale.io.grids import affine_of, apart, is_invertible
 from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
-from monai_hyperscale.io.layout import laid_out
 from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, NIFTI_SUFFIXES, load_nibabel, load_nifti_header
+from monai_hyperscale.io.order import laid_out
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture, picture_size
-from monai_hyperscale.io.placement import BY_HEADER, Placement, apart
+from monai_hyperscale.io.placement import BY_HEADER, Placement
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -27,7 +28,6 @@ __all__ = [
     "check_same_grid",
     "image_of",
     "image_source",
-    "is_invertible",
     "load_voxels",
     "read_image",
     "read_source",
@@ -49,7 +49,7 @@ _SAME_PLACE = 0.01
 class ImageSource:
     """Where an image came from and the grid that a label map of it must have.
 
-    Attributes:
+    Args:
         path: the file.
         shape: voxels per axis, (x, y) or (x, y, z), channels and trailing single entries left out.
         affine: (4, 4) float64, from voxel indices to millimetres, RAS (nibabel's convention); the identity for 2D
@@ -121,7 +121,7 @@ def read_image(
     """
     if not isinstance(path, (str, Path)):
         if len(path) != 1:
-            return _read_channels([Path(file) for file in path], channels, only_finite, placement)
+            return _read_channels(path, channels, only_finite, placement)
         (path,) = path
     voxels, source, mode = load_voxels(Path(path), channels, placement)
     return image_of(_finite(voxels, source.path, only_finite), source, mode)
@@ -132,17 +132,8 @@ def load_voxels(
 ) -> tuple[np.ndarray, ImageSource, Optional[str]]:
     """Return what a file holds, as :func:`read_image` reads it, before anything is made of its values.
 
-    Args:
-        path: the file.
-        channels: see :func:`read_image`, as ``placement``.
-        placement: what to go by where the header leaves a choice.
-        labels: keep the file's own type of voxels, in place of float32.
-
     Returns:
-        voxels (C, *sizes); where they came from; and Pillow's mode of a 2D image file.
-
-    Raises:
-        ImageError: see :func:`read_image`.
+        voxels (C, *sizes), ``labels`` in the file's own type; where they came from; Pillow's mode of a 2D image file.
     """
     check_file(path)
     suffix = split_suffix(path)[1]
@@ -156,19 +147,17 @@ def load_voxels(
             voxels = _channel_first(voxels, channels, path)
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory; crop or down-sample it first.") from error
-    _check_affine(affine, voxels.ndim - 1, path)
+    if not is_invertible(affine, voxels.ndim - 1):
+        raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
     if note:
         logger.warning("%s %s", path, note)
     return voxels, ImageSource(path, voxels.shape[1:], affine, header, is_file=True), mode
 
 
 def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None) -> MetaTensor:
-    """Return voxels with their affine, their source, and the metadata that MONAI's ``LoadImage`` gives.
+    """Return voxels (C, *sizes) with their affine, their source, and the metadata that MONAI's ``LoadImage`` gives.
 
-    Args:
-        voxels: (C, *sizes).
-        source: of them.
-        mode: Pillow's, of a 2D image file.
+    ``mode`` is Pillow's, of a 2D image file.
     """
     meta = {
         # The keys that MONAI's LoadImage sets, for transforms that look at them.
@@ -184,7 +173,9 @@ def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None
     return MetaTensor(torch.from_numpy(voxels), affine=torch.as_tensor(source.affine, dtype=torch.float64), meta=meta)
 
 
-def _read_channels(paths: list[Path], channels: int, only_finite: bool, placement: Placement) -> MetaTensor:
+def _read_channels(
+    paths: Sequence[Union[str, Path]], channels: int, only_finite: bool, placement: Placement
+) -> MetaTensor:
     """Read one channel of each file, onto the metadata of the first."""
     if len(paths) != channels:
         raise ImageError(
@@ -215,11 +206,7 @@ def check_same_grid(sources: Sequence[ImageSource]) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Check, without reading it, that a file is there, is not empty and has a name that is known.
-
-    Raises:
-        ImageError: if not.
-    """
+    """Check, without reading it, that a file is there, is not empty and has a name that is known."""
     if path.is_dir():
         raise ImageError(f"{path} is a folder; name an image file.")
     if not path.exists():
@@ -233,19 +220,11 @@ def check_file(path: Path) -> None:
 
 
 def image_source(image: MetaTensor) -> ImageSource:
-    """Return where an image came from: what :func:`read_image` noted, else its own affine and size.
-
-    Args:
-        image: (C, *sizes).
-    """
+    """Return where an image (C, *sizes) came from: what :func:`read_image` noted, else its own affine and size."""
     source = image.meta.get(_SOURCE)
     if isinstance(source, ImageSource):
         return source
-    affine = np.eye(4)
-    own = np.asarray(image.affine, dtype=np.float64)
-    r = min(len(own) - 1, 3)
-    affine[:r, :r], affine[:r, 3] = own[:r, :r], own[:r, -1]
-    return ImageSource(Path(str(image.meta.get("filename_or_obj", ""))), tuple(image.shape[1:]), affine)
+    return ImageSource(Path(str(image.meta.get("filename_or_obj", ""))), tuple(image.shape[1:]), affine_of(image))
 
 
 def read_source(path: Union[str, Path], placement: Placement = BY_HEADER) -> ImageSource:
@@ -283,21 +262,6 @@ def _channel_first(voxels: np.ndarray, channels: int, path: Path) -> np.ndarray:
     raise ImageError(
         f"{path} is {voxels.ndim}D, of shape {'x'.join(map(str, voxels.shape))}: a time series, colour or vectors; "
         f"{wanted} is needed, so take it out first."
-    )
-
-
-def _check_affine(affine: np.ndarray, spatial_dims: int, path: Path) -> None:
-    if not is_invertible(affine, spatial_dims):
-        raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
-
-
-def is_invertible(affine: np.ndarray, spatial_dims: int = 3) -> bool:
-    """Return whether the axes of an affine (4, 4) span the space of so many dimensions."""
-    axes = affine[:3, :spatial_dims]
-    lengths = np.linalg.norm(axes, axis=0)
-    # Of unit columns, so that a small voxel does not count as a flat one.
-    return bool(
-        np.isfinite(affine).all() and lengths.min() > 0 and np.linalg.matrix_rank(axes / lengths, 1e-4) == spatial_dims
     )
 
 

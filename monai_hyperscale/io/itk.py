@@ -14,8 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from monai_hyperscale.errors import ImageError
-from monai_hyperscale.io.grids import RAS_LPS
-from monai_hyperscale.io.placement import BY_HEADER, Placement, apart, without_orientation
+from monai_hyperscale.io.grids import RAS_LPS, apart
+from monai_hyperscale.io.placement import BY_HEADER, Placement, without_orientation
 
 __all__ = ["ITK_SUFFIXES", "itk_affine", "load_itk"]
 
@@ -28,12 +28,7 @@ _LONGEST_HEADER = 2**16
 def load_itk(
     path: Path, placement: Placement = BY_HEADER, labels: bool = False
 ) -> tuple[np.ndarray, np.ndarray, None, str]:
-    """Read a MetaImage or NRRD file.
-
-    Args:
-        path: the file.
-        placement: what to go by where its header leaves a choice.
-        labels: keep the file's own type of voxels, in place of float32.
+    """Read a MetaImage or NRRD file, as float32, or for ``labels`` in its own type.
 
     Returns:
         voxels in (x, y, z) order, components of a voxel as a last axis; the affine (4, 4) in float64, in RAS; no
@@ -70,10 +65,8 @@ def load_itk(
 def itk_affine(path: Path, affine: np.ndarray) -> np.ndarray:
     """Return where ITK lays a file: of NIfTI headers that leave a choice it makes another one than nibabel.
 
-    Args:
-        path: the file.
-        affine: (4, 4), where it is laid here, RAS millimetres. It comes back where ITK cannot read the file or lays it
-            there too, to a thousandth of a voxel.
+    ``affine``, (4, 4) in RAS, is where it is laid here. It comes back where ITK cannot read the file, or lays it there
+    too, to a thousandth of a voxel.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
@@ -109,11 +102,7 @@ def _affine(image: Union[sitk.Image, sitk.ImageFileReader]) -> np.ndarray:
 
 
 def _check_metaimage(path: Path) -> bool:
-    """Check the data against the header: ITK goes on with zeros or rubbish where it cannot uncompress.
-
-    Returns:
-        whether the header tells the orientation.
-    """
+    """Check the data, since ITK goes on with rubbish where it cannot uncompress; return whether it is oriented."""
     header, offset = _metaimage_header(path)
     oriented = any(key in header for key in ("TransformMatrix", "Rotation", "Orientation"))
     data = path

@@ -1,13 +1,15 @@
-"""Label maps on disk: NIfTI on the grid of the image they belong to, PNG for 2D image files."""
+"""Label maps on disk, and other images on an image's grid: NIfTI, or PNG for 2D image files."""
 
 from __future__ import annotations
 
+import csv
 import logging
 from pathlib import Path
 from typing import Any, Union
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from nibabel.nifti1 import Nifti1Extensions
 
@@ -19,11 +21,12 @@ from monai_hyperscale.io.placement import BY_HEADER, Placement
 
 __all__ = [
     "LABEL_SUFFIXES",
-    "nifti_on",
     "read_label",
     "read_label_image",
+    "table_beside",
     "torch_integers",
     "whole_numbers",
+    "write_image",
     "write_label",
 ]
 
@@ -54,21 +57,65 @@ def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTenso
         ImageError: if ``path`` has another suffix, or its format cannot hold the values.
         ValueError: if the label map's shape is not that of the image, or it holds anything but whole numbers ≥ 0.
     """
-    path = Path(path)
     source = image_source(like) if isinstance(like, MetaTensor) else like
-    known = (*LABEL_SUFFIXES, ".png") if source.is_picture else LABEL_SUFFIXES
-    if split_suffix(path)[1] not in known:
-        raise ImageError(f"label maps of such images are written as {' or '.join(known)}, got {path.name}.")
+    as_picture = _is_png(Path(path), source, "label maps of such images")
     if label.shape != source.shape:
         raise ValueError(f"the label map has shape {label.shape}, but its image {source.shape}.")
     if label.dtype.kind not in "bui" or label.min() < 0:
         raise ValueError(f"a label map holds whole numbers of at least 0, got {label.dtype} from {label.min()}.")
     label = label.astype(np.min_scalar_type(int(label.max())))
+    if as_picture and label.dtype.itemsize > 2:
+        raise ImageError(f"a PNG holds labels up to 65535, got {label.max()}.")
     with replacing(path) as temporary:
-        if split_suffix(path)[1] == ".png":
+        if as_picture:
             save_picture(label, temporary)
         else:
-            nib.save(nifti_on(label, source), temporary)
+            nib.save(_nifti_on(label, source), temporary)
+
+
+def write_image(image: torch.Tensor, path: Union[str, Path], like: ImageSource) -> None:
+    """Write grey values as NIfTI on the grid of another image, with its header's geometry; whole or not at all.
+
+    Args:
+        image: (C, *sizes), where sizes have as many voxels as the grid of ``like``.
+        path: where to: ``.nii`` or ``.nii.gz``, float32, channels as the fourth axis where there are several; ``.png``
+            where ``like`` is a 2D image file, then rounded to 8 bit, or to 16 where a value is above 255.
+        like: of the grid.
+
+    Raises:
+        ImageError: if ``path`` has another suffix.
+        ValueError: if the image does not have the grid's voxels.
+
+    Example:
+        >>> import tempfile
+        >>> source = ImageSource(Path("scan.nii"), (4, 3, 2), np.diag([2.0, 2.0, 5.0, 1.0]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_image(torch.ones(1, 4, 3, 2), f"{folder}/moved.nii.gz", source)
+        ...     nib.load(f"{folder}/moved.nii.gz").shape
+        (4, 3, 2)
+    """
+    as_picture = _is_png(Path(path), like, "such images")
+    voxels = np.asarray(image, dtype=np.float32)
+    if voxels[0].size != np.prod(like.shape):
+        raise ValueError(f"the image has shape {voxels.shape[1:]}, but its grid {like.shape}.")
+    voxels = voxels.reshape(len(voxels), *like.shape)
+    several = len(voxels) > 1
+    with replacing(path) as temporary:
+        if as_picture:
+            wide = not several and voxels.max() > 255
+            pixels = np.rint(voxels).clip(0, 65535 if wide else 255).astype(np.uint16 if wide else np.uint8)
+            save_picture(pixels if several else pixels[0], temporary)
+        else:
+            channels_last = np.moveaxis(voxels.reshape(*voxels.shape, *[1] * (3 - len(like.shape))), 0, -1)
+            nib.save(_nifti_on(channels_last if several else voxels[0], like), temporary)
+
+
+def _is_png(path: Path, source: ImageSource, what: str) -> bool:
+    known = (*LABEL_SUFFIXES, ".png") if source.is_picture else LABEL_SUFFIXES
+    suffix = split_suffix(path)[1]
+    if suffix not in known:
+        raise ImageError(f"{what} are written as {' or '.join(known)}, got {path.name}.")
+    return suffix == ".png"
 
 
 def read_label(path: Union[str, Path]) -> np.ndarray:
@@ -108,18 +155,10 @@ def read_label_image(path: Union[str, Path], placement: Placement = BY_HEADER) -
 
 
 def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
-    """Return label values as whole numbers: in their own type if they are, else rounded, int64, NaN as 0.
-
-    Args:
-        values: of any type.
-        name: of the file, for the message.
+    """Return the label values of a file as whole numbers: in their own type if they are, else rounded, int64, NaN as 0.
 
     Raises:
         ImageError: if a value is off a whole number by more than 0.001, or is too large to tell.
-
-    Example:
-        >>> whole_numbers(np.array([0.0, 0.99995, 2.0]), "a.nii")
-        array([0, 1, 2])
     """
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
@@ -139,10 +178,6 @@ def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
 def torch_integers(label: np.ndarray, name: str) -> np.ndarray:
     """Return whole numbers in a type that torch computes with: unsigned ones of more than a byte in the next larger.
 
-    Args:
-        label: whole numbers.
-        name: of the file, for the message.
-
     Raises:
         ImageError: if a value takes more than 63 bit.
     """
@@ -152,20 +187,43 @@ def torch_integers(label: np.ndarray, name: str) -> np.ndarray:
     return label.astype(wider.get(label.dtype.name, label.dtype), copy=False)
 
 
-def nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:
-    """Return voxels as a NIfTI image on another image's grid, see :func:`write_label` for what its header keeps.
+def table_beside(path: Union[str, Path]) -> dict[int, str]:
+    r"""Return the name of every value of a label map, from BIDS's table of it; empty where there is none.
 
-    Args:
-        voxels: of the grid's shape, or with a channel axis after three axes.
-        source: of the grid.
+    The table of ``a_dseg.nii.gz`` is ``a_dseg.tsv``, of the columns ``index`` and ``name``.
+
+    Raises:
+        ImageError: if there is a table that cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.tsv").write_text("index\tname\n2\tLeft white matter\n")
+        ...     table_beside(f"{folder}/a.nii.gz"), table_beside(f"{folder}/b.nii.gz")
+        ({2: 'Left white matter'}, {})
     """
+    table = Path(path).with_name(split_suffix(path)[0] + ".tsv")
+    if not table.is_file():
+        return {}
+    try:
+        with table.open(encoding="utf-8", newline="") as lines:
+            return {int(row["index"]): row["name"].strip() for row in csv.DictReader(lines, delimiter="\t")}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, csv.Error) as error:
+        raise ImageError(
+            f"{table} is no table of label names (columns index and name, with tabs between): {error!r}; correct it or "
+            "move it away."
+        ) from error
+
+
+def _nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:
+    """Return voxels as a NIfTI image on another image's grid, see :func:`write_label` for what its header keeps."""
     return _new_nifti(voxels, source.affine) if source.header is None else _like_nifti(voxels, source.header)
 
 
-def _like_nifti(label: np.ndarray, header: Any) -> nib.Nifti1Image:
+def _like_nifti(voxels: np.ndarray, header: Any) -> nib.Nifti1Image:
     header = header.as_byteswapped("<")
     header.extensions = Nifti1Extensions()
-    header.set_data_dtype(label.dtype)
+    header.set_data_dtype(voxels.dtype)
     header.set_slope_inter(None, None)
     header.set_intent("none", name="")
     for field in ("cal_max", "cal_min"):
@@ -175,12 +233,12 @@ def _like_nifti(label: np.ndarray, header: Any) -> nib.Nifti1Image:
             header[field] = b""
     cls = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     # Without an affine nibabel leaves the header's own as it is.
-    return cls(label, None, header)
+    return cls(voxels, None, header)
 
 
-def _new_nifti(label: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
-    cls = nib.Nifti1Image if max(label.shape) < 2**15 else nib.Nifti2Image
-    image = cls(label, affine, dtype=label.dtype)  # 64 bit too, which nibabel wants said
+def _new_nifti(voxels: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    cls = nib.Nifti1Image if max(voxels.shape) < 2**15 else nib.Nifti2Image
+    image = cls(voxels, affine, dtype=voxels.dtype)  # 64 bit too, which nibabel wants said
     image.set_sform(affine, code="scanner")
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):  # a qform cannot hold shears

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
@@ -31,12 +33,7 @@ _SLAB = 2**22
 def load_nibabel(
     path: Path, placement: Placement = BY_HEADER, labels: bool = False
 ) -> tuple[np.ndarray, np.ndarray, Optional[Any], str]:
-    """Read a NIfTI or MGH file.
-
-    Args:
-        path: the file.
-        placement: what to go by where its header leaves a choice.
-        labels: keep the file's own type of voxels, in place of float32.
+    """Read a NIfTI or MGH file, as float32, or for ``labels`` in its own type.
 
     Returns:
         voxels in file order with the scaling applied; the affine (4, 4) in float64, RAS millimetres; the header if it
@@ -45,7 +42,7 @@ def load_nibabel(
     Raises:
         ImageError: if it cannot be read, is damaged, or has voxels that are not single real numbers.
     """
-    try:
+    with _blamed(path):
         with _opened(path) as file:
             image = _read(file, path)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -57,11 +54,18 @@ def load_nibabel(
             header, affine, note = None, np.array(image.affine, dtype=np.float64), ""
             if not _mgh_has_orientation(path):
                 affine, note = without_orientation(affine, image.shape, placement)
+    return voxels, affine, header, note
+
+
+@contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    """Blame a file for whatever nibabel's parser raises: it has no common class."""
+    try:
+        yield
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # nibabel has no common class; whatever its parser raises, the file is to blame
+    except Exception as error:
         raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
-    return voxels, affine, header, note
 
 
 def _mgh_has_orientation(path: Path) -> bool:
@@ -83,29 +87,12 @@ def _scaled(image: Any) -> np.ndarray:
 
 
 def load_nifti_header(path: Path, placement: Placement = BY_HEADER) -> tuple[Any, np.ndarray, str]:
-    """Read the header of a NIfTI file alone.
-
-    Args:
-        path: the file.
-        placement: what to go by where the header leaves a choice.
-
-    Returns:
-        the header; the affine (4, 4) in float64, RAS millimetres; and what a user should know about it, see
-        :func:`nifti_affine`.
-
-    Raises:
-        ImageError: if the header cannot be read or is damaged.
-    """
-    try:
-        with _opened(path) as file:
-            cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
-            file.seek(0)
-            header = cls.from_stream(file).header
-            return header, *nifti_affine(header, placement)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # as above
-        raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
+    """Read the header of a NIfTI file alone; return it with its affine and note, see :func:`nifti_affine`."""
+    with _blamed(path), _opened(path) as file:
+        cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
+        file.seek(0)
+        header = cls.from_stream(file).header
+        return header, *nifti_affine(header, placement)
 
 
 def _opened(path: Path) -> Any:

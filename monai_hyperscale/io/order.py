@@ -1,6 +1,9 @@
-"""The order and direction of a grid's axes: the same voxels of the same place, stored in another way."""
+"""The order of a grid's axes, in space and in memory: the same voxels of the same place, stored in another way."""
 
 from __future__ import annotations
+
+from itertools import product
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +11,9 @@ import torch
 
 from monai_hyperscale.io.grids import Grid
 
-__all__ = ["in_ras", "reordered"]
+__all__ = ["in_ras", "laid_out", "reordered"]
+
+_BLOCK = 64
 
 
 def in_ras(grid: Grid) -> Grid:
@@ -25,16 +30,13 @@ def in_ras(grid: Grid) -> Grid:
 
 
 def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False) -> torch.Tensor:
-    """Return voxels of one grid in the order of another one, that of the same voxels.
+    """Return voxels (C, *old sizes) in the order of another grid of the same voxels, contiguous.
 
     Args:
-        voxels: (C, *old sizes).
+        voxels: of the grid ``old``.
         old: their grid.
         new: the same voxels in another order, such as :func:`in_ras` gives it.
         vectors: the channels are displacements along the axes in voxels, as in a field: they turn too.
-
-    Returns:
-        (C, *new sizes), contiguous; the voxels themselves where the order is the same.
 
     Example:
         >>> grid = Grid((3, 1), np.diag([-1.0, 1.0, 1.0, 1.0]))
@@ -49,3 +51,18 @@ def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False)
         signs = torch.as_tensor(order[axes, 1]).to(turned).reshape(-1, *[1] * old.dims)
         turned = turned[torch.as_tensor(axes, device=turned.device)] * signs
     return turned.contiguous()
+
+
+def laid_out(array: np.ndarray, order: Literal["C", "F"] = "C") -> np.ndarray:
+    """Return the array with its last axis (C) or its first (F) contiguous in memory; itself if it is so already.
+
+    As ``np.asarray(array, order=order)``, but copied block by block: files of volumes are in the one order, tensors in
+    the other, and from one to the other every voxel lies on a page of its own, which takes ten times as long.
+    """
+    if array.flags.c_contiguous if order == "C" else array.flags.f_contiguous:
+        return array
+    result = np.empty(array.shape, array.dtype, order)
+    for corner in product(*(range(0, n, _BLOCK) for n in array.shape)):
+        block = tuple(slice(start, start + _BLOCK) for start in corner)
+        result[block] = array[block]
+    return result

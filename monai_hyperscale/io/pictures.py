@@ -18,16 +18,10 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"
 
 
 def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.ndarray, str]:
-    """Read a 2D image file; grey becomes red = green = blue where three channels are asked for, alpha is left out.
+    """Read a 2D image file as float32 (C, width, height), MONAI's order for such files, with Pillow's mode of it.
 
-    Args:
-        path: the file.
-        channels: 1 or 3.
-        labels: keep the file's own type of pixels, in place of float32; palette images give the palette's index, and
-            colour images whose channels are equal one of them.
-
-    Returns:
-        pixels (C, width, height), MONAI's order for such files, and Pillow's mode of them.
+    Grey becomes red = green = blue where three channels are asked for, alpha is left out. ``labels`` stay in the file's
+    own type; palette images give the palette's index, and colour images whose channels are equal one of them.
 
     Raises:
         ImageError: if it cannot be read, has several pages, is in colour where one channel is asked for, or holds
@@ -61,11 +55,7 @@ def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.nd
 
 
 def single_channel(image: Image.Image, name: str) -> Image.Image:
-    """Return a grey or palette image as it is, a colour image with equal channels as one of them.
-
-    Args:
-        image: of labels.
-        name: for the message.
+    """Return an image of labels, grey or palette, as it is, a colour image with equal channels as one of them.
 
     Raises:
         ImageError: if the channels differ, so that values are colours and not labels.
@@ -81,11 +71,7 @@ def single_channel(image: Image.Image, name: str) -> Image.Image:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of a 2D image file, from its header.
-
-    Raises:
-        ImageError: if it cannot be read.
-    """
+    """Return (width, height) of a 2D image file, from its header."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -97,12 +83,6 @@ def _damaged(path: Path, error: Exception) -> ImageError:
     return ImageError(f"{path} is damaged, or no image that can be read ({first_line(error)}).")
 
 
-def save_picture(label: np.ndarray, path: Path) -> None:
-    """Write label values (width, height) as a grey PNG of 8 or 16 bit.
-
-    Raises:
-        ImageError: if a value takes more than 16 bit.
-    """
-    if label.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"a PNG holds labels up to 65535, got {label.max()}.")
-    Image.fromarray(np.ascontiguousarray(label.T)).save(path, format="PNG")
+def save_picture(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels (width, height) or (C, width, height) of 8 or 16 bit as a PNG."""
+    Image.fromarray(np.ascontiguousarray(pixels.T)).save(path, format="PNG")

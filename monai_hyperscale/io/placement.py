@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -10,7 +9,9 @@ from typing import Any, Optional
 import nibabel as nib
 import numpy as np
 
-__all__ = ["BY_HEADER", "HEADER_FORMS", "Placement", "apart", "nifti_affine", "oriented_affine", "without_orientation"]
+from monai_hyperscale.io.grids import apart
+
+__all__ = ["BY_HEADER", "HEADER_FORMS", "Placement", "nifti_affine", "oriented_affine", "without_orientation"]
 
 #: The two affines of a NIfTI header.
 HEADER_FORMS = ("sform", "qform")
@@ -27,21 +28,14 @@ _APART = 0.2
 class Placement:
     """What to go by where the headers of files leave a choice.
 
-    Attributes:
+    Args:
         header: ``sform`` or ``qform``, for NIfTI files whose two forms disagree; ``None`` takes the sform, as nibabel
             does, with a warning.
         orientation: where the axes of files point whose headers do not tell, such as ``RAS`` or ``LPS``; ``None``
             takes what the format's reader assumes, with a warning.
 
     Raises:
-        ValueError: for another form, or an orientation that is not three letters, one each of L and R, P and A, I and
-            S.
-
-    Example:
-        >>> Placement(orientation="RAX")
-        Traceback (most recent call last):
-        ...
-        ValueError: orientation is three letters, one each of R or L, A or P, S or I, such as RAS; got 'RAX'.
+        ValueError: for another form, or an orientation that is not three letters, one each of L R, P A and I S.
     """
 
     header: Optional[str] = None
@@ -62,21 +56,9 @@ BY_HEADER = Placement()
 
 
 def nifti_affine(header: Any, placement: Placement) -> tuple[np.ndarray, str]:
-    """Return the affine of a NIfTI header, and what a user should know about it.
+    """Return the affine of nibabel's NIfTI header, (4, 4) float64 in RAS millimetres, and what a user should know.
 
-    Args:
-        header: nibabel's.
-        placement: what to go by where the header leaves a choice.
-
-    Returns:
-        (4, 4) float64, from voxel indices to millimetres, RAS; and a sentence to follow the file's name, ``""`` where
-        there is nothing to say.
-
-    Example:
-        >>> header = nib.Nifti1Image(np.zeros((2, 2, 2)), np.diag([500, 500, 500, 1.0])).header
-        >>> header.set_xyzt_units("micron")
-        >>> nifti_affine(header, Placement())[0].diagonal()
-        array([0.5, 0.5, 0.5, 1. ])
+    The latter is a sentence to follow the file's name, ``""`` where there is nothing to say.
     """
     forms = {"sform": header.get_sform(coded=True), "qform": _qform(header)}
     known = {name: (affine, code) for name, (affine, code) in forms.items() if affine is not None}
@@ -111,12 +93,9 @@ def _qform(header: Any) -> tuple[Optional[np.ndarray], int]:
 
 
 def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Placement) -> tuple[np.ndarray, str]:
-    """Return the affine of a file whose header does not tell its orientation, and what a user should know about it.
+    """Return the affine of a file without orientation, and what a user should know of it.
 
-    Args:
-        assumed: (4, 4), what the format's reader makes of it.
-        sizes: voxels per axis.
-        placement: whose orientation counts, if it has one.
+    It is what the format's reader has ``assumed``, (4, 4), unless ``placement`` has an orientation.
     """
     if placement.orientation is not None:
         return oriented_affine(placement.orientation, np.linalg.norm(assumed[:3, :3], axis=0), sizes), ""
@@ -128,12 +107,7 @@ def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Pl
 
 
 def oriented_affine(orientation: str, spacing: Sequence[float], sizes: Sequence[int]) -> np.ndarray:
-    """Return the affine, (4, 4) in RAS, of voxels around the origin whose axes point as told.
-
-    Args:
-        orientation: three letters, such as ``LPS``.
-        spacing: voxel size along each of the three axes.
-        sizes: voxels per axis, two or three.
+    """Return the affine, (4, 4) in RAS, of voxels around the origin whose axes point to three letters, such as ``LPS``.
 
     Example:
         >>> oriented_affine("LPS", (1, 2, 3), (5, 5, 5))
@@ -149,17 +123,3 @@ def oriented_affine(orientation: str, spacing: Sequence[float], sizes: Sequence[
     middle = (np.asarray([*sizes, 1, 1, 1][:3], dtype=float) - 1) / 2
     affine[:3, 3] = -affine[:3, :3] @ middle + 0.0  # no -0.0
     return affine
-
-
-def apart(first: np.ndarray, second: np.ndarray, sizes: Sequence[int]) -> float:
-    """Return how far the corners of two grids of the same sizes are apart, in the smallest side of a voxel.
-
-    Args:
-        first: (4, 4), an affine.
-        second: the same.
-        sizes: voxels per axis.
-    """
-    corners = np.array([*itertools.product(*((0, n - 1) for n in [*sizes, 1, 1, 1][:3]))], dtype=float)
-    away = (corners @ (first - second)[:3, :3].T) + (first - second)[:3, 3]
-    side = min(np.linalg.norm(affine[:3, :3], axis=0).min() for affine in (first, second))
-    return float(np.abs(away).max() / side) if side > 0 else float("inf")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 import nibabel as nib
 import numpy as np
@@ -57,11 +57,7 @@ class SeenImages:
 
     @classmethod
     def of(cls, images: Iterable[tuple[Sequence[int], Optional[np.ndarray]]]) -> SeenImages:
-        """Describe images.
-
-        Args:
-            images: of each the voxels per axis, and its affine in RAS; ``None`` for 2D image files.
-        """
+        """Describe images: of each the voxels per axis, and its affine in RAS, ``None`` for 2D image files."""
         sizes, spacings, orientations = [], [], set()
         for shape, affine in images:
             counts, spacing = _in_ras(shape, affine)
@@ -80,24 +76,11 @@ class SeenImages:
             orientations.pop() if len(orientations) == 1 else None,
         )
 
-    @classmethod
-    def read(cls, content: Mapping[str, Any]) -> SeenImages:
-        """Return what the content of a JSON file says."""
-
-        def spread(name: str) -> Spread:
-            return {key: tuple(float(value) for value in content[name][key]) for key in ("min", "median", "max")}
-
-        spacing = None if content["spacing"] is None else spread("spacing")
-        return cls(int(content["cases"]), spread("sizes"), spread("extent"), spacing, content["orientation"])
-
     def spacing_for(self, affine: np.ndarray, axes: int = 3) -> Optional[tuple[float, ...]]:
         """Return the voxel size along R, A and S that a volume is to be resampled to; ``None``: it stays as it is.
 
-        Along axes on which its voxels are as large as in training they stay, along others they become the median.
-
-        Args:
-            affine: (4, 4), of the volume, RAS.
-            axes: how many count, from the first: 2 for a network on axial slices.
+        Along axes on which its voxels are as large as in training they stay, along others they become the median. So
+        many ``axes`` count, from the first: 2 for a network on axial slices.
         """
         if self.spacing is None:
             return None
@@ -114,12 +97,7 @@ class SeenImages:
         """Return in what an image lies far outside of what was trained, to follow its name; ``None`` if it does not.
 
         Far outside is less than half the least extent or more than 1.5 times the greatest one along an axis, or voxels
-        of more than four times the greatest size.
-
-        Args:
-            sizes: voxels per axis.
-            affine: (4, 4), of the image, RAS.
-            axes: as in :meth:`spacing_for`.
+        of more than four times the greatest size. ``axes`` as in :meth:`spacing_for`.
         """
         counts, spacing = _in_ras(sizes, None if self.spacing is None else affine)
         extent = counts if spacing is None else counts * spacing
@@ -143,17 +121,7 @@ class SeenImages:
     def check(
         self, name: str, sizes: Sequence[int], affine: np.ndarray, axes: int = 3, force: bool = False
     ) -> Optional[str]:
-        """Refuse an image that is far outside of what was trained.
-
-        Args:
-            name: of the image.
-            sizes: see :meth:`unlike`, as ``affine`` and ``axes``.
-            affine: of the image.
-            axes: that count.
-            force: take it all the same, with a warning in the log.
-
-        Returns:
-            in what it is outside, with its name; ``None`` where it is not.
+        """Return in what an image is outside, see :meth:`unlike`, with its name, and warn of it in the log.
 
         Raises:
             ImageError: if it is outside, and ``force`` is not set.

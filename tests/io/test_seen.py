@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.seen import SeenImages
@@ -22,7 +23,7 @@ def test_per_axis_in_ras_whatever_the_order_of_the_files() -> None:
     assert seen.extent["max"] == (30, 40, 36) and seen.extent["min"] == (10, 20, 12)
     assert seen.orientation is None and seen.cases == 3
     assert SeenImages.of([((40, 30, 20), PSR)] * 2).orientation == "PSR"
-    assert SeenImages.read(json.loads(json.dumps(dataclasses.asdict(seen)))) == seen
+    assert TypeAdapter(SeenImages).validate_json(json.dumps(dataclasses.asdict(seen))) == seen
 
 
 def test_voxel_size_becomes_that_of_the_training_where_it_was_not_seen() -> None:

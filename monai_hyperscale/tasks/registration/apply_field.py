@@ -56,8 +56,7 @@ def apply_field(args: Arguments) -> int:
     from monai_hyperscale.inference.resampling import as_placed, resample
     from monai_hyperscale.io.fields import read_field
     from monai_hyperscale.io.grids import grid_of
-    from monai_hyperscale.io.labels import write_label
-    from monai_hyperscale.io.warped import write_image
+    from monai_hyperscale.io.labels import write_image, write_label
 
     field = read_field(args.field)
     image = _image(args)

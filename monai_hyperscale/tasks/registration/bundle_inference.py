@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from monai_hyperscale.io import image_source, read_image
-from monai_hyperscale.io.warped import write_image
+from monai_hyperscale.io.labels import write_image
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar

@@ -122,8 +122,7 @@ def register(args: Arguments) -> int:
     from monai_hyperscale.inference.stages import timed
     from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
-    from monai_hyperscale.io.label_names import table_beside
-    from monai_hyperscale.io.labels import read_label_image
+    from monai_hyperscale.io.labels import read_label_image, table_beside
 
     places = placement(args)
     registrar = _registrar(args)
@@ -239,8 +238,7 @@ def _write(
 ) -> None:
     from monai_hyperscale.io.atomic import write_text
     from monai_hyperscale.io.images import image_source
-    from monai_hyperscale.io.labels import write_label
-    from monai_hyperscale.io.warped import write_image
+    from monai_hyperscale.io.labels import write_image, write_label
     from monai_hyperscale.tasks.registration.preview import save_registration_preview
 
     source = image_source(fixed)
