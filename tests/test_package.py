@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "export": BELOW_INFERENCE | {"inference", "search"},
     "console": {"errors", "io"},
     # Everyone may ask for a task by its name; a task's own folder may use all but the command line.
-    "tasks": {"errors", "tasks.base"},  # of the base the type alone
+    "tasks": {"errors", "tasks.base"},
     "tasks.base": BELOW_TASKS,
     **{f"tasks.{task}": BELOW_TASKS | {"allocator", "tasks.base"} for task in TASKS},
     "cli": BELOW_TASKS | {"allocator"},

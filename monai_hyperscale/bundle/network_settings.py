@@ -98,6 +98,18 @@ class NetworkSettings:
         """Channels of the network's output."""
         raise NotImplementedError
 
+    def facts(self) -> dict[str, Any]:
+        """Return what networks of a task have beside what all have, ready for JSON.
+
+        Returns:
+            ``labels``, the name of every label by its value in files as text, and more.
+        """
+        raise NotImplementedError
+
+    def description(self) -> list[tuple[str, str]]:
+        """Return what of :meth:`facts` needs words, as names and texts for people."""
+        return []
+
     def spacing_for(self, affine: np.ndarray) -> Optional[tuple[float, ...]]:
         """Return the voxel size in mm, along R, A and S, that a volume goes through the network at.
 

@@ -13,7 +13,6 @@ from monai_hyperscale.console.exit_codes import DONE
 from monai_hyperscale.console.options import bundle_argument
 from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.errors import ArgumentError
-from monai_hyperscale.tasks import task_named
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
@@ -66,7 +65,7 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
         "slices": settings.slices,
         "channels": list(settings.channels),
         "spacing": None if settings.spacing is None else list(settings.spacing),
-        **task_named(settings.task).facts(settings),
+        **settings.facts(),
         "phi_range": list(settings.phi_range),
         "levels": network.primary.levels,
         "parameters": {
@@ -96,7 +95,7 @@ def _rows(settings: NetworkSettings, facts: dict[str, Any]) -> list[tuple[str, s
         ("parameters", f"{parameters['hypernetwork']:,} hypernetwork, {parameters['folded']:,} folded"),
         ("weights", "none yet: train the bundle" if weights is None else f"{weights['bytes'] / 1e6:.2f} MB"),
     ]
-    rows[4:4] = task_named(settings.task).description(settings)
+    rows[4:4] = settings.description()
     if weights is not None:
         rows.append(("sha256", weights["sha256"]))
     rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items() if key != "cases"]

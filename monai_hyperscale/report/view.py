@@ -11,8 +11,7 @@ from typing import NamedTuple, Optional
 
 from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
-from monai_hyperscale.tasks import task_named
-from monai_hyperscale.tasks.columns import Column
+from monai_hyperscale.tasks import Column, task_named
 
 __all__ = ["Cost", "Point", "View", "band", "capital", "extra_mean", "significant"]
 

@@ -34,8 +34,7 @@ from monai_hyperscale.search.results_schema import (
     contradiction,
     wrong_kind,
 )
-from monai_hyperscale.tasks import TASKS, task_named
-from monai_hyperscale.tasks.columns import Column
+from monai_hyperscale.tasks import TASKS, Column, task_named
 
 __all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
 

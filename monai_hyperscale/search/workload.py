@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["CaseResult", "Workload", "WorkloadOptions", "as_phi"]
 
@@ -89,29 +91,39 @@ class WorkloadOptions:
 class Workload(ABC):
     """A trained network and the cases that it is measured on.
 
+    Every task has its own, made of a trained network's folder, that of a data set, and :class:`WorkloadOptions`.
+
     Args:
         bundle: the trained network's folder.
-        title: name of the data set.
-        part: of its cases, see :func:`cases_of_part`.
+        dataset_dir: of the cases.
+        options: what is measured, and on which cases.
         settings: of the network.
-        device: where networks run.
 
     Attributes:
         names: of the cases.
         labels: name of every label that is compared, by its value as text.
         choices: further options that scores depend on, ready for JSON.
+        metric: the score; ``None`` for the correlation of images.
+
+    Raises:
+        CheckpointError: if there is no trained network of this task.
+        DatasetError: if the data set does not fit it.
+        FrontierError: if an option is not for networks of this task.
     """
 
-    task: ClassVar[str]
-
     def __init__(
-        self, bundle: Union[str, Path], title: str, part: str, settings: NetworkSettings, device: torch.device
+        self,
+        bundle: Union[str, Path],
+        dataset_dir: Union[str, os.PathLike],
+        options: WorkloadOptions,
+        settings: NetworkSettings,
     ) -> None:
         self.bundle = Path(bundle)
-        self.title = title
-        self.part = part
-        self.settings = settings
-        self.device = device
+        self.title = Path(dataset_dir).resolve().name
+        self.part = options.part
+        self.settings: Any = settings
+        self.device = torch.device(options.device)
+        self.metric = task_named(settings.task).metric(options.metric, options.tolerance)
         self.names: list[str] = []
         self.labels: dict[str, str] = {}
         self._cases: Sequence[Mapping[str, Any]] = []
@@ -123,9 +135,16 @@ class Workload(ABC):
         return fingerprint(self._cases)
 
     @property
-    @abstractmethod
+    def task(self) -> str:
+        """Name of the network's task."""
+        return self.settings.task
+
+    @property
     def metric_facts(self) -> dict[str, Any]:
         """``name`` and ``higher_is_better`` of the score."""
+        if self.metric is None:
+            return {"name": "correlation", "higher_is_better": True}
+        return {"name": self.metric.name, "higher_is_better": self.metric.higher_is_better}
 
     @abstractmethod
     def run(self, phi: Phi) -> FoldedInference:
@@ -135,9 +154,19 @@ class Workload(ABC):
             PhiError: if φ has another number of factors than the network has levels.
         """
 
-    @abstractmethod
     def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
         """Return a network's input to time, on the device: of the first case, or random numbers of given sizes."""
+        if sizes is None:
+            return self.network_input(0)
+        axes = len(self.network_input(0).shape) - 2
+        if len(sizes) != axes:
+            raise DatasetError(f"a size of {axes} numbers is needed, got {list(sizes)}.")
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(1, self.settings.in_channels, *sizes, generator=generator).to(self.device)
+
+    @abstractmethod
+    def network_input(self, index: int) -> torch.Tensor:
+        """Return what the network takes of a case, (1, C, *sizes), on the device."""
 
     @abstractmethod
     def measure(self, index: int, run: FoldedInference) -> CaseResult:

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from monai_hyperscale.tasks.base import Task
+from monai_hyperscale.tasks.base import Column, Task
 
-__all__ = ["TASKS", "task_named"]
+__all__ = ["TASKS", "Column", "Task", "task_named"]
 
 #: Names of the tasks, which are those of their folders.
 TASKS = ("segmentation", "registration", "classification")
 
 
 def task_named(name: str) -> Task:
-    """Return a task.
-
-    Args:
-        name: one of :data:`TASKS`.
+    """Return one of :data:`TASKS`.
 
     Raises:
         ValueError: if there is no such task.

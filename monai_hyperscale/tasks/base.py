@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
-
-from monai_hyperscale.tasks.columns import Column
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
+    from monai_hyperscale.export.folding import Folding
     from monai_hyperscale.report.cards import Card, KeyEntry
+    from monai_hyperscale.search import Workload
     from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
-__all__ = ["Task"]
+__all__ = ["LABEL_SCORES", "TRIAL", "Column", "Task", "lazy"]
+
+#: Scores of two label maps, as the command line takes them; a test holds them equal to those of ``search.metrics``.
+LABEL_SCORES = ("dice", "iou", "surface_dice", "hd95", "hausdorff", "assd", "sensitivity", "precision")
+#: What to override in a bundle's ``train.json`` to train in seconds, beside the size of the built-in data.
+TRIAL: Mapping[str, Any] = {
+    "max_epochs": 1,
+    "iterations_per_epoch": 2,
+    "val_interval": 1,
+    "batch_size": 2,
+    "num_workers": 0,
+    "network::features": [4, 4],
+}
 
 
-class Task(ABC):
+@dataclass(frozen=True)
+class Column:
+    """A number that a task measures on every case, and results show as its mean over cases.
+
+    Args:
+        name: in files of results.
+        title: for people.
+        share: whether it is a share, shown in per cent; else it is like the score, with its figures and an interval.
+        higher_is_better: ``None`` where φ does not change it, such as what there was before.
+    """
+
+    name: str
+    title: str
+    share: bool = False
+    higher_is_better: Optional[bool] = None
+
+
+class _Lazy:
+    def __init__(self, address: str) -> None:
+        self.module, _, self.name = address.partition(":")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.package = owner.__module__.rpartition(".")[0]
+
+    def __get__(self, instance: Any, owner: Optional[type] = None) -> Any:
+        return getattr(import_module(f"{self.package}.{self.module}"), self.name)
+
+
+def lazy(address: str) -> Any:
+    """Return an attribute of a :class:`Task` that is imported when it is first asked for.
+
+    Args:
+        address: ``module:name`` of what it is, the module in the task's folder.
+    """
+    return _Lazy(address)
+
+
+class Task:
     """What differs between segmentation, registration and whatever else a φ-network is trained for.
 
-    Implementations import what is heavy inside their methods, so that a task can be asked for at little cost.
+    A task names what is heavy by :func:`lazy`, so that it can be asked for at little cost.
 
     Attributes:
         case_noun: what one case is called, such as ``pair``.
@@ -30,48 +79,43 @@ class Task(ABC):
         shown: images of an example on a report's page, beside a ``label`` map of reference.
         trial: what to override in the bundle's ``train.json`` to train on a little built-in data in seconds.
         commands: its commands on the command line, ``module:attribute`` of each by its name.
+        bundle_name: of the bundle whose ``configs`` train its networks, where that is not ``bundle`` in its folder.
+        settings: what describes a trained network.
+        training_options: what a training and an evaluation are asked.
+        inference_options: what an inference by MONAI's bundle commands is asked.
+        workload: from a trained network's folder, that of a data set, and
+            :class:`~monai_hyperscale.search.WorkloadOptions`, to the network with the cases that it is measured on.
+        folding: from a network's settings to the images and the bundle of its folds.
+        cards: from an :class:`~monai_hyperscale.report.Example`, its number on the page, the labels' names by value, φ
+            as people read it, and the score of this case by φ, to the pictures of a report, one card per φ, and the
+            key to their colours.
     """
 
     case_noun: ClassVar[str] = "case"
     columns: ClassVar[tuple[Column, ...]] = ()
-    scores: ClassVar[tuple[str, ...]]
+    scores: ClassVar[tuple[str, ...]] = LABEL_SCORES
     shown: ClassVar[tuple[str, ...]] = ("image",)
     trial: ClassVar[Mapping[str, Any]]
     commands: ClassVar[Mapping[str, str]] = {}
+    bundle_name: ClassVar[Optional[str]] = None
+    settings: type[NetworkSettings]
+    training_options: type[TrainingOptions]
+    inference_options: type[InferenceOptions]
+    workload: Callable[..., Workload]
+    folding: Callable[[Any], Folding]
+    cards: Callable[..., tuple[list[Card], list[KeyEntry]]]
 
     @property
-    @abstractmethod
-    def settings(self) -> type[NetworkSettings]:
-        """What describes a trained network of this task."""
+    def bundle(self) -> Path:
+        """Folder of the bundle whose ``configs`` train networks of this task."""
+        if self.bundle_name is None:
+            return Path(str(import_module(type(self).__module__).__file__)).parent / "bundle"
+        from monai_hyperscale.bundle.locate import default_bundle
 
-    @abstractmethod
-    def facts(self, settings: Any) -> dict[str, Any]:
-        """Return what networks of this task have beside what all have, ready for JSON.
+        return default_bundle(self.bundle_name)
 
-        Args:
-            settings: of a trained network of this task.
-
-        Returns:
-            ``labels``, the name of every label by its value in files as text, and more.
-        """
-
-    def description(self, settings: Any) -> list[tuple[str, str]]:
-        """Return what of :meth:`facts` needs words, as names and texts for people."""
-        return []
-
-    @property
-    @abstractmethod
-    def training_options(self) -> type[TrainingOptions]:
-        """What a training and an evaluation are asked."""
-
-    @property
-    @abstractmethod
-    def inference_options(self) -> type[InferenceOptions]:
-        """What an inference by MONAI's bundle commands is asked."""
-
-    @abstractmethod
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:
-        """Return a score of this task.
+        """Return a score; of label maps unless a task says otherwise.
 
         Args:
             name: of the score; ``None`` for the one that is usual.
@@ -80,40 +124,9 @@ class Task(ABC):
         Raises:
             FrontierError: if there is no such score.
         """
+        from monai_hyperscale.search.metrics import metric_named
 
-    @abstractmethod
-    def workload(self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: Any) -> Any:
-        """Return a trained network with the cases that it is measured on.
-
-        Args:
-            bundle: the trained network's folder.
-            dataset_dir: of the cases.
-            options: :class:`~monai_hyperscale.search.WorkloadOptions`.
-
-        Returns:
-            a :class:`~monai_hyperscale.search.Workload`.
-
-        Raises:
-            CheckpointError: if there is no trained network of this task.
-            DatasetError: if the data set does not fit it.
-            FrontierError: if an option is not for networks of this task.
-        """
-
-    @abstractmethod
-    def folding(self, settings: Any) -> Any:
-        """Return the images and the bundle of a folded network.
-
-        Args:
-            settings: of the network.
-
-        Returns:
-            a :class:`~monai_hyperscale.export.folding.Folding`.
-        """
-
-    @property
-    @abstractmethod
-    def bundle(self) -> Path:
-        """Folder of the bundle whose ``configs`` train networks of this task."""
+        return metric_named(name or self.scores[0], tolerance)
 
     def prediction_shape(self, sizes: tuple[int, ...]) -> Optional[tuple[int, ...]]:
         """Return the shape of what a network predicts for an example of these sizes; ``None`` for any.
@@ -121,22 +134,3 @@ class Task(ABC):
         It is a label map of the same sizes unless a task says otherwise.
         """
         return sizes
-
-    @abstractmethod
-    def cards(
-        self,
-        example: Any,
-        number: int,
-        labels: Mapping[int, str],
-        phi_name: Callable[[tuple[float, ...]], str],
-        note: Callable[[tuple[float, ...]], Optional[str]],
-    ) -> tuple[list[Card], list[KeyEntry]]:
-        """Return the pictures of an example for a report's page, one card per φ, and the key to their colours.
-
-        Args:
-            example: an :class:`~monai_hyperscale.report.Example`.
-            number: of the example on the page.
-            labels: name of every label by its value.
-            phi_name: φ as people read it.
-            note: from φ to the score of this case.
-        """

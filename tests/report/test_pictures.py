@@ -29,7 +29,7 @@ from monai_hyperscale.report.pictures import (
 from monai_hyperscale.report.view import View
 from monai_hyperscale.search import Frontier
 from monai_hyperscale.tasks.registration.pictures import registration_cards
-from monai_hyperscale.tasks.segmentation.pictures import segmentation_cards, segmentation_key
+from monai_hyperscale.tasks.segmentation.pictures import segmentation_cards
 from tests.report.made_up import registration_results, segmentation_results
 
 Read = Callable[[dict[str, Any]], Frontier]
@@ -135,7 +135,7 @@ def test_segmentation_cards() -> None:
     image, label = rng.random((9, 7)), rng.integers(0, 3, (9, 7))
     predictions = {(0.3,): np.roll(label, 1, 0), (0.1,): np.roll(label, 1, 1)}
     example = Example("a", {"image": image, "label": label}, predictions)
-    cards = segmentation_cards(example, 4, {1: "one", 2: "two"}, name, lambda phi: f"Dice {phi[0]}")
+    cards, entries = segmentation_cards(example, 4, {1: "one", 2: "two"}, name, lambda phi: f"Dice {phi[0]}")
     titles = [texts_of(card) for card in cards]
     assert titles == ["Image", "Reference", "φ = 0.1Dice 0.1", "φ = 0.3Dice 0.3"]
     np.testing.assert_array_equal(decoded(hrefs(cards[0])[0], "L"), (unit_intensity(image).T * 255).round())
@@ -144,7 +144,7 @@ def test_segmentation_cards() -> None:
         assert [use["href"] for use in drawn(card, "use")] == ["#slice-4"]
         np.testing.assert_array_equal(decoded(overlay, "RGBA")[..., 3] > 0, expected.T > 0)
     assert {path["d"] for path in drawn(cards[2], "path")} == {outline(label.T)}
-    key = "".join(entry.text for entry in segmentation_key(example, {1: "one", 2: "two"}))
+    key = "".join(entry.text for entry in entries)
     assert key == "onetwoborder of the reference"
 
 
@@ -156,9 +156,8 @@ def test_registration_cards() -> None:
     shift[0] = 2
     folding = shift.copy()
     folding[1, :, 4] = -3  # columns that land before those in front of them
-    cards = registration_cards(
-        Example("a", {"moving": moving, "fixed": fixed}, {(0.1,): shift, (0.2,): folding}), name, lambda phi: None
-    )
+    example = Example("a", {"moving": moving, "fixed": fixed}, {(0.1,): shift, (0.2,): folding})
+    cards, _ = registration_cards(example, 0, {}, name, lambda phi: None)
     assert len(cards) == 3
     moved, difference, jacobian = hrefs(cards[1])
     inside = slice(0, 9)  # the last columns of the picture have no moving image to come from

@@ -54,7 +54,7 @@ class TestTask:
         assert frontier.task == name and [row.phi for row in frontier.rows] == PHIS
         tested = settings.provenance["cases"]["test"]  # a pair has the names of its two
         assert frontier.data["cases"] and all(set(case.split(" to ")) <= set(tested) for case in frontier.data["cases"])
-        assert {"labels"} <= set(task_named(name).facts(settings))
+        assert {"labels"} <= set(settings.facts())
 
     def test_network_is_its_fold_and_knows_phi(self, trained: tuple[str, Path]) -> None:
         _, folder = trained

@@ -8,7 +8,7 @@ import pytest
 from monai_hyperscale.cli.main import program
 from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.tasks import TASKS, task_named
-from monai_hyperscale.tasks.columns import LABEL_SCORES
+from monai_hyperscale.tasks.base import LABEL_SCORES
 
 
 @pytest.mark.parametrize("name", TASKS)

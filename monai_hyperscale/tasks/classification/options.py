@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
-from monai_hyperscale.training.options import TrainingOptions
+from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
-__all__ = ["ClassificationOptions"]
+__all__ = ["ClassificationOptions", "InferenceOptions"]
 
 
 class ClassificationOptions(TrainingOptions):

@@ -11,7 +11,7 @@ from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import grey_uri, label_colour, unit_intensity
 
-__all__ = ["classification_cards", "classification_key"]
+__all__ = ["classification_cards"]
 
 # Pixels of a picture's height that the bar of probabilities takes.
 _BAR = 0.08
@@ -23,8 +23,8 @@ def classification_cards(
     labels: Mapping[int, str],
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
-) -> list[Card]:
-    """Return the cards of one example: the image, and one card for each φ with the classes' probabilities as a bar.
+) -> tuple[list[Card], list[KeyEntry]]:
+    """Return the cards of one example, one for each φ with the classes' probabilities as a bar, and their colours.
 
     Args:
         example: of classification.
@@ -43,15 +43,8 @@ def classification_cards(
         told = f"{names[best]}, {100 * float(shares[best]):.0f} %"
         drawn = Picture(image.shape, [use_layer(identity), *_bar(shares, image.shape)], f"{told} at {name(phi)}")
         cards.append(Card(name(phi), [(told, drawn)], note(phi), phi))
-    return cards
-
-
-def classification_key(labels: Mapping[int, str]) -> list[KeyEntry]:
-    """Return the colours of the classes."""
-    return [
-        KeyEntry(name, Picture((10, 10), [_box(0, 0, 10, 10, label_colour(place))], kind="swatch"))
-        for place, name in enumerate(labels.values())
-    ]
+    swatches = [Picture((10, 10), [_box(0, 0, 10, 10, label_colour(n))], kind="swatch") for n in range(len(names))]
+    return cards, [KeyEntry(text, swatch) for text, swatch in zip(names, swatches, strict=True)]
 
 
 def _bar(shares: np.ndarray, shape: tuple[int, ...]) -> list[Layer]:

@@ -38,20 +38,20 @@ class ClassificationSettings(NetworkSettings):
 
     @property
     def out_channels(self) -> int:
-        """One score for each class."""
         return len(self.labels)
 
     def primary(self, weights: Optional[Union[str, Path]] = None) -> ScaleSpaceClassifier:
-        """Return the network whose weights are generated, see :class:`NetworkSettings`."""
         if weights is not None:
             raise CheckpointError(f"a classification starts from fresh weights, not from {weights}; leave that out.")
         options = lists_to_tuples(self.network)
         return ScaleSpaceClassifier(self.spatial_dims, self.in_channels, self.out_channels, **options)
 
+    def facts(self) -> dict[str, Any]:
+        return {"labels": {str(index): name for index, name in self.labels.items()}}
+
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""
         content = super().metadata(content)
-        names = {str(index): name for index, name in self.labels.items()}
+        names = self.facts()["labels"]
         pred = content["network_data_format"]["outputs"]["pred"]
         pred |= {"spatial_shape": [], "channel_def": names}
         return {**content, "label_classes": ", ".join(f"{index}: {name}" for index, name in names.items())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Optional
 
 import matplotlib
@@ -15,7 +15,7 @@ from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import colours_uri, filled, grey_uri, unit_intensity
 
-__all__ = ["registration_cards", "registration_key"]
+__all__ = ["registration_cards"]
 
 _LEVELS = 255
 # Jacobian determinants from a quarter to four, in equal steps of their logarithm.
@@ -27,13 +27,17 @@ _POINTS_PER_LINE = 60
 
 def registration_cards(
     example: Example,
+    number: int,
+    labels: Mapping[int, str],
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
-) -> list[Card]:
-    """Return the cards of one pair: as it was, and one card for each φ.
+) -> tuple[list[Card], list[KeyEntry]]:
+    """Return the cards of one pair, as it was, and one for each φ, and the key to their colours.
 
     Args:
         example: of registration.
+        number: of the example in the page, which its pictures do without.
+        labels: value to name, likewise.
         name: φ in words.
         note: what stands under the name of a φ.
     """
@@ -62,10 +66,10 @@ def registration_cards(
             ),
         ]
         cards.append(Card(at, panels, note(phi), phi))
-    return cards
+    return cards, _key()
 
 
-def registration_key() -> list[KeyEntry]:
+def _key() -> list[KeyEntry]:
     """Return what the colours mean."""
     square = Picture((10, 10), [path_layer("M0 0h10v10h-10z", "folded")], kind="swatch")
     return [

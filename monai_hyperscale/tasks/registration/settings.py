@@ -90,8 +90,27 @@ class RegistrationSettings(NetworkSettings):
         low, high = self.regularization
         return ContextSpec(*spec, ContextNumber("regularization", low, high, default=(low + high) / 2))
 
+    def facts(self) -> dict[str, Any]:
+        return {
+            "labels": {str(value): name for value, name in sorted(self.labels.items())},
+            "sizes": None if self.sizes is None else list(self.sizes),
+            "integration_steps": self.integration_steps,
+            "field_scale": self.field_scale,
+            "passes": self.passes,
+            "regularization": None if self.regularization is None else list(self.regularization),
+        }
+
+    def description(self) -> list[tuple[str, str]]:
+        steps, scale, passes = self.integration_steps, self.field_scale, self.passes
+        field = f"velocity, integrated in {steps} steps" if steps else "displacement"
+        field += "" if scale == 1 else f", at {scale:g} of the size"
+        field += "" if passes == 1 else f", in {passes} passes"
+        if self.regularization is not None:
+            low, high = self.regularization
+            field += f", smoothness from {low:g} to {high:g}"
+        return [("field", field)]
+
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""
         content = super().metadata(content)
         data_format = content["network_data_format"]
         both = [f"{image} {name}" for image in ("moving", "fixed") for name in self.channels]

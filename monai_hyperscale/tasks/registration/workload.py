@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -21,9 +21,8 @@ from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.search.correlation import correlation
-from monai_hyperscale.search.metrics import Metric
 from monai_hyperscale.search.statistics import case_scores
-from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
+from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, case_errors
 from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size, registration_preprocessing
 from monai_hyperscale.tasks.registration.recorded_pairs import pairs_of_part, read_trained_pairs
@@ -40,65 +39,33 @@ _WHOLE = {"0": "whole image"}
 class RegistrationWorkload(Workload):
     """A registration network and pairs of images, prepared as in training, compared on the network's grid.
 
-    Args:
-        bundle: the trained network's folder.
-        dataset_dir: of the images, see :func:`read_pairs`.
-        metric: the score of the labels; ``None`` for the correlation of the images.
-        part: see :func:`cases_of_part`.
-        limit: how many pairs to draw.
-        device: where networks run.
-        regularization: λ, for networks trained for several.
-        seed: of the draw of pairs.
-        pairs_file: a list of pairs, see :func:`read_pairs`; ``None`` for that of the training.
-        atlas: what every image is registered to, see :func:`read_pairs`; ``None`` for that of the training. It is no
-            case itself.
-        atlas_label: label map of an atlas that is a file.
-
-    Raises:
-        CheckpointError: if there is no trained registration network.
-        PhiError: if λ is not in [0, 1], or the network knows none.
-        DatasetError: if the images cannot be read, have other channels, or no labels to compare.
+    An atlas is no case itself.
     """
 
-    task = "registration"
-
     def __init__(
-        self,
-        bundle: Union[str, Path],
-        dataset_dir: Union[str, os.PathLike],
-        metric: Optional[Metric],
-        part: str = "test",
-        limit: Optional[int] = PAIRS,
-        device: Union[str, torch.device] = "cpu",
-        regularization: Optional[float] = None,
-        seed: int = 0,
-        pairs_file: Optional[Union[str, os.PathLike]] = None,
-        atlas: Optional[Union[str, os.PathLike]] = None,
-        atlas_label: Optional[Union[str, os.PathLike]] = None,
+        self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
     ) -> None:
-        self.registrar = Registrar.from_bundle(bundle, device, force=True, keep="network")
+        self.registrar = Registrar.from_bundle(bundle, options.device, force=True, keep="network")
         settings = self.registrar.settings
-        title = Path(dataset_dir).resolve().name
-        super().__init__(bundle, title, part, settings, torch.device(device))
+        super().__init__(bundle, dataset_dir, options, settings)
+        title, part, metric = self.title, self.part, self.metric
         folder = model_folder(bundle)
-        images = read_trained_pairs(
-            dataset_dir, settings.provenance, [folder, folder.parent], pairs_file, atlas, atlas_label
-        )
+        listed = (options.pairs, options.atlas, options.atlas_label)
+        images = read_trained_pairs(dataset_dir, settings.provenance, [folder, folder.parent], *listed)
         check_kind(settings, images, dataset_dir)
         if metric is not None and not images.labels:
             raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
         pairs = pairs_of_part(images, cases_of_part(images.subjects, settings.provenance, title, part)).sample(
-            limit, seed
+            PAIRS if options.limit is None else options.limit, options.seed
         )
         if not len(pairs):
             raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
-        self._metric = metric
-        fixed = settings.context.with_defaults(regularization=regularization)
+        fixed = settings.context.with_defaults(regularization=options.regularization)
         self._regularization: Any = fixed["regularization"].default if "regularization" in fixed else None
         self.names = [pair["name"] for pair in pairs]
         named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
         self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
-        self.choices |= {"regularization": self._regularization, "pairs_seed": seed}
+        self.choices |= {"regularization": self._regularization, "pairs_seed": options.seed}
         self._classes = sorted(images.labels) if metric is not None else []
         values = images.label_values
         named = {str(values[index]): images.labels[index] for index in self._classes}
@@ -114,28 +81,13 @@ class RegistrationWorkload(Workload):
         self._inferer = PhiInferer()
         self._before: dict[int, Optional[float]] = {}
 
-    @property
-    def metric_facts(self) -> dict[str, Any]:
-        """``name`` and ``higher_is_better`` of the score."""
-        if self._metric is None:
-            return {"name": "correlation", "higher_is_better": True}
-        return {"name": self._metric.name, "higher_is_better": self._metric.higher_is_better}
-
     def run(self, phi: Phi) -> FoldedInference:
-        """Return the network folded for φ, see :class:`Workload`."""
         return FoldedInference(self.registrar.fold(phi, self._regularization), self._inferer)
 
-    def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
-        """Return a network's input to time, both images of a pair, see :class:`Workload`."""
-        if sizes is None:
-            return self._images(self._pairs[0])
-        if len(sizes) != self.settings.spatial_dims:
-            raise DatasetError(f"a size of {self.settings.spatial_dims} numbers is needed, got {list(sizes)}.")
-        generator = torch.Generator().manual_seed(0)
-        return torch.rand(1, self.settings.in_channels, *sizes, generator=generator).to(self.device)
+    def network_input(self, index: int) -> torch.Tensor:
+        return self._images(self._pairs[index])
 
     def measure(self, index: int, run: FoldedInference) -> CaseResult:
-        """Return what a folded network scores on a pair, see :class:`Workload`."""
         pair = self._pairs[index]
         with torch.inference_mode():
             field = run(self._images(pair)).float().cpu()
@@ -158,12 +110,12 @@ class RegistrationWorkload(Workload):
         return torch.cat([pair["moving"], pair["fixed"]])[None].to(self.device)
 
     def _scores(self, index: int, pair: Mapping[str, Any], field: Optional[torch.Tensor]) -> dict[str, Optional[float]]:
-        if self._metric is None:
+        if self.metric is None:
             moving = pair["moving"] if field is None else warp(pair["moving"][None], field)[0]
             return {next(iter(_WHOLE)): correlation(moving, pair["fixed"])}
         label = pair["moving_label"][None].float()
         moved = label if field is None else warp(label, field, mode="nearest")
-        scores = self._metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, self._spacing(index))
+        scores = self.metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, self._spacing(index))
         return dict(zip(self.labels, scores, strict=True))
 
     def _spacing(self, index: int) -> Optional[list[float]]:

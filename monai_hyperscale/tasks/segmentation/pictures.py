@@ -11,7 +11,7 @@ from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import grey_uri, label_colour, labels_uri, outline, unit_intensity
 
-__all__ = ["segmentation_cards", "segmentation_key"]
+__all__ = ["segmentation_cards"]
 
 
 def segmentation_cards(
@@ -20,8 +20,8 @@ def segmentation_cards(
     labels: Mapping[int, str],
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
-) -> list[Card]:
-    """Return the cards of one example: the image, the reference, and one card for each φ.
+) -> tuple[list[Card], list[KeyEntry]]:
+    """Return the cards of one example, the image, the reference, and one for each φ, and the key to their colours.
 
     Args:
         example: of segmentation.
@@ -47,12 +47,11 @@ def segmentation_cards(
         layers = [again, _overlay(example.plane(example.predictions[phi]), values), *border]
         drawn = Picture(shape, layers, f"the same slice segmented at {name(phi)}")
         cards.append(Card(name(phi), [(None, drawn)], note(phi), phi))
-    return cards
+    return cards, _key(example, labels, values)
 
 
-def segmentation_key(example: Example, labels: Mapping[int, str]) -> list[KeyEntry]:
+def _key(example: Example, labels: Mapping[int, str], values: list[int]) -> list[KeyEntry]:
     """Return the colours of the labels that an example shows."""
-    values = _values(example, labels)
     shown = [example.images.get("label"), *example.predictions.values()]
     present = {int(value) for array in shown if array is not None for value in np.unique(example.plane(array))}
     entries = [

@@ -220,7 +220,7 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
         if job.preview is not None:
             title = f"{job.image.name}, phi = {listed(args.phi)}"
             with stage("preview"):
-                save_preview(image, label, job.preview, segmenter.label_names, title)
+                save_preview(image, label, job.preview, segmenter.settings.value_names, title)
         # Last, so that an output that exists is that of an image that is done.
         with stage("writing"):
             write_label(label, job.output, image)
@@ -228,7 +228,7 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
             say(f"{job.image} -> {job.output} ({time.perf_counter() - started:.1f} s)")
     if args.volumes is not None:
         with stage("volumes"):
-            volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.label_names)
+            volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.settings.value_names)
         entry["labels"] = [asdict(volume) for volume in volumes]
     return entry
 
@@ -240,7 +240,7 @@ def _label_there(job: Job, segmenter: Segmenter) -> np.ndarray:
     from monai_hyperscale.tasks.segmentation.volumes import label_counts
 
     label = read_label(job.output)
-    foreign = sorted(label_counts(label).keys() - segmenter.label_names.keys() - {0})
+    foreign = sorted(label_counts(label).keys() - segmenter.settings.value_names.keys() - {0})
     if foreign:
         raise ImageError(
             f"{job.output} holds the label {foreign[0]}, which this network does not draw: it is none of its label "

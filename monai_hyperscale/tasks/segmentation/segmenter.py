@@ -26,7 +26,7 @@ from monai_hyperscale.io.order import laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
-__all__ = ["Segmenter", "label_names"]
+__all__ = ["Segmenter"]
 
 
 class Segmenter:
@@ -79,7 +79,6 @@ class Segmenter:
         )
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self.network = self._folded.network
-        self._values = label_values(settings)
         loading = segmentation_preprocessing(
             settings.channels,
             settings.spatial_dims,
@@ -111,11 +110,6 @@ class Segmenter:
         folder = model_folder(bundle_dir)
         settings = read_settings(folder / "model.json", SegmentationSettings)
         return cls(settings, trained_network(folder, settings), device, **options)
-
-    @property
-    def label_names(self) -> dict[int, str]:
-        """Name of every value of the label maps, without background."""
-        return label_names(self.settings)
 
     def fold(self, phi: Phi) -> nn.Module:
         """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
@@ -171,7 +165,7 @@ class Segmenter:
 
     def _valued(self, label: np.ndarray) -> np.ndarray:
         """Return the values that class indices mean, in the smallest type and laid out as they are."""
-        values = self._values.astype(np.min_scalar_type(int(self._values.max())))
+        values = np.asarray(self.settings.values, dtype=np.min_scalar_type(max(self.settings.values)))
         if np.array_equal(values, np.arange(len(values))):
             return label.astype(values.dtype, copy=False)
         return values[label.T].T
@@ -206,14 +200,3 @@ class _InSlabs(Transform):
             return self.spacing({"image": image}, lazy=lazy)["image"]
 
         return {"image": at_spacing(data["image"], planned)}
-
-
-def label_values(settings: SegmentationSettings) -> np.ndarray:
-    """Return the value in label maps of every class index, background first."""
-    return np.asarray(settings.label_values or range(settings.out_channels))
-
-
-def label_names(settings: SegmentationSettings) -> dict[int, str]:
-    """Return the name of every value in label maps, without background."""
-    values = label_values(settings)
-    return {int(values[index]): name for index, name in settings.labels.items()}

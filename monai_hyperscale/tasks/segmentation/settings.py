@@ -35,22 +35,34 @@ class SegmentationSettings(NetworkSettings):
 
     @property
     def out_channels(self) -> int:
-        """Channels of the logits: the background and every label up to the greatest value."""
+        # The background and every label up to the greatest.
         return 1 + max(self.labels)
 
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Value in label maps of every class index, background first."""
+        return self.label_values or tuple(range(self.out_channels))
+
+    @property
+    def value_names(self) -> dict[int, str]:
+        """Name of every value in label maps, without background."""
+        return {self.values[index]: name for index, name in sorted(self.labels.items())}
+
+    def facts(self) -> dict[str, Any]:
+        labels = {str(value): name for value, name in sorted(self.value_names.items())}
+        return {"labels": labels, "roi_size": None if self.roi_size is None else list(self.roi_size)}
+
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a bundle's ``metadata.json`` for this network, see :class:`NetworkSettings`."""
         content = super().metadata(content)
         names = {0: "background", **self.labels}
         data_format = content["network_data_format"]
         data_format["inputs"]["image"]["channel_def"] = {str(i): name for i, name in enumerate(self.channels)}
         classes = range(self.out_channels)
         data_format["outputs"]["pred"]["channel_def"] = {str(i): names.get(i, "unused") for i in classes}
-        files = self.label_values or tuple(classes)
         return {
             **content,
             "eval_metrics": {"mean_dice": self.provenance.get("validation_dice", 0)},
-            "label_classes": ", ".join(f"{files[index]}: {name}" for index, name in names.items()),
+            "label_classes": ", ".join(f"{self.values[index]}: {name}" for index, name in names.items()),
             "pred_classes": f"{self.out_channels} channels of logits",
         }
 

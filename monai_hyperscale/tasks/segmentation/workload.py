@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -22,10 +22,9 @@ from monai_hyperscale.io.images import image_source, read_image
 from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cases import cases_of_part, check_kind
-from monai_hyperscale.search.metrics import Metric
-from monai_hyperscale.search.workload import CaseResult, Workload, case_errors
+from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, case_errors
 from monai_hyperscale.tasks.segmentation.pipelines import evaluation_preprocessing
-from monai_hyperscale.tasks.segmentation.segmenter import Segmenter, label_values
+from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 __all__ = ["SegmentationWorkload"]
 
@@ -38,79 +37,45 @@ class SegmentationWorkload(Workload):
 
     What is run, timed and weighed is what :class:`Segmenter` does from the prepared image to the label map: an image of
     more than ``max_voxels`` never has its logits in memory as a whole.
-
-    Args:
-        bundle: the trained network's folder.
-        dataset_dir: of the cases, see :func:`read_dataset`.
-        metric: the score.
-        part: see :func:`cases_of_part`.
-        limit: use only so many cases.
-        device: where networks run.
-        max_voxels: most voxels of an image that goes through whole, see :class:`Segmenter`.
-
-    Raises:
-        CheckpointError: if there is no trained segmentation network.
-        DatasetError: if the data set cannot be read, or has other channels or labels.
     """
 
-    task = "segmentation"
-
     def __init__(
-        self,
-        bundle: Union[str, Path],
-        dataset_dir: Union[str, os.PathLike],
-        metric: Metric,
-        part: str = "test",
-        limit: Optional[int] = None,
-        device: Union[str, torch.device] = "cpu",
-        max_voxels: int = 2**24,
+        self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
     ) -> None:
-        self.segmenter = Segmenter.from_bundle(bundle, device, max_voxels=max_voxels, force=True)
+        options.refuse("pairs", "atlas", "atlas_label", other="registration networks")
+        max_voxels = options.max_voxels
+        self.segmenter = Segmenter.from_bundle(bundle, options.device, max_voxels=max_voxels, force=True)
         settings = self.segmenter.settings
-        title = Path(dataset_dir).resolve().name
-        super().__init__(bundle, title, part, settings, torch.device(device))
+        super().__init__(bundle, dataset_dir, options, settings)
         dataset = read_dataset(dataset_dir)
-        values = label_values(settings).tolist()
+        values = list(settings.values)
         check_kind(settings, dataset, dataset_dir)
         if list(dataset.label_values) != values:
             raise DatasetError(
                 f"the network was trained for the label values {values}, {dataset_dir} has "
                 f"{list(dataset.label_values)}; name data with the same labels."
             )
-        self._metric = metric
-        self._cases = cases_of_part(dataset.cases, settings.provenance, title, part)[:limit]
+        cases = cases_of_part(dataset.cases, settings.provenance, self.title, self.part)
+        self._cases = cases[: options.limit]
         tell_places(self._cases)
         self.names = [str(case["name"]) for case in self._cases]
-        self.labels = {str(values[index]): name for index, name in sorted(settings.labels.items())}
-        self.choices = {"metric": metric.key, "tolerance": metric.tolerance, "max_voxels": max_voxels}
+        self.labels = {str(value): name for value, name in settings.value_names.items()}
+        self.choices = {"metric": self.metric.key, "tolerance": self.metric.tolerance, "max_voxels": max_voxels}
         shared = (settings.channels, settings.spatial_dims, settings.spacing)
-        options: dict[str, Any] = {"slices": settings.slices, "label_values": values, "seen": settings.seen}
-        self._preprocessing = evaluation_preprocessing(*shared, **options)
-        self._shown = segmentation_preprocessing(*shared, **options, force=True)
+        more: dict[str, Any] = {"slices": settings.slices, "label_values": values, "seen": settings.seen}
+        self._preprocessing = evaluation_preprocessing(*shared, **more)
+        self._shown = segmentation_preprocessing(*shared, **more, force=True)
         self._prepared: dict[int, dict[str, Any]] = {}
         self._bytes = 0
 
-    @property
-    def metric_facts(self) -> dict[str, Any]:
-        """``name`` and ``higher_is_better`` of the score."""
-        return {"name": self._metric.name, "higher_is_better": self._metric.higher_is_better}
-
     def run(self, phi: Phi) -> LabelInference:
-        """Return the network folded for φ, from an image to its label map, see :class:`Workload`."""
         return LabelInference(self.segmenter.fold(phi), self.segmenter.inferer)
 
-    def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
-        """Return a network's input to time, see :class:`Workload`."""
-        if sizes is None:
-            image = self._case(0)["image"].as_tensor()
-        else:
-            if len(sizes) != self.settings.file_dims:
-                raise DatasetError(f"a size of {self.settings.file_dims} numbers is needed, got {list(sizes)}.")
-            image = torch.rand(self.settings.in_channels, *sizes, generator=torch.Generator().manual_seed(0))
+    def network_input(self, index: int) -> torch.Tensor:
+        image: torch.Tensor = self._case(index)["image"].as_tensor()
         return image[None].to(self.device)
 
     def measure(self, index: int, run: FoldedInference) -> CaseResult:
-        """Return what a folded network scores on a case, see :class:`Workload`."""
         case = self._case(index)
         reference = case["label"].as_tensor()
         predicted = self._label_map(case["image"], run)
@@ -123,24 +88,23 @@ class SegmentationWorkload(Workload):
         if isinstance(case["label"], MetaTensor) and self.settings.file_dims == 3:
             spacing = [float(step) for step in case["label"].pixdim]
         classes = sorted(self.segmenter.settings.labels)
-        scores = self._metric(predicted, reference, classes, spacing)
+        scores = self.metric(predicted, reference, classes, spacing)
         volumes = self.volumes(reference, classes, spacing)
         return CaseResult(dict(zip(self.labels, scores, strict=True)), volumes=volumes)
 
     def example(
         self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]
     ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
-        """Return image, reference and label maps in RAS order, on the network's grid."""
+        # In RAS order, on the network's grid.
         with case_errors(self.names[index]):
             shown = self._shown(self._cases[index])
-        values = label_values(self.segmenter.settings)
+        values = np.asarray(self.settings.values)
         images = {"image": shown["image"].as_tensor()[0].numpy(), "label": values[shown["label"][0].long().numpy()]}
         batch = shown["image"].as_tensor()[None].to(self.device)
         maps = {phi: values[run(batch)[0].numpy()] for phi, run in runs.items()}
         return images, maps
 
     def stages(self, phi: Phi) -> dict[str, float]:
-        """Return the seconds of every stage of the first case from file to file, see :class:`Workload`."""
         image = self._cases[0]["image"]
         self.segmenter.fold(phi)
         whole: dict[str, float] = {}

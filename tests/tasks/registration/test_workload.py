@@ -7,14 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
-from monai_hyperscale.tasks.registration.workload import RegistrationWorkload
 from tests.itk_overlap import label_dice
-
-DICE = metric_named("dice")
 
 
 def warped(label, field):
@@ -27,7 +23,7 @@ def warped(label, field):
 
 
 def test_scores_are_those_of_the_warped_labels(registration_bundle, dataset):
-    workload = RegistrationWorkload(registration_bundle, dataset, DICE)
+    workload = open_workload(registration_bundle, dataset)
     assert len(workload.names) == 6 and "case_004 to case_001" in workload.names
     registrar = Registrar.from_bundle(registration_bundle)
     for phi in (0.1, 0.5):
@@ -47,7 +43,7 @@ def test_scores_are_those_of_the_warped_labels(registration_bundle, dataset):
 
 def test_pairs_are_of_the_part_and_drawn_by_the_seed(registration_bundle, dataset):
     def names(**options):
-        return RegistrationWorkload(registration_bundle, dataset, DICE, **options).names
+        return open_workload(registration_bundle, dataset, **options).names
 
     kept = {"case_004", "case_001", "case_002"}
     assert all(set(name.split(" to ")) <= kept for name in names())
@@ -77,7 +73,7 @@ def test_listed_pairs_stay_within_the_part(registration_bundle, dataset, tmp_pat
         (folder / path.name).symlink_to(path)
     pairs = [["case_001", "case_002"], ["case_001", "case_003"], ["case_004", "case_001"]]
     (folder / "pairs.json").write_text(json.dumps(pairs))
-    workload = RegistrationWorkload(registration_bundle, folder, DICE)
+    workload = open_workload(registration_bundle, folder)
     assert workload.names == ["case_001 to case_002", "case_004 to case_001"]
 
 

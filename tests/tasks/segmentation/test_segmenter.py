@@ -185,7 +185,7 @@ def test_label_values_of_the_training_files(segmenter: Make) -> None:
     label = model.segment(MetaTensor(torch.as_tensor(voxels)[None].float()), 0.5)
     assert np.array_equal(label, np.array([0, 128, 300])[expected_of(voxels)])
     assert label.dtype == np.uint16
-    assert model.label_names == {128: "a", 300: "b"}
+    assert model.settings.value_names == {128: "a", 300: "b"}
 
 
 @pytest.mark.parametrize(

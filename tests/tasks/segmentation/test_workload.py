@@ -8,19 +8,15 @@ from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.labels import read_label
-from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.opening import open_workload
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
 from tests.conftest import OPTIONS, write_bundle
 from tests.itk_overlap import label_dice
 
-DICE = metric_named("dice")
-
 
 def test_scores_are_those_of_the_segmented_files(bundle, dataset):
-    workload = SegmentationWorkload(bundle, dataset, DICE)
+    workload = open_workload(bundle, dataset)
     assert workload.names == ["case_004", "case_001", "case_002"]
     assert workload.labels == {"1": "structure 1", "2": "structure 2"}
     files = {case["name"]: case for case in read_dataset(dataset).cases}
@@ -58,7 +54,7 @@ def test_scores_of_scans_are_those_of_the_segmented_files(tmp_path, slices, spac
     turned = np.array([[0, -1.2, 0.1, 9], [0.9, 0, 0, -4], [0, 0.1, 2.1, 30], [0, 0, 0, 1]])
     for file in (cases["case_004"]["image"], cases["case_004"]["label"]):  # other axes, anisotropic, oblique
         nib.save(nib.Nifti1Image(np.asanyarray(nib.load(file).dataobj), turned), file)
-    workload = SegmentationWorkload(folder, data, DICE, max_voxels=max_voxels)
+    workload = open_workload(folder, data, max_voxels=max_voxels)
     segmenter = Segmenter.from_bundle(folder, max_voxels=max_voxels)
     run = workload.run(0.4)
     for index, name in enumerate(workload.names):
@@ -70,7 +66,7 @@ def test_scores_of_scans_are_those_of_the_segmented_files(tmp_path, slices, spac
 
 
 def test_a_case_is_prepared_once(bundle, dataset, monkeypatch):
-    workload = SegmentationWorkload(bundle, dataset, DICE, limit=2)
+    workload = open_workload(bundle, dataset, limit=2)
     calls = []
     prepare = workload._preprocessing
     monkeypatch.setattr(workload, "_preprocessing", lambda case: calls.append(case["name"]) or prepare(case))
@@ -80,13 +76,13 @@ def test_a_case_is_prepared_once(bundle, dataset, monkeypatch):
     assert calls == workload.names == ["case_004", "case_001"]
     # What does not fit into the memory set aside is prepared anew, to the same result.
     monkeypatch.setattr("monai_hyperscale.tasks.segmentation.workload._KEPT", 0)
-    other = SegmentationWorkload(bundle, dataset, DICE, limit=2)
+    other = open_workload(bundle, dataset, limit=2)
     assert other.measure(0, other.run(0.5)) == workload.measure(0, workload.run(0.5)) and not other._prepared
 
 
 def test_large_images_go_through_in_windows(bundle, dataset):
-    whole = SegmentationWorkload(bundle, dataset, DICE, limit=1)
-    windows = SegmentationWorkload(bundle, dataset, DICE, limit=1, max_voxels=1)
+    whole = open_workload(bundle, dataset, limit=1)
+    windows = open_workload(bundle, dataset, limit=1, max_voxels=1)
     image = torch.rand(1, 1, 160, 100)
     network = whole.run(0.5).network
     assert windows.run(0.5)(image).shape == whole.run(0.5)(image).shape == (1, 160, 100)
@@ -96,7 +92,7 @@ def test_large_images_go_through_in_windows(bundle, dataset):
 
 
 def test_the_image_that_is_timed(bundle, dataset):
-    workload = SegmentationWorkload(bundle, dataset, DICE, limit=1)
+    workload = open_workload(bundle, dataset, limit=1)
     case = read_dataset(dataset).cases[4]
     assert workload.image().shape[2:] == read_image(case["image"], 1).shape[1:]
     assert workload.image((17, 33)).shape == (1, 1, 17, 33)
@@ -105,12 +101,12 @@ def test_the_image_that_is_timed(bundle, dataset):
 
 
 def test_stages_from_file_to_file(bundle, dataset):
-    workload = SegmentationWorkload(bundle, dataset, DICE, limit=1)
+    workload = open_workload(bundle, dataset, limit=1)
     stages = workload.stages(0.3)
     assert list(stages) == ["reading", "preprocessing", "network", "argmax", "resampling", "writing", "other"]
     assert all(seconds > 0 for name, seconds in stages.items() if name != "other")
     # One more stage where an image goes through in windows.
-    assert "merging" in SegmentationWorkload(bundle, dataset, DICE, limit=1, max_voxels=1).stages(0.3)
+    assert "merging" in open_workload(bundle, dataset, limit=1, max_voxels=1).stages(0.3)
 
 
 def test_an_example_shows_what_the_network_makes(bundle, dataset):
@@ -124,15 +120,15 @@ def test_an_example_shows_what_the_network_makes(bundle, dataset):
 def test_other_data_is_told(bundle, dataset, tmp_path):
     volumes = write_synthetic_dataset(tmp_path / "volumes", spatial_dims=3, cases=3, size=12)
     with pytest.raises(DatasetError, match="takes 2D images"):
-        SegmentationWorkload(bundle, volumes, DICE)
+        open_workload(bundle, volumes)
     labels = write_synthetic_dataset(tmp_path / "labels", spatial_dims=2, cases=3, size=24, labels=3)
     with pytest.raises(DatasetError, match=r"label values \[0, 1, 2\]"):
-        SegmentationWorkload(bundle, labels, DICE)
+        open_workload(bundle, labels)
 
 
 def test_a_damaged_case_is_told_in_one_sentence(bundle, tmp_path):
     folder = write_synthetic_dataset(tmp_path / "d", spatial_dims=2, cases=3, size=24, labels=2)
-    workload = SegmentationWorkload(bundle, folder, DICE)
+    workload = open_workload(bundle, folder)
     path = next(path for path in folder.rglob("*case_001*") if "label" in str(path.parent))
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises((DatasetError, ImageError), match="case_001") as caught:
