@@ -11,12 +11,7 @@ __all__ = ["Card", "KeyEntry", "Layer", "Picture", "image_layer", "path_layer", 
 
 @dataclass(frozen=True)
 class Layer:
-    """One SVG element of a picture; later ones lie on top.
-
-    Attributes:
-        tag: of the element.
-        attributes: of the element; one that is ``None`` is left out.
-    """
+    """One SVG element of a picture; an attribute that is ``None`` is left out."""
 
     tag: str
     attributes: Mapping[str, object] = field(default_factory=dict)
@@ -28,7 +23,7 @@ class Picture:
 
     Attributes:
         shape: (rows, columns).
-        layers: what it shows.
+        layers: what it shows; later ones lie on top.
         description: for those who do not see it; ``None`` for decoration.
         kind: class of the element.
         stretched: whether it fills its place whatever its shape.

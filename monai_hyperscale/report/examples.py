@@ -1,17 +1,19 @@
-"""Cases to show in a report, and the slice of them that is shown."""
+"""Cases to show in a report: the slice of them that is shown, and its pictures at several φ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Optional
 
 import numpy as np
 
 from monai_hyperscale.errors import ImageError
+from monai_hyperscale.report.view import View
 from monai_hyperscale.search.results import Frontier
 from monai_hyperscale.search.workload import Workload, as_phi
 
-__all__ = ["Example", "example_of"]
+__all__ = ["Example", "check_examples", "example_of", "gallery"]
 
 # φ at which a report shows an example.
 _SHOWN = 5
@@ -19,9 +21,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Example:
-    """One case of the data set with what the network makes of it at several φ.
-
-    Volumes are expected in RAS order, of which an axial slice is shown; 2D images as Pillow's axes (width, height).
+    """One case with what the network makes of it at several φ: in RAS order, or 2D as Pillow's (width, height).
 
     Args:
         name: of the case, as in the frontier's rows, or any other.
@@ -62,8 +62,7 @@ class Example:
     def slice_index(self) -> int:
         """Return the index along the last axis of a volume that is shown; 0 for 2D.
 
-        That with the most of the reference (else of the predictions), several labels rather than much of one; the
-        middle where there are no labels.
+        It is that with the most of the reference (else of the predictions), several labels rather than much of one.
         """
         sizes = self.sizes
         if len(sizes) == 2:
@@ -87,14 +86,49 @@ class Example:
 
 
 def example_of(workload: Workload, frontier: Frontier) -> Example:
-    """Return the first case of what was measured, at a few φ spread over the frontier's.
-
-    Args:
-        workload: network and cases.
-        frontier: what was measured of them.
-    """
+    """Return the first case of what was measured, at a few φ spread over the frontier's."""
     phis = [row.phi for row in frontier.rows]
     places = {round(place * (len(phis) - 1) / (_SHOWN - 1)) for place in range(_SHOWN)}
     runs = {phis[place]: workload.run(as_phi(phis[place])) for place in sorted(places)}
     images, predictions = workload.example(0, runs)
     return Example(workload.names[0], images, predictions)
+
+
+def check_examples(view: View, examples: Sequence[Example]) -> None:
+    """Check that examples have what the frontier's task shows.
+
+    Raises:
+        ImageError: if one has not.
+    """
+    needed = set(view.task.shown)
+    for example in examples:
+        if not needed <= set(example.images) <= needed | {"label"}:
+            raise ImageError(
+                f"example {example.name} of {view.frontier.task} needs the images {' and '.join(view.task.shown)}, got "
+                f"{' and '.join(sorted(example.images))}."
+            )
+        wanted = view.task.prediction_shape(example.sizes)
+        for phi, array in example.predictions.items():
+            if wanted is not None and np.shape(array) != wanted:
+                raise ImageError(
+                    f"the prediction of example {example.name} at {view.phi_name(phi)} has shape "
+                    f"{list(np.shape(array))}; {list(wanted)} is needed."
+                )
+
+
+def gallery(view: View, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """Return title, cards and key of every example, the φ side by side, each with the score of this case."""
+    parts = []
+    labels = {int(value): name for value, name in view.labels.items()}
+    for number, example in enumerate(examples):
+
+        def note(phi: tuple[float, ...], name: str = example.name) -> Optional[str]:
+            row = view.frontier.row(phi)
+            scores = row.cases.get(name) if row is not None else None
+            known = [score for score in (scores or {}).values() if score is not None]
+            return f"{view.metric} {view.score_text(sum(known) / len(known))}" if known else None
+
+        cards, key = view.task.cards(example, number, labels, view.phi_name, note)
+        place = "" if len(example.sizes) == 2 else f", axial slice {example.slice_index()} of {example.sizes[2]}"
+        parts.append({"title": example.name, "place": place, "cards": cards, "key": key})
+    return parts

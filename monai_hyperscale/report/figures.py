@@ -96,16 +96,14 @@ def _draw(axes: Axes, view: View, cost: Optional[Cost], points: list[Point]) -> 
     else:
         axes.vlines(x, lows, highs, color=_BLUE, alpha=0.3, linewidth=0.8)
     axes.scatter(x, means, s=7, facecolor="white", edgecolor=_GREY, linewidth=0.6, zorder=3)
-    if cost is None:
-        return
-    best = set(view.pareto(cost.key))
+    best = set(view.pareto(cost))
     front = [(point.cost, point.mean) for point in points if point.position in best]
     if front:
         xs, ys = zip(*front, strict=True)
         axes.scatter(xs, ys, s=10, color=_BLUE, zorder=4)
-    knee = view.knee(cost.key)
+    knee = view.knee(cost)
     for point in points:
-        if point.position != knee:
+        if knee is None or point.position != knee:
             continue
         axes.scatter(
             point.cost, point.mean, s=60, marker="D", facecolor="none", edgecolor="black", linewidth=0.9, zorder=5

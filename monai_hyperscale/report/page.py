@@ -1,41 +1,35 @@
-"""The report: one HTML page that needs nothing else."""
+"""The report: one HTML page that needs nothing else, from Jinja2 templates that escape what comes from files."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from monai_hyperscale import __version__
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.report.confirm import cases_text, confirm_facts, confirm_sentence, texts_there, values_there
-from monai_hyperscale.report.controls import budget_box, dial_readings
+from monai_hyperscale.report import wording
 from monai_hyperscale.report.curves import chart_legend, charts
-from monai_hyperscale.report.examples import Example
-from monai_hyperscale.report.gallery import check_examples, gallery
+from monai_hyperscale.report.examples import Example, check_examples, gallery
 from monai_hyperscale.report.provenance import provenance
-from monai_hyperscale.report.rendering import render
-from monai_hyperscale.report.stages import stage_facts, stage_names
-from monai_hyperscale.report.summary import comparison, summary
-from monai_hyperscale.report.tables import bar_facts, bar_heads, bars_end, label_bars, row_table
+from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_table, stage_facts, stage_names
 from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.budget import metric_key
 from monai_hyperscale.search.confirmation import confirmation
-from monai_hyperscale.search.memory import WORKING_MEMORY
 from monai_hyperscale.search.results import Frontier
 
 __all__ = ["write_report"]
 
 
 def write_report(
-    frontier: Frontier,
-    path: Union[str, Path],
-    examples: Sequence[Example] = (),
-    confirm: Optional[Frontier] = None,
+    frontier: Frontier, path: Union[str, Path], examples: Sequence[Example] = (), confirm: Optional[Frontier] = None
 ) -> None:
     """Write a frontier as one HTML page, which opens from disk and asks no network for anything.
 
@@ -59,18 +53,25 @@ def write_report(
         found.check_common_phi()
     view = View(frontier, found)
     check_examples(view, examples)
-    style, script = (_resource(*names) for names in (("report.css",), ("budget.js", "report.js")))
-    page = render(
-        "page.html.j2",
-        policy=_policy(style, script),
-        version=__version__,
-        style=style,
-        script=script,
-        data=_data(view),
-        **_content(view, examples),
-    )
+    page = _environment().get_template("page.html.j2").render(_content(view, examples))
     # JSON can hold halves of a surrogate pair, which UTF-8 cannot.
     write_text(Path(path), page.encode("utf-8", "replace").decode("utf-8"))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("monai_hyperscale.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["px"] = lambda value: f"{value:.1f}".removesuffix(".0")
+    environment.filters["place"] = lambda value, end: f"{100 * min(1.0, max(0.0, (value or 0.0) / end)):.3f}"
+    # Of the filter tojson, whose output nothing can break out of either.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
 def _resource(*names: str) -> str:
@@ -80,20 +81,10 @@ def _resource(*names: str) -> str:
 
 def _policy(style: str, script: str) -> str:
     """Return the policy under which the page runs its own script and style, shows its own pictures, and no more."""
-
-    def allowed(text: str) -> str:
-        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {allowed(script)}",
-            f"style-src {allowed(style)}",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-        ]
+    script, style = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    return (
+        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
 
 
@@ -101,24 +92,19 @@ def _data(view: View) -> dict[str, Any]:
     """Return what the script works with: rows as in the file, and every number as the text that stands for it."""
     rows = []
     for n, row in enumerate(view.rows):
-        changes = comparison(view, n)
-        texts = {"phi": view.phi_name(row.phi), "score": view.score_text(row.score.mean)}
-        texts["score-interval"] = view.interval_text(row)
-        texts |= texts_there(view, n)
-        texts |= {cost.key: cost.text(row) for cost in view.costs}
-        texts |= {f"{key}-change": text for key, text in changes.items()}
-        texts |= {column.name: view.column_text(column, row) for column in view.task.columns}
+        there = view.there(n)
         rows.append(
             {
                 "name": view.phi_name(row.phi),
                 "phi": list(row.phi),
-                "texts": texts,
+                "texts": wording.row_texts(view, n),
                 "values": {"score": row.score.mean} | {cost.key: row.cost(cost.key) for cost in view.costs},
-                "there": values_there(view, n),
+                "there": None if there is None else {"score": there.score.mean},
                 "labels": bar_facts(view, n),
                 "stages": stage_facts(view, n),
             }
         )
+    other = None if view.confirm is None else wording.cases_text(view, view.confirm.other)
     return {
         "metric": view.metric,
         "alias": metric_key(view.frontier),
@@ -128,53 +114,46 @@ def _data(view: View) -> dict[str, Any]:
         "bars": bars_end(view),
         "main": view.main_cost.key if view.main_cost else None,
         "first": view.chosen,
-        "confirm": confirm_facts(view),
+        "confirm": None if other is None else {"cases": other, "missing": wording.NOT_MEASURED},
         "rows": rows,
     }
 
 
 def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
     """Return what the template shows."""
-    bundle, data = view.frontier.bundle, view.frontier.data
-    drawn, heads, shown = charts(view), row_table(view), gallery(view, examples)
+    style, script = _resource("report.css"), _resource("budget.js", "report.js")
+    bar_heads, bars = label_bars(view)
+    heads, lines = row_table(view)
+    drawn, shown = charts(view), gallery(view, examples)
     # Rows far from the best leave little height for the others, so that these are drawn by themselves too.
     zoomed = bool(drawn) and 3 <= len(view.near_best) < len(view.rows)
     return {
+        "policy": _policy(style, script),
+        "version": __version__,
+        "style": style,
+        "script": script,
+        "data": _data(view),
         "view": view,
-        "title": f"{bundle.get('name', 'network')} on {data.get('name', 'data')}",
-        "kicker": f"{view.frontier.task.capitalize()} · {len(view.rows)} values of φ · {_measured_on(view)}",
-        "summary": " ".join(filter(None, (summary(view), confirm_sentence(view)))),
+        "title": f"{view.frontier.bundle['name']} on {view.frontier.data['name']}",
+        "kicker": wording.kicker(view),
+        "summary": wording.summary(view),
         "metric": capital(view.metric),
-        "phi_name": view.phi_name(view.rows[view.chosen].phi),
-        "readings": dial_readings(view),
+        "texts": wording.row_texts(view, view.chosen),
+        "readings": wording.readings(view),
         "charts": drawn,
         "near": charts(view, view.near_best) if zoomed else [],
-        "hint": _hint(view),
+        "hint": wording.hint(view),
         "legend": chart_legend(view),
-        "budget": budget_box(view),
-        "bars": label_bars(view),
-        "bar_heads": bar_heads(view),
+        "budget": wording.budget_box(view),
+        "bar_heads": bar_heads,
+        "bars": bars,
+        "bars_end": bars_end(view),
         "reference": view.phi_name(view.rows[view.reference].phi),
         "stages": list(zip_longest(stage_names(view), stage_facts(view, view.chosen))),
-        "first_case": (data.get("cases") or ["one case"])[0],
+        "first_case": next(iter(view.frontier.data["cases"]), "one case"),
         "gallery": shown,
         "overlays": any(card.has_overlay for example in shown for card in example["cards"]),
-        "heads": heads[0],
-        "lines": heads[1],
+        "heads": heads,
+        "lines": lines,
         "provenance": provenance(view),
     }
-
-
-def _measured_on(view: View) -> str:
-    cases, part = view.frontier.data.get("cases") or [], view.frontier.data.get("part")
-    text = f"{len(cases)} {view.task.case_noun}s"
-    text += f", the {part} part" if part and part != "all" else ""
-    return text if view.confirm is None else f"{text} · confirmed on {cases_text(view, view.confirm.other)}"
-
-
-def _hint(view: View) -> str:
-    text = "Move the dial, or touch a chart." if view.single else "Move the dial through the rows, or touch a chart."
-    text = f"Upper left is best. {text}" if view.higher_is_better else f"Lower left is best. {text}"
-    if any(cost.key == "memory" for cost in view.costs):
-        text += f" {capital(WORKING_MEMORY)}."
-    return text

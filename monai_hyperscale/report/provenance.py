@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from monai_hyperscale.report.view import View, significant
-from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import row_from_dict
 
 __all__ = ["provenance"]
@@ -16,13 +15,12 @@ __all__ = ["provenance"]
 
 def provenance(view: View) -> dict[str, Any]:
     """Return all that the file says of its origin: groups of facts, commands, and long texts to unfold, by title."""
-    frontier = view.frontier
+    frontier, confirm, noun = view.frontier, view.confirm, f"{view.task.case_noun}s"
     bundle, data, options = dict(frontier.bundle), dict(frontier.data), dict(frontier.options)
-    settings, cases, command = bundle.pop("settings", None), data.pop("cases", []), options.pop("command", None)
-    noun = f"{view.task.case_noun}s"
+    settings, cases = bundle.pop("settings", None), data.pop("cases")
+    commands, texts = {"Command": options.pop("command", None)}, {f"The {len(cases)} {noun}": cases}
     data[noun] = len(cases)
     data.pop("mean_volumes", None)  # beside the labels' bars
-    confirm = view.confirm
     parameters = {row.parameters for row in view.rows} - {None}
     if len(parameters) == 1:
         bundle["parameters"] = f"{parameters.pop():,} at every φ"
@@ -30,37 +28,32 @@ def provenance(view: View) -> dict[str, Any]:
         "Network": {**bundle, "task": frontier.task},
         "Data" if confirm is None else "Data to choose on": data,
     }
-    commands, texts = {"Command": _command(command)}, {f"The {len(cases)} {noun}": ", ".join(map(str, cases))}
     if confirm is not None:
-        groups["Data to confirm on"] = _confirming(view, confirm, noun)
-        there = confirm.other.data["cases"]
-        commands["Command, of the cases to confirm on"] = _command(confirm.other.options.get("command"))
-        texts[f"The {len(there)} {noun} to confirm on"] = ", ".join(map(str, there))
+        other = {key: value for key, value in confirm.other.data.items() if key != "cases"}
+        there, shared = confirm.other.data["cases"], confirm.shared
+        measured = sum(view.there(n) is not None for n in range(len(view.rows)))
+        groups["Data to confirm on"] = {
+            **other,
+            noun: len(there),
+            f"shared {noun}": f"{len(shared)}: {', '.join(shared)}" if shared else "none",
+            "φ measured": f"{measured} of {len(view.rows)}",
+        }
+        commands["Command, of the cases to confirm on"] = confirm.other.options.get("command")
+        texts[f"The {len(there)} {noun} to confirm on"] = there
     groups |= {"Machine": frontier.machine, "Measurement": options}
     if frontier.choice is not None:
         groups["Chosen"] = _chosen(view, frontier.choice, noun)
-    found = {
-        cost.title.lower(): significant(volume)
-        for cost in view.costs
-        if (volume := frontier.hypervolume.get(cost.key)) is not None
-    }
+    volumes = {cost.word: frontier.hypervolume.get(cost.key) for cost in view.costs}
+    found = {word: significant(volume) for word, volume in volumes.items() if volume is not None}
     if found:
         groups["Hypervolume, of 1"] = found
-    texts["Settings of the network"] = json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""
+    told = {title: ", ".join(map(str, names)) for title, names in texts.items()}
+    told["Settings of the network"] = json.dumps(settings, indent=2, ensure_ascii=False) if settings else ""
     return {
         "groups": {title: _told(facts) for title, facts in groups.items()},
-        "commands": {title: text for title, text in commands.items() if text},
-        "texts": {title: text for title, text in texts.items() if text},
+        "commands": {title: _command(command) for title, command in commands.items() if command},
+        "texts": {title: text for title, text in told.items() if text},
     }
-
-
-def _confirming(view: View, found: Confirmation, noun: str) -> dict[str, Any]:
-    """Return what the other frontier tells of its data, and which of the cases are in both."""
-    other = found.other.data
-    data = {noun if key == "cases" else key: len(value) if key == "cases" else value for key, value in other.items()}
-    measured = sum(found.other.row(row.phi) is not None for row in view.rows)
-    shared = f"{len(found.shared)}: {', '.join(found.shared)}" if found.shared else "none"
-    return {**data, f"shared {noun}": shared, "φ measured": f"{measured} of {len(view.rows)}"}
 
 
 def _chosen(view: View, choice: Mapping[str, Any], noun: str) -> dict[str, Any]:
@@ -84,6 +77,4 @@ def _told(value: Any) -> Any:
 
 
 def _command(command: Any) -> str:
-    if not command:
-        return ""
     return shlex.join(map(str, command)) if isinstance(command, (list, tuple)) else str(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,13 +13,13 @@ from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 from monai_hyperscale.tasks import Column, task_named
 
-__all__ = ["Cost", "Point", "View", "band", "capital", "extra_mean", "significant"]
+__all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
 
-# Key in the file, what it is, what less of it is called, and units with the size from which each is used.
-_COSTS = (
-    ("flops", "Compute", "compute", (("GFLOPs", 1e9), ("TFLOPs", 1e12)), ("MFLOPs", 1e6)),
-    ("latency", "Time", "time", (("ms", 1e-3), ("s", 1.0)), ("µs", 1e-6)),
-    ("memory", "Working memory", "working memory", (("MB", 1e6), ("GB", 1e9)), ("kB", 1e3)),
+# Key in the file, what it is, and its units: the small, the usual and the large one.
+_COSTS: tuple[tuple[str, str, Mapping[str, float]], ...] = (
+    ("flops", "Compute", {"MFLOPs": 1e6, "GFLOPs": 1e9, "TFLOPs": 1e12}),
+    ("latency", "Time", {"µs": 1e-6, "ms": 1e-3, "s": 1.0}),
+    ("memory", "Working memory", {"kB": 1e3, "MB": 1e6, "GB": 1e9}),
 )
 #: Loss of score that still counts as none to speak of, where the score is a share: one point of Dice.
 TOLERANCE = 0.01
@@ -27,31 +27,43 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost that was measured.
+    """A cost that was measured: its key in the file, what it is, and the unit it is shown in, ``scale`` of the file's.
 
-    Attributes:
-        key: ``flops``, ``latency`` or ``memory``, as in the file.
-        title: what it is.
-        word: what one has less of.
-        unit: in which it is shown.
-        scale: what is in the file, per unit.
+    Example:
+        >>> Cost.measured([0.2, 0.05], "latency", "Time", {"µs": 1e-6, "ms": 1e-3, "s": 1.0}).unit
+        'ms'
     """
 
     key: str
     title: str
-    word: str
     unit: str
     scale: float
 
+    @classmethod
+    def measured(cls, values: Sequence[float], key: str, title: str, units: Mapping[str, float]) -> Cost:
+        """Return a cost in one unit for all values, that in which the largest has no long string of digits."""
+        small, usual, large = units.items()
+        most = max(values)
+        return cls(key, title, *(large if most >= large[1] else usual if most >= usual[1] / 10 else small))
+
+    @property
+    def word(self) -> str:
+        """What one has less of."""
+        return self.title.lower()
+
     def of(self, row: FrontierRow) -> Optional[float]:
-        """Return the cost of a row in :attr:`unit`, ``None`` where it was not measured."""
+        """Return the cost of a row in the unit, ``None`` where it was not measured."""
         value = row.cost(self.key)
         return None if value is None else value / self.scale
 
     def text(self, row: FrontierRow) -> str:
         """Return the cost of a row without its unit."""
-        value = self.of(row)
-        return "–" if value is None else significant(value)
+        value = row.cost(self.key)
+        return "–" if value is None else self.figures(value)
+
+    def figures(self, value: float) -> str:
+        """Return a value of the file in figures, in the unit."""
+        return significant(value / self.scale)
 
 
 class Point(NamedTuple):
@@ -94,15 +106,23 @@ class View:
     def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
         self.frontier, self.confirm = frontier, confirm
         self.single = all(len(row.phi) == 1 for row in frontier.rows)
-        order = range(len(frontier.rows))
-        self._order = sorted(order, key=lambda n: frontier.rows[n].phi) if self.single else list(order)
-        self.rows = [frontier.rows[n] for n in self._order]
-        self._position = {original: position for position, original in enumerate(self._order)}
-        self.costs = [cost for entry in _COSTS if (cost := _measured(self.rows, *entry))]
+        order = list(range(len(frontier.rows)))
+        if self.single:
+            order.sort(key=lambda n: frontier.rows[n].phi)
+        self.rows = [frontier.rows[n] for n in order]
+        self._position = {original: position for position, original in enumerate(order)}
+        self.costs = []
+        for key, title, units in _COSTS:
+            values = [value for row in self.rows if (value := row.cost(key)) is not None]
+            self.costs += [Cost.measured(values, key, title, units)] if values else []
         self.labels = dict(sorted(frontier.labels.items(), key=lambda entry: int(entry[0])))
         self.task = task_named(frontier.task)
         self.metric = str(frontier.metric["name"])
         self.higher_is_better = frontier.higher_is_better
+
+    def there(self, position: int) -> Optional[FrontierRow]:
+        """Return what a row scores on the cases to confirm on; ``None`` where that was not measured."""
+        return None if self.confirm is None else self.confirm.other.row(self.rows[position].phi)
 
     @cached_property
     def is_share(self) -> bool:
@@ -120,12 +140,13 @@ class View:
         """Return the interval of a row's score in figures."""
         return f"{self.score_text(row.score.low)} – {self.score_text(row.score.high)}"
 
-    def column_text(self, column: Column, row: FrontierRow) -> str:
-        """Return in figures what a row has in a column of the task's, of a share in per cent."""
-        value = extra_mean(row, column)
-        if column.share:
-            return "–" if value is None else significant(100 * value, 2)
-        return self.score_text(value)
+    def column(self, column: Column, row: FrontierRow) -> tuple[str, Optional[float]]:
+        """Return what a row has in a column of the task's, in figures and as a number, of a share in per cent."""
+        found = row.extra.get(column.name)
+        value = None if found is None else found.mean
+        if not column.share:
+            return self.score_text(value), value
+        return ("–", None) if value is None else (significant(100 * value, 2), 100 * value)
 
     def score_change(self, score: Optional[float], other: Optional[float]) -> str:
         """Return what a score is more than another, with its sign; nothing where one is missing."""
@@ -145,13 +166,13 @@ class View:
         text = self.phi_text(phi)
         return f"φ = {text}" if len(phi) == 1 else f"φ = ({text})"
 
-    def pareto(self, key: str) -> list[int]:
+    def pareto(self, cost: Optional[Cost]) -> list[int]:
         """Return the positions of the Pareto points for a cost, the cheapest first."""
-        return [self._position[n] for n in self.frontier.pareto.get(key) or ()]
+        return [] if cost is None else [self._position[n] for n in self.frontier.pareto.get(cost.key) or ()]
 
-    def knee(self, key: str) -> Optional[int]:
+    def knee(self, cost: Optional[Cost]) -> Optional[int]:
         """Return the position of the knee for a cost."""
-        found = self.frontier.knee.get(key)
+        found = None if cost is None else self.frontier.knee.get(cost.key)
         return None if found is None else self._position[found]
 
     def points(self, cost: Optional[Cost]) -> list[Point]:
@@ -167,17 +188,16 @@ class View:
     @cached_property
     def near_best(self) -> frozenset[int]:
         """Positions of the rows not much worse than the best: by at most two half-widths of its interval."""
-        known = [n for n, row in enumerate(self.rows) if row.score.mean is not None]
         sign = 1 if self.higher_is_better else -1
-        gains = {n: sign * float(self.rows[n].score.mean or 0.0) for n in known}
-        if not known:
+        gains = {n: sign * row.score.mean for n, row in enumerate(self.rows) if row.score.mean is not None}
+        if not gains:
             return frozenset()
-        score = self.rows[max(known, key=gains.__getitem__)].score
-        end = score.low if self.higher_is_better else score.high
-        if end is None or score.mean is None:
-            return frozenset(known)
-        least = sign * (score.mean + 2 * (end - score.mean))
-        return frozenset(n for n in known if gains[n] >= least)
+        best = max(gains, key=gains.__getitem__)
+        end = self.rows[best].score.low if self.higher_is_better else self.rows[best].score.high
+        if end is None:
+            return frozenset(gains)
+        least = gains[best] + 2 * (sign * end - gains[best])
+        return frozenset(n for n, gain in gains.items() if gain >= least)
 
     @cached_property
     def reference(self) -> int:
@@ -200,20 +220,10 @@ class View:
         if cost is None or score is None:
             return self.reference
         if not self.is_share:
-            knee = self.knee(cost.key)
+            knee = self.knee(cost)
             return self.reference if knee is None else knee
-        near = [
-            n
-            for n, row in enumerate(self.rows)
-            if row.score.mean is not None and row.score.mean >= score - TOLERANCE and cost.of(row) is not None
-        ]
-        return min(near, key=lambda n: cost.of(self.rows[n]) or 0.0, default=self.reference)
-
-
-def extra_mean(row: FrontierRow, column: Column) -> Optional[float]:
-    """Return what a row has in a column of the task's; ``None`` where it has nothing there."""
-    found = row.extra.get(column.name)
-    return None if found is None else found.mean
+        near = [point for point in self.points(cost) if point.mean >= score - TOLERANCE]
+        return min(near, key=lambda point: point.cost).position if near else self.reference
 
 
 def capital(name: str) -> str:
@@ -237,22 +247,3 @@ def significant(value: float, digits: int = 3) -> str:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:.{max(0, min(12, decimals))}f}"
-
-
-def _measured(
-    rows: list[FrontierRow],
-    key: str,
-    title: str,
-    word: str,
-    units: tuple[tuple[str, float], ...],
-    small: tuple[str, float],
-) -> Optional[Cost]:
-    values = [value for row in rows if (value := row.cost(key)) is not None]
-    if not values:
-        return None
-    # One unit for all rows, the one in which the largest has no long string of digits.
-    unit, scale = small
-    for name, size in units:
-        if max(values) >= (size if size != units[0][1] else size / 10):
-            unit, scale = name, size
-    return Cost(key, title, word, unit, scale)

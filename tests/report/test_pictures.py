@@ -15,7 +15,7 @@ from PIL import Image
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report import Example
 from monai_hyperscale.report.cards import Card
-from monai_hyperscale.report.gallery import check_examples
+from monai_hyperscale.report.examples import check_examples
 from monai_hyperscale.report.pictures import (
     LABEL_COLOURS,
     colours_uri,

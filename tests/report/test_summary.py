@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from monai_hyperscale.report.summary import comparison, summary
 from monai_hyperscale.report.view import View
+from monai_hyperscale.report.wording import row_texts, summary
 from monai_hyperscale.search.results import Frontier
 from tests.report.made_up import segmentation_results
 
@@ -46,20 +46,16 @@ def test_sentence(as_frontier: Read, points: list[tuple[float, float]], sentence
 
 
 def test_compared_with_the_largest_phi(as_frontier: Read) -> None:
-    view = View(as_frontier(three_rows((0.8, 0.25), (0.9, 2.0), (0.89, 1.0))))
-    assert comparison(view, 0)["latency"] == "−75 % against φ = 0.5"
-    assert comparison(view, 0)["score"] == "−9.0 points"
-    assert comparison(view, 1)["latency"] == "+100 % against φ = 0.5"
-    assert comparison(view, 1)["score"] == "+1.0 points"
-    assert comparison(view, 2) == {}
-
-
-def test_what_was_not_measured_is_no_saving(as_frontier: Read) -> None:
     results = three_rows((0.8, 0.25), (0.9, 2.0), (0.89, 1.0))
-    results["rows"][0]["memory"] = None
+    results["rows"][0]["memory"] = None  # what was not measured is no saving
     results["pareto"].pop("memory", None), results["knee"].pop("memory", None), results["hypervolume"].pop("memory", 0)
     view = View(as_frontier(results))
-    assert "memory" not in comparison(view, 0) and "latency" in comparison(view, 0)
+    changes = [{name: text for name, text in row_texts(view, n).items() if name.endswith("change")} for n in range(3)]
+    assert changes[0]["latency-change"] == "−75 % against φ = 0.5"
+    assert changes[0]["score-change"] == "−9.0 points" and "memory-change" not in changes[0]
+    assert changes[1]["latency-change"] == "+100 % against φ = 0.5"
+    assert changes[1]["score-change"] == "+1.0 points"
+    assert changes[2] == {}
 
 
 def test_units_suit_the_largest_value(as_frontier: Read) -> None:
