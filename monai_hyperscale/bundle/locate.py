@@ -10,6 +10,7 @@ from typing import Optional
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 import monai_hyperscale
+from monai_hyperscale.errors import ConfigError
 
 __all__ = ["bundle_root", "default_bundle", "running_parser"]
 
@@ -18,13 +19,13 @@ def default_bundle(name: str = "sshn_seg") -> Path:
     """Return the folder of a bundle that comes with this package: of the checkout, else of the installed wheel.
 
     Raises:
-        ValueError: if there is none of that name.
+        ConfigError: if there is none of that name.
     """
     package = Path(monai_hyperscale.__file__).resolve().parent
     for folder in (package.parent / "bundles" / name, package / "_bundles" / name):
         if (folder / "configs").is_dir():
             return folder
-    raise ValueError(f"no bundle called {name!r} comes with this package; name a bundle's folder.")
+    raise ConfigError(f"no bundle called {name!r} comes with this package; name a bundle's folder.")
 
 
 def bundle_root() -> str:

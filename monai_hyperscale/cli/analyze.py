@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -13,17 +11,14 @@ from typing import TYPE_CHECKING, Any, Optional
 import rich_click as click
 
 from monai_hyperscale.cli.workloads import case_options, command_line, workload_of, workload_options
-from monai_hyperscale.console.command import Arguments, Command, Group, Several
-from monai_hyperscale.console.exit_codes import DONE
-from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.command import DONE, Arguments, Command, Group, Several
+from monai_hyperscale.console.messages import progress, say
 from monai_hyperscale.console.options import BUNDLE, DATASET, FRONTIER, PATH, overwrite_option
 from monai_hyperscale.console.outputs import check_folder, check_free, written_together
 from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.figure import Figure
 
 __all__ = ["analyze"]
@@ -64,11 +59,10 @@ def variation(args: Arguments) -> int:
     in forward order. A weight that is 0 for every phi has 0; one whose mean is 0 while it varies has none, and is
     counted as undefined.
     """
-    outputs = _outputs(args, ["variation"])
+    outputs = _outputs(args, "variation", "variation")
     import torch
 
     from monai_hyperscale.analysis import draw_variation, weight_variation
-    from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.errors import PhiError
     from monai_hyperscale.inference.networks import model_folder, trained_network
@@ -77,14 +71,10 @@ def variation(args: Arguments) -> int:
     from monai_hyperscale.search.results import phi_name
 
     folder = model_folder(args.bundle)
-    settings = read_settings(folder / "model.json", NetworkSettings)
+    settings = read_settings(folder / "model.json")
     low, high = settings.phi_range
-    grid: list[tuple[float, ...]]
-    if args.phi is None:
-        grid = [(round(low + (high - low) * place / (_VARIED - 1), 9),) for place in range(_VARIED)]
-        grid = list(dict.fromkeys(grid))
-    else:
-        grid = phi_grid(args.phi)
+    evenly = dict.fromkeys((round(low + (high - low) * place / (_VARIED - 1), 9),) for place in range(_VARIED))
+    grid: list[tuple[float, ...]] = list(evenly) if args.phi is None else phi_grid(args.phi)
     for phi in grid:
         if not settings.context["phi"].trained(phi):
             raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {phi_name(phi)}.")
@@ -99,7 +89,6 @@ def variation(args: Arguments) -> int:
         "sigma": "of the population",
         "layers": [asdict(layer) for layer in layers],
     }
-    header = ["layer", "weights", "median CV", "quartiles", "5 % to 95 %", "undefined"]
     lines = [
         [
             layer.layer,
@@ -111,9 +100,9 @@ def variation(args: Arguments) -> int:
         ]
         for layer in layers
     ]
-    print_table(lines, header, left=[0])
+    print_table(lines, ["layer", "weights", "median CV", "quartiles", "5 % to 95 %", "undefined"], left=[0])
     figure = draw_variation(layers, f"{name}: {len(grid)} φ from {low:g} to {high:g}" if args.phi is None else name)
-    return _written(args, outputs, content, {"variation": figure})
+    return _written(args, outputs, content, variation=figure)
 
 
 @analyze.command("transfer", cls=Command, short_help="what weights for one phi score at others")
@@ -137,7 +126,7 @@ def transfer(args: Arguments) -> int:
 
     Beside those generated for each phi, and beside plainly trained networks.
     """
-    outputs = _outputs(args, ["transfer"])
+    outputs = _outputs(args, "transfer", "transfer")
     from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
     from monai_hyperscale.errors import ConfigError
     from monai_hyperscale.search.machine import describe_machine
@@ -150,21 +139,18 @@ def transfer(args: Arguments) -> int:
             "that generates them, and this one with --fixed."
         )
     low, high = workload.settings.phi_range
-    phis = _single(args.phi, "--phi")
-    if phis is None:
-        least, most = max(0.0, low - _BEYOND), min(1.0, high + _BEYOND)
-        phis = [round(least + _STEP * place, 9) for place in range(round((most - least) / _STEP + 1e-6) + 1)]
-    weights = _single(args.weights_phi, "--weights-phi")
-    weights = [min(max(0.5, low), high)] if weights is None else weights
+    least, most = max(0.0, low - _BEYOND), min(1.0, high + _BEYOND)
+    steps = range(round((most - least) / _STEP + 1e-6) + 1)
+    phis = _single(args.phi, "--phi") or [round(least + _STEP * place, 9) for place in steps]
+    weights = _single(args.weights_phi, "--weights-phi") or [min(max(0.5, low), high)]
     workload.check_phi([(phi,) for phi in weights])
     others = [workload_of(args, bundle, workload.part) for bundle in args.fixed]
     own = [phi for phi in phis if workload.settings.context["phi"].trained(phi)]
-    shared: dict[str, Any] = {"bootstrap": args.bootstrap, "seed": args.seed}
     cases = f"{len(workload.names)} cases ({workload.part})"
     say(f"{workload.title}: {cases}, weights for phi = {phi_name(weights)}, {len(phis)} phi, on {workload.device}")
     total = (len(phis) * (len(weights) + len(others)) + len(own)) * len(workload.names)
-    with _progress(total) as step:
-        shared["progress"] = step
+    with progress(total, "case") as step:
+        shared: dict[str, Any] = {"bootstrap": args.bootstrap, "seed": args.seed, "progress": step}
         # First, so that a network that cannot be compared is told before the rest is measured.
         fixed = [fixed_curve(other, workload, phis, **shared) for other in others]
         curves = [transfer_curve(workload, phi, phis, **shared) for phi in weights]
@@ -193,7 +179,7 @@ def transfer(args: Arguments) -> int:
     metric = workload.metric_facts["name"]
     print(f"{metric}, mean of {cases}")
     print_table(lines, ["phi", *(curve.name for curve in curves)], left=[0])
-    return _written(args, outputs, content, {"transfer": draw_transfer(curves, metric)})
+    return _written(args, outputs, content, transfer=draw_transfer(curves, metric))
 
 
 @analyze.command("levels", cls=Command, short_help="which of several factors counts")
@@ -210,7 +196,7 @@ def levels(args: Arguments) -> int:
     Heat maps of the score over pairs of factors, the score against operations, and how much of the score each factor
     moves.
     """
-    outputs = _outputs(args, ["levels_map", "levels_cost"], "levels")
+    outputs = _outputs(args, "levels", "levels_map", "levels_cost")
     from monai_hyperscale.analysis import draw_level_costs, draw_level_map, factor_influence, gains_at_cost
     from monai_hyperscale.search.results import phi_name, read_frontier
 
@@ -265,27 +251,25 @@ def levels(args: Arguments) -> int:
         ],
         "at_the_cost_of_one_factor": [asdict(gain) for gain in gains],
     }
-    figures = {"levels_map": draw_level_map(frontier, args.floor), "levels_cost": draw_level_costs(frontier, common)}
-    return _written(args, outputs, content, figures)
+    level_map, costs = draw_level_map(frontier, args.floor), draw_level_costs(frontier, common)
+    return _written(args, outputs, content, levels_map=level_map, levels_cost=costs)
 
 
 def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
     """Read a grid of one factor each."""
-    if grid is None:
-        return None
     from monai_hyperscale.errors import PhiError
     from monai_hyperscale.search import phi_grid
 
-    found = phi_grid(grid)
-    if len(found[0]) > 1:
+    found = [] if grid is None else phi_grid(grid)
+    if any(len(phi) > 1 for phi in found):
         raise PhiError(f"{option} of transfer is one factor for all levels, got {grid!r}.")
-    return [phi[0] for phi in found]
+    return [phi[0] for phi in found] or None
 
 
-def _outputs(args: Arguments, figures: Sequence[str], name: Optional[str] = None) -> list[Path]:
+def _outputs(args: Arguments, name: str, *figures: str) -> list[Path]:
     """Return the files to write, the JSON file first, once it is known that they can be."""
     check_folder("--output", args.output)
-    names = [f"{name or figures[0]}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
+    names = [f"{name}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
     paths = [args.output / file for file in names]
     for path in paths:
         if path.is_dir():
@@ -295,9 +279,7 @@ def _outputs(args: Arguments, figures: Sequence[str], name: Optional[str] = None
     return paths
 
 
-def _written(
-    args: Arguments, outputs: Sequence[Path], content: Mapping[str, Any], figures: Mapping[str, Figure]
-) -> int:
+def _written(args: Arguments, outputs: list[Path], content: Mapping[str, Any], **figures: Figure) -> int:
     import torch
 
     from monai_hyperscale import __version__
@@ -306,25 +288,16 @@ def _written(
 
     # What was scored names its own device.
     machine = {"machine": describe_machine(torch.device("cpu")), **content}
-    text = json.dumps(
-        {"monai_hyperscale": __version__, "command": command_line(args), **machine}, indent=1, allow_nan=False
-    )
+    whole = {"monai_hyperscale": __version__, "command": command_line(args), **machine}
+    text = json.dumps(whole, indent=1, allow_nan=False)
     with written_together(outputs) as temporaries:
         for path, temporary in zip(outputs, temporaries, strict=True):
             if path.suffix == ".json":
                 temporary.write_text(text + "\n", encoding="utf-8")
             else:
                 save_figure(figures[path.stem], temporary)
-    say(f"wrote {', '.join(str(path) for path in outputs)}")
+    say(f"wrote {', '.join(map(str, outputs))}")
     return DONE
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], object]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="case", file=sys.stderr) as bar:
-        yield bar.update
 
 
 def _figures(value: Optional[float], form: str = ".3g") -> str:

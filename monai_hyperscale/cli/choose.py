@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
 import rich_click as click
 
 from monai_hyperscale.cli.workloads import cases_option, command_line, workload_of, workload_options
-from monai_hyperscale.console.command import Arguments, Existing, command
-from monai_hyperscale.console.exit_codes import DONE, FAILED
-from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, command, wrong_arguments
+from monai_hyperscale.console.messages import progress, say
 from monai_hyperscale.console.options import COUNT, DATASET, PATH, confirm_option
 from monai_hyperscale.console.outputs import check_outputs
 from monai_hyperscale.console.tables import print_table
@@ -26,10 +23,50 @@ if TYPE_CHECKING:
 
 __all__ = ["choose"]
 
-_UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB", 1e6)}
-_TITLES = {"flops": "compute", "latency": "time", "memory": "working memory"}
+_UNITS = {
+    "flops": ("compute", "GFLOPs", 1e9),
+    "latency": ("time", "ms", 1e-3),
+    "memory": ("working memory", "MB", 1e6),
+}
 # Of options that only have a meaning where φ are measured.
 _MEASURING = "Of a bundle"
+
+
+@dataclass
+class _Chosen:
+    """A choice, what it was made by and among, and the frontier and row of other cases that confirm it."""
+
+    choice: Choice
+    limits: list[Limit]
+    objective: Objective
+    frontier: Frontier
+    confirmed: Optional[tuple[Frontier, FrontierRow]] = None
+
+    @property
+    def missed(self) -> list[str]:
+        """The limits on the score that the other cases miss; costs there may be of an image of another size."""
+        if self.confirmed is None:
+            return []
+        row = self.confirmed[1]
+        return [limit.text for limit in self.limits if limit.quantity == "score" and limit.miss(row) > 0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        from monai_hyperscale.search.results import row_as_dict
+
+        content: dict[str, Any] = {
+            "phi": list(self.choice.row.phi),
+            "met": self.choice.met,
+            "considered": self.choice.considered,
+            "limits": [vars(limit) for limit in self.limits],
+            "missed": [limit.text for limit in self.choice.missed],
+            "objective": vars(self.objective),
+            "row": row_as_dict(self.choice.row),
+        }
+        if self.confirmed is not None:
+            frontier, row = self.confirmed
+            content["confirmed"] = {"data": dict(frontier.data), "row": row_as_dict(row), "missed": self.missed}
+        return content
 
 
 @command("choose", "choose phi by a budget", exclusive=[("--minimize", "--maximize")])
@@ -91,31 +128,26 @@ def choose(args: Arguments) -> int:
         raise ArgumentError("a bundle needs --dataset to measure on; or name a measured frontier.")
     if not (args.within or args.at_least or args.minimize or args.maximize):
         raise ArgumentError('name a limit, such as --within "latency<=40ms" or --at-least "dice>=0.88".')
-    if is_table:
-        _check_unused(args)
     if args.output is not None:
         check_outputs({"--output": (args.output, (".json",))}, [args.source, args.confirm], args.overwrite)
         for end in (".csv", "_cases.csv"):
             table = args.output.with_name(args.output.stem + end)
             check_outputs({"a table of --output": (table, (".csv",))}, [], args.overwrite)
-    return _from_table(args) if is_table else _by_measuring(args)
+    # A frontier knows the bundle's name, not where it lies.
+    return _tell(args, _from_table(args), "BUNDLE") if is_table else _tell(args, _by_measuring(args), str(args.source))
 
 
-def _check_unused(args: Arguments) -> None:
-    """Refuse what only has a meaning where φ are measured."""
-    source = ("source", "within", "at_least", "minimize", "maximize", "confirm", "json")
-    named = [f"--{name.replace('_', '-')}" for name in vars(args) if name in args.given and name not in source]
-    if named:
-        verb = "is" if len(named) == 1 else "are"
-        raise ArgumentError(
-            f"{' and '.join(named)} {verb} for a bundle with --dataset; {args.source} was measured already."
-        )
-
-
-def _from_table(args: Arguments) -> int:
+def _from_table(args: Arguments) -> _Chosen:
     from monai_hyperscale.search.budget import choose, measured_costs, metric_key
     from monai_hyperscale.search.results import read_frontier
 
+    used = ("source", "within", "at_least", "minimize", "maximize", "confirm", "json")
+    unused = [f"--{name.replace('_', '-')}" for name in vars(args) if name in args.given and name not in used]
+    if unused:
+        verb = "is" if len(unused) == 1 else "are"
+        raise ArgumentError(
+            f"{' and '.join(unused)} {verb} for a bundle with --dataset; {args.source} was measured already."
+        )
     frontier = read_frontier(args.source)
     if frontier.data["part"] == "test":
         say(
@@ -123,17 +155,13 @@ def _from_table(args: Arguments) -> int:
             "test cases are left."
         )
     limits, objective = _wishes(args, frontier.metric, metric_key(frontier), measured_costs(frontier.rows))
-    choice = choose(frontier.rows, limits, objective)
-    confirmed = None
+    chosen = _Chosen(choose(frontier.rows, limits, objective), limits, objective, frontier)
     if args.confirm is not None:
-        confirmed = _confirming(read_frontier(args.confirm), args.confirm, frontier, choice.row)
-    # A frontier knows the bundle's name, not where it lies.
-    return _tell(args, choice, limits, objective, frontier, "BUNDLE", confirmed)
+        _confirm(chosen, read_frontier(args.confirm), str(args.confirm))
+    return chosen
 
 
-def _by_measuring(args: Arguments) -> int:
-    from tqdm import tqdm
-
+def _by_measuring(args: Arguments) -> _Chosen:
     from monai_hyperscale.search.budget import choose
     from monai_hyperscale.search.evaluation import RowMeasurer, search_phi
     from monai_hyperscale.search.frontier import SweepOptions, make_frontier, sweep_plan
@@ -148,14 +176,13 @@ def _by_measuring(args: Arguments) -> int:
     workload.check_phi(grid)
     limits, objective = _wishes(args, workload.metric_facts, workload.choices["metric"], ["flops"])
     quantities = {objective.quantity, *(limit.quantity for limit in limits)}
-    best = "minimize" if objective.minimize else "maximize"
     notes = {
         "phi": text,
         "limit": args.limit,
         "sampler": args.sampler,
         "evaluations": args.evaluations,
         "limits": [limit.text for limit in limits],
-        best: objective.quantity,
+        "minimize" if objective.minimize else "maximize": objective.quantity,
         "command": command_line(args),
     }
     rounds = SweepOptions.rounds * ("latency" in quantities)
@@ -163,94 +190,78 @@ def _by_measuring(args: Arguments) -> int:
     measure = RowMeasurer(workload, quantities, options)
     evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
     say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")
-    with tqdm(total=evaluations, unit="phi", file=sys.stderr) as bar:
-        rows = search_phi(
-            measure, grid, limits, objective, args.sampler, evaluations, args.seed, measure.flops, bar.update
-        )
-    choice = choose(rows, limits, objective)
+    with progress(evaluations, "phi") as step:
+        rows = search_phi(measure, grid, limits, objective, args.sampler, evaluations, args.seed, measure.flops, step)
     frontier = make_frontier(workload, rows, options, sweep_plan(workload, [row.phi for row in rows]))
-    confirmed = None
+    chosen = _Chosen(choose(rows, limits, objective), limits, objective, frontier)
     if args.output is not None:
         # Before the confirmation, which may fail.
         frontier.write(args.output)
     if other is not None:
-        confirmed = _confirming(other, args.confirm, frontier, choice.row)
-    elif workload.part == "validation" and choice.met:
+        _confirm(chosen, other, str(args.confirm))
+    elif workload.part == "validation" and chosen.choice.met:
         test = workload_of(args, args.source, "test")
-        row = RowMeasurer(test, quantities, options)(choice.row.phi)
-        confirmed = make_frontier(test, [row], options, {}), row
-    if args.output is not None and choice.met:
-        chosen = _as_json(choice, limits, objective, confirmed)
-        replace(frontier, choice={name: chosen[name] for name in chosen if name != "row"}).write(args.output)
-    return _tell(args, choice, limits, objective, frontier, quote(str(args.source)), confirmed)
+        row = RowMeasurer(test, quantities, options)(chosen.choice.row.phi)
+        chosen.confirmed = make_frontier(test, [row], options, {}), row
+    if args.output is not None and chosen.choice.met:
+        content = chosen.as_dict()
+        replace(frontier, choice={name: content[name] for name in content if name != "row"}).write(args.output)
+    return chosen
 
 
 def _wishes(args: Arguments, metric: Any, key: Optional[str], measured: list[str]) -> tuple[list[Limit], Objective]:
     from monai_hyperscale.search.budget import default_objective, read_limits, read_objective
 
-    try:
+    with wrong_arguments(FrontierError):
         limits = read_limits([*args.within, *args.at_least], metric, key)
         if args.minimize is not None or args.maximize is not None:
-            wanted = args.minimize or args.maximize
-            return limits, read_objective(wanted, args.minimize is not None, metric, key)
-    except FrontierError as error:
-        raise ArgumentError(str(error)) from error
+            return limits, read_objective(args.minimize or args.maximize, args.minimize is not None, metric, key)
     return limits, default_objective(limits, measured, bool(metric["higher_is_better"]))
 
 
-def _confirming(other: Frontier, path: Path, frontier: Frontier, row: FrontierRow) -> tuple[Frontier, FrontierRow]:
+def _confirm(chosen: _Chosen, other: Frontier, name: str) -> None:
     from monai_hyperscale.search.confirmation import confirmation
 
-    found = confirmation(frontier, other, str(path))
-    confirmed = found.row(row.phi)
+    found = confirmation(chosen.frontier, other, name)
+    chosen.confirmed = found.other, found.row(chosen.choice.row.phi)
     if found.warning is not None:
         say(f"warning: {found.warning}")
-    return found.other, confirmed
 
 
-def _tell(
-    args: Arguments,
-    choice: Choice,
-    limits: list[Limit],
-    objective: Objective,
-    frontier: Frontier,
-    bundle: str,
-    confirmed: Optional[tuple[Frontier, FrontierRow]],
-) -> int:
+def _tell(args: Arguments, chosen: _Chosen, bundle: str) -> int:
     from monai_hyperscale.search.confirmation import unconfirmed
     from monai_hyperscale.search.results import phi_name
 
+    choice, frontier, confirmed = chosen.choice, chosen.frontier, chosen.confirmed
     phi = phi_name(choice.row.phi)
-    wanted = "all" if not limits else ", ".join(limit.text for limit in limits)
+    wanted = ", ".join(limit.text for limit in chosen.limits) or "all"
     # Its files are compared on a case of the data set.
-    command = f"monai-hyperscale fold {bundle} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
+    command = f"monai-hyperscale fold {quote(bundle)} --phi {phi} -o OUT --dataset {quote(str(args.dataset or 'DIR'))}"
     note = None
     if choice.met and confirmed is None:
         way = "leave --cases out" if args.cases else "measure others with pareto, and add them with --confirm"
         note = unconfirmed(frontier, None if args.dataset is None else way)
     if args.json:
-        content = {**_as_json(choice, limits, objective, confirmed), "next": command if choice.met else None}
+        content = {**chosen.as_dict(), "next": command if choice.met else None}
         print(json.dumps(content | ({"note": note} if note else {}), indent=1))
     elif choice.met:
         print(f"phi = {phi}")
         print_table(_rows(choice.row, frontier))
-        best = "least" if objective.minimize else "best"
-        name = frontier.metric["name"] if objective.quantity == "score" else objective.quantity
-        among = f"{choice.met} of {choice.considered} phi that meet {wanted}" if limits else f"{choice.considered} phi"
-        print(f"the {best} {name} of {among}")
+        best = "least" if chosen.objective.minimize else "best"
+        name = frontier.metric["name"] if chosen.objective.quantity == "score" else chosen.objective.quantity
+        among = f"{choice.met} of {choice.considered} phi that meet {wanted}"
+        print(f"the {best} {name} of {among if chosen.limits else f'{choice.considered} phi'}")
         if confirmed is not None:
-            missed = _missed(limits, confirmed)
-            verdict = f"misses {', '.join(missed)}" if missed else "meets the limits"
-            told = f"{'not ' * bool(missed)}confirmed on {len(confirmed[0].data['cases'])}"
-            print(f"\n{told} {confirmed[0].data['part']} cases: {verdict}")
+            verdict = f"misses {', '.join(chosen.missed)}" if chosen.missed else "meets the limits"
+            cases = f"{len(confirmed[0].data['cases'])} {confirmed[0].data['part']} cases"
+            print(f"\n{'not ' * bool(chosen.missed)}confirmed on {cases}: {verdict}")
             print_table(_rows(confirmed[1], confirmed[0]))
         if note is not None:
             print(f"\nnote: {note}.")
         where = f"  (BUNDLE: the folder of {frontier.bundle['name']}, DIR: of {frontier.data['name']})"
-        where = "" if args.dataset is not None else where
-        print(f"\nnext: {command}{where}")
+        print(f"\nnext: {command}{where if args.dataset is None else ''}")
     if choice.met:
-        return FAILED if _missed(limits, confirmed) else DONE
+        return FAILED if chosen.missed else DONE
     facts = "; ".join(" ".join(row).strip() for row in _rows(choice.row, frontier))
     misses = ", ".join(limit.text for limit in choice.missed)
     say(
@@ -260,49 +271,18 @@ def _tell(
     return FAILED
 
 
-def _missed(limits: list[Limit], confirmed: Optional[tuple[Frontier, FrontierRow]]) -> list[str]:
-    """Return the limits on the score that the other cases miss; costs there may be of an image of another size."""
-    if confirmed is None:
-        return []
-    return [limit.text for limit in limits if limit.quantity == "score" and limit.miss(confirmed[1]) > 0]
-
-
 def _rows(row: FrontierRow, frontier: Frontier) -> list[tuple[str, str]]:
-    score, cases = row.score, f"{len(frontier.data['cases'])} {frontier.data['part']} cases"
-    lines = [(str(frontier.metric["name"]), "none")]
+    score, told = row.score, "none"
     if score.mean is not None:
-        lines = [(lines[0][0], f"{score.mean:.4f} (95 % interval {score.low:.4f} - {score.high:.4f}, {cases})")]
-    for cost, (unit, scale) in _UNITS.items():
+        cases = f"{len(frontier.data['cases'])} {frontier.data['part']} cases"
+        told = f"{score.mean:.4f} (95 % interval {score.low:.4f} - {score.high:.4f}, {cases})"
+    lines = [(f"  {frontier.metric['name']}", told)]
+    for cost, (title, unit, scale) in _UNITS.items():
         value = row.cost(cost)
         if value is None:
             continue
-        spread = ""
+        spread = " (beside weights, image and process)" if cost == "memory" else ""
         if cost == "latency" and row.latency is not None:
             spread = f" (quartiles {row.latency.low / scale:.4g} - {row.latency.high / scale:.4g})"
-        if cost == "memory":
-            spread = " (beside weights, image and process)"
-        lines.append((_TITLES[cost], f"{value / scale:.4g} {unit}{spread}"))
-    return [(f"  {name}", text) for name, text in lines]
-
-
-def _as_json(
-    choice: Choice,
-    limits: list[Limit],
-    objective: Objective,
-    confirmed: Optional[tuple[Frontier, FrontierRow]],
-) -> dict[str, Any]:
-    from monai_hyperscale.search.results import row_as_dict
-
-    content: dict[str, Any] = {
-        "phi": list(choice.row.phi),
-        "met": choice.met,
-        "considered": choice.considered,
-        "limits": [vars(limit) for limit in limits],
-        "missed": [limit.text for limit in choice.missed],
-        "objective": vars(objective),
-        "row": row_as_dict(choice.row),
-    }
-    if confirmed is not None:
-        missed = _missed(limits, confirmed)
-        content["confirmed"] = {"data": dict(confirmed[0].data), "row": row_as_dict(confirmed[1]), "missed": missed}
-    return content
+        lines.append((f"  {title}", f"{value / scale:.4g} {unit}{spread}"))
+    return lines

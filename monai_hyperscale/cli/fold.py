@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing, Several, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, Existing, Several, command, wrong_arguments
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import DATASET, PATH, SHARE, bundle_argument, factors, listed, sizes
-from monai_hyperscale.errors import ArgumentError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FORMATS", "fold"]
 
@@ -86,35 +79,24 @@ def fold(args: Arguments) -> int:
         --dataset_dir scans --output_dir labels
     """
     from monai_hyperscale.bundle.locate import default_bundle
-    from monai_hyperscale.errors import ExportError, HyperscaleError
+    from monai_hyperscale.errors import ExportError
     from monai_hyperscale.export.fold import check_output, write_fold
     from monai_hyperscale.export.manifest import input_text
     from monai_hyperscale.export.real_input import RealInput
     from monai_hyperscale.export.source import FoldSource
     from monai_hyperscale.tasks import task_named
 
-    try:
-        bundle = default_bundle() if args.bundle is None else args.bundle
+    bundle = args.bundle or default_bundle()
+    with wrong_arguments(ExportError):
         check_output(args.output, bundle, args.overwrite)
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
-    try:
         source = FoldSource.from_bundle(bundle, args.phi, regularization=args.regularization)
-    except ExportError as error:
-        raise ArgumentError(str(error)) from error
-    except HyperscaleError:
-        raise
-    except ValueError as error:  # another number of factors than the network has levels
-        raise ArgumentError(str(error)) from error
     low, high = source.settings.phi_range
     if not source.settings.context["phi"].trained(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
     read, data = [], None
     if args.image:
-        try:
+        with wrong_arguments(ExportError, "--image: "):
             read = task_named(source.settings.task).folding(source.settings).read(list(args.image))
-        except ExportError as error:
-            raise ArgumentError(f"--image: {error}") from error
     if args.dataset is not None:
         found = RealInput.from_dataset(args.dataset, source.settings, source.bundle)
         read, data = list(found.images), found.data

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, command
 from monai_hyperscale.console.options import bundle_argument
 from monai_hyperscale.console.tables import print_table
-from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
@@ -28,16 +26,12 @@ _LISTED = 6  # of names that stand in one line
 def info(args: Arguments) -> int:
     """Show the task, channels, labels, range of phi, size and origin of a trained bundle."""
     from monai_hyperscale.bundle.locate import default_bundle
-    from monai_hyperscale.bundle.network_settings import NetworkSettings
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.networks import model_folder
 
-    try:
-        bundle = default_bundle() if args.bundle is None else args.bundle
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
+    bundle = args.bundle or default_bundle()
     folder = model_folder(bundle)
-    settings = read_settings(folder / "model.json", NetworkSettings)
+    settings = read_settings(folder / "model.json")
     facts = _facts(bundle, folder, settings)
     if args.json:
         print(json.dumps(facts, indent=2))
@@ -52,7 +46,9 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
     from monai_hyperscale.io.hashing import sha256
 
     network = build_network(settings)
-    weights = folder / "model.pt"
+    file, weights = folder / "model.pt", None
+    if file.is_file():
+        weights = {"file": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)}
     return {
         "bundle": str(bundle),
         "task": settings.task,
@@ -64,7 +60,7 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
         "spatial_dims": settings.spatial_dims,
         "slices": settings.slices,
         "channels": list(settings.channels),
-        "spacing": None if settings.spacing is None else list(settings.spacing),
+        "spacing": settings.spacing and list(settings.spacing),
         **settings.facts(),
         "phi_range": list(settings.phi_range),
         "levels": network.primary.levels,
@@ -72,22 +68,22 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
             "hypernetwork": sum(parameter.numel() for parameter in network.parameters()),
             "folded": sum(parameter.numel() for parameter in network.fold(settings.phi_range[1]).parameters()),
         },
-        "weights": None
-        if not weights.is_file()
-        else {"file": str(weights), "bytes": weights.stat().st_size, "sha256": sha256(weights)},
+        "weights": weights,
         "provenance": settings.provenance,
     }
 
 
 def _rows(settings: NetworkSettings, facts: dict[str, Any]) -> list[tuple[str, str]]:
-    dims, weights, parameters = facts["spatial_dims"], facts["weights"], facts["parameters"]
-    spacing = facts["spacing"]
+    dims, weights, parameters, spacing = (facts[name] for name in ("spatial_dims", "weights", "parameters", "spacing"))
     slices = ", over the slices of volumes" if facts["slices"] else ""
+    phi = "one phi per level" if facts["per_level"] else "one phi"
+    conditioning = f"generator {facts['generator']}, {phi}" + facts["rescale_input"] * ", the first level is the input"
     rows = [
         ("bundle", facts["bundle"]),
         ("task", facts["task"]),
         ("network", f"{dims}D{slices}, {facts['network']}, {facts['levels']} levels"),
-        ("method", f"{facts['method']}, {_conditioning(facts)}"),
+        ("method", f"{facts['method']}, {conditioning}"),
+        *settings.description(),
         ("channels", ", ".join(facts["channels"])),
         ("labels", ", ".join(f"{value} {name}" for value, name in facts["labels"].items()) or "none"),
         ("spacing", "the image's own" if spacing is None else " x ".join(f"{s:g}" for s in spacing) + " mm"),
@@ -95,18 +91,10 @@ def _rows(settings: NetworkSettings, facts: dict[str, Any]) -> list[tuple[str, s
         ("parameters", f"{parameters['hypernetwork']:,} hypernetwork, {parameters['folded']:,} folded"),
         ("weights", "none yet: train the bundle" if weights is None else f"{weights['bytes'] / 1e6:.2f} MB"),
     ]
-    rows[4:4] = settings.description()
-    if weights is not None:
-        rows.append(("sha256", weights["sha256"]))
+    rows += [] if weights is None else [("sha256", weights["sha256"])]
     rows += [(str(key), _plain(value)) for key, value in facts["provenance"].items() if key != "cases"]
     parts = facts["provenance"].get("cases") or {}
-    rows += [("cases", ", ".join(f"{len(names)} {part}" for part, names in parts.items()))] if parts else []
-    return rows
-
-
-def _conditioning(facts: dict[str, Any]) -> str:
-    phi = "one phi per level" if facts["per_level"] else "one phi"
-    return f"generator {facts['generator']}, {phi}" + facts["rescale_input"] * ", the first level is the input"
+    return rows + ([("cases", ", ".join(f"{len(names)} {part}" for part, names in parts.items()))] if parts else [])
 
 
 def _plain(value: Any) -> str:

@@ -18,8 +18,7 @@ from click.exceptions import Exit
 
 from monai_hyperscale import __version__
 from monai_hyperscale.allocator import keep_freed_memory
-from monai_hyperscale.console.command import Group, LazyCommands, Session
-from monai_hyperscale.console.exit_codes import FAILED, INTERRUPTED, USAGE
+from monai_hyperscale.console.command import FAILED, INTERRUPTED, USAGE, Group, LazyCommands, Session
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.errors import ArgumentError, CheckpointError, ConfigError, HyperscaleError, PhiError
 from monai_hyperscale.tasks import TASKS, task_named
@@ -44,14 +43,7 @@ def program() -> Group:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: the arguments; default: the program's own.
-
-    Returns:
-        the exit code, see ``monai-hyperscale --help``.
-    """
+    """Run one command, with the program's own arguments by default; return the exit code, see ``--help``."""
     if argv is None:  # a process of its own, not part of another program
         keep_freed_memory()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -80,7 +72,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except HyperscaleError as error:
         return _failed(session, str(error), FAILED)
     except MemoryError:
-        return _failed(session, "too little memory; try a smaller --max-voxels, or smaller images.", FAILED)
+        way_out = "try smaller images, or a smaller --max-voxels where the command has it"
+        return _failed(session, f"too little memory; {way_out}.", FAILED)
     except Exception as error:  # the last resort: a user is owed a sentence, a developer --debug
         return _failed(session, unexpected(error, session.debug), FAILED)
 

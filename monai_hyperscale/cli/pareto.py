@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 import rich_click as click
 
 from monai_hyperscale.cli.workloads import case_options, command_line, workload_of, workload_options
-from monai_hyperscale.console.command import Arguments, command
-from monai_hyperscale.console.exit_codes import DONE
-from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.command import DONE, Arguments, command
+from monai_hyperscale.console.messages import progress, say
 from monai_hyperscale.console.options import BUNDLE, DATASET, PATH, confirm_option, sizes
 from monai_hyperscale.console.outputs import check_folder
 from monai_hyperscale.errors import ArgumentError
@@ -85,22 +82,14 @@ def pareto(args: Arguments) -> int:
     phis = None if args.phi is None else phi_grid(args.phi)
     # Read before the sweep, which takes minutes.
     confirm = None if args.confirm is None else read_frontier(args.confirm)
-    with _processes() as rank:
+    with _process_number() as rank:
         return _measure(args, phis, confirm, rank)
 
 
 def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int) -> int:
-    from monai_hyperscale.io.hashing import digest
     from monai_hyperscale.report import write_report
     from monai_hyperscale.report.examples import example_of
-    from monai_hyperscale.search.frontier import (
-        UNFINISHED,
-        SweepOptions,
-        option_facts,
-        sweep,
-        sweep_plan,
-        together,
-    )
+    from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.printing import print_frontier
@@ -115,41 +104,42 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
         warning = _check_confirmation(workload, phis, confirm, str(args.confirm))
         if warning is not None and rank == 0:
             say(f"warning: {warning}")
-    options = SweepOptions(
-        args.repeats,
-        not args.no_memory,
-        args.size,
-        args.bootstrap,
-        args.seed,
-        {"phi": grid, "limit": args.limit, "command": command_line(args), "processes": _process_count()},
-    )
-    path, files = args.output / "frontier.json", ProgressFiles(args.output / UNFINISHED)
+    processes = _process_count()
+    notes = {"phi": grid, "limit": args.limit, "command": command_line(args), "processes": processes}
+    options = SweepOptions(args.repeats, not args.no_memory, args.size, args.bootstrap, args.seed, notes)
+    path, page = args.output / "frontier.json", args.output / "report.html"
+    files = ProgressFiles(args.output / UNFINISHED)
+    plan = sweep_plan(workload, phis)
     if args.overwrite and rank == 0:
         files.check()
         # A page of the old results would stand beside the new ones.
-        page = ["report.html"] * path.exists()
-        for name in (path.name, *_TABLES, *page):
-            (args.output / name).unlink(missing_ok=True)
+        for old in (path, *(args.output / name for name in _TABLES), *([page] if path.exists() else [])):
+            old.unlink(missing_ok=True)
         files.remove()
     together()
     frontier: Optional[Frontier] = None
     known = path.exists() and not args.overwrite
-    if not known and not args.overwrite:
-        _check_others(args.output, args.no_report)
     if known:
         if rank > 0:
             return DONE
-        frontier = _finished(path, digest(sweep_plan(workload, phis)), option_facts(workload, options))
+        frontier = _finished(args, workload, plan, options)
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
+        if not args.overwrite and not files.folder.exists():
+            _check_others(args)
+        cases = len(workload.names)
         if rank == 0:
-            cases = f"{len(workload.names)} case{'s' * (len(workload.names) != 1)} ({workload.part})"
-            say(f"{workload.title}: {cases}, {len(phis)} phi, on {workload.device}")
-            files.begin(sweep_plan(workload, phis))
-            there, all_scores = files.count(), len(phis) * len(workload.names)
-            if there:
-                say(f"going on where an earlier sweep stopped: {there} of {all_scores} scores are in {files.folder}")
-        with _progress(workload, phis, options, rank) as step:
+            noun = f"{cases} case{'s' * (cases != 1)} ({workload.part})"
+            say(f"{workload.title}: {noun}, {len(phis)} phi, on {workload.device}")
+            files.begin(plan)
+            if there := files.count():
+                told = f"{there} of {len(phis) * cases} scores are in {files.folder}"
+                say(f"going on where an earlier sweep stopped: {told}")
+        # Processes share the cases, or the phi where there are fewer cases.
+        share = len(phis) * math.ceil(cases / processes)
+        if processes > cases:
+            share = math.ceil(len(phis) / processes) * cases
+        with progress(share + len(phis) * (2 + options.rounds), "step", shown=rank == 0) as step:
             try:
                 frontier = sweep(workload, phis, args.output, options, step)
             except KeyboardInterrupt:
@@ -164,12 +154,10 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
     if "memory" in frontier.pareto:
         say(WORKING_MEMORY)
     if not args.no_report:
-        write_report(frontier, args.output / "report.html", [example_of(workload, frontier)], confirm=confirm)
-    files_written = [] if args.no_report else [args.output / "report.html"]
-    if not known:
-        files_written.insert(0, path)
-    if files_written:
-        say(f"wrote {' and '.join(map(str, files_written))}")
+        write_report(frontier, page, [example_of(workload, frontier)], confirm=confirm)
+    written = [str(path)] * (not known) + [str(page)] * (not args.no_report)
+    if written:
+        say(f"wrote {' and '.join(written)}")
     return DONE
 
 
@@ -195,39 +183,41 @@ def _check_confirmation(
     return found.warning
 
 
-def _check_others(folder: Path, no_report: bool) -> None:
-    """Check that no file stands where a sweep would write, unless one is on its way there."""
-    from monai_hyperscale.search.frontier import UNFINISHED
-
-    names = [*_TABLES, *([] if no_report else ["report.html"])]
-    found = [name for name in names if (folder / name).exists()]
-    if found and not (folder / UNFINISHED).exists():
-        raise ArgumentError(
-            f"{folder} has a {found[0]} but no frontier.json; name another folder with -o, or add --overwrite to "
-            "replace it."
-        )
+def _check_others(args: Arguments) -> None:
+    """Check that no file stands where a sweep would write."""
+    for name in (*_TABLES, *([] if args.no_report else ["report.html"])):
+        if (args.output / name).exists():
+            raise ArgumentError(
+                f"{args.output} has a {name} but no frontier.json; name another folder with -o, or add --overwrite to "
+                "replace it."
+            )
 
 
-def _finished(path: Path, fingerprint: str, facts: Mapping[str, Any]) -> Frontier:
+def _finished(args: Arguments, workload: Workload, plan: dict[str, object], options: SweepOptions) -> Frontier:
+    """Return the results that are there, after a check that they are of the same command."""
+    from monai_hyperscale.io.hashing import digest
+    from monai_hyperscale.search.frontier import option_facts
     from monai_hyperscale.search.results import read_frontier
 
+    path = args.output / "frontier.json"
     frontier = read_frontier(path, "add --overwrite to measure again, or name another folder with -o")
-    if frontier.options.get("fingerprint") != fingerprint:
-        raise ArgumentError(
-            f"{path} exists already, of another network, data set, grid of phi or choice of options; add --overwrite, "
-            "or name another folder with -o."
-        )
-    other = [_OPTIONS[name] for name in _OPTIONS if frontier.options.get(name, facts[name]) != facts[name]]
-    if other:
-        raise ArgumentError(
-            f"{path} exists already, measured with another {' and '.join(other)}; add --overwrite, or name another "
-            "folder with -o."
-        )
+    facts, told = option_facts(workload, options), ""
+    other = [option for name, option in _OPTIONS.items() if frontier.options.get(name, facts[name]) != facts[name]]
+    if frontier.options.get("fingerprint") != digest(plan):
+        told = "of another network, data set, grid of phi or choice of options"
+    elif other:
+        told = f"measured with another {' and '.join(other)}"
+    if told:
+        raise ArgumentError(f"{path} exists already, {told}; add --overwrite, or name another folder with -o.")
     return frontier
 
 
+def _process_count() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
-def _processes() -> Iterator[int]:
+def _process_number() -> Iterator[int]:
     """Give this process's number among those of ``torchrun``; 0 where it is alone."""
     if _process_count() == 1:
         yield 0
@@ -255,18 +245,3 @@ def _warned_once(rank: int) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def _progress(workload: Workload, phis: Sequence[tuple[float, ...]], options: SweepOptions, rank: int) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    processes, cases = _process_count(), len(workload.names)
-    share = len(phis) * math.ceil(cases / processes) if processes <= cases else math.ceil(len(phis) / processes) * cases
-    total = share + len(phis) * (2 + options.rounds)
-    with tqdm(total=total, unit="step", file=sys.stderr, disable=rank > 0) as bar:
-        yield bar.update
-
-
-def _process_count() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import FRONTIER, PATH, confirm_option, overwrite_option
 from monai_hyperscale.console.outputs import check_folder, check_free, check_outputs
 from monai_hyperscale.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from monai_hyperscale.search import Frontier
-    from monai_hyperscale.search.confirmation import Confirmation
 
 __all__ = ["report"]
 
@@ -42,39 +34,31 @@ def report(args: Arguments) -> int:
     from monai_hyperscale.errors import FrontierError
     from monai_hyperscale.report import write_figures, write_report
     from monai_hyperscale.report.figures import figure_names
+    from monai_hyperscale.search.confirmation import confirmation
     from monai_hyperscale.search.results import read_frontier
 
-    frontier = read_frontier(args.frontier)
-    found = None if args.confirm is None else _confirmation(args.confirm, frontier)
+    frontier, other, warning = read_frontier(args.frontier), None, None
+    if args.confirm is not None:
+        # Here, so that messages name its file and no figure is drawn before.
+        found = confirmation(frontier, read_frontier(args.confirm), str(args.confirm))
+        found.check_common_phi()
+        other, warning = found.other, found.warning
     if args.figures is not None:
-        _check_figures(args.figures, figure_names(frontier), args.overwrite)
-    if found is not None and found.warning is not None:
-        say(f"warning: {found.warning}")
+        check_folder("--figures", args.figures)
+        pictures = [args.figures / name for name in figure_names(frontier)]
+        for picture in pictures:
+            if picture.is_dir():
+                raise ArgumentError(f"{picture} is a folder; name another place for the figures.")
+        if not args.overwrite:
+            check_free(pictures)
+    if warning is not None:
+        say(f"warning: {warning}")
     try:
         figures = [] if args.figures is None else write_figures(frontier, args.figures)
         # Last: a page that exists is that of a command that is done.
-        write_report(frontier, args.output, confirm=found.other if found else None)
+        write_report(frontier, args.output, confirm=other)
     except OSError as error:
         raise FrontierError(f"the outputs cannot be written ({error.strerror or error}).") from error
     drawn = f" and {len(figures)} figures in {args.figures}" if figures else ""
     say(f"wrote {args.output}{drawn}")
     return DONE
-
-
-def _confirmation(path: Path, frontier: Frontier) -> Confirmation:
-    """Return the frontier to confirm on, checked here so that messages name its file and no figure is drawn before."""
-    from monai_hyperscale.search.confirmation import confirmation
-    from monai_hyperscale.search.results import read_frontier
-
-    found = confirmation(frontier, read_frontier(path), str(path))
-    found.check_common_phi()
-    return found
-
-
-def _check_figures(folder: Path, names: list[str], overwrite: bool) -> None:
-    check_folder("--figures", folder)
-    for name in names:
-        if (folder / name).is_dir():
-            raise ArgumentError(f"{folder / name} is a folder; name another place for the figures.")
-    if not overwrite:
-        check_free([folder / name for name in names])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments
+from monai_hyperscale.console.command import Arguments, wrong_arguments
 from monai_hyperscale.console.options import COUNT, PATH
-from monai_hyperscale.errors import ArgumentError, DatasetError, FrontierError
+from monai_hyperscale.errors import DatasetError, FrontierError
 from monai_hyperscale.tasks import TASKS, task_named
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ __all__ = ["case_options", "cases_option", "command_line", "workload_of", "workl
 
 _LOGGER = logging.getLogger(__name__)
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
-
 
 cases_option = partial(
     click.option,
@@ -41,11 +40,7 @@ def case_options(function: _Decorated) -> _Decorated:
 
 
 def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorated]:
-    """Add what says how cases are scored, which several commands share.
-
-    Args:
-        panel: of the help that the options stand in.
-    """
+    """Add what says how cases are scored, which several commands share, to a panel of the help."""
     option = partial(click.option, panel=panel)
     scores = dict.fromkeys(score for task in TASKS for score in task_named(task).scores)
     options = (
@@ -70,23 +65,18 @@ def workload_options(panel: str = "Options") -> Callable[[_Decorated], _Decorate
             help="images of more voxels go through in overlapping windows",
         ),
     )
+    return lambda function: reduce(lambda decorated, each: each(decorated), reversed(options), function)
 
-    def add(function: _Decorated) -> _Decorated:
-        for each in reversed(options):
-            function = each(function)
-        return function
 
-    return add
+# Arguments of :func:`workload_options` that are passed on as they are.
+_OPTIONS = ("metric", "tolerance", "limit", "regularization", "seed", "pairs", "atlas", "atlas_label", "max_voxels")
 
 
 def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
-    """Return what the arguments of :func:`workload_options` name.
+    """Return the workload of a trained network that the arguments of :func:`workload_options` name.
 
-    Args:
-        args: of the command.
-        bundle: the trained network's folder.
-        part: of the cases; ``None`` for the validation cases, or where the network knows of none, the test cases with
-            a warning.
+    ``part`` is of the cases; ``None`` stands for the validation cases, or where the network knows of none, the test
+    cases with a warning.
     """
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device
@@ -100,40 +90,21 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
         # One GPU for each process of torchrun.
         if torch.cuda.is_available():
             name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    try:
-        device = choose_device(name)
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
+    device = choose_device(name)
     settings = read_settings(model_folder(bundle) / "model.json")
-    try:
+    with wrong_arguments(FrontierError):
         task_named(settings.task).metric(args.metric, args.tolerance)
-    except FrontierError as error:
-        raise ArgumentError(str(error)) from error
-    measured = partial(
-        open_workload,
-        bundle,
-        args.dataset,
-        metric=args.metric,
-        tolerance=args.tolerance,
-        limit=args.limit,
-        device=device,
-        max_voxels=args.max_voxels,
-        regularization=args.regularization,
-        seed=args.seed,
-        pairs=args.pairs,
-        atlas=args.atlas,
-        atlas_label=args.atlas_label,
-    )
+    options = {name: getattr(args, name) for name in _OPTIONS}
+    measured = partial(open_workload, bundle, args.dataset, device=device, **options)
     if part is not None:
         return measured(part=part)
     try:
         return measured(part="validation")
     except DatasetError as error:
         workload = measured(part="test")  # fails likewise where it is not for want of validation cases
-        reason = str(error).partition(";")[0]
         _LOGGER.warning(
             "%s; all %d test cases are measured, and what is chosen on them needs others to confirm it.",
-            reason,
+            str(error).partition(";")[0],
             len(workload.names),
         )
         return workload

@@ -1,4 +1,4 @@
-"""What all commands have in common, on top of click: help, options, and how a function gets its arguments.
+"""What all commands have in common, on top of click: help, options, exit codes, how a function gets its arguments.
 
 A command is a function of one :class:`Arguments`; its docstring is its help::
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import cleandoc
@@ -25,11 +26,17 @@ from typing import Any
 import rich_click as click
 from click.core import ParameterSource
 
-from monai_hyperscale.console.exit_codes import EXIT_CODES
 from monai_hyperscale.console.messages import logged_messages
 from monai_hyperscale.errors import ArgumentError
 
-__all__ = ["Arguments", "Command", "Existing", "Group", "LazyCommands", "Session", "Several", "command"]
+#: Exit codes of every command.
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_EXIT_CODES = """\
+Exit codes:
+  0    done
+  1    some or all images failed; the others were done
+  2    wrong arguments, or a bundle that cannot be used; nothing was done
+  130  interrupted; files written so far are whole"""
 
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -55,23 +62,14 @@ class Session:
 
 
 class Existing(click.Path):
-    """A path that must exist, checked before the command runs.
-
-    Args:
-        what: it is a path of, as the message names it.
-        way_out: what to do where there is none.
-    """
+    """A path that must exist, checked when all arguments are read; ``what`` and ``way_out`` are for the message."""
 
     def __init__(self, what: str, way_out: str = "check the path") -> None:
         super().__init__(path_type=Path)
         self.what, self.way_out = what, way_out
 
     def check(self, path: Path) -> None:
-        """Check that there is something.
-
-        Raises:
-            ArgumentError: if not.
-        """
+        """Check that there is something."""
         if not path.exists():
             raise ArgumentError(f"{self.what} {path} does not exist; {self.way_out}.")
 
@@ -84,11 +82,7 @@ class Several(click.RichOption):
 
 
 class Command(click.RichCommand):
-    """A command whose function takes :class:`Arguments`.
-
-    Args:
-        exclusive: groups of options of which only one may be given.
-    """
+    """A command whose function takes :class:`Arguments`; of each group in ``exclusive`` one option may be given."""
 
     def __init__(self, *args: Any, exclusive: Sequence[Sequence[str]] = (), **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -100,12 +94,15 @@ class Command(click.RichCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words behind the command's name."""
         rest = super().parse_args(ctx, list(self._one_value_each(args)))
-        given = [param for param in self.params if _is_given(ctx, param)]
         for group in self.exclusive:
-            named = [option for param in given for option in param.opts if option in group]
+            named = [option for param in self._given(ctx) for option in param.opts if option in group]
             if len(named) > 1:
                 raise click.UsageError(f"{' and '.join(named)} exclude each other; name one.", ctx)
         return rest
+
+    def _given(self, ctx: click.Context) -> list[click.Parameter]:
+        source = ctx.get_parameter_source
+        return [param for param in self.params if source(str(param.name)) is ParameterSource.COMMANDLINE]
 
     def _one_value_each(self, args: Sequence[str]) -> Iterator[str]:
         several = {name for param in self.params if isinstance(param, Several) for name in param.opts}
@@ -122,29 +119,23 @@ class Command(click.RichCommand):
     def invoke(self, ctx: click.Context) -> int:
         """Run the command and return its exit code."""
         session = ctx.ensure_object(Session)
-        given = {param.name for param in self.params if _is_given(ctx, param)}
-        arguments = Arguments(**ctx.params, **vars(session), given=given)
+        arguments = Arguments(**ctx.params, **vars(session), given={param.name for param in self._given(ctx)})
         assert self.callback is not None
         with warnings.catch_warnings(), logged_messages(session.verbose or session.debug):
             if not session.debug:
                 # Notes from one library to another's programmers; what concerns the user is logged.
                 warnings.simplefilter("ignore")
             for param in self.params:
-                if isinstance(param.type, Existing):
-                    value = ctx.params[param.name]
+                value = ctx.params.get(str(param.name))
+                if isinstance(param.type, Existing) and value is not None:
                     for path in value if isinstance(value, tuple) else [value]:
-                        if path is not None:
-                            param.type.check(path)
+                        param.type.check(path)
             code: int = ctx.invoke(self.callback, arguments)
             return code
 
 
 class LazyCommands(Mapping[str, click.Command]):
-    """Commands by name, each imported when it is first asked for.
-
-    Args:
-        places: ``module:attribute`` of each.
-    """
+    """Commands by name, each imported from its ``module:attribute`` when it is first asked for."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self.places = places
@@ -176,14 +167,17 @@ class Group(click.RichGroup):
 def command(
     name: str, summary: str, exclusive: Sequence[Sequence[str]] = ()
 ) -> Callable[[Callable[[Arguments], int]], Command]:
-    """Make a command of a function, see the top of this file.
-
-    Args:
-        name: on the command line.
-        summary: for the list of commands.
-        exclusive: groups of options of which only one may be given.
-    """
+    """Make a command of a function, see the top of this file; ``summary`` is for the list of commands."""
     return click.command(name, cls=Command, short_help=summary, exclusive=exclusive)
+
+
+@contextmanager
+def wrong_arguments(kind: type[ValueError] = ValueError, before: str = "") -> Iterator[None]:
+    """Turn what a library refuses inside the block into a mistake of the command's arguments."""
+    try:
+        yield
+    except kind as error:
+        raise ArgumentError(f"{before}{error}") from error
 
 
 def _prepare(command: click.Command) -> None:
@@ -192,15 +186,11 @@ def _prepare(command: click.Command) -> None:
     paragraphs = cleandoc(command.help or "").split("\n\n")
     # Of the indented ones click would join the lines otherwise.
     command.help = "\n\n".join("\b\n" + part if part.startswith("  ") else part for part in paragraphs)
-    command.epilog = EXIT_CODES.strip().replace("\n", "\n\n")
+    command.epilog = _EXIT_CODES.replace("\n", "\n\n")
     command.params += [
         _session_flag("-v", "--verbose", help="say more about what is done"),
         _session_flag("--debug", help="show the traceback of an error"),
     ]
-
-
-def _is_given(ctx: click.Context, param: click.Parameter) -> bool:
-    return ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
 
 
 def _session_flag(*names: str, help: str) -> click.Option:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from monai_hyperscale.console.command import wrong_arguments
 from monai_hyperscale.console.outputs import check_free
 from monai_hyperscale.errors import ArgumentError, ImageError
 from monai_hyperscale.io.channels import ImageFiles, group_channels
@@ -19,19 +20,12 @@ __all__ = ["Job", "plan_jobs"]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to segment.
+    """One image to segment."""
 
-    Attributes:
-        files: to read, one or one per channel.
-        output: label map to write.
-        preview: picture to write, or ``None``.
-        skip: whether ``output`` is there and stays as it is.
-    """
-
-    files: tuple[Path, ...]
+    files: tuple[Path, ...]  # one, or one per channel
     output: Path
     preview: Optional[Path] = None
-    skip: bool = False
+    skip: bool = False  # the output is there and stays as it is
 
     @property
     def image(self) -> Path:
@@ -52,8 +46,7 @@ def plan_jobs(
 
     Args:
         images: image files that exist, or one folder of them. Hidden files and files of other kinds in it are left out.
-            Channel files such as ``case_0000.nii.gz`` and ``case_0001.nii.gz`` are put together and their output named
-            after the case, see :func:`monai_hyperscale.io.group_channels`.
+            Channel files are put together and their output named after the case, see :func:`group_channels`.
         output: a label file for one image; a folder otherwise, or where there is no suffix.
         suffix: put between an image's name and its file suffix in the output's name.
         preview: whether pictures are written too.
@@ -74,9 +67,9 @@ def plan_jobs(
     for image in images:
         if image.is_dir():
             raise ArgumentError(f"{image} is a folder; name image files, or one folder alone.")
-    jobs = []
     grouped = _grouped(images, channels, folder_given)
     outputs = _outputs(grouped, target, suffix, folder_given, slash=output.endswith(("/", "\\")))
+    jobs = []
     for group, path in zip(grouped, outputs, strict=True):
         picture = path.with_name(split_suffix(path)[0] + "_preview.png") if preview else None
         jobs.append(Job(group.paths, path, picture, skip=existing == "skip" and path.exists()))
@@ -100,10 +93,8 @@ def _folder_images(folder: Path, own_suffix: str) -> list[Path]:
 
 
 def _grouped(images: Sequence[Path], channels: int, folder_given: bool) -> list[ImageFiles]:
-    try:
+    with wrong_arguments(ImageError):
         grouped = group_channels(images, channels)
-    except ImageError as error:
-        raise ArgumentError(str(error)) from error
     if folder_given:
         return grouped
     # Of a file alone, named by the user, not even a number is cut off.

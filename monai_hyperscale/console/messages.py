@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from monai_hyperscale.errors import first_line
 
-__all__ = ["logged_messages", "say", "unexpected"]
+__all__ = ["logged_messages", "progress", "say", "unexpected"]
 
 
 def say(message: str) -> None:
@@ -19,6 +19,15 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
     else:
         tqdm.tqdm.write(message, file=sys.stderr)
+
+
+@contextmanager
+def progress(total: int, unit: str, shown: bool = True) -> Iterator[Callable[..., object]]:
+    """Show a bar on standard error inside the block; what it gives is called at every step."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, file=sys.stderr, disable=not shown) as bar:
+        yield bar.update
 
 
 def unexpected(error: BaseException, debug: bool) -> str:

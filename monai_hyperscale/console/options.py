@@ -8,31 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing
-from monai_hyperscale.errors import ArgumentError
+from monai_hyperscale.console.command import Arguments, Existing, wrong_arguments
 
 if TYPE_CHECKING:
     from monai_hyperscale.io import Placement
-
-__all__ = [
-    "BUNDLE",
-    "COUNT",
-    "DATASET",
-    "FRONTIER",
-    "PATH",
-    "SHARE",
-    "bundle_argument",
-    "bundle_option",
-    "confirm_option",
-    "device_option",
-    "factors",
-    "force_option",
-    "listed",
-    "overwrite_option",
-    "placement",
-    "placement_options",
-    "sizes",
-]
 
 #: Types of values.
 BUNDLE = Existing("bundle", "name the folder of a trained bundle")
@@ -42,13 +21,11 @@ PATH = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
 SHARE = click.FloatRange(0, 1)
 
+_OF_US = "trained bundle; default: the hippocampus network"
+
 #: Decorators of commands.
-bundle_argument = click.argument(
-    "bundle", required=False, type=BUNDLE, help="trained bundle; default: the hippocampus network"
-)
-bundle_option = click.option(
-    "--bundle", type=BUNDLE, metavar="DIR", help="trained bundle; default: the hippocampus network"
-)
+bundle_argument = click.argument("bundle", required=False, type=BUNDLE, help=_OF_US)
+bundle_option = click.option("--bundle", type=BUNDLE, metavar="DIR", help=_OF_US)
 confirm_option = click.option(
     "--confirm", type=FRONTIER, metavar="FRONTIER", help="frontier of other cases to confirm on"
 )
@@ -56,42 +33,34 @@ device_option = click.option("--device", default="auto", help="auto, cpu, cuda o
 force_option = click.option(
     "--force", is_flag=True, help="go on with images far outside of what the network was trained on, which is an error"
 )
+header_option = click.option(
+    "--header",
+    type=click.Choice(["sform", "qform"]),
+    help="which counts where the two of a NIfTI file disagree; default: sform, with a warning",
+)
+orientation_option = click.option(
+    "--orientation",
+    metavar="RAS",
+    help="where the axes point of images whose headers do not tell, such as RAS or LPS",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 
 
 def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where images lie whose headers leave a choice, which :func:`placement` reads."""
-    command = click.option(
-        "--orientation",
-        metavar="RAS",
-        help="where the axes point of images whose headers do not tell, such as RAS or LPS",
-    )(command)
-    return click.option(
-        "--header",
-        type=click.Choice(["sform", "qform"]),
-        help="which counts where the two of a NIfTI file disagree; default: sform, with a warning",
-    )(command)
+    return header_option(orientation_option(command))
 
 
 def placement(args: Arguments) -> Placement:
-    """Return what the options of :func:`placement_options` say.
-
-    Raises:
-        ArgumentError: if the orientation is none.
-    """
+    """Return what the options of :func:`placement_options` say."""
     from monai_hyperscale.io import Placement
 
-    try:
-        return Placement(args.header, args.orientation and args.orientation.upper())
-    except ValueError as error:
-        raise ArgumentError(f"--{error}") from error
+    with wrong_arguments(before="--"):
+        return Placement(args.header, args.orientation and args.orientation.upper(), as_options=True)
 
 
 def factors(text: str) -> tuple[float, ...]:
     """Read ``0.3`` or ``0.5,0.3``, by the rule of ``as_factors``.
-
-    Raises:
-        BadParameter: if it is neither.
 
     Example:
         >>> factors("0.5,0.3")
@@ -113,9 +82,6 @@ def listed(values: tuple[float, ...]) -> str:
 
 def sizes(text: str) -> tuple[int, ...]:
     """Read a size per axis, ``48,64,48`` or ``48x64x48``.
-
-    Raises:
-        BadParameter: if it is none of two or three axes.
 
     Example:
         >>> sizes("48x64")

@@ -12,11 +12,11 @@ from monai_hyperscale.errors import ArgumentError, ImageError
 
 __all__ = ["FIELDS", "check_folder", "check_free", "check_outputs", "image_suffixes", "written_together"]
 
-#: Files of displacement fields, as :mod:`monai_hyperscale.io.fields` writes them.
-FIELDS = (".nii.gz", ".nii", ".mha", ".nrrd")
-_IMAGES = (".nii.gz", ".nii")
 # Not imported from io, which takes seconds.
+_IMAGES = (".nii.gz", ".nii")
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+#: Files of displacement fields.
+FIELDS = (*_IMAGES, ".mha", ".nrrd")
 
 
 def image_suffixes(like: Path) -> tuple[str, ...]:
@@ -38,7 +38,6 @@ def check_outputs(
         ArgumentError: if an output has another suffix, exists, is a folder, is an input or another output.
     """
     read = [path.resolve() for path in inputs if path is not None]
-    given = [path for path, _ in outputs.values() if path is not None]
     seen: dict[Path, str] = {}
     for option, (path, suffixes) in outputs.items():
         if path is None:
@@ -55,35 +54,19 @@ def check_outputs(
         seen[place] = option
         _check_writable(path.parent)
     if not overwrite:
-        check_free(given)
+        check_free([path for path, _ in outputs.values() if path is not None])
 
 
 def check_free(paths: Sequence[Path], way_out: str = "add --overwrite") -> None:
-    """Check that none of the files is there.
-
-    Args:
-        paths: files to write.
-        way_out: what to do where one is.
-
-    Raises:
-        ArgumentError: if one is.
-    """
+    """Check that none of the files to write is there."""
     there = [str(path) for path in paths if path.exists()]
     if there:
-        named = (
-            there[0]
-            if len(there) == 1
-            else f"{there[0]} and {there[1] if len(there) == 2 else f'{len(there) - 1} more'}"
-        )
-        raise ArgumentError(f"{named} exist{'s' * (len(there) == 1)} already; {way_out}.")
+        others = [f" and {there[1]}" if len(there) == 2 else f" and {len(there) - 1} more"] * (len(there) > 1)
+        raise ArgumentError(f"{there[0]}{''.join(others)} exist{'s' * (not others)} already; {way_out}.")
 
 
 def check_folder(option: str, folder: Path) -> None:
-    """Check that files can be written in a folder, which need not exist.
-
-    Raises:
-        ArgumentError: if it is a file, cannot be made, or not be written in.
-    """
+    """Check that files can be written in a folder, which need not exist."""
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{option} is a folder, but {folder} is a file.")
     _check_writable(folder)
@@ -114,19 +97,15 @@ def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """
     from monai_hyperscale.io.atomic import replacing
 
-    made = [folder for path in paths for folder in _missing_folders(path)]
+    made = {folder for path in paths for folder in path.absolute().parents if not folder.exists()}
     try:
         with ExitStack() as stack:
             # The first to be opened comes into place last.
             yield [stack.enter_context(replacing(path)) for path in reversed(paths)][::-1]
     except BaseException as error:
-        for folder in sorted(set(made), reverse=True):
+        for folder in sorted(made, reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         if isinstance(error, OSError):
             raise ImageError(f"the outputs cannot be written ({error.strerror or error}).") from error
         raise
-
-
-def _missing_folders(path: Path) -> list[Path]:
-    return [folder for folder in path.absolute().parents if not folder.exists()]

@@ -7,6 +7,8 @@ import re
 
 import torch
 
+from monai_hyperscale.errors import ConfigError
+
 __all__ = ["choose_device"]
 
 logger = logging.getLogger(__name__)
@@ -19,14 +21,14 @@ def choose_device(name: str = "auto") -> torch.device:
         name: ``auto`` (CUDA if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:<number>``.
 
     Raises:
-        ValueError: for any other name.
+        ConfigError: for any other name.
 
     Example:
         >>> choose_device("cpu")
         device(type='cpu')
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:<number>, got {name!r}.")
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:<number>, got {name!r}.")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda" if available else "cpu")

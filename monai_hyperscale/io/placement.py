@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import nibabel as nib
@@ -33,6 +33,7 @@ class Placement:
             does, with a warning.
         orientation: where the axes of files point whose headers do not tell, such as ``RAS`` or ``LPS``; ``None``
             takes what the format's reader assumes, with a warning.
+        as_options: whether warnings name the options of the command line that make another choice.
 
     Raises:
         ValueError: for another form, or an orientation that is not three letters, one each of L R, P A and I S.
@@ -40,6 +41,7 @@ class Placement:
 
     header: Optional[str] = None
     orientation: Optional[str] = None
+    as_options: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.header not in (None, *HEADER_FORMS):
@@ -73,9 +75,10 @@ def nifti_affine(header: Any, placement: Placement) -> tuple[np.ndarray, str]:
         distance = apart(known["sform"][0], known["qform"][0], header.get_data_shape())
         if placement.header is None and distance > _APART:
             sform, qform = (f"the {name} (code {code})" for name, (_, code) in known.items())
+            other = "--header qform takes the other" if placement.as_options else "correct the header if it is wrong"
             note = (
                 f"lies in two places, up to {distance:.3g} voxels apart, by {sform} and {qform} of its header; the "
-                "sform counts here, and --header qform takes the other."
+                f"sform counts here, {other}."
             )
     affine = np.array(affine, dtype=np.float64)
     affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & _UNIT_BITS, 1.0)
@@ -100,9 +103,10 @@ def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Pl
     if placement.orientation is not None:
         return oriented_affine(placement.orientation, np.linalg.norm(assumed[:3, :3], axis=0), sizes), ""
     codes = "".join(nib.aff2axcodes(assumed))
+    better = "say so with --orientation, such as --orientation RAS" if placement.as_options else "correct the header"
     return assumed, (
         f"has no orientation in its header; its axes are taken to point to {codes}, which may be wrong. If you know "
-        "better, say so with --orientation, such as --orientation RAS."
+        f"better, {better}."
     )
 
 

@@ -118,7 +118,10 @@ def test_no_orientation_is_said_and_can_be_given(tmp_path: Path, name: str, capl
         path.write_bytes(b"\n".join(line for line in lines if not line.startswith(told)))
     assert read_image(path).shape == (1, *SIZES)
     (message,) = caplog.messages
-    assert name in message and "no orientation" in message and "--orientation" in message
+    assert name in message and "no orientation" in message and message.endswith("correct the header.")
+    caplog.clear()
+    read_image(path, placement=Placement(as_options=True))
+    assert caplog.messages[0].endswith("say so with --orientation, such as --orientation RAS.")
     caplog.clear()
     affine = read_image(path, placement=Placement(orientation="PIR")).affine.numpy()
     assert nib.aff2axcodes(affine) == ("P", "I", "R")

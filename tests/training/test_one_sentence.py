@@ -1,7 +1,7 @@
 import pytest
 from monai.bundle import ConfigParser
 
-from monai_hyperscale.console.exit_codes import INTERRUPTED
+from monai_hyperscale.console.command import INTERRUPTED
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.training import ends_with_one_sentence
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.options import BUNDLE, device_option, factors
 
 __all__ = ["classify"]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import PATH, overwrite_option, placement, placement_options
 from monai_hyperscale.console.outputs import check_outputs, image_suffixes, written_together

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing, command
-from monai_hyperscale.console.exit_codes import DONE
+from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import (
     COUNT,
@@ -117,7 +116,7 @@ def register(args: Arguments) -> int:
     started = time.perf_counter()
     # Before the imports, which take seconds.
     _check_files(args)
-    from monai_hyperscale.console.peak_memory import peak_memory_mib
+    from monai_hyperscale.console.resources import peak_memory_mib
     from monai_hyperscale.inference.resampling import check_together
     from monai_hyperscale.inference.stages import timed
     from monai_hyperscale.io.grids import grid_of

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from monai_hyperscale.console.command import Arguments, Existing, command
-from monai_hyperscale.console.exit_codes import DONE, FAILED
+from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, command
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.console.options import (
     COUNT,
@@ -27,8 +26,7 @@ from monai_hyperscale.console.options import (
     placement,
     placement_options,
 )
-from monai_hyperscale.console.peak_memory import peak_memory_mib
-from monai_hyperscale.console.stage_times import added_up, outside_network, stage_table
+from monai_hyperscale.console.resources import added_up, outside_network, peak_memory_mib, stage_table
 from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
