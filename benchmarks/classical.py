@@ -34,11 +34,11 @@ from monai_hyperscale.inference.inferers import PRECISIONS, PhiInferer
 from monai_hyperscale.io import load_weights
 from monai_hyperscale.networks.layers import CPUConvolutions
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import registration_preprocessing
 from monai_hyperscale.tasks.registration.pairs import PairList
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from monai_hyperscale.tasks.registration.training_data import PairDataset
 
 __all__ = ["main", "overlap", "unseen_pairs"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch.utils.data import default_collate
 
-from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import common_size, registration_preprocessing
 from monai_hyperscale.tasks.registration.pairs import split_pairs
 from monai_hyperscale.tasks.registration.synthetic_pairs import synthetic_pair
+from monai_hyperscale.tasks.registration.training_data import PairDataset
 
 __all__ = ["Pairs", "folder_pairs", "synthetic_pairs"]
 

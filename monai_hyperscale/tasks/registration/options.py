@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, ClassVar, Literal, Optional, Union
+from typing import Annotated, Any, ClassVar, Literal, Optional, TypeVar, Union
 
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -20,16 +20,19 @@ __all__ = ["RegistrationInferenceOptions", "RegistrationOptions"]
 
 _DATA = "a data set of images to register"
 
+Kind = TypeVar("Kind", "RegistrationInferenceOptions", "RegistrationOptions")
 
-def _check_lists(dataset_dir: Optional[str], pairs: Optional[str], atlas: Optional[str]) -> None:
-    if dataset_dir is None and (pairs is not None or atlas is not None):
+
+def _check_lists(options: Kind) -> Kind:
+    if options.dataset_dir is None and (options.pairs is not None or options.atlas is not None):
         raise ConfigError("pairs and atlas are of a data set; name its folder with --dataset_dir.")
-    if pairs is not None and atlas is not None:
+    if options.pairs is not None and options.atlas is not None:
         raise ConfigError("a list of pairs names the fixed images, so an atlas cannot be given too; leave one out.")
+    return options
 
 
 class RegistrationInferenceOptions(InferenceOptions):
-    """See :class:`InferenceOptions`."""
+    """What an inference of a registration is asked."""
 
     data: ClassVar[str] = _DATA
 
@@ -39,19 +42,15 @@ class RegistrationInferenceOptions(InferenceOptions):
     start: Annotated[Literal["header", "centres", "affine"], must_be("one of header, centres, affine")] = "header"
     instance_steps: Natural = 0
 
-    @model_validator(mode="after")
-    def _lists(self) -> RegistrationInferenceOptions:
-        _check_lists(self.dataset_dir, self.pairs, self.atlas)
-        return self
+    _lists = model_validator(mode="after")(_check_lists)
 
     def check_network(self, network: HyperNetwork) -> None:
-        """Check that the network knows λ where one is named, see :class:`InferenceOptions`."""
         if self.regularization is not None and "regularization" not in network.context:
             raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
 
 
 class RegistrationOptions(TrainingOptions):
-    """See :class:`TrainingOptions`, and the bundle's documentation."""
+    """What a training of a registration is asked, see the bundle's documentation."""
 
     data: ClassVar[str] = _DATA
 
@@ -71,10 +70,7 @@ class RegistrationOptions(TrainingOptions):
     smoothness_weight: Annotated[float, number(0, 1e6)] = 0.02
     dice_weight: Annotated[float, number(0, 1e6)] = 0.0
 
-    @model_validator(mode="after")
-    def _lists(self) -> RegistrationOptions:
-        _check_lists(self.dataset_dir, self.pairs, self.atlas)
-        return self
+    _lists = model_validator(mode="after")(_check_lists)
 
     @model_validator(mode="after")
     def _weights(self, info: ValidationInfo) -> RegistrationOptions:
@@ -97,14 +93,11 @@ class RegistrationOptions(TrainingOptions):
         return self
 
     def settings(self) -> RegistrationSettings:
-        """Return the settings of a network like the one to train, see :class:`TrainingOptions`."""
         try:
             pair_augmentation(self.spatial_dims, **self.augmentation)
             inspect.signature(write_synthetic_pairs).bind("folder", self.spatial_dims, **self.synthetic)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"augmentation or synthetic: {str(error).rstrip('.')}.") from None
-        own: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("head_features", "integration_steps", "field_scale", "passes", "regularization")
-        }
+        names = ("head_features", "integration_steps", "field_scale", "passes", "regularization")
+        own: dict[str, Any] = {name: getattr(self, name) for name in names}
         return RegistrationSettings(**own, **self.shared_settings())

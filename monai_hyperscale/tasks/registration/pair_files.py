@@ -1,15 +1,27 @@
-"""From a folder or a list file to the images and pairs that a registration network learns from."""
+"""From a folder or a list file to the images and pairs that a registration network learns from, checked."""
 
 from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from monai_hyperscale.data.check import (
+    check_files,
+    check_grid,
+    check_headers,
+    check_values,
+    image_files,
+    spread_cases,
+    tell_places,
+)
 from monai_hyperscale.data.datalist import (
     FOLDERS,
     channel_names,
@@ -20,22 +32,29 @@ from monai_hyperscale.data.datalist import (
     read_description,
     scanned_labels,
 )
-from monai_hyperscale.data.headers import file_stem, file_suffix, read_header
+from monai_hyperscale.data.headers import FileHeader, file_stem, file_suffix, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.tasks.registration.pairs import Pair, RegistrationImages
 
-__all__ = ["read_images", "read_pairs"]
+__all__ = ["check_pairs", "read_images", "read_pairs"]
+
+PathLike = str | os.PathLike
+
+_LOGGER = logging.getLogger(__name__)
 
 _LISTS = ("pairs.json", "pairs.csv")
 _KEYS = ("moving", "fixed", "moving_label", "fixed_label", "field")
-_ATLAS = "atlas"
+# Displacement fields that are opened: unlike headers, they are read whole.
+_MAX_FIELDS = 10
+# Relative; voxel sizes in headers are rounded.
+_SPACING_TOLERANCE = 0.02
 
 
 def read_pairs(
-    dataset_dir: str | os.PathLike,
-    pairs: str | os.PathLike | None = None,
-    atlas: str | os.PathLike | None = None,
-    atlas_label: str | os.PathLike | None = None,
+    dataset_dir: PathLike,
+    pairs: PathLike | None = None,
+    atlas: PathLike | None = None,
+    atlas_label: PathLike | None = None,
 ) -> RegistrationImages:
     """Read which images a folder holds and which of them to register.
 
@@ -62,9 +81,9 @@ def read_pairs(
         >>> import tempfile
         >>> from monai_hyperscale.data import write_synthetic_dataset
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     images = read_pairs(write_synthetic_dataset(folder, spatial_dims=2, cases=4, size=24), atlas="case_001")
+        ...     images = read_pairs(write_synthetic_dataset(folder, spatial_dims=2, cases=3, size=24), atlas="case_001")
         >>> [pair["name"] for pair in images.pair_list]
-        ['case_000 to case_001', 'case_002 to case_001', 'case_003 to case_001']
+        ['case_000 to case_001', 'case_002 to case_001']
     """
     root = Path(dataset_dir).expanduser()
     if not root.is_dir():
@@ -80,15 +99,8 @@ def read_pairs(
     return _listed(root, listing, trusted=pairs is not None)
 
 
-def read_images(dataset_dir: str | os.PathLike) -> RegistrationImages:
-    """Read which images a folder holds, whatever list of pairs is beside them, see :func:`read_pairs`.
-
-    Args:
-        dataset_dir: the folder.
-
-    Raises:
-        DatasetError: if there is no image, or they cannot be used.
-    """
+def read_images(dataset_dir: PathLike) -> RegistrationImages:
+    """Read which images a folder holds, whatever list of pairs is beside them, see :func:`read_pairs`."""
     root = Path(dataset_dir).expanduser()
     description = read_description(root)
     entries = description.get("training")
@@ -116,14 +128,17 @@ def _described(
     channels = channel_names(description, cases, first)
     labels: dict[int, str] = {}
     values: tuple[int, ...] = ()
-    if where is not None and all("label" in case for case in cases):
-        if "labels" in description:
-            labels, values = declared_labels(where, description["labels"])
-        else:
-            labels, values = scanned_labels(where, [case["label"] for case in cases])
+    if where is None or not all("label" in case for case in cases):
+        cases = _bare(cases)
+    elif "labels" in description:
+        labels, values = declared_labels(where, description["labels"])
     else:
-        cases = [{key: value for key, value in case.items() if key != "label"} for case in cases]
+        labels, values = scanned_labels(where, [case["label"] for case in cases])
     return RegistrationImages(cases, channels, labels, len(first.sizes), values, pairs)
+
+
+def _bare(cases: Sequence[dict]) -> list[dict]:
+    return [{key: value for key, value in case.items() if key != "label"} for case in cases]
 
 
 def _names(paths: Sequence[Path], root: Path) -> list[str]:
@@ -135,9 +150,7 @@ def _names(paths: Sequence[Path], root: Path) -> list[str]:
     return [f"{folder}_{stem}" for folder, stem in zip(folders, stems, strict=True)]
 
 
-def _to_atlas(
-    images: RegistrationImages, atlas: str | os.PathLike, atlas_label: str | os.PathLike | None
-) -> RegistrationImages:
+def _to_atlas(images: RegistrationImages, atlas: PathLike, atlas_label: PathLike | None) -> RegistrationImages:
     names = [case["name"] for case in images.cases]
     if str(atlas) in names:
         place = names.index(str(atlas))
@@ -146,17 +159,12 @@ def _to_atlas(
             raise DatasetError(
                 f"atlas {str(atlas)!r} is neither a case of the folder ({names[0]} is the first) nor an image file."
             )
-        case = {"image": str(atlas), "name": file_stem(atlas) if file_stem(atlas) not in names else _ATLAS}
-        if atlas_label is not None:
-            case["label"] = str(atlas_label)
-        images = replace(images, cases=[*images.cases, case])
-        if images.labels and atlas_label is None:
-            # Without labels on both sides there is nothing to compare.
-            bare = [{key: value for key, value in case.items() if key != "label"} for case in images.cases]
-            images = replace(images, cases=bare, labels={}, label_values=())
-        elif not images.labels:
-            case.pop("label", None)
         place = len(names)
+        case = {"image": str(atlas), "name": file_stem(atlas) if file_stem(atlas) not in names else "atlas"}
+        if images.labels and atlas_label is not None:
+            images = replace(images, cases=[*images.cases, {**case, "label": str(atlas_label)}])
+        else:  # without labels on both sides there is nothing to compare
+            images = replace(images, cases=_bare([*images.cases, case]), labels={}, label_values=())
     listed = tuple(Pair(i, place) for i in range(len(images.cases)) if i != place)
     return replace(images, pairs=listed, atlas=place)
 
@@ -193,17 +201,13 @@ def _listed(root: Path, listing: Path, trusted: bool) -> RegistrationImages:
             raise DatasetError(f"{listing} pairs {entry['moving']!r} with itself; name two images.")
         pairs.append(pair)
     cases = list(found.values())
-    for case, name in zip(cases, _names([Path(_first(case["image"])) for case in cases], listing.parent), strict=True):
+    for case, name in zip(cases, _names([Path(image_files(case)[0]) for case in cases], listing.parent), strict=True):
         case.setdefault("name", name)
     if len({case["name"] for case in cases}) < len(cases):
         raise DatasetError(f"{listing} names two images alike; rename one, since results are named after images.")
     if folder is not None and folder.labels and all("label" in case for case in cases):
         return replace(folder, cases=cases, pairs=tuple(pairs))
     return _described(cases, description, tuple(pairs), where=listing)
-
-
-def _first(image: str | Sequence[str]) -> str:
-    return image if isinstance(image, str) else image[0]
 
 
 def _path(listing: Path, given: str, trusted: bool) -> str:
@@ -239,3 +243,60 @@ def _entry(entry: Any, listing: Path) -> dict[str, str]:
     if not needed or not all(isinstance(entry.get(key) or "", str) for key in _KEYS):
         raise DatasetError(f"each entry of {listing} needs 'moving' and 'fixed', as text; got {entry!r}.")
     return {key: entry[key].strip() for key in _KEYS if entry.get(key)}
+
+
+def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
+    """Stop with one clear sentence if the images cannot be registered.
+
+    Looked at are: that every file exists; the headers of up to ``limit`` cases (channels, axes, that all have the same
+    number of axes, and that image and label lie on one grid); that pairs of known displacement lie on one grid; and
+    the label values, as in :func:`check_dataset`. Voxel sizes that differ from case to case are told in the log.
+
+    Args:
+        images: what :func:`read_pairs` returned.
+        limit: how many cases to open, evenly spread over the list; ``None`` for all.
+
+    Raises:
+        DatasetError: at the first thing that is wrong.
+
+    Example:
+        >>> check_pairs(RegistrationImages([], ("MRI",), {}, 3))
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.DatasetError: there are 0 images; a pair needs two.
+    """
+    cases = images.cases
+    if len(cases) < 2:
+        raise DatasetError(f"there {'is 1 image' if cases else 'are 0 images'}; a pair needs two.")
+    labels = [case["label"] for case in cases if "label" in case]
+    fields = [pair for pair in images.pairs or () if pair.field is not None]
+    check_files(
+        [*(path for case in cases for path in image_files(case)), *labels, *(str(pair.field) for pair in fields)]
+    )
+    opened = spread_cases(cases, limit)
+    spacings = [spacing for case in opened if (spacing := check_headers(case, images).spacing) is not None]
+    tell_places(opened)
+    if labels:
+        check_values([case["label"] for case in opened], images)
+    for pair in fields[:_MAX_FIELDS]:
+        moving, fixed = (image_files(cases[index])[0] for index in (pair.moving, pair.fixed))
+        header = read_header(fixed)
+        check_grid(header, read_header(moving), fixed, moving)
+        _check_field(str(pair.field), header, fixed)
+    if spacings and np.ptp(spacings, axis=0).max() > _SPACING_TOLERANCE * np.min(spacings):
+        _LOGGER.warning(
+            "voxel sizes differ, from %s to %s mm; give --spacing to resample all images to one.",
+            np.min(spacings, axis=0).round(3).tolist(),
+            np.max(spacings, axis=0).round(3).tolist(),
+        )
+
+
+def _check_field(path: str, fixed: FileHeader, fixed_path: str) -> None:
+    # Here, because most data sets have no fields.
+    from monai_hyperscale.io.fields import grid_affine, read_field
+    from monai_hyperscale.io.images import read_source
+
+    field = read_field(path)
+    affine = None if fixed.affine is None else np.asarray(field.affine, dtype=float)
+    fixed = replace(fixed, affine=grid_affine(read_source(fixed_path)) if affine is not None else None)
+    check_grid(fixed, FileHeader(tuple(field.shape[1:]), 1, affine), fixed_path, path)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
 from monai.transforms import (
     Compose,
     EnsureTyped,
-    MapTransform,
+    Lambdad,
     Orientationd,
     RandAffined,
     RandFlipd,
@@ -24,52 +23,25 @@ from monai.transforms import (
 )
 from nibabel.orientations import io_orientation
 
+from monai_hyperscale.data.check import image_files, spread_cases
 from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.labels import ClassIndexd, index_type
+from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
 from monai_hyperscale.data.transforms import file_loader
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
 
-__all__ = [
-    "PairSlice",
-    "UnitIntensity",
-    "UnitIntensityd",
-    "common_size",
-    "pair_augmentation",
-    "registration_preprocessing",
-]
+__all__ = ["PairSlice", "common_size", "pair_augmentation", "registration_preprocessing"]
 
 _LOGGER = logging.getLogger(__name__)
 
 # Largest size per axis by default: what trains in reasonable time and memory.
 _LARGEST = {2: 256, 3: 128}
 _MULTIPLE = 8
-IMAGE_KEYS = ("moving", "fixed")
-LABEL_KEYS = ("moving_label", "fixed_label")
-
-
-class UnitIntensityd(MapTransform):
-    """Dictionary form of :class:`UnitIntensity`.
-
-    Args:
-        keys: image keys.
-        lower: percentile that becomes 0.
-        upper: percentile that becomes 1.
-        allow_missing_keys: leave out keys that are not there.
-    """
-
-    def __init__(
-        self, keys: KeysCollection, lower: float = 0.5, upper: float = 99.5, allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.scale = UnitIntensity(lower, upper)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with scaled images under ``keys``."""
-        result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = self.scale(result[key])
-        return result
+# Of a pair: what changes its pose with it, and in which way it is interpolated.
+_IMAGES, _LABELS = ("moving", "fixed"), ("moving_label", "fixed_label")
+_KEYS = (*_IMAGES, *_LABELS)
 
 
 def registration_preprocessing(
@@ -79,13 +51,13 @@ def registration_preprocessing(
     spacing: Sequence[float] | None = None,
     slices: bool = False,
     label_values: Sequence[int] = (),
+    seen: SeenImages | None = None,
 ) -> Compose:
     """Return the deterministic transforms of one case, from file names to tensors of one size.
 
-    Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Intensities are
-    clipped to their 0.5 % and 99.5 % percentiles and scaled to [0, 1]; then the centre is padded with 0, or cropped, to
-    ``sizes``. Plain tensors, channel first: images float32 (C, *sizes), labels (1, *sizes) in the
-    type of :func:`index_type`.
+    Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Intensities go
+    through :class:`UnitIntensity`; then the centre is padded with 0, or cropped, to ``sizes``. Plain tensors, channel
+    first: images float32 (C, *sizes), labels (1, *sizes) in the type of :func:`index_type`.
 
     Args:
         channels: name of each image channel; with three, 2D files are read as colour.
@@ -94,18 +66,15 @@ def registration_preprocessing(
         spacing: voxel size in mm to resample volumes to (linear; nearest for labels). ``None``: none.
         slices: a 2D network on axial slices of volumes, so that the files are 3D.
         label_values: value of each class in the label files: labels become class indices. Empty for no labels.
+        seen: what the images of a trained network were like: without ``spacing`` volumes of other voxels are resampled
+            to those, and what lies far outside is told in the log.
 
     Raises:
         ValueError: if an argument does not fit the others.
 
     Example:
-        >>> for transform in registration_preprocessing(("MRI",), 3, sizes=(48, 64, 48)).transforms:
-        ...     print(type(transform).__name__)
-        LoadImaged
-        Orientationd
-        UnitIntensityd
-        ResizeWithPadOrCropd
-        EnsureTyped
+        >>> [type(each).__name__ for each in registration_preprocessing(("MRI",), 3, sizes=(48, 64, 48)).transforms]
+        ['LoadImaged', 'Orientationd', 'Lambdad', 'ResizeWithPadOrCropd', 'EnsureTyped']
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
@@ -123,12 +92,16 @@ def registration_preprocessing(
     if labels:
         # Classes first, since resampling is in float32, which does not hold every label value.
         transforms += [file_loader(labels, 0), ClassIndexd(labels, label_values)]
+    if seen is not None:
+        transforms.append(CheckSeend(["image"], seen, spatial_dims, force=True))
     if volumes:
         transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
+    modes = ("bilinear", "nearest")[: len(keys)]
+    if spacing is None and seen is not None and volumes:
+        transforms.append(SeenSpacingd(keys, seen, spatial_dims, modes))
     if spacing is not None:
-        modes = ("bilinear", "nearest")[: len(keys)]
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
-    transforms.append(UnitIntensityd("image"))
+    transforms.append(Lambdad("image", UnitIntensity(), track_meta=False))
     if sizes is not None:
         transforms.append(ResizeWithPadOrCropd(keys, tuple(sizes)))
     # Nothing is inverted, and what follows is faster on tensors without metadata.
@@ -138,21 +111,18 @@ def registration_preprocessing(
 
 
 def common_size(
-    images: RegistrationImages, spacing: Sequence[float] | None = None, largest: int | None = None, limit: int = 500
+    images: RegistrationImages, spacing: Sequence[float] | None = None, largest: int | None = None
 ) -> tuple[int, ...]:
     """Return a size that holds every image, in RAS axes: up to a multiple of 8, and no more than ``largest``.
 
     Args:
-        images: whose headers are read.
+        images: whose headers are read; those of 500 cases, evenly spread, if there are more.
         spacing: voxel size in mm, in RAS axes, that the images will be resampled to.
         largest: voxels per axis; ``None`` for 256 in 2D and 128 in 3D. What is larger is cropped, and the log says so.
-        limit: how many headers to read, evenly spread over the cases.
     """
     sizes = []
-    count = min(limit, len(images.cases))
-    for index in np.linspace(0, len(images.cases) - 1, count).round().astype(int):
-        image = images.cases[index]["image"]
-        header = read_header(image if isinstance(image, str) else image[0])
+    for case in spread_cases(images.cases, 500):
+        header = read_header(image_files(case)[0])
         extent = np.asarray(header.sizes, dtype=float)
         if header.affine is not None and len(extent) == 3:
             axes = io_orientation(header.affine)[:, 0].astype(int)
@@ -199,8 +169,8 @@ def pair_augmentation(
 
     Example:
         >>> pair = {"moving": torch.rand(1, 9, 7), "fixed": torch.rand(1, 9, 7), "field": torch.zeros(2, 9, 7)}
-        >>> {key: tuple(value.shape) for key, value in pair_augmentation(2, flip=(0,), rotate=0.2)(pair).items()}
-        {'moving': (1, 9, 7), 'fixed': (1, 9, 7)}
+        >>> list(pair_augmentation(2, flip=(0,), rotate=0.2)(pair))
+        ['moving', 'fixed']
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
@@ -208,36 +178,31 @@ def pair_augmentation(
         raise ValueError(f"flip must name axes of 0 to {spatial_dims - 1}, got {tuple(flip)}.")
     if not 0 <= swap <= 1:
         raise ValueError(f"swap must be a probability in [0, 1], got {swap!r}.")
-    keys = (*IMAGE_KEYS, *LABEL_KEYS)
     transforms: list[Transform] = [PairSlice(random=True)] if slices else []
     if swap > 0:
         transforms.append(_RandSwap(swap))
-    pose: list[Transform] = [RandFlipd(keys, prob=0.5, spatial_axis=axis, allow_missing_keys=True) for axis in flip]
+    pose: list[Transform] = [RandFlipd(_KEYS, prob=0.5, spatial_axis=axis, allow_missing_keys=True) for axis in flip]
     if rotate or scale or translate:
-        modes: Any = ("bilinear",) * len(IMAGE_KEYS) + ("nearest",) * len(LABEL_KEYS)
         pose.append(
             RandAffined(
-                keys,
+                _KEYS,
                 prob=1.0,
                 rotate_range=rotate if spatial_dims == 2 else (rotate,) * 3,
                 scale_range=(scale,) * spatial_dims,
                 translate_range=(translate,) * spatial_dims,
-                mode=modes,
+                mode=("bilinear", "bilinear", "nearest", "nearest"),
                 padding_mode="border",
                 allow_missing_keys=True,
             )
         )
-    if pose:
-        pose.append(EnsureTyped(keys, track_meta=False, allow_missing_keys=True))
-        transforms += [_Pose(pose), _WithoutField()]
-    return Compose(transforms)
+    return Compose([*transforms, _Pose(pose)] if pose else transforms)
 
 
 class _Pose(Randomizable, Transform):
     """Random changes of pose, after which everything has the type that it had: MONAI makes float32 of all."""
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
-        self.pose = Compose(transforms)
+        self.pose = Compose([*transforms, EnsureTyped(_KEYS, track_meta=False, allow_missing_keys=True)])
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> _Pose:
         self.pose.set_random_state(seed, state)
@@ -245,9 +210,7 @@ class _Pose(Randomizable, Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         moved = self.pose(data)
-        return {
-            key: moved[key].to(data[key].dtype) if key in (*IMAGE_KEYS, *LABEL_KEYS) else moved[key] for key in moved
-        }
+        return {key: moved[key].to(data[key].dtype) if key in _KEYS else moved[key] for key in moved if key != "field"}
 
 
 class _RandSwap(RandomizableTransform):
@@ -255,13 +218,8 @@ class _RandSwap(RandomizableTransform):
         self.randomize(None)
         if not self._do_transform:
             return dict(data)
-        other = dict(zip((*IMAGE_KEYS, *LABEL_KEYS), (*IMAGE_KEYS[::-1], *LABEL_KEYS[::-1]), strict=True))
+        other = dict(zip(_KEYS, (*_IMAGES[::-1], *_LABELS[::-1]), strict=True))
         return {other.get(str(key), key): value for key, value in data.items() if key != "field"}
-
-
-class _WithoutField(Transform):
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        return {key: value for key, value in data.items() if key != "field"}
 
 
 class PairSlice(Randomizable, Transform):
@@ -281,34 +239,26 @@ class PairSlice(Randomizable, Transform):
 
     def __init__(self, random: bool = False) -> None:
         self.random = random
-        self.index = 0
-
-    def randomize(self, data: Any) -> None:
-        """Draw a slice of the pair ``data``."""
-        shown = [torch.as_tensor(data[key]).flatten(0, 2).any(dim=0) for key in IMAGE_KEYS]
-        places = (shown[0] & shown[1]).nonzero().flatten().tolist() or list(range(len(shown[0])))
-        self.index = int(places[self.R.randint(len(places))])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with 2D tensors."""
-        if self.random:
-            self.randomize(data)
-        index = self.index if self.random else _shown_slice(data)
-        result = dict(data)
-        for key in (*IMAGE_KEYS, *LABEL_KEYS):
-            if key in result:
-                result[key] = result[key][..., index]
+        index = self._random_slice(data) if self.random else _shown_slice(data)
+        result = {key: value[..., index] if key in _KEYS else value for key, value in data.items()}
         if "field" in result:
             flat = result.pop("field")[..., index]
             if not flat[-1].any():
                 result["field"] = flat[:-1]
         return result
 
+    def _random_slice(self, data: Mapping[Hashable, Any]) -> int:
+        shown = [torch.as_tensor(data[key]).flatten(0, 2).any(dim=0) for key in _IMAGES]
+        places = (shown[0] & shown[1]).nonzero().flatten().tolist() or list(range(len(shown[0])))
+        return int(places[self.R.randint(len(places))])
+
 
 def _shown_slice(data: Mapping[Hashable, Any]) -> int:
-    depth = int(data["fixed"].shape[-1])
     if "fixed_label" in data:
         labelled = (data["fixed_label"] > 0).flatten(0, 2).sum(dim=0)
         if labelled.any():
             return int(labelled.argmax())
-    return depth // 2
+    return int(data["fixed"].shape[-1]) // 2

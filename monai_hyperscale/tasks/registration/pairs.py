@@ -1,9 +1,9 @@
-"""Pairs of images to register: every image to every other, to an atlas, or as a list has it; split by case."""
+"""Pairs of images to register: every image to every other, to an atlas, or those of a list; split by case."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,9 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cases, by their places in a list of cases.
+    """Two cases, by their places in a list of cases: ``moving`` is warped onto ``fixed``.
 
-    Attributes:
-        moving: the image that is warped.
-        fixed: the image that it is warped onto.
-        field: file of the true displacement field in ITK's convention, or ``None`` where it is not known.
+    ``field`` is the file of the true displacement in ITK's convention, where that is known.
     """
 
     moving: int
@@ -41,14 +38,13 @@ class PairList(Sequence):
     A list of all pairs takes no memory, however many there are. An item is
     ``{"moving": case, "fixed": case, "name": "a to b"}``, and ``"field"``, a path, where the displacement is known.
 
-    Attributes:
+    Args:
         cases: ``{"image": path, "name": str}`` with ``"label": path`` where there is one.
         pairs: the listed ones; ``None`` for every ordered pair of cases.
 
     Example:
-        >>> pairs = PairList([{"name": name} for name in "abc"])
-        >>> len(pairs), [pair["name"] for pair in pairs]
-        (6, ['a to b', 'a to c', 'b to a', 'b to c', 'c to a', 'c to b'])
+        >>> [pair["name"] for pair in PairList([{"name": name} for name in "abc"])]
+        ['a to b', 'a to c', 'b to a', 'b to c', 'c to a', 'c to b']
     """
 
     cases: list[dict] = field(default_factory=list)
@@ -58,11 +54,7 @@ class PairList(Sequence):
         return len(self.cases) * max(0, len(self.cases) - 1) if self.pairs is None else len(self.pairs)
 
     def pair(self, index: int) -> Pair:
-        """Return the pair at ``index``.
-
-        Raises:
-            IndexError: if there are fewer.
-        """
+        """Return the pair at ``index``, or raise ``IndexError``."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)}")
         index %= len(self)
@@ -79,18 +71,10 @@ class PairList(Sequence):
         item = {"moving": moving, "fixed": fixed, "name": f"{moving['name']} to {fixed['name']}"}
         return item if pair.field is None else {**item, "field": pair.field}
 
-    def __iter__(self) -> Iterator[dict]:
-        return (self[index] for index in range(len(self)))
-
     @property
     def has_fields(self) -> bool:
         """Whether the true displacement of every pair is known."""
         return bool(self.pairs) and all(pair.field is not None for pair in self.pairs or ())
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether every case has a label map."""
-        return bool(self.cases) and all("label" in case for case in self.cases)
 
     def sample(self, count: int | None, seed: int = 0) -> PairList:
         """Return ``count`` pairs drawn at random without repetition, the same for the same seed on every machine.
@@ -130,7 +114,7 @@ def _compact(cases: Sequence[dict], pairs: Sequence[Pair]) -> PairList:
 class RegistrationImages:
     """What a folder of images to register holds.
 
-    Attributes:
+    Args:
         cases: ``{"image": path, "name": str}``, with ``"label": path`` if all cases have one, sorted by name.
         channels: names of the image channels, such as ``("MRI",)``.
         labels: class index → name, without background; empty where there are no labels.
@@ -166,6 +150,21 @@ class RegistrationImages:
         """All pairs of the folder."""
         return PairList(self.cases, self.pairs)
 
+    def pairs_among(self, cases: Sequence[Mapping[str, Any]]) -> PairList:
+        """Return the pairs whose both cases are among those of a part; an atlas is in every part.
+
+        Example:
+            >>> cases = [{"name": name} for name in "abcd"]
+            >>> to_b = RegistrationImages(cases, ("MRI",), {}, 3, pairs=(Pair(0, 1), Pair(2, 1), Pair(3, 1)))
+            >>> [pair["name"] for pair in to_b.pairs_among(cases[2:])]
+            ['c to b', 'd to b']
+        """
+        if self.pairs is None:
+            return PairList([dict(case) for case in cases])
+        kept = {case["name"] for case in cases}
+        places = {i for i, case in enumerate(self.cases) if case["name"] in kept or i == self.common}
+        return _compact(self.cases, [pair for pair in self.pairs if {pair.moving, pair.fixed} <= places])
+
 
 def split_pairs(
     images: RegistrationImages, fractions: Sequence[float] = (0.75, 0.05, 0.2), seed: int = 0
@@ -188,21 +187,19 @@ def split_pairs(
 
     Example:
         >>> cases = [{"name": f"{n:02d}", "image": f"{n}.nii.gz"} for n in range(20)]
-        >>> parts = split_pairs(RegistrationImages(cases, ("MRI",), {}, 3), (0.7, 0.1, 0.2))
-        >>> [len(part.cases) for part in parts], [len(part) for part in parts]
-        ([14, 2, 4], [182, 2, 12])
+        >>> [len(part) for part in split_pairs(RegistrationImages(cases, ("MRI",), {}, 3), (0.7, 0.1, 0.2))]
+        [182, 2, 12]
     """
     if images.pairs is None:
-        training, validation, test = _split_every_pair(images.cases, fractions, seed)
-        return PairList(training), PairList(validation), PairList(test)
-    atlas = set() if images.common is None else {images.common}
-    groups = _groups(images, atlas)
+        training, validation, test = (PairList(part) for part in _split_every_pair(images.cases, fractions, seed))
+        return training, validation, test
+    groups = _groups(images)
     wanted = sum(share > 0 for share in fractions)
     largest = max(len(group) for group in groups)
     if len(groups) < wanted or largest > max(2, sum(len(group) for group in groups) // 2):
         groups = [[index] for group in groups for index in group]
     parts = split_cases(groups, fractions, seed)  # type: ignore[arg-type]
-    lists = [_pairs_within(images, {index for group in part for index in group} | atlas) for part in parts]
+    lists = [images.pairs_among([images.cases[index] for group in part for index in group]) for part in parts]
     lost = len(images.pairs) - sum(len(part) for part in lists)
     if lost:
         _LOGGER.warning(
@@ -230,18 +227,14 @@ def _split_every_pair(cases: list[dict], fractions: Sequence[float], seed: int) 
     return parts
 
 
-def _groups(images: RegistrationImages, atlas: set[int]) -> list[list[int]]:
-    """Return the cases but the atlas in groups that no pair crosses, in the order of the cases."""
-    ends = np.array([(p.moving, p.fixed) for p in images.pairs or () if not {p.moving, p.fixed} & atlas]).reshape(-1, 2)
-    count = len(images.cases)
+def _groups(images: RegistrationImages) -> list[list[int]]:
+    """Return the listed cases but an atlas in groups that no pair crosses, in the order of the cases."""
+    pairs, count = [(pair.moving, pair.fixed) for pair in images.pairs or ()], len(images.cases)
+    ends = np.array([pair for pair in pairs if images.common not in pair]).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    listed = {index for pair in pairs for index in pair} - {images.common}
     groups: dict[int, list[int]] = {}
-    listed = {index for pair in images.pairs or () for index in (pair.moving, pair.fixed)}
     for index, group in enumerate(connected_components(graph, directed=False)[1].tolist()):
-        if index in listed - atlas:
+        if index in listed:
             groups.setdefault(group, []).append(index)
     return list(groups.values())
-
-
-def _pairs_within(images: RegistrationImages, cases: set[int]) -> PairList:
-    return _compact(images.cases, [p for p in images.pairs or () if {p.moving, p.fixed} <= cases])

@@ -1,21 +1,30 @@
-"""Registered slices: the moved image, its difference to the fixed one, the deformation and its Jacobian determinant."""
+"""Pictures of registered pairs: slices on a report's page, and a PNG for a look whether it makes sense."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Optional
+from pathlib import Path
+from typing import Optional, Union
 
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.transforms import Orientation
 
+from monai_hyperscale.data.intensity import UnitIntensity
+from monai_hyperscale.errors import RegistrationError
+from monai_hyperscale.io.atomic import replacing
 from monai_hyperscale.registration.fields import jacobian_determinant
 from monai_hyperscale.registration.warping import warp
 from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import colours_uri, filled, grey_uri, unit_intensity
 
-__all__ = ["registration_cards"]
+__all__ = ["checkerboard", "registration_cards", "save_registration_preview"]
 
 _LEVELS = 255
 # Jacobian determinants from a quarter to four, in equal steps of their logarithm.
@@ -23,6 +32,8 @@ _JACOBIAN = matplotlib.colormaps["PuOr"](np.linspace(0.05, 0.95, _LEVELS)).tolis
 _DIFFERENCE = matplotlib.colormaps["RdBu_r"](np.linspace(0, 1, _LEVELS)).tolist()
 _GRID_LINES = 18
 _POINTS_PER_LINE = 60
+_PLANES = ("sagittal", "coronal", "axial")
+_COLUMNS = ("fixed", "moving", "moved", "checkerboard", "difference before", "difference after")
 
 
 def registration_cards(
@@ -119,3 +130,86 @@ def _grid(example: Example, field: np.ndarray, description: str) -> Picture:
     path = "".join("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(*line, strict=True)) for line in lines)
     ground = Layer("rect", {"width": columns, "height": rows})
     return Picture((rows, columns), [ground, path_layer(path, "grid")], description)
+
+
+def save_registration_preview(
+    fixed: MetaTensor, moving: MetaTensor, moved: MetaTensor, path: Union[str, Path], title: str = "", squares: int = 8
+) -> None:
+    """Write a PNG of a pair: three orthogonal slices through the middle of a volume, or the one slice of a 2D image.
+
+    Columns are the fixed image, the moving one before and after registration, a checkerboard of fixed and moved image,
+    where edges go on across squares if all is well, and moving less fixed image before and after: red where the moving
+    image is brighter, blue where it is darker. Volumes are shown in RAS order.
+
+    Args:
+        fixed: (C, *sizes); the first channel of each is shown, clipped to its 0.5th and 99.5th percentile.
+        moving: before registration, on the fixed image's grid.
+        moved: after it, on the same grid.
+        path: where to; written whole or not at all.
+        title: above the picture.
+        squares: of the checkerboard along the longer side.
+
+    Raises:
+        RegistrationError: if the images are not of one size.
+    """
+    sizes = [list(image.shape[1:]) for image in (fixed, moving, moved)]
+    if sizes[0] != sizes[1] or sizes[0] != sizes[2]:
+        raise RegistrationError(f"the images of a preview must be on one grid, got sizes {', '.join(map(str, sizes))}.")
+    scale, turn = UnitIntensity(), Orientation("RAS", labels=None)
+    shown: list[torch.Tensor] = [
+        MetaTensor(scale(image.as_tensor()[:1]), affine=fixed.affine) for image in (fixed, moving, moved)
+    ]
+    if fixed.dim() == 4:
+        shown = [turn(image) for image in shown]
+    spacing = affine_to_spacing(fixed.affine if fixed.dim() == 3 else shown[0].affine, r=3).tolist()  # type: ignore[attr-defined]
+    planes = [("", tuple(image[0].numpy() for image in shown), spacing[1] / spacing[0])]
+    if fixed.dim() == 4:
+        planes = []
+        for axis, plane in enumerate(_PLANES):
+            across, up = (n for n in range(3) if n != axis)
+            middle = shown[0].shape[1 + axis] // 2
+            slices = tuple(image[0].select(axis, middle).numpy() for image in shown)
+            planes.append((f"{plane} {middle}", slices, spacing[up] / spacing[across]))
+    _draw(planes, "lower" if fixed.dim() == 4 else "upper", Path(path), title, squares)
+
+
+def checkerboard(first: np.ndarray, second: np.ndarray, squares: int = 8) -> np.ndarray:
+    """Return an image whose squares are taken from the two in turn.
+
+    Args:
+        first: (H, W), of which the first square is.
+        second: (H, W).
+        squares: along the longer side.
+
+    Example:
+        >>> checkerboard(np.zeros((2, 4)), np.ones((2, 4)), squares=4).tolist()
+        [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]]
+    """
+    side = max(1, -(-max(first.shape) // squares))
+    rows, columns = np.indices(first.shape) // side
+    return np.where((rows + columns) % 2 == 0, first, second)
+
+
+def _draw(
+    planes: list[tuple[str, tuple[np.ndarray, ...], float]], origin: str, path: Path, title: str, squares: int
+) -> None:
+    # A canvas of its own, not pyplot: no display, no state shared with the caller's figures.
+    figure = Figure(figsize=(2.6 * len(_COLUMNS), 2.9 * len(planes) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for row, (axes, (name, (fixed, moving, moved), aspect)) in enumerate(
+        zip(figure.subplots(len(planes), len(_COLUMNS), squeeze=False), planes, strict=True)
+    ):
+        greys = (fixed, moving, moved, checkerboard(fixed, moved, squares))
+        for axis, picture in zip(axes, (*greys, moving - fixed, moved - fixed), strict=True):
+            difference = axis in axes[len(greys) :]
+            colours, low = ("seismic", -1.0) if difference else ("gray", 0.0)
+            axis.imshow(picture.T, cmap=colours, vmin=low, vmax=1.0, origin=origin, aspect=aspect)
+            axis.set_xticks([]), axis.set_yticks([])
+        axes[0].set_ylabel(name, fontsize=10)
+        if row == 0:
+            for axis, column in zip(axes, _COLUMNS, strict=True):
+                axis.set_title(column, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")

@@ -3,58 +3,77 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
+from monai_hyperscale.data.check import image_files
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
-from monai_hyperscale.tasks.registration.pair_files import read_images, read_pairs
-from monai_hyperscale.tasks.registration.pairs import Pair, PairList, RegistrationImages
+from monai_hyperscale.search.cases import cases_of_part, check_kind
+from monai_hyperscale.tasks.registration.pair_files import PathLike, read_images, read_pairs
+from monai_hyperscale.tasks.registration.pairs import PairList, RegistrationImages
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
-__all__ = ["pairing_facts", "pairs_of_part", "read_trained_pairs"]
+__all__ = ["measured_pairs", "pairing_facts", "read_trained_pairs"]
 
 _LOGGER = logging.getLogger(__name__)
 
-PathLike = Union[str, os.PathLike]
-
 
 def pairing_facts(
-    images: RegistrationImages, pairs: Optional[PathLike] = None, atlas: Optional[PathLike] = None
+    images: RegistrationImages, pairs: PathLike | None = None, atlas: PathLike | None = None
 ) -> dict[str, Any]:
-    """Return what ``provenance`` says of an atlas or a list that a training was given: file names and SHA-256.
-
-    Args:
-        images: what :func:`read_pairs` returned.
-        pairs: the list that it was given.
-        atlas: the atlas that it was given.
-    """
+    """Return what ``provenance`` says of the list or the atlas that a training was given: file names and SHA-256."""
     if pairs is not None:
         return {"pairs": {"list": _described(Path(pairs).expanduser())}}
     if atlas is None or images.atlas is None:
         return {}
     case = images.cases[images.atlas]
     label = {"label": _described(Path(case["label"]))} if "label" in case else {}
-    return {"atlas": {"name": case["name"], "image": _described(_image_file(case)), **label}}
+    return {"atlas": {"name": case["name"], "image": _described(Path(image_files(case)[0])), **label}}
+
+
+def measured_pairs(
+    settings: RegistrationSettings,
+    dataset_dir: PathLike,
+    part: str = "test",
+    folders: Sequence[PathLike] = (),
+    **given: Any,
+) -> tuple[RegistrationImages, PairList]:
+    """Return the images of a data set, and the pairs among its cases of a part.
+
+    Args:
+        settings: of the network that is measured.
+        dataset_dir: see :func:`read_pairs`.
+        part: see :func:`cases_of_part`.
+        folders: see :func:`read_trained_pairs`.
+        given: ``pairs``, ``atlas`` and ``atlas_label``, see :func:`read_pairs`; ``None`` for those of the training.
+
+    Raises:
+        DatasetError: if the images cannot be used, or are no such as the network takes.
+    """
+    images = read_trained_pairs(dataset_dir, settings.provenance, folders, **given)
+    check_kind(settings, images, dataset_dir)
+    title = Path(dataset_dir).expanduser().resolve().name
+    return images, images.pairs_among(cases_of_part(images.subjects, settings.provenance, title, part))
 
 
 def read_trained_pairs(
     dataset_dir: PathLike,
     provenance: Mapping[str, Any],
     folders: Sequence[PathLike] = (),
-    pairs: Optional[PathLike] = None,
-    atlas: Optional[PathLike] = None,
-    atlas_label: Optional[PathLike] = None,
+    pairs: PathLike | None = None,
+    atlas: PathLike | None = None,
+    atlas_label: PathLike | None = None,
 ) -> RegistrationImages:
     """Read a folder's images and pairs as a network registers them: to the atlas, or by the list, of its training.
 
     Args:
-        dataset_dir: see :func:`read_pairs`.
+        dataset_dir: see :func:`read_pairs`, as for the last three.
         provenance: how the network came about, from its description.
         folders: where an atlas or a list may lie beside the folder, such as that of the weights.
-        pairs: see :func:`read_pairs`; ``None`` for that of the training.
-        atlas: see :func:`read_pairs`; ``None`` for that of the training.
+        pairs: ``None`` for that of the training.
+        atlas: ``None`` for that of the training.
         atlas_label: label map of an atlas that is a file.
 
     Raises:
@@ -73,47 +92,22 @@ def read_trained_pairs(
         atlas, atlas_label = _atlas_of_training(dataset_dir, known, folders)
     images = read_pairs(dataset_dir, pairs, atlas, atlas_label)
     if known is not None and images.atlas is not None:
-        file = _image_file(images.cases[images.atlas])
-        if file.is_file() and sha256(file) != known["image"]["sha256"]:
+        file = Path(image_files(images.cases[images.atlas])[0])
+        if file.is_file() and not _same(file, known["image"]):
             _LOGGER.warning(
                 "%s is another atlas than that of the training, %s: its contents differ.", file, known["image"]["file"]
             )
     return images
 
 
-def pairs_of_part(images: RegistrationImages, cases: Sequence[Mapping[str, Any]]) -> PairList:
-    """Return the pairs of images whose both cases are among those of a part; an atlas is in every part.
-
-    Args:
-        images: with their pairs.
-        cases: of the part.
-
-    Example:
-        >>> cases = [{"name": name} for name in "abcd"]
-        >>> to_b = RegistrationImages(cases, ("MRI",), {}, 3, pairs=(Pair(0, 1), Pair(2, 1), Pair(3, 1)))
-        >>> [pair["name"] for pair in pairs_of_part(to_b, cases[2:])]
-        ['c to b', 'd to b']
-    """
-    if images.pairs is None:
-        return PairList([dict(case) for case in cases])
-    kept = {case["name"] for case in cases}
-    places = [i for i, case in enumerate(images.cases) if case["name"] in kept or i == images.common]
-    number = {index: place for place, index in enumerate(places)}
-    listed = [pair for pair in images.pairs if {pair.moving, pair.fixed} <= set(places)]
-    pairs = tuple(Pair(number[pair.moving], number[pair.fixed], pair.field) for pair in listed)
-    return PairList([images.cases[index] for index in places], pairs)
-
-
 def _atlas_of_training(
     dataset_dir: PathLike, known: Mapping[str, Any], folders: Sequence[PathLike]
-) -> tuple[PathLike, Optional[PathLike]]:
+) -> tuple[PathLike, PathLike | None]:
     """Return a case's name, or the file of the image and that of its label map."""
     for case in read_images(dataset_dir).cases:
-        file = _image_file(case)
-        if case["name"] == known["name"] and file.is_file() and sha256(file) == known["image"]["sha256"]:
+        if case["name"] == known["name"] and _same(Path(image_files(case)[0]), known["image"]):
             return known["name"], None
-    kinds = ("image", "label") if "label" in known else ("image",)
-    image = _found(known, kinds, [dataset_dir, *folders])
+    image = _found(known, ("image", "label") if "label" in known else ("image",), [dataset_dir, *folders])
     if image is None:
         label = f" and its label map {known['label']['file']}" if "label" in known else ""
         raise DatasetError(
@@ -124,22 +118,19 @@ def _atlas_of_training(
     return image, image.with_name(known["label"]["file"]) if "label" in known else None
 
 
-def _found(known: Mapping[str, Any], kinds: Sequence[str], folders: Sequence[PathLike]) -> Optional[Path]:
+def _found(known: Mapping[str, Any], kinds: Sequence[str], folders: Sequence[PathLike]) -> Path | None:
     """Return the first of some files in the first folder that has all of them, with the contents of the training."""
     for folder in map(Path, folders):
         files = [folder.expanduser() / known[kind]["file"] for kind in kinds]
-        if all(
-            file.is_file() and sha256(file) == known[kind]["sha256"] for kind, file in zip(kinds, files, strict=True)
-        ):
+        if all(_same(file, known[kind]) for kind, file in zip(kinds, files, strict=True)):
             return files[0]
     return None
-
-
-def _image_file(case: Mapping[str, Any]) -> Path:
-    image = case["image"]
-    return Path(image if isinstance(image, str) else image[0])
 
 
 def _described(file: Path) -> dict[str, str]:
     # Not its folder, which is of one machine.
     return {"file": file.name, "sha256": sha256(file)}
+
+
+def _same(file: Path, described: Mapping[str, str]) -> bool:
+    return file.is_file() and sha256(file) == described["sha256"]

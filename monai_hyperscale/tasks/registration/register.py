@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from monai_hyperscale.tasks.registration.registrar import Registrar, Registration
 
+    Images = dict[str, MetaTensor]
+
 __all__ = ["register"]
 
 
@@ -126,23 +128,18 @@ def register(args: Arguments) -> int:
     places = placement(args)
     registrar = _registrar(args)
     seconds = {"preparation": time.perf_counter() - started}
+    files = {"moving": args.labels, "fixed": args.fixed_labels}
     with timed(seconds, "reading"):
         channels = len(registrar.settings.channels)
-        moving, fixed = (read_image(path, channels, True, places) for path in (args.moving, args.fixed))
-        files = {"moving": args.labels, "fixed": args.fixed_labels}
+        images = {kind: read_image(getattr(args, kind), channels, True, places) for kind in files}
         labels = {kind: read_label_image(path, places) for kind, path in files.items() if path is not None}
-        # What the network's own labels are called says nothing of other label maps.
-        names = {
-            value: name for path in files.values() if path is not None for value, name in table_beside(path).items()
-        }
-        for kind, image in (("moving", moving), ("fixed", fixed)):
-            if kind in labels:
-                check_together(labels[kind], image)
-                if not grid_of(labels[kind]).same_as(grid_of(image), tolerance=0.01):
-                    say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
+        for kind, label in labels.items():
+            check_together(label, images[kind])
+            if not grid_of(label).same_as(grid_of(images[kind]), tolerance=0.01):
+                say(f"warning: the label map {files[kind]} is on another grid than its image; is it of another?")
     result = registrar.register(
-        moving,
-        fixed,
+        images["moving"],
+        images["fixed"],
         args.phi if len(args.phi) > 1 else args.phi[0],
         start="affine" if args.affine else "centres" if args.centres else "header",
         instance_steps=args.instance_optimization,
@@ -154,11 +151,14 @@ def register(args: Arguments) -> int:
             report["inverse_residual_voxels"] = result.inverse[1]._asdict()
     moved_labels = result.apply(labels["moving"], nearest=True) if "moving" in labels else None
     if moved_labels is not None and "fixed" in labels:
-        report["dice"] = _dice(result, labels, moved_labels, names)
+        # What the network's own labels are called says nothing of other label maps.
+        report["dice"] = _dice(
+            result, labels, moved_labels, {**table_beside(args.labels), **table_beside(args.fixed_labels)}
+        )
     report["seconds"] = {**seconds, **report["seconds"], "total": time.perf_counter() - started}
     report["peak_memory_mib"] = peak_memory_mib(str(registrar.device))
     report["device"] = str(registrar.device)
-    _write(args, result, moving, fixed, moved_labels, report)
+    _write(args, result, images, moved_labels, report)
     _tell(args, report)
     return DONE
 
@@ -204,9 +204,7 @@ def _registrar(args: Arguments) -> Registrar:
     return registrar
 
 
-def _dice(
-    result: Registration, labels: dict[str, MetaTensor], moved: MetaTensor, names: dict[int, str]
-) -> dict[str, Any]:
+def _dice(result: Registration, labels: Images, moved: MetaTensor, names: dict[int, str]) -> dict[str, Any]:
     """Return the Dice of every label as the files lie, after the alignment at the start, and after registration."""
     from monai_hyperscale.search.metrics import METRICS
     from monai_hyperscale.search.statistics import case_score
@@ -228,19 +226,14 @@ def _dice(
 
 
 def _write(
-    args: Arguments,
-    result: Registration,
-    moving: MetaTensor,
-    fixed: MetaTensor,
-    labels: Optional[MetaTensor],
-    report: dict[str, Any],
+    args: Arguments, result: Registration, images: Images, labels: Optional[MetaTensor], report: dict[str, Any]
 ) -> None:
     from monai_hyperscale.io.atomic import write_text
     from monai_hyperscale.io.images import image_source
     from monai_hyperscale.io.labels import write_image, write_label
-    from monai_hyperscale.tasks.registration.preview import save_registration_preview
+    from monai_hyperscale.tasks.registration.pictures import save_registration_preview
 
-    source = image_source(fixed)
+    moving, source = images["moving"], image_source(images["fixed"])
     writers: dict[Path, Callable[[Path], None]] = {}
     if args.field is not None:
         writers[args.field] = result.write_field
@@ -252,7 +245,7 @@ def _write(
     if args.preview is not None:
         lying = result.onto_fixed(moving, result.start, outside=float(moving.min()))
         title = f"{args.moving.name} onto {args.fixed.name}, phi = {listed(args.phi)}"
-        seen = result.onto_fixed(fixed)
+        seen = result.onto_fixed(images["fixed"])
         writers[args.preview] = lambda path: save_registration_preview(seen, lying, result.moved, path, title)
     if args.report is not None:
         text = json.dumps(report, indent=2) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.context import Context
+from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
@@ -34,7 +36,6 @@ from monai_hyperscale.registration.fields import Residual, folded_share, integra
 from monai_hyperscale.registration.warping import warp
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.tasks.registration.instance_optimization import optimize_instance
-from monai_hyperscale.tasks.registration.pair_transforms import UnitIntensity
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
 __all__ = ["KEEP", "STARTS", "Registrar", "Registration"]
@@ -45,10 +46,12 @@ STARTS = ("header", "centres", "affine")
 #: What comes out: the network's field, the alignment at the start alone, or the better of the two.
 KEEP = ("better", "start", "network")
 
-logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # Grids to try, each of an eighth of the voxels, where memory is short.
 _TRIES = 3
+
+Both = dict[str, MetaTensor]
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Registration:
     report: dict[str, Any]
     _sources: tuple[ImageSource, ImageSource]
     _moving_grid: Grid
+    # What the network gave, and its grid: the displacement, and where it was integrated its velocity.
     _grid: Grid
     _displacement: torch.Tensor
     _velocity: Optional[torch.Tensor]
@@ -93,22 +97,17 @@ class Registration:
         """Resample an image onto the fixed image's grid by affines alone.
 
         Args:
-            image: (C, *sizes), with its affine.
+            image: see :meth:`apply`, as for the last two.
             matrix: (4, 4), from millimetres of the fixed image to those of this one, such as :attr:`start`; ``None``
                 where they are the same.
-            nearest: for label maps; else linear.
-            outside: value of what lies outside the image.
+            nearest: for label maps.
+            outside: value outside.
         """
         placed = as_placed(image, self.field.dim() - 1)
         return resample(placed, grid_of(self.field), matrix, nearest=nearest, outside=outside)
 
     def write_field(self, path: Union[str, Path], inverse: bool = False) -> None:
-        """Write the field for ITK to apply to the images' files, which it may lay elsewhere, see :func:`grid_affine`.
-
-        Args:
-            path: see :func:`monai_hyperscale.io.write_field`.
-            inverse: write :attr:`inverse`.
-        """
+        """Write the field, or :attr:`inverse`, for ITK to apply to the images' files, see :func:`write_field`."""
         field = self.inverse[0] if inverse else self.field
         there, here = (to_itk(source) for source in (self._sources[::-1] if inverse else self._sources))
         write_field(field, path, here @ np.asarray(field.affine), there @ np.linalg.inv(here))
@@ -123,11 +122,9 @@ class Registration:
         if self._velocity is None:
             inverse, residual = invert(self._displacement)
         else:
-            inverse = integrate(-self._velocity, self._steps)
-            inverse = resize_field(inverse, list(self._grid.sizes))
+            inverse = resize_field(integrate(-self._velocity, self._steps), list(self._grid.sizes))
             residual = Residual.of(self._displacement, inverse)
-        back = np.linalg.inv(self.start)
-        field = move_field(inverse[0], self._grid, self._moving_grid, before=back)
+        field = move_field(inverse[0], self._grid, self._moving_grid, before=np.linalg.inv(self.start))
         return MetaTensor(field, affine=torch.tensor(self._moving_grid.affine)), residual
 
 
@@ -143,9 +140,9 @@ class Registrar:
         device: where the folded networks run.
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
+        force: take images that are far outside of what the network was trained on, with a warning in the log.
         keep: the result: ``network`` for the network's field, ``start`` for the alignment at the start alone, or the
             ``better`` of the two by the similarity that the network was trained with.
-        force: take images that are far outside of what the network was trained on, with a warning in the log.
 
     Raises:
         ValueError: for an unknown precision.
@@ -153,10 +150,9 @@ class Registrar:
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
         >>> settings = RegistrationSettings(3, ("MRI",), network={"features": (4, 4)}, head_features=4)
-        >>> registrar = Registrar(settings, build_network(settings))
         >>> fixed = MetaTensor(torch.rand(1, 11, 7, 5), affine=torch.eye(4))
         >>> moving = MetaTensor(torch.rand(1, 6, 9, 5), affine=torch.diag(torch.tensor([2.0, 1.0, 1.0, 1.0])))
-        >>> registrar.register(moving, fixed, phi=0.3).field.shape
+        >>> Registrar(settings, build_network(settings)).register(moving, fixed, phi=0.3).field.shape
         torch.Size([3, 11, 7, 5])
     """
 
@@ -243,13 +239,12 @@ class Registrar:
         # Whatever the order of a file's axes, what is computed is the same to the last bit.
         images = {kind: _in_ras(image) for kind, image in placed.items()}
         grids = {kind: grid_of(image) for kind, image in images.items()}
-        unlike = [self.settings.check_seen(names[kind], grid, self.force) for kind, grid in grids.items()]
+        told = [self.settings.check_seen(names[kind], grid, self.force) for kind, grid in grids.items()]
+        unlike = [sentence for sentence in told if sentence]
         seconds: dict[str, float] = {}
-        loss = self._loss(context)
+        loss, steps = self._loss(context), self.settings.velocity_steps
         with timed(seconds, "alignment"):
-            scaled = {
-                kind: MetaTensor(self._scale(image.as_tensor()), affine=image.affine) for kind, image in images.items()
-            }
+            scaled = {kind: _like(image, self._scale(image.as_tensor())) for kind, image in images.items()}
             matrix = _start_matrix(start, scaled, grids)
         shared = overlap(grids["moving"], grids["fixed"], matrix)
         if shared == 0:
@@ -258,25 +253,14 @@ class Registrar:
                 "their centres on each other, or align them by an affine transform first."
             )
         grid, seen, raw = self._predict(network, scaled, grids["fixed"], matrix, seconds)
-        steps = self.settings.velocity_steps
 
         def displacement(predicted: torch.Tensor) -> torch.Tensor:
-            field = integrate(predicted, steps) if steps else predicted
-            return resize_field(field, list(grid.sizes))
+            return resize_field(integrate(predicted, steps) if steps else predicted, list(grid.sizes))
 
         with torch.no_grad(), timed(seconds, "comparison"):
-            alike = {"start": float(loss.similarity(seen["moving"], seen["fixed"]))}
-            warped = warp(seen["moving"], displacement(raw).cpu())
-            alike["network"] = float(loss.similarity(warped, seen["fixed"]))
-        worse = not alike["network"] <= alike["start"]
-        if worse and self.keep == "better":
-            logger.warning(
-                "the network's field makes the images less alike (similarity loss %.3g, before %.3g): what it started "
-                "from is kept; --keep network takes the field all the same.",
-                alike["network"],
-                alike["start"],
-            )
-        kept = "start" if self.keep == "start" or (worse and self.keep == "better") else "network"
+            fields = {"start": seen["moving"], "network": warp(seen["moving"], displacement(raw).cpu())}
+            alike = {name: float(loss.similarity(image, seen["fixed"])) for name, image in fields.items()}
+        kept = self._kept(alike)
         if kept == "start":
             raw = torch.zeros_like(raw)
         report: dict[str, Any] = {"kept": kept, "similarity_loss": alike}
@@ -297,17 +281,16 @@ class Registrar:
             turned = reordered(voxels, grids["fixed"], stored["fixed"], vectors=True)
             field = MetaTensor(turned, affine=torch.tensor(stored["fixed"].affine))
             moved = resample(images["moving"], stored["fixed"], field=field, outside=float(images["moving"].min()))
+        each = {**stored, "network": grid}
+        lengths = torch.linalg.vector_norm(inner[0], dim=0)
         report = {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in context.items()},
             "start": {"kind": start, "matrix": matrix.tolist(), "overlap": shared},
-            "sizes": {**{kind: list(each.sizes) for kind, each in stored.items()}, "network": list(grid.sizes)},
-            "spacing_mm": {
-                **{kind: list(each.spacing) for kind, each in stored.items()},
-                "network": list(grid.spacing),
-            },
-            **({"unlike_training": [each for each in unlike if each]} if any(unlike) else {}),
+            "sizes": {kind: list(one.sizes) for kind, one in each.items()},
+            "spacing_mm": {kind: list(one.spacing) for kind, one in each.items()},
+            **({"unlike_training": unlike} if unlike else {}),
             "folded_share": float(folded_share(voxels[None])),
-            "displacement_voxels": _lengths(inner[0]),
+            "displacement_voxels": {"mean": float(lengths.mean()), "max": float(lengths.max())},
             "correlation": {
                 "before" if start == "header" else "start": correlation(seen["moving"][0], seen["fixed"][0]),
                 "after": correlation(warp(seen["moving"], inner)[0], seen["fixed"][0]),
@@ -315,9 +298,21 @@ class Registrar:
             **report,
             "seconds": {**seconds, "total": sum(seconds.values())},
         }
-        velocity = raw.cpu() if steps else None
         sources = (image_source(moving), image_source(fixed))
+        velocity = raw.cpu() if steps else None
         return Registration(moved, field, matrix, report, sources, stored["moving"], grid, inner, velocity, steps)
+
+    def _kept(self, alike: Mapping[str, float]) -> str:
+        """Return what comes out, ``network`` or ``start``, by the similarity losses of both."""
+        worse = not alike["network"] <= alike["start"]
+        if worse and self.keep == "better":
+            _LOGGER.warning(
+                "the network's field makes the images less alike (similarity loss %.3g, before %.3g): what it started "
+                "from is kept; --keep network takes the field all the same.",
+                alike["network"],
+                alike["start"],
+            )
+        return "start" if self.keep == "start" or (worse and self.keep == "better") else "network"
 
     def _checked(self, image: MetaTensor, name: str) -> MetaTensor:
         """Return the image with as many axes as the network takes, placed as ITK has it."""
@@ -346,15 +341,10 @@ class Registrar:
                 f"{name} has the same value {float(plain.min()):g} everywhere: nothing to register."
             )
         placed = as_placed(image, settings.spatial_dims)
-        return MetaTensor(placed.as_tensor().float(), affine=placed.affine)
+        return _like(placed, placed.as_tensor().float())
 
     def _predict(
-        self,
-        network: Any,
-        images: dict[str, MetaTensor],
-        fixed: Grid,
-        matrix: np.ndarray,
-        seconds: dict[str, float],
+        self, network: Any, images: Both, fixed: Grid, matrix: np.ndarray, seconds: dict[str, float]
     ) -> tuple[Grid, dict[str, torch.Tensor], torch.Tensor]:
         """Return the network's grid, the images on it, and its displacement or, where integrated, its velocity.
 
@@ -390,6 +380,10 @@ class Registrar:
         return RegistrationLoss(**options)
 
 
+def _like(image: MetaTensor, voxels: torch.Tensor) -> MetaTensor:
+    return MetaTensor(voxels, affine=image.affine)
+
+
 def _in_ras(image: MetaTensor) -> MetaTensor:
     """Return a volume with its axes in RAS order; of 2D images a network sees the axes as their files have them."""
     own = grid_of(image)
@@ -398,16 +392,8 @@ def _in_ras(image: MetaTensor) -> MetaTensor:
     return MetaTensor(reordered(image.as_tensor(), own, in_ras(own)), affine=torch.tensor(in_ras(own).affine))
 
 
-def _start_matrix(start: str, images: dict[str, MetaTensor], grids: dict[str, Grid]) -> np.ndarray:
+def _start_matrix(start: str, images: Both, grids: dict[str, Grid]) -> np.ndarray:
     if start == "affine":
-        grey = {
-            kind: MetaTensor(image.as_tensor().mean(0, keepdim=True), affine=image.affine)
-            for kind, image in images.items()
-        }
-        return align_affine(grey["moving"], grey["fixed"])
+        moving, fixed = (_like(images[kind], images[kind].as_tensor().mean(0, keepdim=True)) for kind in grids)
+        return align_affine(moving, fixed)
     return align_centres(grids["moving"], grids["fixed"]) if start == "centres" else np.eye(4)
-
-
-def _lengths(field: torch.Tensor) -> dict[str, float]:
-    lengths = torch.linalg.vector_norm(field, dim=0)
-    return {"mean": float(lengths.mean()), "max": float(lengths.max())}

@@ -27,9 +27,9 @@ class RegistrationSettings(NetworkSettings):
         channels: name of every channel of one image, such as ``("MRI",)``.
         sizes: what the images were padded or cropped to in training, in voxels; ``None`` where they were not.
         head_features: features that the network hands to the convolution that makes the field.
-        integration_steps: of scaling and squaring, see :class:`RegistrationNetwork`; 0 for the paper's displacement.
-        field_scale: size of the predicted field in units of the image's, above 0 and at most 1.
-        passes: how often the network runs on a pair, see :class:`RegistrationNetwork`.
+        integration_steps: see :class:`RegistrationNetwork`, as for the next two.
+        field_scale: above 0 and at most 1.
+        passes: how often the network runs on a pair.
         loss: arguments of :class:`RegistrationLoss` in training.
         regularization: least and greatest λ seen in training where it is a number the weights are generated from
             (Hoopes et al., HyperMorph, 2021); ``None`` where they know of φ alone.
@@ -38,8 +38,8 @@ class RegistrationSettings(NetworkSettings):
 
     Example:
         >>> settings = RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0))
-        >>> settings.in_channels, settings.out_channels, settings.context(phi=0.25)
-        (2, 3, Context(phi=0.25, regularization=0.5))
+        >>> settings.in_channels, settings.context(phi=0.25)
+        (2, Context(phi=0.25, regularization=0.5))
     """
 
     task: ClassVar[str] = "registration"
@@ -60,30 +60,22 @@ class RegistrationSettings(NetworkSettings):
 
     @property
     def in_channels(self) -> int:
-        """Channels of the network's input: those of both images."""
         return 2 * len(self.channels)
 
     @property
     def out_channels(self) -> int:
-        """Channels of the field: one per axis."""
         return self.spatial_dims
 
     def primary(self, weights: Optional[Union[str, Path]] = None) -> nn.Module:
-        """Return the network whose weights are generated, see :class:`NetworkSettings`."""
         # Here, because VoxelMorph takes seconds to import and a segmentation does without.
         from monai_hyperscale.registration.network import RegistrationNetwork
 
-        return RegistrationNetwork(
-            self.phi_network(self.head_features, weights),
-            self.spatial_dims,
-            integration_steps=self.integration_steps,
-            field_scale=self.field_scale,
-            passes=self.passes,
-        )
+        backbone = self.phi_network(self.head_features, weights)
+        options: dict[str, Any] = {"integration_steps": self.integration_steps, "field_scale": self.field_scale}
+        return RegistrationNetwork(backbone, self.spatial_dims, passes=self.passes, **options)
 
     @property
     def context(self) -> ContextSpec:
-        """φ, and λ where it has a range: the middle of that if none is given. See :class:`NetworkSettings`."""
         spec = super().context
         if self.regularization is None:
             return spec
@@ -117,9 +109,5 @@ class RegistrationSettings(NetworkSettings):
         data_format["inputs"]["image"]["channel_def"] = {str(index): name for index, name in enumerate(both)}
         axes = {str(axis): f"displacement along array axis {axis}, voxels" for axis in range(self.spatial_dims)}
         data_format["outputs"]["pred"]["channel_def"] = axes
-        measured = {
-            name.removeprefix("validation_"): value
-            for name, value in self.provenance.items()
-            if name.startswith("validation_")
-        }
-        return {**content, "eval_metrics": measured}
+        told = {name.partition("validation_")[2]: value for name, value in self.provenance.items()}
+        return {**content, "eval_metrics": {name: value for name, value in told.items() if name}}

@@ -1,15 +1,39 @@
-"""What an iteration of a registration's training does beyond MONAI's own: pairs in, and one λ."""
+"""What the bundle's configs name around MONAI's engines: pairs in, one λ, what is measured, and pairs registered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional, Union
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import PrepareBatch
+from monai.metrics import Cumulative
 
-__all__ = ["PreparePair", "RegularizationWeight", "field_and_target"]
+from monai_hyperscale.context import Context
+from monai_hyperscale.io import image_source, read_image
+from monai_hyperscale.io.labels import write_image
+from monai_hyperscale.networks.layers.factor import Phi
+from monai_hyperscale.registration import warp
+from monai_hyperscale.search.correlation import correlation
+from monai_hyperscale.search.metrics import METRICS
+from monai_hyperscale.search.statistics import mean_score
+from monai_hyperscale.tasks.registration.pair_files import PathLike, read_pairs
+from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.training.validation import PhiResult, known_values
+
+__all__ = [
+    "PairMeasures",
+    "PhiRegistration",
+    "PreparePair",
+    "RegisterPair",
+    "RegularizationWeight",
+    "field_and_target",
+    "pairs_to_register",
+]
 
 
 class PreparePair(PrepareBatch):
@@ -25,7 +49,7 @@ class PreparePair(PrepareBatch):
     def __call__(
         self,
         batchdata: Mapping[str, Any],
-        device: Optional[Union[str, torch.device]] = None,
+        device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -34,8 +58,8 @@ class PreparePair(PrepareBatch):
         Args:
             batchdata: ``moving`` and ``fixed``, (B, C, *sizes), and what else a :class:`PairDataset` holds.
             device: where to.
-            non_blocking: as for ``torch.Tensor.to``.
-            kwargs: further arguments of ``torch.Tensor.to``.
+            non_blocking: see ``torch.Tensor.to``.
+            kwargs: see ``torch.Tensor.to``.
         """
         target = {
             name: value.to(device=device, non_blocking=non_blocking, **kwargs)
@@ -68,3 +92,163 @@ class RegularizationWeight:
 def field_and_target(output: Mapping[str, Any]) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
     """Return what :class:`PairMeasures` takes of an engine's output."""
     return output["pred"], output["label"]
+
+
+@dataclass(frozen=True)
+class PhiRegistration(PhiResult):
+    """What registration at one φ measured over a set of pairs.
+
+    Args:
+        context: see :class:`PhiResult`.
+        values: (pairs, measures); NaN where a pair has no such value, such as Dice of a label that it lacks.
+        names: of the measures, see :class:`PairMeasures`.
+        score: what :attr:`mean` is.
+
+    Example:
+        >>> values = np.array([[4.0, 1.0]])
+        >>> PhiRegistration(Context(phi=0.5), values, ("error_before", "error"), "error_removed").mean
+        0.75
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    score: str
+
+    def average(self, name: str) -> float:
+        """Return the mean of a measure over the pairs that have it, of ``dice`` over the labels of each pair first.
+
+        NaN where none has.
+        """
+        columns = [index for index, known in enumerate(self.names) if known == name or known.startswith(f"{name} ")]
+        mean = mean_score(known_values(self.values[:, columns]))
+        return float("nan") if mean is None else mean
+
+    @property
+    def mean(self) -> float:
+        """The score that the best weights are chosen by: the greater, the better."""
+        if self.score == "error_removed":
+            return 1 - self.average("error") / max(self.average("error_before"), 1e-12)
+        return float(np.nan_to_num(self.average(self.score)))
+
+
+class PairMeasures(Cumulative):
+    """Measure predicted fields, one row per pair: by their known displacement, else by labels, else by correlation.
+
+    The score is ``error_removed``, the share of the error of no displacement that is gone, else ``dice``, else
+    ``correlation``. Rows hold what it is made of:
+
+    - ``error_before`` and ``error``: mean end-point error in voxels, of no displacement and of the field;
+    - ``dice NAME`` of every label, warped to the nearest;
+    - ``correlation`` of the fixed and the moved image, see :func:`correlation`.
+
+    Args:
+        labels: name of every class index but the background; empty where there are no labels.
+        known_fields: whether the pairs come with their true displacement.
+
+    Example:
+        >>> measures = PairMeasures({1: "disc"})
+        >>> label = torch.zeros(1, 1, 9, 7)
+        >>> label[..., 2:5, 2:5] = 1
+        >>> pair = {"moving": label, "fixed": label, "moving_label": label, "fixed_label": label}
+        >>> measures.names, measures(torch.zeros(1, 2, 9, 7), pair)
+        (('dice disc',), tensor([[1.]], dtype=torch.float64))
+    """
+
+    def __init__(self, labels: Mapping[int, str], known_fields: bool = False) -> None:
+        super().__init__()
+        self.labels = dict(sorted(labels.items()))
+        self.known_fields = known_fields
+        self.score = "error_removed" if known_fields else "dice" if self.labels else "correlation"
+        dice = tuple(f"dice {name}" for name in self.labels.values())
+        self.names = ("error_before", "error") if known_fields else dice or ("correlation",)
+
+    def __call__(self, fields: torch.Tensor, pairs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Measure a batch and keep its rows.
+
+        Args:
+            fields: (B, D, *sizes), voxels.
+            pairs: ``moving`` and ``fixed``, (B, C, *sizes); where there are such, ``moving_label`` and ``fixed_label``,
+                (B, 1, *sizes), and ``field``, (B, D, *sizes).
+
+        Returns:
+            (B, measures) in float64, in the order of :attr:`names`.
+        """
+        rows = [
+            self._measure(field[None], {name: value[index, None] for name, value in pairs.items()})
+            for index, field in enumerate(fields.detach().float())
+        ]
+        values = [[float("nan") if value is None else value for value in row] for row in rows]
+        found = torch.tensor(values, dtype=torch.float64)
+        self.extend(found)
+        return found
+
+    def aggregate(self, reduction: Any = None) -> torch.Tensor:
+        """Return the score over all rows kept."""
+        return torch.tensor(self.result(Context(phi=0.0), self.get_buffer()).mean)
+
+    def result(self, context: Context, rows: torch.Tensor) -> PhiRegistration:
+        """Return the rows of one context by name."""
+        return PhiRegistration(context, rows.cpu().numpy(), self.names, self.score)
+
+    def _measure(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> list[float | None]:
+        if self.known_fields:
+            known = pair["field"].float()
+            return [float(torch.linalg.vector_norm(other, dim=1).mean()) for other in (known, field - known)]
+        if self.labels:
+            moved = warp(pair["moving_label"].float(), field, mode="nearest")
+            return METRICS["dice"](moved[0].round().long(), pair["fixed_label"][0].long(), list(self.labels))
+        return [correlation(warp(pair["moving"].float(), field)[0], pair["fixed"][0])]
+
+
+def pairs_to_register(
+    dataset_dir: PathLike | None, pairs: PathLike | None = None, atlas: PathLike | None = None
+) -> list[dict[str, Any]]:
+    """Return the pairs that inference runs over, as a MONAI data list; see :func:`read_pairs` for the arguments.
+
+    Returns:
+        ``{"moving": files, "fixed": files, "name": "a_to_b"}`` for every pair; none where there is no folder.
+
+    Raises:
+        DatasetError: if the folder or the list cannot be used.
+    """
+    if dataset_dir is None:
+        return []
+    return [
+        {
+            "moving": pair["moving"]["image"],
+            "fixed": pair["fixed"]["image"],
+            "name": f"{pair['moving']['name']}_to_{pair['fixed']['name']}",
+        }
+        for pair in read_pairs(dataset_dir, pairs, atlas).pair_list
+    ]
+
+
+class RegisterPair:
+    """Register one pair of files and write the moved image and the field: an iteration of MONAI's evaluator.
+
+    ``a_to_b.nii.gz`` (``.png`` for 2D image files) is image a on the grid of b, and ``a_to_b_field.nii.gz`` the field
+    that takes it there, in ITK's convention.
+
+    Args:
+        registrar: with trained weights.
+        phi: the rescaling factor, one or one per level.
+        output_dir: where the files go.
+        options: ``start``, ``instance_steps`` and ``regularization`` of :meth:`Registrar.register`.
+    """
+
+    def __init__(self, registrar: Registrar, phi: Phi, output_dir: str | Path, **options: Any) -> None:
+        self.registrar = registrar
+        self.options = {"phi": phi, **options}
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, engine: Any, pair: Mapping[str, Any]) -> dict[str, Any]:
+        """Register a pair of :func:`pairs_to_register`; return its report."""
+        channels = len(self.registrar.settings.channels)
+        moving, fixed = (read_image(pair[kind], channels) for kind in ("moving", "fixed"))
+        result = self.registrar.register(moving, fixed, **self.options)
+        source = image_source(fixed)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        result.write_field(self.output_dir / f"{pair['name']}_field.nii.gz")
+        suffix = ".png" if source.is_picture else ".nii.gz"
+        write_image(result.moved, self.output_dir / f"{pair['name']}{suffix}", source)
+        return {"report": result.report}

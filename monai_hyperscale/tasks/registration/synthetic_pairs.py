@@ -114,15 +114,15 @@ def write_synthetic_pairs(
 ) -> Path:
     """Write synthetic pairs with their label maps and displacement fields, and a list that :func:`read_pairs` reads.
 
-    Volumes are NIfTI (int16, 1 mm, RAS), 2D images PNG (8 bit). Fields are NIfTI in ITK's convention, so that ITK,
-    SimpleITK and ANTs apply them to the moving image. ``pairs.json`` says that all of it is synthetic, and how it was
-    made. A folder that holds these pairs already is left as it is. Files appear all at once, or not at all.
+    Volumes are NIfTI (int16, 1 mm, RAS), 2D images PNG (8 bit), fields NIfTI in ITK's convention. ``pairs.json`` says
+    that all of it is synthetic, and how it was made. A folder that holds these pairs already is left as it is. Files
+    appear all at once, or not at all.
 
     Args:
         folder: where to; an own folder, which is replaced if it holds synthetic pairs of other settings.
-        spatial_dims: 2 or 3.
+        spatial_dims: see :func:`synthetic_pair`, as for all that follow but ``pairs`` and ``seed``.
         pairs: how many.
-        size: voxels per axis, about; see :func:`synthetic_pair`, as for the next three.
+        size: voxels per axis, about.
         labels: number of structures.
         displacement: largest displacement, in units of ``size``.
         in_plane: no displacement along the last axis.
@@ -137,9 +137,8 @@ def write_synthetic_pairs(
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sorted(p.name for p in write_synthetic_pairs(folder, 2, pairs=1, size=16).rglob("*.*"))
-        ['pair_000.nii.gz', 'pair_000_fixed.png', 'pair_000_fixed.png', 'pair_000_moving.png', 'pair_000_moving.png', \
-'pairs.json']
+        ...     sorted(path.name for path in write_synthetic_pairs(folder, 2, pairs=1, size=16).iterdir())
+        ['fields', 'images', 'labels', 'pairs.json']
     """
     settings: dict[str, Any] = {"version": _VERSION}
     settings |= {"spatial_dims": spatial_dims, "pairs": pairs, "size": size, "labels": labels}

@@ -1,4 +1,4 @@
-"""The pairs of a registration's training: found, split by case, and described for the network that learns from them."""
+"""The pairs of a registration's training: found, split by case, described, and as tensors for a data loader."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import ignite.distributed as idist
-from monai.transforms import Compose, DeleteItemsd
+import numpy as np
+import torch
+from monai.transforms import Compose, DeleteItemsd, ResizeWithPadOrCrop, Spacingd
+from monai.utils import convert_to_tensor
+from torch.utils.data import Dataset
 
-from monai_hyperscale.data.check import check_dimensions
+from monai_hyperscale.data.caching import CachedCases
+from monai_hyperscale.data.check import check_dimensions, image_files
 from monai_hyperscale.data.headers import seen_images
-from monai_hyperscale.errors import ConfigError
+from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.io.seen import SeenImages
-from monai_hyperscale.tasks.registration.check_pairs import check_pairs
-from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
-from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_files import PathLike, check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
 from monai_hyperscale.tasks.registration.recorded_pairs import pairing_facts
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 
-__all__ = ["RegistrationData", "cached_pairs", "evaluation_pairs", "load_registration_data"]
+__all__ = ["PairDataset", "RegistrationData", "evaluation_pairs", "load_registration_data"]
 
 # As many pairs as tell networks apart, of all that the cases make.
 _VALIDATION, _TEST = 20, 40
@@ -61,24 +64,24 @@ class RegistrationData:
     spatial_dims: int
     slices: bool
     sizes: tuple[int, ...]
-    seen: Optional[SeenImages]
+    seen: SeenImages | None
     title: str
     provenance: dict[str, Any]
     fingerprint: str
 
 
 def load_registration_data(
-    dataset_dir: Optional[Union[str, Path]],
-    synthetic_dir: Union[str, Path],
+    dataset_dir: PathLike | None,
+    synthetic_dir: PathLike,
     spatial_dims: int = 3,
     fractions: Sequence[float] = (0.75, 0.05, 0.2),
-    pairs: Optional[Union[str, Path]] = None,
-    atlas: Optional[Union[str, Path]] = None,
-    atlas_label: Optional[Union[str, Path]] = None,
-    sizes: Union[None, int, Sequence[int]] = None,
-    spacing: Optional[Sequence[float]] = None,
+    pairs: PathLike | None = None,
+    atlas: PathLike | None = None,
+    atlas_label: PathLike | None = None,
+    sizes: int | Sequence[int] | None = None,
+    spacing: Sequence[float] | None = None,
     seed: int = 0,
-    synthetic: Optional[Mapping[str, Any]] = None,
+    synthetic: Mapping[str, Any] | None = None,
 ) -> RegistrationData:
     """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
 
@@ -87,8 +90,8 @@ def load_registration_data(
         synthetic_dir: where synthetic pairs are written.
         spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
         fractions: shares of training, validation and test cases.
-        pairs: a list of pairs, see :func:`read_pairs`.
-        atlas: the fixed image of every pair, a case's name or a file, see :func:`read_pairs`.
+        pairs: see :func:`read_pairs`, as for the next two.
+        atlas: the fixed image of every pair.
         atlas_label: label map of an atlas that is a file.
         sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
@@ -112,13 +115,12 @@ def load_registration_data(
     subjects = {case["name"] for case in images.subjects}
     names = [[case["name"] for case in part.cases if case["name"] in subjects] for part in parts]
     train, validation, test = parts[0], parts[1].sample(_VALIDATION, seed), parts[2].sample(_TEST, seed)
-    counts = f"{len(train)} training, {len(validation)} validation and {len(test)} test pairs"
     logger.info(
         f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
-        f"{', '.join(images.labels.values()) or 'none'}; {counts}; sizes {size}."
+        f"{', '.join(images.labels.values()) or 'none'}; {len(train)} training, {len(validation)} validation and "
+        f"{len(test)} test pairs; sizes {size}."
     )
     cases = dict(zip(("train", "validation", "test"), names, strict=True))
-    provenance = {"data": title, "cases": cases, **pairing_facts(images, pairs, atlas)}
     return RegistrationData(
         Path(dataset_dir),
         train,
@@ -130,21 +132,120 @@ def load_registration_data(
         spatial_dims=images.spatial_dims,
         slices=images.spatial_dims > spatial_dims,
         sizes=size,
-        seen=seen_images(parts[0].cases) if parts[0].cases else None,
+        seen=seen_images(train.cases) if train.cases else None,
         title=title,
-        provenance=provenance,
+        provenance={"data": title, "cases": cases, **pairing_facts(images, pairs, atlas)},
         fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
     )
 
 
-def _sizes(sizes: Union[int, Sequence[int]], axes: int) -> tuple[int, ...]:
+def _sizes(sizes: int | Sequence[int], axes: int) -> tuple[int, ...]:
     found = [sizes] * axes if isinstance(sizes, int) else list(sizes)
     if len(found) != axes:
         raise ConfigError(f"sizes must be {axes} numbers above 0, one per axis of the images, got {found}.")
     return tuple(found)
 
 
-def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = None) -> Compose:
+class PairDataset(Dataset):
+    """Pairs of images as tensors; every image is read and preprocessed once, now, however many pairs it is in.
+
+    An item is ``{"moving", "fixed"[, "moving_label", "fixed_label"][, "field"], "name"}``: images float32 (C, *sizes),
+    labels class indices (1, *sizes), and the true displacement (D, *sizes) in voxels, where the list has it for all
+    pairs and ``transform`` does not resample the images. Which pair an index means never changes, so a sampler draws
+    the pairs: ``torch.utils.data.RandomSampler(dataset, num_samples=…)``.
+
+    Args:
+        pairs: of cases, see :func:`split_pairs`.
+        transform: of one case, see :func:`registration_preprocessing`.
+        pair_transform: of a pair, such as :func:`pair_augmentation`, or ``None``.
+        cache_rate: share of the cases that is kept in memory.
+        num_workers: threads that fill the cache.
+        known_fields: whether samples carry the known displacement of their pair, read from its file every time; no
+            training needs it.
+
+    Raises:
+        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_hyperscale.tasks.registration import registration_preprocessing
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     images = read_pairs(write_synthetic_pairs(folder, spatial_dims=2, pairs=3, size=24))
+        ...     sample = PairDataset(images.pair_list, registration_preprocessing(images.channels, 2, (32, 32)))[1]
+        >>> sample["name"], [tuple(sample[key].shape) for key in ("moving", "field")]
+        ('pair_001_moving to pair_001_fixed', [(1, 32, 32), (2, 32, 32)])
+    """
+
+    def __init__(
+        self,
+        pairs: PairList,
+        transform: Callable,
+        pair_transform: Callable | None = None,
+        cache_rate: float = 1.0,
+        num_workers: int = 2,
+        known_fields: bool = True,
+    ) -> None:
+        resampled = isinstance(transform, Compose) and any(isinstance(t, Spacingd) for t in transform.transforms)
+        self.pairs = pairs
+        self.has_fields = known_fields and pairs.has_fields and not resampled
+        self.images = CachedCases(
+            pairs.cases, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False
+        )
+        self.transform = pair_transform
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pair = self.pairs.pair(index)
+        sample: dict[str, Any] = {"name": self.pairs[index]["name"]}
+        for key, place in (("moving", pair.moving), ("fixed", pair.fixed)):
+            case = self.images[place]
+            sample[key] = case["image"]
+            if isinstance(case.get("label"), torch.Tensor):
+                sample[f"{key}_label"] = case["label"]
+        if self.has_fields:
+            images = [image_files(self.pairs.cases[place])[0] for place in (pair.fixed, pair.moving)]
+            sample["field"] = _known_field(str(pair.field), sample["fixed"].shape[1:], images)
+        if sample["moving"].shape != sample["fixed"].shape:
+            raise DatasetError(
+                f"the images of {sample['name']} have sizes {list(sample['moving'].shape[1:])} and "
+                f"{list(sample['fixed'].shape[1:])}; give sizes to pad or crop them to."
+            )
+        return sample if self.transform is None else self.transform(sample)
+
+
+def _known_field(path: str, sizes: Sequence[int], images: Sequence[str]) -> torch.Tensor:
+    """Read a field file as the images are read: in RAS order, the centre padded or cropped, (D, *sizes) in voxels.
+
+    The pair's images, the fixed one first, must be on the field's grid: on others, padding or cropping around their own
+    centres would shift the images against each other, and the field would be wrong.
+    """
+    # Here, because most data sets have no fields.
+    from monai_hyperscale.io.fields import grid_affine, read_field
+    from monai_hyperscale.io.grids import Grid, grid_of
+    from monai_hyperscale.io.images import read_source
+    from monai_hyperscale.io.order import in_ras, reordered
+
+    field = read_field(path)
+    sources = [read_source(image) for image in images]
+    for image in sources:
+        if not Grid(image.shape, grid_affine(image)).same_as(grid_of(field), tolerance=0.01):
+            raise DatasetError(
+                f"the known displacement {path} is on another grid than {image.path}; resample both images of the "
+                "pair to the field's grid, or leave the field out of the list."
+            )
+    values = field.as_tensor()
+    if len(values) == 3:
+        # As the images are turned: ITK may read their headers in another way, see grid_affine.
+        own = Grid(tuple(values.shape[1:]), np.asarray(sources[0].affine, dtype=float))
+        values = reordered(values, own, in_ras(own), vectors=True)
+    if len(values) != len(sizes):
+        raise DatasetError(f"{path} is a field of {len(values)} axes, the images have {len(sizes)}.")
+    return convert_to_tensor(ResizeWithPadOrCrop(tuple(sizes))(values), track_meta=False)
+
+
+def evaluation_pairs(slices: bool = False, spacing: Sequence[float] | None = None) -> Compose:
     """Return what is done to a pair of preprocessed volumes before it is measured.
 
     Args:
@@ -152,34 +253,9 @@ def evaluation_pairs(slices: bool = False, spacing: Optional[Sequence[float]] = 
         spacing: voxel size that the images were resampled to: their known displacement, which was not, is left out.
 
     Example:
-        >>> import torch
         >>> pair = {"moving": torch.rand(1, 9, 8, 7), "fixed": torch.rand(1, 9, 8, 7), "field": torch.ones(3, 9, 8, 7)}
         >>> {key: tuple(value.shape) for key, value in evaluation_pairs(slices=True)(pair).items()}
         {'moving': (1, 9, 8), 'fixed': (1, 9, 8)}
     """
     transforms: list[Any] = [PairSlice()] if slices else []
-    if spacing is not None:
-        transforms.append(DeleteItemsd("field"))
-    return Compose(transforms)
-
-
-def cached_pairs(
-    pairs: PairList,
-    transform: Callable,
-    pair_transform: Optional[Callable] = None,
-    cache_rate: float = 1.0,
-    known_fields: bool = True,
-) -> PairDataset:
-    """Return a :class:`PairDataset`, which reads every file now.
-
-    Args:
-        pairs: to draw from.
-        transform: of one image.
-        pair_transform: of a pair.
-        cache_rate: share of the images that is kept in memory.
-        known_fields: whether samples carry the known displacement of their pair; no training needs it.
-
-    Raises:
-        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
-    """
-    return PairDataset(pairs, transform, pair_transform, cache_rate, known_fields=known_fields)
+    return Compose(transforms if spacing is None else [*transforms, DeleteItemsd("field")])

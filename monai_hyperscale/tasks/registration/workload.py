@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from nibabel.orientations import io_orientation
 
-from monai_hyperscale.data.check import tell_places
+from monai_hyperscale.data.check import image_files, tell_places
 from monai_hyperscale.data.headers import read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
@@ -19,14 +18,14 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.search.correlation import correlation
 from monai_hyperscale.search.statistics import case_scores
 from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, case_errors
-from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
+from monai_hyperscale.tasks.registration.pair_files import PathLike
 from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size, registration_preprocessing
-from monai_hyperscale.tasks.registration.recorded_pairs import pairs_of_part, read_trained_pairs
+from monai_hyperscale.tasks.registration.recorded_pairs import measured_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.tasks.registration.training_data import PairDataset
 
 __all__ = ["PAIRS", "RegistrationWorkload"]
 
@@ -39,45 +38,43 @@ _WHOLE = {"0": "whole image"}
 class RegistrationWorkload(Workload):
     """A registration network and pairs of images, prepared as in training, compared on the network's grid.
 
-    An atlas is no case itself.
+    Volumes of other voxels than in training are resampled to those, and what lies far outside of it is told in the log,
+    as by :class:`Registrar`. An atlas is no case itself.
     """
 
-    def __init__(
-        self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
-    ) -> None:
+    def __init__(self, bundle: Union[str, Path], dataset_dir: PathLike, options: WorkloadOptions) -> None:
         self.registrar = Registrar.from_bundle(bundle, options.device, force=True, keep="network")
         settings = self.registrar.settings
         super().__init__(bundle, dataset_dir, options, settings)
-        title, part, metric = self.title, self.part, self.metric
-        folder = model_folder(bundle)
-        listed = (options.pairs, options.atlas, options.atlas_label)
-        images = read_trained_pairs(dataset_dir, settings.provenance, [folder, folder.parent], *listed)
-        check_kind(settings, images, dataset_dir)
+        folder, metric = model_folder(bundle), self.metric
+        given = {name: getattr(options, name) for name in ("pairs", "atlas", "atlas_label")}
+        images, pairs = measured_pairs(settings, dataset_dir, options.part, [folder, folder.parent], **given)
         if metric is not None and not images.labels:
             raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
-        pairs = pairs_of_part(images, cases_of_part(images.subjects, settings.provenance, title, part)).sample(
-            PAIRS if options.limit is None else options.limit, options.seed
-        )
+        pairs = pairs.sample(PAIRS if options.limit is None else options.limit, options.seed)
         if not len(pairs):
-            raise DatasetError(f"{dataset_dir} has no pair among its {part} cases; take all cases.")
+            raise DatasetError(f"{dataset_dir} has no pair among its {options.part} cases; take all cases.")
         fixed = settings.context.with_defaults(regularization=options.regularization)
         self._regularization: Any = fixed["regularization"].default if "regularization" in fixed else None
         self.names = [pair["name"] for pair in pairs]
-        named_metric = ("correlation", None) if metric is None else (metric.key, metric.tolerance)
-        self.choices = dict(zip(("metric", "tolerance"), named_metric, strict=True))
-        self.choices |= {"regularization": self._regularization, "pairs_seed": options.seed}
-        self._classes = sorted(images.labels) if metric is not None else []
+        self.choices = {
+            "metric": "correlation" if metric is None else metric.key,
+            "tolerance": None if metric is None else metric.tolerance,
+            "regularization": self._regularization,
+            "pairs_seed": options.seed,
+        }
         values = images.label_values
-        named = {str(values[index]): images.labels[index] for index in self._classes}
-        self.labels = named if metric is not None else dict(_WHOLE)
+        self._classes = sorted(images.labels) if metric is not None else []
+        self.labels = {str(values[index]): images.labels[index] for index in self._classes} or dict(_WHOLE)
         self._cases = pairs.cases
         tell_places(self._cases)
-        with case_errors(title):
+        with case_errors(self.title):
             sizes = settings.sizes or common_size(images, settings.spacing)
             preprocessing = registration_preprocessing(
-                images.channels, settings.spatial_dims, sizes, settings.spacing, settings.slices, values
+                images.channels, settings.spatial_dims, sizes, settings.spacing, settings.slices, values, settings.seen
             )
-            self._pairs = PairDataset(pairs, preprocessing, PairSlice() if settings.slices else None)
+            shown = PairSlice() if settings.slices else None
+            self._pairs = PairDataset(pairs, preprocessing, shown, known_fields=False)
         self._inferer = PhiInferer()
         self._before: dict[int, Optional[float]] = {}
 
@@ -85,48 +82,45 @@ class RegistrationWorkload(Workload):
         return FoldedInference(self.registrar.fold(phi, self._regularization), self._inferer)
 
     def network_input(self, index: int) -> torch.Tensor:
-        return self._images(self._pairs[index])
+        pair = self._pairs[index]
+        return torch.cat([pair["moving"], pair["fixed"]])[None].to(self.device)
 
     def measure(self, index: int, run: FoldedInference) -> CaseResult:
-        pair = self._pairs[index]
+        pair, spacing = self._pairs[index], self._spacing(index)
         with torch.inference_mode():
-            field = run(self._images(pair)).float().cpu()
+            field = run(self.network_input(index)).float().cpu()
             if index not in self._before:
-                self._before[index] = case_scores({"": self._scores(index, pair, None)})[0]
-            scores, folded = self._scores(index, pair, field), float(folded_share(field))
-        volumes = self.volumes(pair["fixed_label"], self._classes, self._spacing(index)) if self._classes else {}
+                self._before[index] = case_scores({"": self._scores(pair, spacing, None)})[0]
+            scores, folded = self._scores(pair, spacing, field), float(folded_share(field))
+        volumes = self.volumes(pair["fixed_label"], self._classes, spacing) if self._classes else {}
         return CaseResult(scores, {"before": self._before[index], "folded": folded}, volumes)
 
     def example(
         self, index: int, runs: Mapping[tuple[float, ...], FoldedInference]
     ) -> tuple[dict[str, np.ndarray], dict[tuple[float, ...], np.ndarray]]:
         """Return both images and the displacement fields on the network's grid, in voxels."""
-        pair = self._pairs[index]
+        pair, batch = self._pairs[index], self.network_input(index)
         images = {key: pair[key][0].numpy() for key in ("moving", "fixed")}
-        batch = self._images(pair)
         return images, {phi: run(batch)[0].float().cpu().numpy() for phi, run in runs.items()}
 
-    def _images(self, pair: Mapping[str, Any]) -> torch.Tensor:
-        return torch.cat([pair["moving"], pair["fixed"]])[None].to(self.device)
-
-    def _scores(self, index: int, pair: Mapping[str, Any], field: Optional[torch.Tensor]) -> dict[str, Optional[float]]:
+    def _scores(
+        self, pair: Mapping[str, Any], spacing: Optional[list[float]], field: Optional[torch.Tensor]
+    ) -> dict[str, Optional[float]]:
         if self.metric is None:
             moving = pair["moving"] if field is None else warp(pair["moving"][None], field)[0]
             return {next(iter(_WHOLE)): correlation(moving, pair["fixed"])}
         label = pair["moving_label"][None].float()
         moved = label if field is None else warp(label, field, mode="nearest")
-        scores = self.metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, self._spacing(index))
+        scores = self.metric(moved[0].round().long(), pair["fixed_label"].long(), self._classes, spacing)
         return dict(zip(self.labels, scores, strict=True))
 
     def _spacing(self, index: int) -> Optional[list[float]]:
         """Return the size of the fixed image's voxels on the network's grid."""
-        dims = self.settings.spatial_dims
-        if self.settings.spacing is not None:
-            return list(self.settings.spacing[:dims])
-        image = self._cases[self._pairs.pairs.pair(index).fixed]["image"]
-        header = read_header(image if isinstance(image, str) else image[0])
+        header = read_header(image_files(self._cases[self._pairs.pairs.pair(index).fixed])[0])
         if header.affine is None or header.spacing is None:
             return None
-        # RAS order, as the images are.
-        axes = io_orientation(header.affine)[:, 0].astype(int)
-        return np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()[:dims]
+        spacing = self.settings.spacing_for(header.affine)
+        if spacing is None:  # the file's own, in RAS order, as the images are
+            axes = io_orientation(header.affine)[:, 0].astype(int)
+            spacing = np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()
+        return list(spacing[: self.settings.spatial_dims])

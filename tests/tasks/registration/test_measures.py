@@ -4,7 +4,7 @@ import torch
 
 from monai_hyperscale.context import Context
 from monai_hyperscale.registration import warp
-from monai_hyperscale.tasks.registration.measures import PairMeasures, PhiRegistration
+from monai_hyperscale.tasks.registration.steps import PairMeasures, PhiRegistration
 
 BOTH = {1: "core", 2: "rim"}
 

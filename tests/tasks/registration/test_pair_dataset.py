@@ -15,11 +15,11 @@ from torch.utils.data import RandomSampler
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.fields import read_field, write_field
 from monai_hyperscale.registration import warp
-from monai_hyperscale.tasks.registration.pair_dataset import PairDataset
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import pair_augmentation, registration_preprocessing
 from monai_hyperscale.tasks.registration.pairs import PairList
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
+from monai_hyperscale.tasks.registration.training_data import PairDataset
 
 
 def _dataset(images, sizes, pair_transform=None, **options):

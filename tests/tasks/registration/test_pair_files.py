@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.tasks.registration.check_pairs import check_pairs
-from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_files import check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pairs import Pair
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 
@@ -19,7 +18,7 @@ def _names(images):
 def test_labelled_data_set(volumes):
     images = read_pairs(volumes)
     assert [case["name"] for case in images.cases] == list("abcd")
-    assert len(images.pair_list) == 12 and images.pair_list.has_labels
+    assert len(images.pair_list) == 12 and all("label" in case for case in images.cases)
     assert (images.channels, images.labels, images.label_values) == (
         ("image",),
         {1: "label 1", 2: "label 2"},
@@ -51,7 +50,7 @@ def test_decathlon_list_without_labels(volumes):
 
 def test_atlas_of_the_folder(volumes):
     images = read_pairs(volumes, atlas="c")
-    assert _names(images) == ["a to c", "b to c", "d to c"] and images.pair_list.has_labels
+    assert _names(images) == ["a to c", "b to c", "d to c"] and all("label" in case for case in images.cases)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -60,7 +59,7 @@ def test_atlas_from_elsewhere(volumes, tmp_path_factory, write, labelled):
     label = write(path.with_name("label.nii.gz"), np.ones((4, 5, 6), np.uint8))
     images = read_pairs(volumes, atlas=path, atlas_label=label if labelled else None)
     assert _names(images) == [f"{name} to mean" for name in "abcd"]
-    assert images.pair_list.has_labels is labelled and bool(images.labels) is labelled
+    assert all("label" in case for case in images.cases) is labelled and bool(images.labels) is labelled
     check_pairs(images)
 
 
@@ -83,7 +82,7 @@ def test_json_list_of_paths(volumes):
         )
     )
     images = read_pairs(volumes)
-    assert (images.labels, images.pair_list.has_labels) == ({1: "x", 2: "y"}, True)
+    assert images.labels == {1: "x", 2: "y"} and all("label" in case for case in images.cases)
     check_pairs(images)
 
 
@@ -92,7 +91,7 @@ def test_csv_list_of_cases_of_the_folder(volumes, tmp_path_factory):
     listing.write_text("moving, fixed\nb, a\na, d\n")
     images = read_pairs(volumes, pairs=listing)
     assert _names(images) == ["b to a", "a to d"]
-    assert images.labels == {1: "label 1", 2: "label 2"} and images.pair_list.has_labels
+    assert images.labels == {1: "label 1", 2: "label 2"} and all("label" in case for case in images.cases)
 
 
 def test_paths_of_a_list_that_the_user_names_may_lie_anywhere(volumes, tmp_path_factory):

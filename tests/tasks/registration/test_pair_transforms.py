@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import (
     PairSlice,
-    UnitIntensity,
     common_size,
     pair_augmentation,
     registration_preprocessing,

@@ -36,12 +36,11 @@ def test_list_behaves_as_a_sequence():
     pairs = PairList(_cases(3))
     assert pairs[-1] == pairs[5] and pairs[1:3] == [pairs[1], pairs[2]]
     assert pairs[0] == {"moving": pairs.cases[0], "fixed": pairs.cases[1], "name": "000 to 001"}
-    assert not pairs.has_fields and not pairs.has_labels
+    assert not pairs.has_fields
 
 
 def test_fields_and_labels_count_only_where_all_have_them():
     cases = [{**case, "label": "l.nii.gz"} for case in _cases(3)]
-    assert PairList(cases).has_labels and not PairList([*cases, *_cases(1)]).has_labels
     known = Pair(0, 1, "u.nii.gz")
     assert PairList(cases, (known,)).has_fields and not PairList(cases, (known, Pair(1, 2))).has_fields
     assert PairList(cases, (known,))[0]["field"] == "u.nii.gz" and "field" not in PairList(cases, (Pair(0, 1),))[0]

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.tasks.registration.preview import checkerboard, save_registration_preview
+from monai_hyperscale.tasks.registration.pictures import checkerboard, save_registration_preview
 
 
 @pytest.mark.parametrize("sizes", [(11, 17), (9, 8, 7)])

@@ -10,8 +10,7 @@ from scipy.ndimage import map_coordinates
 
 from monai_hyperscale.data import synthetic_case, write_synthetic_dataset
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.tasks.registration.check_pairs import check_pairs
-from monai_hyperscale.tasks.registration.pair_files import read_pairs
+from monai_hyperscale.tasks.registration.pair_files import check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pairs import split_pairs
 from monai_hyperscale.tasks.registration.synthetic_pairs import synthetic_pair, write_synthetic_pairs
 

@@ -5,7 +5,7 @@ from monai.transforms import Compose, Transform
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.errors import ConfigError, DatasetError, ImageError
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
-from monai_hyperscale.tasks.registration.training_data import cached_pairs, evaluation_pairs, load_registration_data
+from monai_hyperscale.tasks.registration.training_data import PairDataset, evaluation_pairs, load_registration_data
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_told_in_a_sentence(tmp_path):
             raise ImageError("a.png is damaged.")
 
     with pytest.raises(RuntimeError) as raised:
-        cached_pairs(data.train, Compose([Damaged()]))
+        PairDataset(data.train, Compose([Damaged()]))
     assert isinstance(raised.value.__cause__, ImageError)
 
 
