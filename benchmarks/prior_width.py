@@ -33,7 +33,6 @@ from benchmarks.wbc import Recipe, load_images
 from monai_hyperscale.analysis import save_figure
 from monai_hyperscale.analysis.figures import BLUE, COLOURS, drawing, new_figure, tidy
 from monai_hyperscale.io import replacing, write_text
-from monai_hyperscale.training import AroundPhi
 
 __all__ = ["Scores", "draw", "main", "recipes", "scores"]
 
@@ -73,7 +72,7 @@ def recipes(radii: Sequence[float], seeds: Sequence[int], steps: int) -> dict[st
     for seed in seeds:
         found[f"fixed, seed {seed}"] = (Recipe(method="fixed", phi=PHI, steps=steps), seed)
         for radius in radii:
-            low, high = AroundPhi(PHI, radius).range
+            low, high = max(0.0, PHI - radius), min(1.0, PHI + radius)
             spread = tuple(round(low + (high - low) * place / (VALUES - 1), 9) for place in range(VALUES))
             choices = spread if radius > 0 else (PHI,)
             found[f"r = {radius:g}, seed {seed}"] = (

@@ -43,7 +43,7 @@ from monai_hyperscale.allocator import keep_freed_memory
 from monai_hyperscale.errors import HyperscaleError
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.training import ContextPrior, PhiPrior, PhiSampler
+from monai_hyperscale.training import PhiPrior, PhiSampler
 from monai_hyperscale.training.priors import Drawn
 
 __all__ = ["SpreadPhi", "Training", "main", "minutes", "summary"]
@@ -153,10 +153,8 @@ class Training:
         kept = [item for item in parser.get("train#handlers") if _belongs_to_a_step(item)]
         parser.set(kept, "train#handlers")
         trainer: Any = parser.get_parsed_content("train#trainer")
-        drawn: Any = parser.get_parsed_content("prior")
-        if isinstance(drawn, ContextPrior):  # what is drawn beside φ costs nothing
-            drawn = drawn.phi
-        prior: Any = SpreadPhi(drawn, steps)
+        # What is drawn beside φ costs nothing.
+        prior: Any = SpreadPhi(parser.get_parsed_content("prior"), steps)
         PhiSampler(prior, parser.get_parsed_content("train#inferer")).attach(trainer)
         loss: Any = parser.get_parsed_content("loss")
         if hasattr(loss, "epoch"):  # the stage that all epochs but the first few have

@@ -1,18 +1,11 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
-from monai_hyperscale.training.checkpoints import (
-    RunCheckpoint,
-    best_weights,
-    shipped_start,
-    starting_network,
-)
+from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, shipped_start, starting_network
 from monai_hyperscale.training.checks import check_evaluation, check_inference, check_training, fingerprint
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence, run_steps
 from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
 from monai_hyperscale.training.priors import (
-    AroundPhi,
     ChoicePhi,
-    ContextPrior,
     FixedPhi,
     PhiPrior,
     UniformPhi,
@@ -33,7 +26,6 @@ from monai_hyperscale.training.schedules import (
 from monai_hyperscale.training.validation import LabelDice, PhiValidation, evaluate_phis
 
 __all__ = [
-    "AroundPhi",
     "ChoicePhi",
     "CosineSchedule",
     "EpochSeed",
@@ -43,7 +35,6 @@ __all__ = [
     "LabelDice",
     "LossSchedule",
     "PhiPrior",
-    "ContextPrior",
     "PhiSampler",
     "PhiValidation",
     "RunCheckpoint",

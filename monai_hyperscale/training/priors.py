@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
-from typing import Optional, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
 
 from monai_hyperscale.bundle.methods import FIXED_PHI
 from monai_hyperscale.context import Context, ContextNumber
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
 
-__all__ = [
-    "AroundPhi",
-    "ChoicePhi",
-    "ContextPrior",
-    "FixedPhi",
-    "PhiPrior",
-    "UniformPhi",
-    "phi_prior",
-    "validation_contexts",
-]
+__all__ = ["ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior", "validation_contexts"]
 
 #: One factor, or one per level.
 Drawn = Union[float, tuple[float, ...]]
 
 
 class PhiPrior:
-    """A distribution of φ.
+    """A distribution of φ, and beside it of other numbers of the context, each even over a range of its own.
+
+    HyperMorph draws λ, the weight of the regularisation, in this way (section 3).
 
     Args:
         levels: ``None`` for one factor for the whole network, or how many independent factors, one per level
@@ -39,14 +32,29 @@ class PhiPrior:
         seed: seed of the sequence.
         rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
             halving it keeps its full resolution.
+        others: least and greatest value of every other number, by its name; ``None`` where it is not drawn.
+
+    Raises:
+        ValueError: if there is no level, or a range is empty or not within [0, 1].
     """
 
-    def __init__(self, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
+    def __init__(
+        self,
+        levels: Optional[int] = None,
+        seed: int = 0,
+        rescale_input: bool = False,
+        others: Optional[Mapping[str, Optional[Sequence[float]]]] = None,
+    ) -> None:
         if levels is not None and levels < 1:
             raise ValueError(f"levels must be None or at least 1, got {levels}.")
         self.levels = levels
         self.seed = seed
         self.rescale_input = rescale_input
+        self.others: dict[str, ContextNumber] = {}
+        for name, ends in (others or {}).items():
+            if ends is not None:
+                low, high = map(check_factor, ends)
+                self.others[name] = ContextNumber(name, low, high)
 
     @property
     def range(self) -> tuple[float, float]:
@@ -67,7 +75,7 @@ class PhiPrior:
         They spread over the whole distribution, so the gradient of a step with all of them depends less on the draw.
         With one factor per level every level has its strata, in an order of its own.
         """
-        generator = self._generator(iteration)
+        generator = self._generator("phi", iteration)
         if self.levels is None:
             return [self.quantile(u) for u in _strata(generator, count)]
         factors = [[self.quantile(u) for u in _shuffled(generator, count)] for _ in range(self.levels)]
@@ -76,11 +84,15 @@ class PhiPrior:
         return list(zip(*factors, strict=True))
 
     def contexts(self, iteration: int, count: int = 1) -> list[Context]:
-        """Return :meth:`several` φ as contexts, which inferers carry."""
-        return [Context(phi=phi) for phi in self.several(iteration, count)]
+        """Return :meth:`several` φ with the other numbers, each of which has its strata, as inferers carry them."""
+        drawn: dict[str, Sequence] = {"phi": self.several(iteration, count)}
+        for name, number in self.others.items():
+            shares = _shuffled(self._generator(name, iteration), count)
+            drawn[name] = [number.low + (number.high - number.low) * u for u in shares]
+        return [Context(**dict(zip(drawn, values, strict=True))) for values in zip(*drawn.values(), strict=True)]
 
-    def _generator(self, iteration: int) -> random.Random:
-        return random.Random(f"phi {self.seed} {iteration}")
+    def _generator(self, name: str, iteration: int) -> random.Random:
+        return random.Random(f"{name} {self.seed} {iteration}")
 
 
 class UniformPhi(PhiPrior):
@@ -91,9 +103,7 @@ class UniformPhi(PhiPrior):
         high: greatest φ.
         exponent: 1 is uniform; above 1 draws more of the greater factors, which cost and gain more: the distribution
             function is ``((φ − low) / (high − low)) ** exponent``.
-        levels: see :class:`PhiPrior`.
-        seed: see :class:`PhiPrior`.
-        rescale_input: see :class:`PhiPrior`.
+        shared: further arguments of :class:`PhiPrior`.
 
     Raises:
         ValueError: if the range is empty or not within [0, 1].
@@ -104,16 +114,8 @@ class UniformPhi(PhiPrior):
         (True, False, True)
     """
 
-    def __init__(
-        self,
-        low: float = 0.0,
-        high: float = 0.5,
-        exponent: float = 1.0,
-        levels: Optional[int] = None,
-        seed: int = 0,
-        rescale_input: bool = False,
-    ) -> None:
-        super().__init__(levels, seed, rescale_input)
+    def __init__(self, low: float = 0.0, high: float = 0.5, exponent: float = 1.0, **shared: Any) -> None:
+        super().__init__(**shared)
         self.low, self.high = check_factor(low), check_factor(high)
         if self.low > self.high or exponent <= 0:
             raise ValueError(f"expected low <= high and exponent > 0, got {low}, {high}, {exponent}.")
@@ -121,35 +123,10 @@ class UniformPhi(PhiPrior):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest φ that can be drawn."""
         return self.low, self.high
 
     def quantile(self, u: float) -> float:
-        """Map a uniform number in [0, 1) to a factor."""
         return self.low + (self.high - self.low) * u ** (1 / self.exponent)
-
-
-class AroundPhi(UniformPhi):
-    """U(center − radius, center + radius) cut to [0, 1]: the narrow priors of SSHN section 5.2.
-
-    Example:
-        >>> AroundPhi(0.5, 0.05).range
-        (0.45, 0.55)
-    """
-
-    def __init__(
-        self,
-        center: float,
-        radius: float,
-        levels: Optional[int] = None,
-        seed: int = 0,
-        rescale_input: bool = False,
-    ) -> None:
-        if radius < 0:
-            raise ValueError(f"radius must not be negative, got {radius}.")
-        center = check_factor(center)
-        low, high = max(0.0, center - radius), min(1.0, center + radius)
-        super().__init__(low, high, levels=levels, seed=seed, rescale_input=rescale_input)
 
 
 class ChoicePhi(PhiPrior):
@@ -157,10 +134,8 @@ class ChoicePhi(PhiPrior):
 
     Args:
         values: factors, of which every level draws its own; or, where one of them is a sequence with a factor for every
-            level, all that is drawn.
-        levels: see :class:`PhiPrior`.
-        seed: see :class:`PhiPrior`.
-        rescale_input: see :class:`PhiPrior`; sequences name the input's factor as it is.
+            level, all that is drawn. Sequences name the factor of a rescaled input as it is.
+        shared: further arguments of :class:`PhiPrior`.
 
     Raises:
         ValueError: if there is no factor, or one is not within [0, 1].
@@ -172,10 +147,8 @@ class ChoicePhi(PhiPrior):
         (0.5, 0.4, 0.3)
     """
 
-    def __init__(
-        self, values: Sequence[Phi], levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False
-    ) -> None:
-        super().__init__(levels, seed, rescale_input)
+    def __init__(self, values: Sequence[Phi], **shared: Any) -> None:
+        super().__init__(**shared)
         if not values:
             raise ValueError("values must name at least one factor, got none.")
         self.values = tuple(one_or_per_level(value) for value in values)
@@ -183,26 +156,20 @@ class ChoicePhi(PhiPrior):
 
     @property
     def range(self) -> tuple[float, float]:
-        """Least and greatest φ that can be drawn; of a rescaled input, before its doubling."""
-        factors: list[float] = []
-        for value in self.values:
-            if isinstance(value, tuple):
-                factors += value[1:] if self.rescale_input else value
-            else:
-                factors.append(value)
+        per_level = [value for value in self.values if isinstance(value, tuple)]
+        factors = [value for value in self.values if isinstance(value, float)]
+        factors += [factor for value in per_level for factor in value[self.rescale_input :]]
         return min(factors), max(factors)
 
     def quantile(self, u: float) -> float:
-        """Map a uniform number in [0, 1) to a factor."""
         value = self._choice(u)
         if isinstance(value, tuple):
             raise ValueError(f"a level has no factor of its own where all are drawn together, as {value} is.")
         return value
 
     def several(self, iteration: int, count: int) -> list[Drawn]:
-        """Return ``count`` φ of an iteration, see :class:`PhiPrior`."""
         if self._together:
-            return [self._choice(u) for u in _strata(self._generator(iteration), count)]
+            return [self._choice(u) for u in _strata(self._generator("phi", iteration), count)]
         return super().several(iteration, count)
 
     def _choice(self, u: float) -> Drawn:
@@ -217,44 +184,8 @@ class FixedPhi(ChoicePhi):
         (0.3, (0.6, 0.3, 0.3))
     """
 
-    def __init__(self, value: Phi, levels: Optional[int] = None, seed: int = 0, rescale_input: bool = False) -> None:
-        super().__init__([value], levels, seed, rescale_input)
-
-
-class ContextPrior:
-    """φ of a prior, and beside it other numbers of the context, each drawn evenly from a range of its own.
-
-    HyperMorph draws λ, the weight of the regularisation, in this way (section 3).
-
-    Args:
-        phi: prior of φ.
-        others: least and greatest value of every other number, by its name; ``None`` where it is not drawn.
-
-    Raises:
-        ValueError: if a range is empty or not within [0, 1].
-
-    Example:
-        >>> prior = ContextPrior(FixedPhi(0.3), regularization=(0.2, 0.4))
-        >>> (context,) = prior.contexts(1)
-        >>> context["phi"], 0.2 <= context["regularization"] < 0.4
-        (0.3, True)
-    """
-
-    def __init__(self, phi: PhiPrior, **others: Optional[Sequence[float]]) -> None:
-        self.phi = phi
-        self.others: dict[str, ContextNumber] = {}
-        for name, ends in others.items():
-            if ends is not None:
-                low, high = map(check_factor, ends)
-                self.others[name] = ContextNumber(name, low, high)
-
-    def contexts(self, iteration: int, count: int = 1) -> list[Context]:
-        """Return ``count`` contexts of an iteration, see :meth:`PhiPrior.several`; every number has its strata."""
-        drawn: dict[str, list] = {"phi": self.phi.several(iteration, count)}
-        for name, number in self.others.items():
-            generator = random.Random(f"{name} {self.phi.seed} {iteration}")
-            drawn[name] = [number.low + (number.high - number.low) * u for u in _shuffled(generator, count)]
-        return [Context(**dict(zip(drawn, values, strict=True))) for values in zip(*drawn.values(), strict=True)]
+    def __init__(self, value: Phi, **shared: Any) -> None:
+        super().__init__([value], **shared)
 
 
 def _strata(generator: random.Random, count: int) -> list[float]:
@@ -271,12 +202,7 @@ def _shuffled(generator: random.Random, count: int) -> list[float]:
 
 
 def one_or_per_level(phi: Phi) -> Drawn:
-    """Return φ as one checked number, or as a tuple of them, one per level.
-
-    Example:
-        >>> one_or_per_level(0.5), one_or_per_level([0.5]), one_or_per_level([0.5, 0.4])
-        (0.5, 0.5, (0.5, 0.4))
-    """
+    """Return φ as one checked number, or as a tuple of them, one per level."""
     factors = as_factors(phi)
     return factors[0] if len(factors) == 1 else factors
 
@@ -290,39 +216,43 @@ def phi_prior(
     method: str = "sshn",
     levels: Optional[int] = None,
     rescale_input: bool = False,
+    **others: Optional[Sequence[float]],
 ) -> PhiPrior:
     """Return the prior that a ``phi`` override means: none given, a number, or a list.
 
     Args:
-        phi: ``None`` for U(low, high), a number to train for that alone, a list to draw from it.
-        low: see :class:`UniformPhi`.
-        high: see :class:`UniformPhi`.
-        exponent: see :class:`UniformPhi`.
-        seed: see :class:`PhiPrior`.
+        phi: ``None`` for :class:`UniformPhi` of ``low``, ``high`` and ``exponent``, a number to train for that alone, a
+            list to draw from it.
+        low: least φ.
+        high: greatest φ.
+        exponent: of the distribution.
+        seed: of the sequence.
         method: the bundle's; with ``fixed`` no φ is drawn: ``None`` stands for 0.5, and a list is one factor per level.
-        levels: see :class:`PhiPrior`.
-        rescale_input: see :class:`PhiPrior`.
+        levels: number of factors, see :class:`PhiPrior`, as are the further arguments.
+        rescale_input: whether the input is one of the levels.
+        others: ranges of other numbers.
 
     Example:
         >>> type(phi_prior(None)).__name__, type(phi_prior(0.3)).__name__, type(phi_prior([0.1, 0.3])).__name__
         ('UniformPhi', 'FixedPhi', 'ChoicePhi')
         >>> phi_prior(None, method="fixed")(1), phi_prior([0.5, 0.4], method="fixed")(1)
         (0.5, (0.5, 0.4))
+        >>> (context,) = phi_prior(0.3, regularization=(0.2, 0.4)).contexts(1)
+        >>> context["phi"], 0.2 <= context["regularization"] < 0.4
+        (0.3, True)
     """
+    shared: dict[str, Any] = {"levels": levels, "seed": seed, "rescale_input": rescale_input, "others": others}
     if method == "fixed":
-        fixed = FIXED_PHI if phi is None else one_or_per_level(phi)  # type: ignore[arg-type]
-        return FixedPhi(fixed, levels, seed, rescale_input)
+        return FixedPhi(FIXED_PHI if phi is None else one_or_per_level(phi), **shared)  # type: ignore[arg-type]
     if phi is None:
-        return UniformPhi(low, high, exponent, levels, seed, rescale_input)
+        return UniformPhi(low, high, exponent, **shared)
     if isinstance(phi, Sequence) and not isinstance(phi, str):
-        return ChoicePhi(phi, levels, seed, rescale_input)
-    return FixedPhi(check_factor(phi), levels, seed, rescale_input)
+        return ChoicePhi(phi, **shared)
+    return FixedPhi(check_factor(phi), **shared)
 
 
 def validation_contexts(
-    val_phi: Union[None, float, Sequence[Phi]],
-    prior: Union[PhiPrior, ContextPrior],
-    **others: Union[None, float, Sequence[float]],
+    val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior, **others: Union[None, float, Sequence[float]]
 ) -> tuple[Context, ...]:
     """Return what validation and report run at.
 
@@ -338,12 +268,11 @@ def validation_contexts(
         [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
         >>> validation_contexts([0.5, [0.5, 0.4]], UniformPhi(levels=2))
         (Context(phi=0.5), Context(phi=(0.5, 0.4)))
-        >>> validation_contexts(0.1, ContextPrior(UniformPhi(), regularization=(0.2, 0.6)), regularization=[0.3, 0.4])
+        >>> validation_contexts(0.1, phi_prior(None, regularization=(0.2, 0.6)), regularization=[0.3, 0.4])
         (Context(phi=0.1, regularization=0.3), Context(phi=0.1, regularization=0.4))
     """
-    of_phi, drawn = (prior.phi, prior.others) if isinstance(prior, ContextPrior) else (prior, {})
-    choices: dict[str, Sequence] = {"phi": _validated_phis(val_phi, of_phi)}
-    for name, number in drawn.items():
+    choices: dict[str, Sequence] = {"phi": _validated_phis(val_phi, prior)}
+    for name, number in prior.others.items():
         given = others.get(name)
         values = given if isinstance(given, Sequence) else [given]
         choices[name] = [round(number.middle, 4) if value is None else check_factor(value) for value in values]

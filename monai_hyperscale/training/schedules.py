@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional
 
 import ignite.distributed as idist
 import numpy as np
@@ -15,7 +15,7 @@ from monai.utils import CommonKeys
 
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer
-from monai_hyperscale.training.priors import ContextPrior, PhiPrior
+from monai_hyperscale.training.priors import PhiPrior
 
 __all__ = [
     "CosineSchedule",
@@ -30,20 +30,15 @@ __all__ = [
 
 
 def as_handler(handler: Any) -> Any:
-    """Return ``handler`` itself.
+    """Return ``handler`` itself, which other parts of a configuration refer to as well.
 
-    MONAI requires every entry of a configuration's handler list to be a component of its own; this is the entry for a
-    handler that other parts of the configuration refer to as well.
+    MONAI requires every entry of a configuration's handler list to be a component of its own.
     """
     return handler
 
 
 def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInferer:
-    """Return the trainer's inferer.
-
-    Args:
-        precision: see :class:`PhiInferer`.
-        phis_per_step: how many φ a step trains, each on its share of the batch.
+    """Return the trainer's inferer, of which a step trains ``phis_per_step`` φ, each on its share of the batch.
 
     Example:
         >>> type(training_inferer()).__name__, len(training_inferer(phis_per_step=4).contexts)
@@ -54,7 +49,20 @@ def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInfe
     return PhiPartsInferer([0.5] * phis_per_step, precision)
 
 
-class PhiSampler:
+class _Handler:
+    """Acts at one kind of event of a trainer."""
+
+    event: ClassVar[Any]
+
+    def attach(self, engine: Engine) -> None:
+        """Act at every such event of ``engine``."""
+        engine.add_event_handler(self.event, self)
+
+    def __call__(self, engine: Any) -> None:
+        raise NotImplementedError
+
+
+class PhiSampler(_Handler):
     """Draw one φ, or context, per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
 
     What was drawn is in ``engine.state.contexts`` for other handlers: a list of one, or, of an inferer that takes one
@@ -65,21 +73,18 @@ class PhiSampler:
         inferer: the trainer's inferer.
     """
 
-    def __init__(self, prior: Union[PhiPrior, ContextPrior], inferer: PhiInferer) -> None:
+    event = Events.ITERATION_STARTED
+
+    def __init__(self, prior: PhiPrior, inferer: PhiInferer) -> None:
         self.prior = prior
         self.inferer = inferer
         self.count = len(inferer.contexts) if isinstance(inferer, PhiPartsInferer) else 1
 
-    def attach(self, engine: Engine) -> None:
-        """Act at the start of every iteration of ``engine``."""
-        engine.add_event_handler(Events.ITERATION_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Set the context of this iteration."""
+    def __call__(self, engine: Any) -> None:
         contexts = self.prior.contexts(engine.state.iteration, self.count)
         if len(set(contexts)) == 1:  # of a network for one φ: the batch goes through in one piece
             contexts = contexts[:1]
-        engine.state.contexts = contexts  # type: ignore[attr-defined]
+        engine.state.contexts = contexts
         if isinstance(self.inferer, PhiPartsInferer):
             self.inferer.contexts = contexts
         else:
@@ -109,20 +114,13 @@ class CosineSchedule(WarmupCosineSchedule):
         self.__dict__.update(state_dict)
 
 
-class StopOnDivergence:
-    """End a training whose loss is no longer a number, before its weights are taken for a result."""
+class StopOnDivergence(_Handler):
+    """End a training whose loss is NaN or infinite with a TrainingError, before its weights are taken for a result."""
 
-    def attach(self, engine: Engine) -> None:
-        """Act after every iteration of ``engine``."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+    event = Events.ITERATION_COMPLETED
 
-    def __call__(self, engine: Engine) -> None:
-        """Look at the loss.
-
-        Raises:
-            TrainingError: if it is NaN or infinite.
-        """
-        output: Any = engine.state.output
+    def __call__(self, engine: Any) -> None:
+        output = engine.state.output
         loss = torch.as_tensor((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS])
         if not bool(loss.isfinite().all()):
             raise TrainingError(
@@ -131,7 +129,7 @@ class StopOnDivergence:
             )
 
 
-class EpochSeed:
+class EpochSeed(_Handler):
     """Seed everything at the start of every epoch from the seed and the epoch's number.
 
     So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a
@@ -141,20 +139,17 @@ class EpochSeed:
         seed: seed of the run.
         dataset: the training data set, whose random transforms are seeded too; worker processes are seeded by the
             data loader.
-        sampler: the training sampler, told the epoch if it is a distributed one.
+        sampler: the training sampler, which learns the epoch if it is a distributed one.
     """
+
+    event = Events.EPOCH_STARTED
 
     def __init__(self, seed: int, dataset: Optional[Any] = None, sampler: Optional[Any] = None) -> None:
         self.seed = seed
         self.dataset = dataset
         self.sampler = sampler
 
-    def attach(self, engine: Engine) -> None:
-        """Act at the start of every epoch of ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Seed this epoch."""
+    def __call__(self, engine: Any) -> None:
         # Processes of a distributed run see different cases, so they augment them differently.
         entropy = [self.seed, engine.state.epoch, idist.get_rank()]
         epoch_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
@@ -166,41 +161,27 @@ class EpochSeed:
             self.sampler.set_epoch(engine.state.epoch)
 
 
-class LossSchedule:
-    """Tell a scheduled loss which epoch it is.
+class LossSchedule(_Handler):
+    """Set ``epoch`` of a scheduled loss at the start of every epoch."""
 
-    Args:
-        loss: the loss.
-    """
+    event = Events.EPOCH_STARTED
 
     def __init__(self, loss: Any) -> None:
         self.loss = loss
 
-    def attach(self, engine: Engine) -> None:
-        """Act at the start of every epoch of ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Set the epoch."""
+    def __call__(self, engine: Any) -> None:
         self.loss.epoch = engine.state.epoch
 
 
-class GradientClipping:
-    """Clip the norm of the gradient before every step of the trainer's optimizer.
+class GradientClipping(_Handler):
+    """Clip the norm of the gradient to ``max_norm`` before every step of the trainer's optimizer."""
 
-    Args:
-        max_norm: greatest norm let through.
-    """
+    event = IterationEvents.BACKWARD_COMPLETED
 
     def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm
 
-    def attach(self, engine: Engine) -> None:
-        """Act after every backward pass of ``engine``."""
-        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
-
     def __call__(self, engine: Any) -> None:
-        """Clip."""
         if engine.scaler is not None:
             # fp16 gradients are scaled up; the norm is meant of the true ones.
             engine.scaler.unscale_(engine.optimizer)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional, TypeVar, Union
+from collections.abc import Iterator, Sequence
+from typing import Any, Union
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
@@ -19,76 +17,22 @@ from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
 
-__all__ = ["LabelDice", "PhiDice", "PhiResult", "PhiValidation", "evaluate_phis"]
+__all__ = ["LabelDice", "PhiValidation", "evaluate_phis", "mean_of_rows"]
 
 
-@dataclass(frozen=True)
-class PhiResult:
-    """What one φ scores over a data set.
-
-    Args:
-        context: that the network ran at: φ, and what else it takes.
-
-    Example:
-        >>> PhiResult(Context(phi=(0.5, 0.25))).name, PhiResult(Context(phi=0.5, regularization=0.1)).name
-        ('0.5,0.25', 'phi 0.5, regularization 0.1')
-    """
-
-    context: Context
-
-    @property
-    def phi(self) -> Union[float, tuple[float, ...]]:
-        """The rescaling factor, one or one per level."""
-        return self.context["phi"]
-
-    @property
-    def name(self) -> str:
-        """φ as text, as the command line takes it; the whole context where it is more."""
-        return self.context.text("phi") if len(self.context) == 1 else str(self.context)
-
-    @property
-    def mean(self) -> float:
-        """The score in one number, the greater the better."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class PhiDice(PhiResult):
-    """Dice of one φ over a data set.
+def mean_of_rows(rows: Any) -> float:
+    """Return the mean over the known values of every row, then over rows; NaN where none is known.
 
     Args:
-        context: see :class:`PhiResult`.
-        scores: Dice per case and label (cases, labels); NaN where the reference lacks the label.
+        rows: tensor (cases, labels), NaN where a case has no value.
 
     Example:
-        >>> PhiDice(Context(phi=0.5), np.array([[0.75, 0.25]])).mean
-        0.5
+        >>> mean_of_rows(torch.tensor([[1.0, float("nan")], [0.5, 0.0]]))
+        0.625
     """
-
-    scores: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        """Mean over the labels of every case, then over cases, see :func:`mean_score`; 0 where nothing has a score."""
-        return mean_score(known_values(self.scores)) or 0.0
-
-    @property
-    def per_label(self) -> list[float]:
-        """Mean over cases of every label; NaN for one that no case has."""
-        present = np.isfinite(self.scores)
-        total = np.where(present, self.scores, 0.0).sum(axis=0)
-        count = present.sum(axis=0)
-        return [float(t / n) if n else float("nan") for t, n in zip(total, count, strict=True)]
-
-
-def known_values(values: np.ndarray) -> list[list[Optional[float]]]:
-    """Return the rows of an array with ``None`` for NaN."""
-    return [[float(value) if np.isfinite(value) else None for value in row] for row in values]
-
-
-def dice_of(context: Context, details: Any) -> PhiDice:
-    """Return what :class:`LabelDice` keeps, (cases, labels), as the Dice of a context."""
-    return PhiDice(context, torch.as_tensor(details).cpu().numpy().astype(np.float64))
+    known = [[value for value in row if value == value] for row in torch.as_tensor(rows).tolist()]
+    mean = mean_score(known)
+    return float("nan") if mean is None else mean
 
 
 class LabelDice(Cumulative):
@@ -103,7 +47,7 @@ class LabelDice(Cumulative):
         >>> dice([logits], [torch.tensor([[[1, 1, 0]]])])
         tensor([[0.5000]], dtype=torch.float64)
         >>> dice.aggregate()
-        tensor(0.5000)
+        tensor(0.5000, dtype=torch.float64)
     """
 
     def __init__(self, labels: Sequence[int]) -> None:
@@ -130,41 +74,33 @@ class LabelDice(Cumulative):
         return found
 
     def aggregate(self, reduction: Any = None) -> torch.Tensor:
-        """Return the mean over the labels of every case, then over the cases kept."""
-        return torch.tensor(dice_of(Context(phi=0.0), self.get_buffer()).mean)
-
-
-Result = TypeVar("Result", bound=PhiResult)
+        """Return the mean over the labels of every case, then over the cases kept; 0 where nothing has a score."""
+        return torch.tensor(mean_of_rows(self.get_buffer()), dtype=torch.float64).nan_to_num()
 
 
 def evaluate_phis(
-    evaluator: Evaluator,
-    inferer: PhiInferer,
-    phis: Sequence[Union[Context, Phi]],
-    result: Callable[[Context, Any], Result],
-) -> list[Result]:
+    evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Union[Context, Phi]]
+) -> dict[Context, float]:
     """Run an evaluator once per φ, or per context.
 
     Args:
-        evaluator: with a metric that keeps its rows, such as :class:`LabelDice`, as its key metric.
+        evaluator: with a score as its key metric, the greater the better.
         inferer: the evaluator's inferer, whose ``context`` is set.
         phis: each a number or one number per level, or a whole context.
-        result: what makes a result of a context and the details, such as :func:`dice_of`.
 
     Returns:
-        the result of every φ, in the order given.
+        the score of every context, in the order given.
     """
-    results = []
+    scores = {}
     before = inferer.context
     try:
         for context in map(Context.of, phis):
             inferer.context = context
             evaluator.run()
-            details = evaluator.state.metric_details[evaluator.state.key_metric_name]
-            results.append(result(context, details))
+            scores[context] = float(evaluator.state.metrics[evaluator.state.key_metric_name])
     finally:
         inferer.context = before
-    return results
+    return scores
 
 
 class PhiValidation:
@@ -180,7 +116,6 @@ class PhiValidation:
         phis: what to validate at, each a number or one number per level, or a whole context.
         interval: epochs between validations; the last epoch is always validated.
         score: name of the score, ``dice`` for example.
-        result: what makes results of the validator's details, see :func:`evaluate_phis`.
     """
 
     def __init__(
@@ -190,7 +125,6 @@ class PhiValidation:
         phis: Sequence[Union[Context, Phi]],
         interval: int = 1,
         score: str = "dice",
-        result: Callable[[Context, Any], PhiResult] = dice_of,
     ) -> None:
         if not phis or interval < 1:
             raise ValueError(f"expected at least one phi and an interval of at least 1, got {phis} and {interval}.")
@@ -199,7 +133,6 @@ class PhiValidation:
         self.contexts = [Context.of(phi) for phi in phis]
         self.interval = interval
         self.score = score
-        self.result = result
         self.logger = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
@@ -214,13 +147,16 @@ class PhiValidation:
         if state.epoch % self.interval and state.epoch != state.max_epochs:
             return
         self.validator.state.epoch = state.epoch
-        results = evaluate_phis(self.validator, self.inferer, self.contexts, self.result)
-        for result in results:
-            state.metrics["_".join([key, *_labels(result.context)])] = result.mean
-        state.metrics[key] = float(np.mean([result.mean for result in results]))
-        by_phi = "  ".join(f"{result.name}: {result.mean:.4f}" for result in results)
-        name = in_words(self.score)
-        self.logger.info(f"Epoch {state.epoch}: {name} {state.metrics[key]:.4f}  by phi  {by_phi}")
+        scores = evaluate_phis(self.validator, self.inferer, self.contexts)
+        state.metrics |= {"_".join([key, *_labels(context)]): score for context, score in scores.items()}
+        state.metrics[key] = sum(scores.values()) / len(scores)
+        by_phi = "  ".join(f"{_name(context)}: {score:.4f}" for context, score in scores.items())
+        self.logger.info(f"Epoch {state.epoch}: {in_words(self.score)} {state.metrics[key]:.4f}  by phi  {by_phi}")
+
+
+def _name(context: Context) -> str:
+    """Return φ as the command line takes it; the whole context where it is more."""
+    return context.text("phi") if len(context) == 1 else str(context)
 
 
 def _labels(context: Context) -> Iterator[str]:
@@ -234,10 +170,5 @@ def key_metric(score: str) -> str:
 
 
 def in_words(score: str) -> str:
-    """Return the name of a score for people.
-
-    Example:
-        >>> in_words("dice"), in_words("error_removed")
-        ('Dice', 'Error removed')
-    """
+    """Return the name of a score for people, such as Error removed for ``error_removed``."""
     return score.replace("_", " ").capitalize()

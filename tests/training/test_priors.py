@@ -4,9 +4,7 @@ import pytest
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.training import (
-    AroundPhi,
     ChoicePhi,
-    ContextPrior,
     FixedPhi,
     UniformPhi,
     phi_prior,
@@ -41,13 +39,6 @@ def test_the_sequence_depends_on_seed_and_iteration_alone():
 
 
 UNIFORM_SEED_0_ITERATION_1 = 0.3322850596829058
-
-
-def test_around_is_narrow_and_stays_within_bounds():
-    assert AroundPhi(0.5, 0.05).range == pytest.approx((0.45, 0.55))
-    assert AroundPhi(0.02, 0.05).range == pytest.approx((0.0, 0.07))
-    values = draws(AroundPhi(0.5, 0.05), 500)
-    assert values.min() >= 0.45 and values.max() <= 0.55
 
 
 def test_choice_draws_every_value_as_often():
@@ -85,7 +76,7 @@ def test_several_phi_per_level_have_strata_on_every_level():
     assert (np.sort(drawn[..., 0])[:, 2:] == 1).all()
     # Which stratum of one level meets which of the other differs.
     assert len({tuple(row) for row in (drawn[..., 1] * 4).astype(int)}) == 24
-    contexts = ContextPrior(UniformPhi(), regularization=(0.2, 0.4)).contexts(5, 2)
+    contexts = phi_prior(None, regularization=(0.2, 0.4)).contexts(5, 2)
     assert sorted(int((context["regularization"] - 0.2) / 0.1) for context in contexts) == [0, 1]
     assert [context["phi"] for context in contexts] == UniformPhi().several(5, 2)
 
@@ -104,7 +95,6 @@ def test_override_chooses_the_prior(phi, kind):
         lambda: UniformPhi(levels=0),
         lambda: ChoicePhi([]),
         lambda: FixedPhi(1.5),
-        lambda: AroundPhi(0.5, -1),
         lambda: phi_prior("0.3"),
         lambda: phi_prior(float("nan")),
     ],
@@ -112,9 +102,6 @@ def test_override_chooses_the_prior(phi, kind):
 def test_bad_arguments_are_refused(make):
     with pytest.raises(ValueError, match="must|expected"):
         make()
-
-
-def test_a_bad_factor_is_a_phi_error():
     with pytest.raises(PhiError, match="between 0 and 1"):
         UniformPhi(0.0, 1.5)
 

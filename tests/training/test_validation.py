@@ -10,7 +10,8 @@ from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.search import metric_named
 from monai_hyperscale.search.statistics import case_scores, interval
 from monai_hyperscale.training import LabelDice, PhiValidation, evaluate_phis
-from monai_hyperscale.training.validation import PhiDice, dice_of
+
+NAN = float("nan")
 
 
 class Threshold(torch.nn.Module):
@@ -40,27 +41,15 @@ def dice(phi, threshold):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
-def test_dice_of_every_phi_and_case():
-    inferer = PhiInferer(0.9)
-    for result in evaluate_phis(evaluator(inferer), inferer, [0.1, 0.3, 0.7], dice_of):
-        expected = [[dice(result.phi, 0.2)], [dice(result.phi, 0.6)]]
-        np.testing.assert_allclose(result.scores, expected, rtol=1e-5)
-        assert result.mean == pytest.approx(np.mean(expected))
-    assert inferer.context == {"phi": 0.9}
-
-
-def test_labels_that_no_case_has_do_not_count():
-    result = PhiDice(Context(phi=0.5), np.array([[0.5, np.nan], [0.7, np.nan]]))
-    assert result.mean == pytest.approx(0.6)
-    assert result.per_label[0] == pytest.approx(0.6) and np.isnan(result.per_label[1])
-    assert PhiDice(Context(phi=0.5), np.array([[np.nan]])).mean == 0.0
-
-
-def test_a_case_counts_once_however_many_labels_it_has():
-    scores = [[1.0, np.nan], [0.5, 0.0]]
-    assert PhiDice(Context(phi=0.5), np.array(scores)).mean == 0.625  # not 0.5, the mean of the three
-    of_results = {"a": {"1": 1.0, "2": None}, "b": {"1": 0.5, "2": 0.0}}
-    assert interval(case_scores(of_results)).mean == 0.625
+@pytest.mark.parametrize(
+    ("rows", "mean"), [([[0.5, NAN], [0.7, NAN]], 0.6), ([[1.0, NAN], [0.5, 0.0]], 0.625), ([[NAN]], 0.0)]
+)
+def test_a_case_counts_once_however_many_labels_it_has(rows, mean):
+    dice = LabelDice([1, 2])
+    dice.extend(torch.tensor(rows, dtype=torch.float64))
+    assert dice.aggregate() == pytest.approx(mean)  # of the second not 0.5, the mean of the three
+    of_results = {str(n): {str(m): None if v != v else v for m, v in enumerate(row)} for n, row in enumerate(rows)}
+    assert (interval(case_scores(of_results)).mean or 0.0) == pytest.approx(mean)
 
 
 def test_validation_measures_what_results_do():
@@ -91,29 +80,19 @@ def test_validation_fills_the_trainers_metrics():
     assert "val_dice" not in seen[1] and "val_dice" in seen[2]
 
 
-def test_one_factor_per_level():
-    inferer = PhiInferer()
-    results = evaluate_phis(evaluator(inferer), inferer, [0.5, [0.3, 0.2]], dice_of)
-    assert [result.phi for result in results] == [0.5, (0.3, 0.2)]
-    assert [result.name for result in results] == ["0.5", "0.3,0.2"]
-    assert results[1].mean == pytest.approx(np.mean([dice(0.3, 0.2), dice(0.3, 0.6)]), rel=1e-5)
-    trainer = Engine(lambda engine, batch: None)
-    PhiValidation(evaluator(inferer), inferer, [(0.3, 0.2)]).attach(trainer)
-    trainer.run([0], max_epochs=1)
-    assert trainer.state.metrics["val_dice_phi_0.30_0.20"] == trainer.state.metrics["val_dice"]
-
-
-def test_further_numbers_of_the_context_have_their_names():
-    inferer = PhiInferer()
-    validator = evaluator(inferer)
+def test_the_score_of_every_phi_and_context():
+    inferer = PhiInferer(0.9)
     contexts = [Context(phi=0.5, regularization=weight) for weight in (0.2, 0.8)]
-    results = evaluate_phis(validator, inferer, contexts, dice_of)
-    assert [result.name for result in results] == ["phi 0.5, regularization 0.2", "phi 0.5, regularization 0.8"]
-    assert results[1].mean == pytest.approx(np.mean([dice(0.4, 0.2), dice(0.4, 0.6)]), rel=1e-5)
+    found = evaluate_phis(evaluator(inferer), inferer, [0.1, 0.7, [0.3, 0.2], *contexts])
+    factors = [0.1, 0.7, 0.3, 0.1, 0.4]  # the first level's, times the other number
+    expected = [np.mean([dice(factor, 0.2), dice(factor, 0.6)]) for factor in factors]
+    assert list(found) == [*map(Context.of, (0.1, 0.7, (0.3, 0.2))), *contexts] and inferer.context == {"phi": 0.9}
+    assert list(found.values()) == pytest.approx(expected, rel=1e-5)
     trainer = Engine(lambda engine, batch: None)
-    PhiValidation(validator, inferer, contexts).attach(trainer)
+    PhiValidation(evaluator(inferer), inferer, [(0.3, 0.2), contexts[1]]).attach(trainer)
     trainer.run([0], max_epochs=1)
-    assert trainer.state.metrics["val_dice_phi_0.50_regularization_0.80"] == results[1].mean
+    assert trainer.state.metrics["val_dice_phi_0.30_0.20"] == found[Context.of((0.3, 0.2))]
+    assert trainer.state.metrics["val_dice_phi_0.50_regularization_0.80"] == found[contexts[1]]
 
 
 def test_bad_arguments():

@@ -15,7 +15,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "settings": ["RegistrationSettings"],
         "steps": [
             "PairMeasures",
-            "PhiRegistration",
             "PreparePair",
             "RegisterPair",
             "RegularizationWeight",

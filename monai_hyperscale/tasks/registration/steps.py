@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import PrepareBatch
 from monai.metrics import Cumulative
 
-from monai_hyperscale.context import Context
 from monai_hyperscale.io import image_source, read_image
 from monai_hyperscale.io.labels import write_image
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import warp
-from monai_hyperscale.search.correlation import correlation
-from monai_hyperscale.search.metrics import METRICS
-from monai_hyperscale.search.statistics import mean_score
+from monai_hyperscale.search.metrics import METRICS, correlation
 from monai_hyperscale.tasks.registration.pair_files import PathLike, read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
-from monai_hyperscale.training.validation import PhiResult, known_values
+from monai_hyperscale.training.validation import mean_of_rows
 
 __all__ = [
     "PairMeasures",
-    "PhiRegistration",
     "PreparePair",
     "RegisterPair",
     "RegularizationWeight",
@@ -94,43 +88,6 @@ def field_and_target(output: Mapping[str, Any]) -> tuple[torch.Tensor, Mapping[s
     return output["pred"], output["label"]
 
 
-@dataclass(frozen=True)
-class PhiRegistration(PhiResult):
-    """What registration at one φ measured over a set of pairs.
-
-    Args:
-        context: see :class:`PhiResult`.
-        values: (pairs, measures); NaN where a pair has no such value, such as Dice of a label that it lacks.
-        names: of the measures, see :class:`PairMeasures`.
-        score: what :attr:`mean` is.
-
-    Example:
-        >>> values = np.array([[4.0, 1.0]])
-        >>> PhiRegistration(Context(phi=0.5), values, ("error_before", "error"), "error_removed").mean
-        0.75
-    """
-
-    values: np.ndarray
-    names: tuple[str, ...]
-    score: str
-
-    def average(self, name: str) -> float:
-        """Return the mean of a measure over the pairs that have it, of ``dice`` over the labels of each pair first.
-
-        NaN where none has.
-        """
-        columns = [index for index, known in enumerate(self.names) if known == name or known.startswith(f"{name} ")]
-        mean = mean_score(known_values(self.values[:, columns]))
-        return float("nan") if mean is None else mean
-
-    @property
-    def mean(self) -> float:
-        """The score that the best weights are chosen by: the greater, the better."""
-        if self.score == "error_removed":
-            return 1 - self.average("error") / max(self.average("error_before"), 1e-12)
-        return float(np.nan_to_num(self.average(self.score)))
-
-
 class PairMeasures(Cumulative):
     """Measure predicted fields, one row per pair: by their known displacement, else by labels, else by correlation.
 
@@ -183,12 +140,12 @@ class PairMeasures(Cumulative):
         return found
 
     def aggregate(self, reduction: Any = None) -> torch.Tensor:
-        """Return the score over all rows kept."""
-        return torch.tensor(self.result(Context(phi=0.0), self.get_buffer()).mean)
-
-    def result(self, context: Context, rows: torch.Tensor) -> PhiRegistration:
-        """Return the rows of one context by name."""
-        return PhiRegistration(context, rows.cpu().numpy(), self.names, self.score)
+        """Return the score over all rows kept: the greater, the better; 0 where no row has a value."""
+        rows = torch.as_tensor(self.get_buffer())
+        if self.known_fields:
+            before, error = (mean_of_rows(rows[:, [column]]) for column in (0, 1))
+            return torch.tensor(1 - error / max(before, 1e-12), dtype=torch.float64)
+        return torch.tensor(mean_of_rows(rows), dtype=torch.float64).nan_to_num()
 
     def _measure(self, field: torch.Tensor, pair: Mapping[str, torch.Tensor]) -> list[float | None]:
         if self.known_fields:

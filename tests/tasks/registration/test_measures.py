@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from monai_hyperscale.context import Context
 from monai_hyperscale.registration import warp
-from monai_hyperscale.tasks.registration.steps import PairMeasures, PhiRegistration
+from monai_hyperscale.tasks.registration.steps import PairMeasures
 
 BOTH = {1: "core", 2: "rim"}
 
@@ -52,8 +51,7 @@ def test_a_label_in_neither_image_has_no_dice():
     measures = PairMeasures({1: "core", 3: "nowhere"})
     found = named(measures, batch["field"], batch)
     assert np.isnan(found["dice nowhere"]) and found["dice core"] == 1
-    result = measures.result(Context(phi=0.5), measures.get_buffer())
-    assert result.mean == 1 and np.isnan(result.average("dice nowhere"))
+    assert measures.aggregate() == 1
 
 
 @pytest.mark.parametrize(
@@ -64,18 +62,13 @@ def test_the_score_is_the_best_there_is(labels, known, score):
     batch = pair(2)
     measures = PairMeasures(labels, known)
     measures(torch.cat([batch["field"], batch["field"]]), {name: torch.cat([v, v]) for name, v in batch.items()})
-    result = measures.result(Context(phi=(0.5, 0.2)), measures.get_buffer())
-    assert measures.score == result.score == score and result.name == "0.5,0.2"
-    assert result.values.shape == (2, len(measures.names))
-    assert result.mean == pytest.approx(1, abs=1e-6)
-
-
-def test_a_score_without_values_is_zero():
-    assert PhiRegistration(Context(phi=0.5), np.full((2, 1), np.nan), ("dice a",), "dice").mean == 0.0
+    assert measures.score == score and measures.get_buffer().shape == (2, len(measures.names))
+    assert measures.aggregate() == pytest.approx(1, abs=1e-6)
 
 
 def test_half_precision_and_constant_images():
     flat = {"moving": torch.ones(1, 1, 5, 4), "fixed": torch.ones(1, 1, 5, 4)}
-    row = PairMeasures({})(torch.zeros(1, 2, 5, 4, dtype=torch.bfloat16), flat)
+    measures = PairMeasures({})
+    row = measures(torch.zeros(1, 2, 5, 4, dtype=torch.bfloat16), flat)
     # Images of one value have no correlation.
-    assert row.dtype == torch.float64 and bool(row.isnan().all()) and PairMeasures({}).result(0.5, row).mean == 0.0
+    assert row.dtype == torch.float64 and bool(row.isnan().all()) and measures.aggregate() == 0

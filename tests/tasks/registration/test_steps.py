@@ -6,7 +6,7 @@ from monai_hyperscale.context import Context
 from monai_hyperscale.inference import PhiInferer
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.tasks.registration.steps import PreparePair, RegularizationWeight
-from monai_hyperscale.training import ContextPrior, FixedPhi, PhiSampler, phi_prior, validation_contexts
+from monai_hyperscale.training import FixedPhi, PhiSampler, phi_prior, validation_contexts
 
 
 def test_moving_channels_come_first():
@@ -29,7 +29,7 @@ def weights(prior, steps=20):
 
 
 def test_the_loss_has_the_weight_that_the_generator_sees():
-    seen = weights(ContextPrior(FixedPhi(0.3), regularization=(0.2, 0.6)))
+    seen = weights(phi_prior(0.3, regularization=(0.2, 0.6)))
     assert all(context == {"phi": 0.3, "regularization": weight} for context, weight in seen)
     assert all(0.2 <= weight <= 0.6 for _, weight in seen)
     assert len({weight for _, weight in seen}) == len(seen)
@@ -40,17 +40,17 @@ def test_without_a_range_the_weight_stays():
 
 
 def test_lambda_is_drawn_evenly_and_alike_after_a_resume():
-    prior = ContextPrior(phi_prior(None, seed=3), regularization=[0.0, 1.0])
+    prior = phi_prior(None, seed=3, regularization=[0.0, 1.0])
     drawn = [prior.contexts(iteration)[0]["regularization"] for iteration in range(1, 2001)]
     assert sum(drawn) / len(drawn) == pytest.approx(0.5, abs=0.02) and max(drawn) > 0.99 and min(drawn) < 0.01
-    again = ContextPrior(phi_prior(None, seed=3), regularization=[0.0, 1.0])
+    again = phi_prior(None, seed=3, regularization=[0.0, 1.0])
     assert prior.contexts(500, 4) == again.contexts(500, 4)
     # φ is what it would be without λ.
     assert prior.contexts(500)[0]["phi"] == phi_prior(None, seed=3)(500)
 
 
 def test_every_level_draws_its_own_beside_lambda():
-    prior = ContextPrior(phi_prior(None, levels=3), regularization=[0.4, 0.4])
+    prior = phi_prior(None, levels=3, regularization=[0.4, 0.4])
     (context,) = prior.contexts(1)
     assert len(set(context["phi"])) == 3 and context["regularization"] == 0.4
     phi = (0.5, 0.4, 0.3)
@@ -61,4 +61,4 @@ def test_every_level_draws_its_own_beside_lambda():
 @pytest.mark.parametrize("bad", [(0.5, 0.1), (-0.1, 0.5), (0.0, 1.5)])
 def test_ranges_that_are_none_are_refused(bad):
     with pytest.raises(ValueError, match="0|low"):
-        ContextPrior(FixedPhi(0.3), regularization=bad)
+        phi_prior(0.3, regularization=bad)
