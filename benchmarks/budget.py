@@ -181,7 +181,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     rows = []
     if options.dataset_dir is not None:
         try:
-            one = open_workload(options.bundle or default_bundle(), options.dataset_dir, limit=options.cases)
+            one = open_workload(options.bundle or default_bundle(), options.dataset_dir, "test", limit=options.cases)
         except ValueError as error:
             parser.error(str(error))
         grid = measured_grid(one, options.grid)
@@ -190,7 +190,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if options.levels_bundle is None and not (folder / "models" / "model.pt").is_file():
         train_levels(folder, options.epochs)
     try:
-        levels = open_workload(folder, folder / "synthetic_data")
+        levels = open_workload(folder, folder / "synthetic_data", "test")
     except ValueError as error:
         parser.error(str(error))
     grid = measured_grid(levels, options.levels_grid)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from monai_hyperscale.search.machine import describe_machine as of_results
+from monai_hyperscale.search.timing import describe_machine as of_results
 
 __all__ = ["describe_machine", "table", "write_json"]
 

@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run from a cl
 from benchmarks.cases import CASES, Case, count_parameters
 from benchmarks.options import add_common_options, chosen_device
 from benchmarks.report import table, write_json
-from benchmarks.timing import Spread, interleaved, ratios, spread
+from benchmarks.timing import interleaved, ratios, spread
 from benchmarks.workloads import OPERATIONS, PLAIN, contestant, program
+from monai_hyperscale.search import Latency
 
 __all__ = ["main", "measure"]
 
@@ -76,7 +77,7 @@ def measure(
     return rows
 
 
-def _judged(ratio: Optional[Spread], bar: Optional[tuple[float, float]]) -> dict[str, Any]:
+def _judged(ratio: Optional[Latency], bar: Optional[tuple[float, float]]) -> dict[str, Any]:
     if ratio is None or bar is None:
         return {"bar": None, "met": None}
     return {"bar": list(bar), "met": bar[0] <= ratio.median <= bar[1]}

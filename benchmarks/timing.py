@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from monai_hyperscale.search.timing import SHORTEST_SAMPLE, interleaved
+import torch
 
-__all__ = ["SHORTEST_SAMPLE", "Spread", "interleaved", "ratios", "spread"]
+from monai_hyperscale.search.results import Latency
+from monai_hyperscale.search.timing import SHORTEST_SAMPLE, Name, interleaved_rounds, spread
 
-
-@dataclass(frozen=True)
-class Spread:
-    """Median and quartiles of a sample."""
-
-    median: float
-    low: float
-    high: float
+__all__ = ["SHORTEST_SAMPLE", "interleaved", "ratios", "spread"]
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Return the median and the quartiles.
-
-    Example:
-        >>> spread([3.0, 1.0, 2.0, 5.0, 4.0])
-        Spread(median=3.0, low=2.0, high=4.0)
-    """
-    if len(values) < 2:
-        return Spread(values[0], values[0], values[0])
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Spread(median, low, high)
+def interleaved(
+    programs: Mapping[Name, Callable[[], object]], rounds: int, device: torch.device, **options: Any
+) -> dict[Name, list[float]]:
+    """Return the seconds per call of every program, of all rounds, see :func:`interleaved_rounds`."""
+    taken = list(interleaved_rounds(programs, rounds, device, **options))
+    return {name: [seconds[name] for seconds in taken] for name in programs}
 
 
-def ratios(times: Sequence[float], reference: Sequence[float]) -> Spread:
+def ratios(times: Sequence[float], reference: Sequence[float]) -> Latency:
     """Return the spread of time ÷ reference, round by round.
 
     A round's times were taken one right after another, so what slows the machine for a while cancels in their ratio,

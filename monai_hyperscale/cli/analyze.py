@@ -129,8 +129,8 @@ def transfer(args: Arguments) -> int:
     outputs = _outputs(args, "transfer", "transfer")
     from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
     from monai_hyperscale.errors import ConfigError
-    from monai_hyperscale.search.machine import describe_machine
     from monai_hyperscale.search.results import phi_name
+    from monai_hyperscale.search.timing import describe_machine
 
     workload = workload_of(args, args.bundle, args.cases)
     if workload.settings.method in ("fixed", "stochastic"):
@@ -284,7 +284,7 @@ def _written(args: Arguments, outputs: list[Path], content: Mapping[str, Any], *
 
     from monai_hyperscale import __version__
     from monai_hyperscale.analysis import save_figure
-    from monai_hyperscale.search.machine import describe_machine
+    from monai_hyperscale.search.timing import describe_machine
 
     # What was scored names its own device.
     machine = {"machine": describe_machine(torch.device("cpu")), **content}

@@ -92,8 +92,8 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
     from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.memory import WORKING_MEMORY
-    from monai_hyperscale.search.printing import print_frontier
     from monai_hyperscale.search.progress_files import ProgressFiles
+    from monai_hyperscale.search.tables import print_frontier
 
     with _warned_once(rank):
         workload = workload_of(args, args.bundle, args.cases)

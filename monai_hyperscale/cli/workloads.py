@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import partial, reduce
@@ -13,7 +12,7 @@ import rich_click as click
 
 from monai_hyperscale.console.command import Arguments, wrong_arguments
 from monai_hyperscale.console.options import COUNT, PATH
-from monai_hyperscale.errors import DatasetError, FrontierError
+from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.tasks import TASKS, task_named
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["case_options", "cases_option", "command_line", "workload_of", "workload_options"]
 
-_LOGGER = logging.getLogger(__name__)
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 cases_option = partial(
@@ -81,7 +79,7 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.inference.networks import model_folder
-    from monai_hyperscale.search.opening import open_workload
+    from monai_hyperscale.search.workload import open_workload
 
     name = args.device
     if "LOCAL_RANK" in os.environ and name in ("auto", "cuda"):
@@ -95,19 +93,7 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
     with wrong_arguments(FrontierError):
         task_named(settings.task).metric(args.metric, args.tolerance)
     options = {name: getattr(args, name) for name in _OPTIONS}
-    measured = partial(open_workload, bundle, args.dataset, device=device, **options)
-    if part is not None:
-        return measured(part=part)
-    try:
-        return measured(part="validation")
-    except DatasetError as error:
-        workload = measured(part="test")  # fails likewise where it is not for want of validation cases
-        _LOGGER.warning(
-            "%s; all %d test cases are measured, and what is chosen on them needs others to confirm it.",
-            str(error).partition(";")[0],
-            len(workload.names),
-        )
-        return workload
+    return open_workload(bundle, args.dataset, part, device=device, **options)
 
 
 def command_line(args: Arguments) -> list[str]:

@@ -33,13 +33,10 @@ _EXAMPLES = "latency<=40ms, memory<=2GB, flops<=5G or dice>=0.88"
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on a cost or on the score.
+    """A bound on ``flops``, ``latency``, ``memory`` or the ``score``.
 
-    Attributes:
-        quantity: ``flops``, ``latency``, ``memory`` or ``score``.
-        bound: in operations, seconds, bytes, or as the score is.
-        upper: whether more than the bound is too much.
-        text: as the user wrote it.
+    It is in operations, seconds, bytes, or as the score is; ``upper`` says that more of it is too much, ``text`` is as
+    the user wrote it.
     """
 
     quantity: str
@@ -57,12 +54,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Objective:
-    """What is best among the φ that meet all limits.
-
-    Attributes:
-        quantity: ``flops``, ``latency``, ``memory`` or ``score``.
-        minimize: whether less of it is better.
-    """
+    """What is best among the φ that meet all limits: ``flops``, ``latency``, ``memory`` or ``score``."""
 
     quantity: str
     minimize: bool
@@ -70,14 +62,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a budget allows.
-
-    Attributes:
-        row: the chosen φ, or where none meets the limits the nearest.
-        met: how many φ meet all limits.
-        considered: among how many.
-        missed: limits that the row misses.
-    """
+    """What a budget allows: a row, or where none of the ``considered`` ones has ``met`` all limits the nearest."""
 
     row: FrontierRow
     met: int
@@ -91,7 +76,7 @@ def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[s
     Args:
         texts: as users write them. Units are µs, ms, s; B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; none, K, M, G, T for
             operations; none or % for scores.
-        metric: ``name`` and ``higher_is_better`` of the score, see :class:`Frontier`.
+        metric: ``name`` and ``higher_is_better`` of the score.
         key: another name of the score.
 
     Raises:
@@ -131,7 +116,7 @@ def default_objective(limits: Sequence[Limit], measured: Sequence[str], higher_i
 
     Args:
         limits: to be met; the cost is the first one that is bounded.
-        measured: costs to choose from where none is bounded, see :func:`measured_costs`; the first is taken.
+        measured: costs to choose from where none is bounded; the first is taken.
         higher_is_better: whether more of the score is better.
 
     Example:
@@ -177,13 +162,8 @@ def choose(rows: Sequence[FrontierRow], limits: Sequence[Limit], objective: Obje
     met = [row for row in met if value_of(row, objective.quantity) is not None]
     if met:
         return Choice(min(met, key=lambda row: _rank(row, objective, limits)), len(met), len(rows), ())
-    nearest = min(rows, key=lambda row: (total_miss(row, limits), _rank(row, objective, limits)))
+    nearest = min(rows, key=lambda row: (sum(limit.miss(row) for limit in limits), _rank(row, objective, limits)))
     return Choice(nearest, 0, len(rows), tuple(limit for limit in limits if limit.miss(nearest) > 0))
-
-
-def total_miss(row: FrontierRow, limits: Sequence[Limit]) -> float:
-    """Return the sum of what a row misses of each limit, relative to it."""
-    return sum(limit.miss(row) for limit in limits)
 
 
 def value_of(row: FrontierRow, quantity: str) -> Optional[float]:

@@ -23,14 +23,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def cases_of_part(
-    cases: Sequence[dict], provenance: Mapping[str, Any], title: str, part: str = "test"
+    cases: Sequence[dict], provenance: Mapping[str, Any], title: str, part: str = "validation"
 ) -> list[dict[str, Any]]:
     """Return the cases of a part of a data set, as the training of a network split it.
 
     The training wrote their names down, under ``cases`` in the description of the network, and from there they are
     read. The data are those of the training if they have its title, all its cases, or all of its test cases: a folder
-    may have been renamed, or have lost some. That only a part is taken where it may not be expected is told by a
-    warning. Of data that the network was not trained on every case is a test case.
+    may have been renamed, or have lost some. A warning says where only a part of them is taken. Of data that the
+    network was not trained on every case is a test case, and none is for validation.
 
     Args:
         cases: of the data set.
@@ -47,9 +47,9 @@ def cases_of_part(
     Example:
         >>> cases = [{"name": f"case_{n}"} for n in range(4)]
         >>> facts = {"data": "liver", "cases": {"train": ["case_1"], "validation": ["case_0"], "test": ["case_3"]}}
-        >>> [case["name"] for case in cases_of_part(cases, facts, "liver")]
+        >>> [case["name"] for case in cases_of_part(cases, facts, "liver", "test")]
         ['case_3']
-        >>> len(cases_of_part(cases[:3], facts, "spleen"))
+        >>> len(cases_of_part(cases[:3], facts, "spleen", "test"))
         3
     """
     if part not in PARTS:
@@ -110,16 +110,7 @@ def _test_names(
 
 
 def check_kind(settings: NetworkSettings, dataset: Any, folder: Union[str, os.PathLike]) -> None:
-    """Check that a data set has images such as a network takes.
-
-    Args:
-        settings: of the network.
-        dataset: with ``spatial_dims`` and ``channels``.
-        folder: of the data set, for the message.
-
-    Raises:
-        DatasetError: if its images have other dimensions or another number of channels.
-    """
+    """Raise a DatasetError if the images of a data set, in ``folder``, have not a network's dimensions or channels."""
     wanted, channels = settings.file_dims, len(settings.channels)
     if dataset.spatial_dims != wanted or len(dataset.channels) != channels:
         raise DatasetError(

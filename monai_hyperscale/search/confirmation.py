@@ -15,13 +15,9 @@ __all__ = ["Confirmation", "confirmation", "unconfirmed"]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Two frontiers of one network: one to choose on, one of other cases to confirm the choice on.
+    """Two frontiers of one network: one to choose on, and another of other cases to confirm the choice on.
 
-    Attributes:
-        choice: frontier that the choice is made on.
-        other: frontier of the cases to confirm on.
-        shared: names of the cases that are in both.
-        name: of ``other`` in messages.
+    The cases that are in both are ``shared``; messages call the other one by its ``name``.
     """
 
     choice: Frontier
@@ -37,25 +33,14 @@ class Confirmation:
         return f"{len(self.shared)} of the cases to confirm on are among those that the choice was made on."
 
     def row(self, phi: Sequence[float]) -> FrontierRow:
-        """Return what a φ scores on the other cases.
-
-        Args:
-            phi: the factors.
-
-        Raises:
-            FrontierError: if this φ was not measured there.
-        """
+        """Return what a φ scores on the other cases; a FrontierError if it was not measured there."""
         found = self.other.row(phi)
         if found is None:
             raise FrontierError(f"{self.name} has no phi = {phi_name(phi)}; measure it there too.")
         return found
 
     def check_common_phi(self) -> None:
-        """Check that at least one φ was measured on both.
-
-        Raises:
-            FrontierError: if none was.
-        """
+        """Raise a FrontierError if no φ was measured on both."""
         if all(self.other.row(row.phi) is None for row in self.choice.rows):
             raise FrontierError(f"{self.name} has none of the phi to choose among; measure some of them there too.")
 
@@ -70,20 +55,6 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
 
     Raises:
         FrontierError: if they are of other weights, have another score, or other labels.
-
-    Example:
-        >>> from dataclasses import replace
-        >>> from monai_hyperscale.search import Interval
-        >>> row = FrontierRow((0.3,), Interval(0.9, 0.88, 0.91))
-        >>> data = {"name": "liver", "part": "validation", "cases": ["a", "b"]}
-        >>> dice = {"name": "Dice", "higher_is_better": True}
-        >>> held_out = Frontier(
-        ...     "segmentation", {"weights_sha256": "6f"}, data, {"1": "liver"}, dice, {}, {}, [row], {}, {}, {}
-        ... )
-        >>> test = replace(held_out, data={**data, "part": "test", "cases": ["b", "c"]})
-        >>> found = confirmation(held_out, test)
-        >>> found.row((0.3,)).score.mean, found.shared
-        (0.9, ('b',))
     """
     if other.bundle["weights_sha256"] != choice.bundle["weights_sha256"]:
         raise FrontierError(f"{name} is of other weights than the choice; confirm on the same network.")
@@ -106,13 +77,6 @@ def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
     Args:
         frontier: that the choice is made on.
         way: to confirm it; default: by the commands for the part that the frontier is of.
-
-    Example:
-        >>> from monai_hyperscale.search import Interval
-        >>> rows = [FrontierRow((phi,), Interval(0.9, 0.8, 1.0)) for phi in (0.1, 0.5)]
-        >>> data = {"part": "test", "cases": ["a", "b"]}
-        >>> unconfirmed(Frontier("segmentation", {}, data, {}, {}, {}, {}, rows, {}, {}, {}), "leave --cases out")
-        'chosen and scored on the same 2 test cases, which flatters the score; to confirm, leave --cases out'
     """
     if len(frontier.rows) < 2:
         return None

@@ -23,14 +23,7 @@ __all__ = ["CostSample", "InferenceCost", "count_flops", "measure_costs"]
 _HELD = 2**31
 
 
-def _onednn_flops(
-    x: Sequence[int],
-    weight: Sequence[int],
-    bias: Optional[Sequence[int]],
-    *options: Any,
-    out_shape: Optional[Sequence[int]] = None,
-    **others: Any,
-) -> int:
+def _onednn_flops(x: Any, weight: Any, *options: Any, out_shape: Any = None, **others: Any) -> int:
     return conv_flop_count(list(x), list(weight), list(out_shape or ()))
 
 
@@ -82,7 +75,7 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
 class InferenceCost:
     """What one inference costs; ``None`` for what was not measured.
 
-    Attributes:
+    Args:
         flops: floating-point operations.
         parameters: of the folded network.
         latency: seconds.
@@ -99,14 +92,7 @@ class InferenceCost:
 
 @dataclass(frozen=True)
 class CostSample:
-    """What is known so far of the cost of one network.
-
-    Attributes:
-        flops: floating-point operations.
-        parameters: of the folded network.
-        memory: peak bytes beside weights and image; ``None`` where that is not measured.
-        seconds: of one inference, from every round that is done.
-    """
+    """What is known so far of the cost of one network; ``seconds`` of one inference, one from every round done."""
 
     flops: int
     parameters: int
@@ -145,29 +131,26 @@ def measure_costs(
     done = progress or (lambda: None)
     keep = save or (lambda samples: None)
     samples = list(known)
-    missing = len(samples) < len(runs) or any(len(sample.seconds) < rounds for sample in samples)
-    if not missing:
+    if len(samples) == len(runs) and all(len(sample.seconds) >= rounds for sample in samples):
         for _ in range(len(runs) * (2 + rounds)):
             done()
+        runs = []
     with ExitStack() as stack:
-        probe = stack.enter_context(MemoryProbe(image.device)) if memory and missing else None
+        probe = stack.enter_context(MemoryProbe(image.device)) if memory and runs else None
         held: dict[int, nn.Module] = {}
-        for place, make in enumerate(runs if missing else ()):
+        for place, make in enumerate(runs):
             run = make().eval()
-            sizes = [parameter.numel() * parameter.element_size() for parameter in run.parameters()]
-            if place < len(samples):
-                done()
-                done()
-            else:
-                flops = count_flops(run, image)
-                done()
+            flops = None if place < len(samples) else count_flops(run, image)
+            done()
+            if flops is not None:
                 peak = None if probe is None else probe.peak(run, image)
-                done()
                 samples.append(CostSample(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
                 keep(samples)
+            done()
             if rounds:
                 held[place] = run
-            if held and (place == len(runs) - 1 or len(held) * sum(sizes) > _HELD):
+            size = sum(parameter.numel() * parameter.element_size() for parameter in run.parameters())
+            if held and (place == len(runs) - 1 or len(held) * size > _HELD):
                 _take_times(held, samples, image, rounds, done, keep)
                 held = {}
     return [

@@ -81,9 +81,9 @@ def search_phi(
         grid: every φ that comes into question, all of as many factors.
         limits: to be met.
         objective: what is best.
-        sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as told. TPE, by Optuna, goes by what was
-            measured, limits among it, after a first few φ: some from end to end, some at random. With several factors
-            the last third are neighbours of the best.
+        sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as ``evaluations``. TPE, by Optuna, goes by
+            what was measured, limits among it, after a first few φ: some from end to end, some at random. With several
+            factors the last third are neighbours of the best.
         evaluations: of ``random`` and ``tpe``.
         seed: of both.
         flops: operations of a φ, cheap beside measuring it: ``tpe`` then measures none that has too many of them.
@@ -149,7 +149,9 @@ class _TreeSearch:
             while len(self.found) < evaluations:
                 if several and len(self.found) >= evaluations - evaluations // _REFINING:
                     # Along several axes the estimator seldom looks right beside the best.
-                    other = self._other()
+                    refused = _PATIENCE + 1
+                if refused > _PATIENCE:
+                    refused, other = 0, self._other()
                     if other is None:
                         break
                     self._enqueue(study, other)
@@ -159,12 +161,6 @@ class _TreeSearch:
                     # There is nothing to learn from it: ask again.
                     study.tell(trial, state=optuna.trial.TrialState.FAIL)
                     refused += 1
-                    if refused > _PATIENCE:
-                        refused = 0
-                        other = self._other()
-                        if other is None:
-                            break
-                        self._enqueue(study, other)
                     continue
                 refused = 0
                 self.found[phi] = self.measure(phi)

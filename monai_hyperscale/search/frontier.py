@@ -13,11 +13,11 @@ import torch.distributed as dist
 
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.search.cost import CostSample, InferenceCost, measure_costs
-from monai_hyperscale.search.machine import describe_machine
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow, Interval
 from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.search.timing import describe_machine
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
 from monai_hyperscale.tasks import task_named
 
@@ -29,13 +29,14 @@ UNFINISHED = "unfinished"
 _SAVE_AFTER = 20.0
 
 Phi = tuple[float, ...]
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class SweepOptions:
     """How a sweep measures.
 
-    Attributes:
+    Args:
         rounds: times taken of every φ; 0 for none, nor of the stages from file to file.
         memory: whether peak memory is measured.
         sizes: of the image that cost is measured on; ``None`` for the first case.
@@ -57,7 +58,7 @@ def sweep(
     phis: Sequence[Phi],
     folder: Path,
     options: Optional[SweepOptions] = None,
-    progress: Optional[Callable[[int], object]] = None,
+    progress: Optional[Progress] = None,
 ) -> Optional[Frontier]:
     """Measure every φ on every case.
 
@@ -99,9 +100,7 @@ def sweep(
     if rank > 0:
         return None
     results = [_score(workload, phi, workload.names, files, lambda steps: None) for phi in phis]
-    rows = [
-        make_row(workload, phi, cost, result, options) for phi, cost, result in zip(phis, costs, results, strict=True)
-    ]
+    rows = [make_row(workload, *measured, options) for measured in zip(phis, costs, results, strict=True)]
     volumes = mean_volumes([result.volumes for result in results[0].values()])
     return make_frontier(workload, rows, options, sweep_plan(workload, phis), volumes)
 
@@ -133,15 +132,7 @@ def option_facts(workload: Workload, options: SweepOptions) -> dict[str, Any]:
 def make_row(
     workload: Workload, phi: Phi, cost: InferenceCost, results: Mapping[str, CaseResult], options: SweepOptions
 ) -> FrontierRow:
-    """Return the row of a φ.
-
-    Args:
-        workload: what was measured.
-        phi: the factors.
-        cost: what it costs.
-        results: what it scores on every case.
-        options: of the sweep.
-    """
+    """Return the row of a φ, of its cost and its results on every case."""
     of_cases = partial(interval, samples=options.bootstrap, seed=options.seed)
     scores = {name: dict(result.scores) for name, result in results.items()}
     extra = {}
@@ -213,7 +204,7 @@ def mean_volumes(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _costs(
-    workload: Workload, phis: Sequence[Phi], files: ProgressFiles, options: SweepOptions, done: Callable[[int], object]
+    workload: Workload, phis: Sequence[Phi], files: ProgressFiles, options: SweepOptions, done: Progress
 ) -> list[InferenceCost]:
     key = {
         "machine": describe_machine(workload.device),
@@ -238,12 +229,7 @@ def _costs(
 
 
 def _score(
-    workload: Workload,
-    phi: Phi,
-    names: Sequence[str],
-    files: ProgressFiles,
-    done: Callable[[int], object],
-    process: int = 0,
+    workload: Workload, phi: Phi, names: Sequence[str], files: ProgressFiles, done: Progress, rank: int = 0
 ) -> dict[str, CaseResult]:
     """Return what a φ scores on cases, in their order; measured as far as it is not on disk."""
     found = files.read_cases(phi, names, list(workload.labels))
@@ -257,9 +243,9 @@ def _score(
             found[name] = workload.measure(workload.names.index(name), run)
             done(1)
             if time.monotonic() - saved > _SAVE_AFTER:
-                files.write_cases(phi, found, process)
+                files.write_cases(phi, found, rank)
                 saved = time.monotonic()
-        files.write_cases(phi, found, process)
+        files.write_cases(phi, found, rank)
     return {name: found[name] for name in names}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from monai_hyperscale.errors import PhiError
@@ -10,7 +11,6 @@ from monai_hyperscale.errors import PhiError
 __all__ = ["default_grid", "phi_grid"]
 
 _MOST = 100_000
-_STEP = 0.01
 
 
 def phi_grid(text: str) -> list[tuple[float, ...]]:
@@ -25,24 +25,18 @@ def phi_grid(text: str) -> list[tuple[float, ...]]:
         PhiError: if it is none of these, or a factor is outside [0, 1].
 
     Example:
-        >>> phi_grid("0.1:0.3:0.1"), phi_grid("0.5,0.3;")
-        ([(0.1,), (0.2,), (0.3,)], [(0.5, 0.3)])
-        >>> phi_grid("0.1,0.2x0.5")
-        [(0.1, 0.5), (0.2, 0.5)]
+        >>> phi_grid("0.1:0.3:0.1"), phi_grid("0.5,0.3;"), phi_grid("0.1,0.2x0.5")
+        ([(0.1,), (0.2,), (0.3,)], [(0.5, 0.3)], [(0.1, 0.5), (0.2, 0.5)])
     """
     if ";" in text:
         parts = [part for part in text.split(";") if part.strip()]
         found = [tuple(_factor(number, text) for number in part.split(",")) for part in parts]
-    elif "x" in text:
+    else:
         axes = [_axis(part, text) for part in text.split("x")]
-        count = 1
-        for axis in axes:
-            count *= len(axis)
+        count = math.prod(map(len, axes))
         if count > _MOST:
             raise PhiError(f"the grid {text!r} has {count} phi; at most {_MOST} are taken.")
         found = list(itertools.product(*axes))
-    else:
-        found = [(factor,) for factor in _axis(text, text)]
     unique = list(dict.fromkeys(found))
     if not unique or len({len(phi) for phi in unique}) > 1:
         raise PhiError(f"every phi of a grid has as many factors, at least one; got {text!r}.")
@@ -50,14 +44,9 @@ def phi_grid(text: str) -> list[tuple[float, ...]]:
 
 
 def default_grid(phi_range: Sequence[float]) -> str:
-    """Return the grid of the papers: steps of 0.01 over the range that a network was trained for.
-
-    Example:
-        >>> default_grid((0.0, 0.5))
-        '0:0.5:0.01'
-    """
+    """Return the grid of the papers: steps of 0.01 over the range that a network was trained for."""
     low, high = phi_range
-    return f"{low:g}" if low == high else f"{low:g}:{high:g}:{_STEP:g}"
+    return f"{low:g}" if low == high else f"{low:g}:{high:g}:0.01"
 
 
 def _axis(part: str, text: str) -> list[float]:

@@ -7,8 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
-from types import TracebackType
 from typing import IO, Optional
 
 import torch
@@ -48,12 +46,7 @@ class MemoryProbe:
     def __enter__(self) -> MemoryProbe:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         server, self._server = self._server, None
         if server is not None and server.stdin is not None and server.stdout is not None:
             server.stdin.close()
@@ -61,12 +54,7 @@ class MemoryProbe:
             server.wait()
 
     def peak(self, run: nn.Module, image: torch.Tensor) -> Optional[int]:
-        """Return the peak of one call in bytes, ``None`` where it is not known.
-
-        Args:
-            run: a module without φ, such as :class:`FoldedInference`, on the device.
-            image: its input (B, C, *sizes), on the device.
-        """
+        """Return the peak bytes of one call of a module without φ on ``image``, ``None`` where it is not known."""
         if self.device.type == "cuda":
             return self._on_gpu(run, image)
         if not hasattr(os, "fork"):
@@ -95,7 +83,6 @@ class MemoryProbe:
         return torch.cuda.max_memory_allocated(self.device) - before
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment: Mapping[str, str] = {**os.environ, **_MALLOC}
         # Not multiprocessing, whose processes run the caller's main module again; and not by the module's name, which
         # would import the whole package for it.
         start = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
@@ -104,7 +91,7 @@ class MemoryProbe:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, **_MALLOC},
         )
 
 

@@ -1,4 +1,4 @@
-"""The scores that a frontier can be of: MONAI's metrics, from a fixed list, per case and label."""
+"""The scores that a frontier can be of: MONAI's metrics, per case and label, and the correlation of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from monai.metrics import (
 
 from monai_hyperscale.errors import FrontierError
 
-__all__ = ["METRICS", "Metric", "metric_named"]
+__all__ = ["METRICS", "Metric", "correlation", "metric_named"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Metric:
     A label that the reference lacks has no score. One that the prediction alone lacks has the worst: 0, or for a
     distance the diagonal of the image.
 
-    Attributes:
+    Args:
         key: as the command line takes it.
         name: for people.
+        make: MONAI's metric, of a tolerance.
         higher_is_better: whether more of it is better.
         distance: whether it is in millimetres (voxels where they have no size).
         tolerance: in the unit of distances, of the metrics that take one.
@@ -95,8 +96,9 @@ class Metric:
         return score if np.isfinite(score) else worst
 
 
-def _confusion(name: str) -> Callable[[float], Any]:
-    return lambda _: ConfusionMatrixMetric(metric_name=name)
+def _surface(key: str, name: str, make: Callable[..., Any], **options: Any) -> Metric:
+    options |= {"include_background": True, "reduction": "none"}
+    return Metric(key, name, lambda _: make(**options), higher_is_better=False, distance=True)
 
 
 #: By name. Every metric sees one label at a time, as foreground alone.
@@ -111,37 +113,12 @@ METRICS = {
             lambda tolerance: SurfaceDiceMetric([tolerance], include_background=True, reduction="none"),
             tolerance=1.0,
         ),
-        Metric(
-            "hd95",
-            "HD95",
-            lambda _: HausdorffDistanceMetric(include_background=True, percentile=95, reduction="none"),
-            higher_is_better=False,
-            distance=True,
-        ),
-        Metric(
-            "hausdorff",
-            "Hausdorff distance",
-            lambda _: HausdorffDistanceMetric(include_background=True, reduction="none"),
-            higher_is_better=False,
-            distance=True,
-        ),
-        Metric(
-            "assd",
-            "mean surface distance",
-            lambda _: SurfaceDistanceMetric(include_background=True, symmetric=True, reduction="none"),
-            higher_is_better=False,
-            distance=True,
-        ),
-        Metric("sensitivity", "sensitivity", _confusion("sensitivity")),
-        Metric("precision", "precision", _confusion("precision")),
+        _surface("hd95", "HD95", HausdorffDistanceMetric, percentile=95),
+        _surface("hausdorff", "Hausdorff distance", HausdorffDistanceMetric),
+        _surface("assd", "mean surface distance", SurfaceDistanceMetric, symmetric=True),
+        Metric("sensitivity", "sensitivity", lambda _: ConfusionMatrixMetric(metric_name="sensitivity")),
+        Metric("precision", "precision", lambda _: ConfusionMatrixMetric(metric_name="precision")),
     )
-}
-_MONAI = {
-    "DiceMetric": "dice",
-    "MeanIoU": "iou",
-    "SurfaceDiceMetric": "surface_dice",
-    "HausdorffDistanceMetric": "hausdorff",
-    "SurfaceDistanceMetric": "assd",
 }
 
 
@@ -149,17 +126,17 @@ def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
     """Return a metric.
 
     Args:
-        name: one of :data:`METRICS`, or the name of one of MONAI's classes behind them.
+        name: one of :data:`METRICS`.
         tolerance: distance that counts as none, in mm, of surface Dice; 1 by default.
 
     Raises:
         FrontierError: if there is no such metric, or it takes no tolerance.
 
     Example:
-        >>> metric_named("SurfaceDiceMetric", tolerance=2).name
+        >>> metric_named("surface_dice", tolerance=2).name
         'surface Dice at 2 mm'
     """
-    known = METRICS.get(_MONAI.get(name, name.lower().replace("-", "_")))
+    known = METRICS.get(name.lower().replace("-", "_"))
     if known is None:
         near = difflib.get_close_matches(name.lower(), METRICS, n=1)
         hint = f", did you mean {near[0]}?" if near else ";"
@@ -172,3 +149,30 @@ def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
     if not 0 <= value < float("inf"):
         raise FrontierError(f"a tolerance is a distance of at least 0, got {tolerance}.")
     return Metric(known.key, f"{known.name} at {value:g} mm", known.make, tolerance=value)
+
+
+def correlation(first: torch.Tensor, second: torch.Tensor) -> Optional[float]:
+    """Return Pearson's correlation of two images: that of every channel, averaged over channels.
+
+    Not that of all channels' voxels together: channels have units and means of their own, and the step from one
+    channel's mean to the next one's, which any two images of a kind share, would count as likeness.
+
+    Args:
+        first: (C, *sizes).
+        second: of the same shape.
+
+    Returns:
+        a number in [-1, 1], of the channels that vary in both images; ``None`` where none does.
+
+    Example:
+        >>> ramp = torch.arange(12.0).reshape(1, 3, 4)
+        >>> round(correlation(torch.cat([ramp, ramp]), torch.cat([2 * ramp, 5 - ramp])), 12)
+        0.0
+    """
+    a, b = (image.detach().double().flatten(1) for image in (first, second))
+    # By values: a channel of one value is left with what rounding makes of its mean.
+    varies = (a.amin(1) < a.amax(1)) & (b.amin(1) < b.amax(1))
+    if not bool(varies.any()):
+        return None
+    a, b = (channels[varies] - channels[varies].mean(1, keepdim=True) for channels in (a, b))
+    return float(((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).clamp(-1, 1).mean())

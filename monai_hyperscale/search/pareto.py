@@ -25,13 +25,17 @@ def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) 
         >>> pareto_points([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9])
         [0, 1, 3]
     """
-    known = _points(costs, scores, higher_is_better)
+    known = [
+        (cost, -score if higher_is_better else score, index)
+        for index, (cost, score) in enumerate(zip(costs, scores, strict=True))
+        if cost is not None and score is not None
+    ]
     found: list[int] = []
     best: Optional[tuple[float, float]] = None  # the latest Pareto point, which has the best score so far
-    for cost, gain, index in sorted(known, key=lambda point: (point[0], -point[1], point[2])):
-        if best is None or gain > best[1] or (cost, gain) == best:
+    for cost, loss, index in sorted(known):
+        if best is None or loss < best[1] or (cost, loss) == best:
             found.append(index)
-            best = (cost, gain)
+            best = (cost, loss)
     return found
 
 
@@ -42,8 +46,8 @@ def hypervolume(costs: Values, scores: Values, higher_is_better: bool = True) ->
     the result is in [0, 1]. Where less of the score is better, 1 − score ÷ the largest score takes its place.
 
     Args:
-        costs: see :func:`pareto_points`.
-        scores: see :func:`pareto_points`; those below 0 count as 0.
+        costs: as of :func:`pareto_points`, as are the other arguments.
+        scores: those below 0 count as 0.
         higher_is_better: whether more of the score is better.
 
     Example:
@@ -72,8 +76,8 @@ def knee(costs: Values, scores: Values, higher_is_better: bool = True) -> Option
     them, and the distance is across the line. Where no Pareto point is above it, the knee is the best-scoring one.
 
     Args:
-        costs: see :func:`pareto_points`.
-        scores: see :func:`pareto_points`.
+        costs: as of :func:`pareto_points`, as are the other arguments.
+        scores: of every point.
         higher_is_better: whether more of the score is better.
 
     Returns:
@@ -99,12 +103,3 @@ def knee(costs: Values, scores: Values, higher_is_better: bool = True) -> Option
 
     highest = max(order, key=height)
     return highest if height(highest) > 1e-12 else order[-1]
-
-
-def _points(costs: Values, scores: Values, higher_is_better: bool) -> list[tuple[float, float, int]]:
-    """Return cost, gain and index of the points that have both."""
-    return [
-        (cost, score if higher_is_better else -score, index)
-        for index, (cost, score) in enumerate(zip(costs, scores, strict=True))
-        if cost is not None and score is not None
-    ]

@@ -8,7 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.io.atomic import PARTIAL, write_text
@@ -85,11 +87,7 @@ class ProgressFiles:
         return sum(len(found) for found in cases if isinstance(found, dict))
 
     def check(self) -> None:
-        """Check that a sweep wrote whatever is in the folder, so that it may write and remove there.
-
-        Raises:
-            FrontierError: if something else is.
-        """
+        """Raise a FrontierError if not all in the folder is a sweep's, so that it may write and remove there."""
         way_out = "move it away, or name another folder with -o"
         if self.folder.is_symlink() or self.folder.exists() and not self.folder.is_dir():
             raise FrontierError(f"{self.folder} is no folder of an unfinished sweep; {way_out}.")
@@ -132,8 +130,11 @@ class ProgressFiles:
         for path in [self.folder / f"{_stem(phi)}.json", *sorted(self.folder.glob(f"{_stem(phi)}_p*.json"))]:
             content = _read(path)
             try:
-                found |= {name: _case(content["cases"][name], labels) for name in names if name in content["cases"]}
-            except (TypeError, KeyError, AttributeError, ValueError):
+                cases = _CASES.validate_python(content["cases"])
+                if any(list(result.scores) != list(labels) for result in cases.values()):
+                    raise ValueError("other labels")
+                found |= {name: cases[name] for name in names if name in cases}
+            except (TypeError, KeyError, ValueError):
                 if content is not None:
                     _LOGGER.warning("%s is damaged: phi = %s is measured again.", path, phi_name(phi))
         return found
@@ -141,13 +142,7 @@ class ProgressFiles:
     def write_costs(
         self, key: Mapping[str, Any], samples: Sequence[CostSample], stages: Sequence[Mapping[str, float]] = ()
     ) -> None:
-        """Write what is known so far of the costs.
-
-        Args:
-            key: what they depend on, the machine foremost, ready for JSON.
-            samples: of the first φ, in the order of the sweep.
-            stages: seconds of every stage from file to file, of the first φ.
-        """
+        """Write what is known so far of the costs of the first φ, and ``key``: what they depend on, for JSON."""
         costs = {"samples": [asdict(sample) for sample in samples], "stages": [dict(times) for times in stages]}
         write_text(self.folder / _COSTS, json.dumps({"kind": _KIND, "key": key, **costs}) + "\n")
 
@@ -157,11 +152,16 @@ class ProgressFiles:
         try:
             if content["key"] != json.loads(json.dumps(key)):
                 return [], []
-            samples = [_sample(sample) for sample in content["samples"]]
-            stages = [{str(name): float(value) for name, value in times.items()} for times in content["stages"]]
-        except (TypeError, KeyError, ValueError, AttributeError):
+            samples = _SAMPLES.validate_python(content["samples"])
+            stages = _STAGES.validate_python(content["stages"])
+        except (TypeError, KeyError, ValueError):
             return [], []
         return samples[:count], stages[:count]
+
+
+_CASES = TypeAdapter(dict[str, CaseResult])
+_SAMPLES = TypeAdapter(list[CostSample])
+_STAGES = TypeAdapter(list[dict[str, float]])
 
 
 def _stem(phi: Sequence[float]) -> str:
@@ -173,25 +173,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _case(content: Any, labels: Sequence[str]) -> CaseResult:
-    return CaseResult(
-        _scores(content["scores"], labels),
-        {str(name): None if value is None else float(value) for name, value in content["extra"].items()},
-        {str(value): float(volume) for value, volume in content["volumes"].items()},
-    )
-
-
-def _scores(content: Any, labels: Sequence[str]) -> dict[str, Optional[float]]:
-    if list(content) != list(labels):
-        raise ValueError("other labels")
-    return {value: None if score is None else float(score) for value, score in content.items()}
-
-
-def _sample(content: Any) -> CostSample:
-    memory = content["memory"]
-    seconds = tuple(map(float, content["seconds"]))
-    return CostSample(
-        int(content["flops"]), int(content["parameters"]), None if memory is None else int(memory), seconds
-    )

@@ -1,45 +1,89 @@
-"""What was measured of every φ: the rows of a frontier, and the files that hold them."""
+"""What was measured of every φ: the rows of a frontier, and the JSON file that holds them.
+
+What the values of the file may be is in the types, for pydantic; the few rules that types cannot say are in
+``_contradiction``.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional, Union
+from typing import Annotated, Any, NoReturn, Optional, TypeVar, Union
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, TypeAdapter, ValidationError, with_config
+from typing_extensions import NotRequired, TypedDict
 
-from monai_hyperscale.errors import FrontierError, first_line, first_mistake
+from monai_hyperscale.errors import FrontierError, first_line, first_mistake, short
 from monai_hyperscale.io.atomic import write_text
-from monai_hyperscale.search.results_schema import (
-    FORMAT,
-    KIND,
-    BundleFacts,
-    ByCost,
-    CaseScores,
-    Choice,
-    Count,
-    DataFacts,
-    Factors,
-    LabelValue,
-    MetricFacts,
-    Number,
-    Positive,
-    TaskName,
-    contradiction,
-    wrong_kind,
-)
-from monai_hyperscale.tasks import TASKS, Column, task_named
+from monai_hyperscale.tasks import TASKS, task_named
 
 __all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
 
 #: What a budget can be about, each with a curve of its own.
 COSTS = ("flops", "latency", "memory")
+_FORMAT, _KIND = 1, "frontier"
+
+T = TypeVar("T")
+# JSON's 1e999 is Python's infinity.
+Number = Annotated[float, Field(strict=True, ge=-1e300, le=1e300)]
+Positive = Annotated[float, Field(strict=True, ge=0, le=1e300)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**63)]
+Factors = Annotated[tuple[Annotated[float, Field(strict=True, ge=0, le=1)], ...], Field(min_length=1)]
+#: A value of label files as text.
+LabelValue = Annotated[str, Field(pattern=r"^-?\d{1,9}$")]
+CaseScores = Mapping[str, Mapping[str, Optional[Number]]]
+ByCost = Mapping[Annotated[str, Field(pattern=f"^({'|'.join(COSTS)})$")], T]
+
+
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise ValueError(f"expected one of {', '.join(TASKS)}")
+    return task
+
+
+_open = with_config(ConfigDict(extra="allow"))
+
+
+@_open
+class _Bundle(TypedDict):
+    name: str
+    weights_sha256: str
+    settings: dict[str, Any]
+
+
+@_open
+class _Data(TypedDict):
+    name: str
+    part: str
+    cases: Annotated[list[str], Field(min_length=1)]
+    files_sha256: NotRequired[str]
+    mean_volumes: NotRequired[dict[str, Positive]]
+
+
+@_open
+class _Metric(TypedDict):
+    name: str
+    higher_is_better: Annotated[bool, Field(strict=True)]
+
+
+@_open
+class _Confirmed(TypedDict):
+    data: _Data
+    row: dict[str, Any]
+
+
+@_open
+class _Choice(TypedDict):
+    phi: Annotated[list[Positive], Field(min_length=1)]
+    confirmed: NotRequired[_Confirmed]
+
+
+def _record(form: Any) -> GetPydanticSchema:
+    """Return the marker of a mapping that has the keys of ``form``, and may have others."""
+    return GetPydanticSchema(lambda _, handler: handler(form))
 
 
 @dataclass(frozen=True)
@@ -69,7 +113,7 @@ class Latency:
 class FrontierRow:
     """What one φ costs and scores. What was not measured is ``None``.
 
-    Attributes:
+    Args:
         phi: one factor, or one per level.
         score: mean over cases.
         flops: floating-point operations of one inference.
@@ -108,12 +152,11 @@ class FrontierRow:
 class Frontier:
     """What every φ of a trained network costs and scores on a data set and a machine.
 
-    Attributes:
-        task: its name, see :data:`monai_hyperscale.tasks.TASKS`.
+    Args:
+        task: its name.
         bundle: ``name``, ``weights_sha256`` and ``settings``, the content of ``model.json``.
         data: ``name``, ``part`` (``test``, ``validation`` or ``all``) and ``cases``, their names; ``files_sha256`` of
-            their files, which results before it have not; ``mean_volumes`` of the labels, in mm³, or voxels of 2D
-            images.
+            their files; ``mean_volumes`` of the labels, in mm³, or voxels of 2D images.
         labels: name of every label by its value as text.
         metric: ``name`` and ``higher_is_better``.
         machine: what it was measured on.
@@ -126,18 +169,18 @@ class Frontier:
             ``data`` and the ``row`` of the cases that it was confirmed on.
     """
 
-    task: TaskName
-    bundle: BundleFacts
-    data: DataFacts
+    task: Annotated[str, AfterValidator(_known)]
+    bundle: Annotated[Mapping[str, Any], _record(_Bundle)]
+    data: Annotated[Mapping[str, Any], _record(_Data)]
     labels: Mapping[LabelValue, str]
-    metric: MetricFacts
+    metric: Annotated[Mapping[str, Any], _record(_Metric)]
     machine: Mapping[str, Any]
     options: Mapping[str, Any]
     rows: Annotated[tuple[FrontierRow, ...], Field(min_length=1)]
     pareto: ByCost[tuple[Count, ...]]
     hypervolume: ByCost[Number]
     knee: ByCost[Count]
-    choice: Optional[Choice] = None
+    choice: Optional[Annotated[Mapping[str, Any], _record(_Choice)]] = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -151,14 +194,8 @@ class Frontier:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
-        content = {name: value for name, value in vars(self).items() if name != "rows"}
-        if content["choice"] is None:
-            del content["choice"]
-        rows = [row_as_dict(row) for row in self.rows]
-        content = {"format": FORMAT, "kind": KIND, **content}
-        places = list(content).index("pareto")
-        items = list(content.items())
-        return dict([*items[:places], ("rows", rows), *items[places:]])
+        content = {"format": _FORMAT, "kind": _KIND, **vars(self), "rows": [row_as_dict(row) for row in self.rows]}
+        return {name: value for name, value in content.items() if name != "choice" or value is not None}
 
     def write(self, path: Union[str, Path]) -> None:
         """Write the JSON file, and two tables beside it, each file whole or not at all.
@@ -168,49 +205,18 @@ class Frontier:
         Args:
             path: of the JSON file.
         """
+        from monai_hyperscale.search.tables import per_case, per_phi
+
         path = Path(path)
         text = json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
-        write_text(path.with_suffix(".csv"), _csv(self._per_phi()))
-        write_text(path.with_name(path.stem + "_cases.csv"), _csv(self._per_case()))
+        write_text(path.with_suffix(".csv"), per_phi(self))
+        write_text(path.with_name(path.stem + "_cases.csv"), per_case(self))
         # Last, so that where it is, all is.
         write_text(path, text)
 
-    def _per_phi(self) -> list[dict[str, Any]]:
-        lines = []
-        extra = task_named(self.task).columns
-        names = _label_columns(self.labels, extra)
-        for index, row in enumerate(self.rows):
-            line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
-            line["latency_s"] = row.cost("latency")
-            for end in ("low", "high"):
-                line[f"latency_{end}_s"] = None if row.latency is None else getattr(row.latency, end)
-            line |= {"memory_bytes": row.memory} | _columns("score", row.score)
-            for value, name in names.items():
-                line |= _columns(name, row.labels[value])
-            for column in extra:
-                found = row.extra.get(column.name, Interval(None, None, None))
-                line |= {column.name: found.mean} if column.share else _columns(column.name, found)
-            for cost in self.pareto:
-                line[f"pareto_{cost}"] = int(index in self.pareto[cost])
-            lines.append(line)
-        return lines
-
-    def _per_case(self) -> list[dict[str, Any]]:
-        return [
-            {"phi": phi_name(row.phi), "case": case, "label": value, "name": self.labels[value], "score": score}
-            for row in self.rows
-            for case, scores in row.cases.items()
-            for value, score in scores.items()
-        ]
-
 
 def phi_name(phi: Sequence[float]) -> str:
-    """Return φ as text, as the command line takes it.
-
-    Example:
-        >>> phi_name((0.5, 0.25))
-        '0.5,0.25'
-    """
+    """Return φ as text, as the command line takes it: ``0.5,0.25``."""
     return ",".join(f"{round(factor, 6):g}" for factor in phi)
 
 
@@ -249,40 +255,29 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
     except (OSError, ValueError, RecursionError) as error:
         told = way_out or "write it anew, with monai-hyperscale pareto --overwrite if that wrote it"
         raise FrontierError(f"{path} is damaged or cut off ({first_line(error)}); {told}.") from error
-    told = way_out or "name another, or write it anew"
-    mistake = wrong_kind(content)
+    mistake = _wrong_kind(content)
     if mistake is None:
         try:
-            frontier = _reader().validate_python(_with_extra(content))
+            frontier = _reader(Frontier).validate_python(_with_extra(content))
             if frontier.choice is not None and "confirmed" in frontier.choice:
                 row_from_dict(frontier.choice["confirmed"]["row"], frontier.task)
+            mistake = _contradiction(frontier)
         except ValidationError as error:
             mistake = first_mistake(error)
-        else:
-            places = {"pareto": frontier.pareto, "knee": frontier.knee}
-            mistake = contradiction(frontier.rows, set(frontier.labels), frontier.data["cases"], places)
     if mistake is not None:
+        told = way_out or "name another, or write it anew"
         raise FrontierError(f"{path} is not a frontier that this version reads: {mistake}; {told}.")
     return frontier
 
 
 @cache
-def _reader() -> TypeAdapter[Frontier]:
-    return TypeAdapter(Frontier)
-
-
-@cache
-def _row_reader() -> TypeAdapter[FrontierRow]:
-    return TypeAdapter(FrontierRow)
+def _reader(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def row_from_dict(content: Mapping[str, Any], task: str) -> FrontierRow:
-    """Return a row of a task's frontier from JSON.
-
-    Raises:
-        ValueError: if it is not a row.
-    """
-    return _row_reader().validate_python(_row_with_extra(content, task))
+    """Return a row of a task's frontier from JSON; a ValueError if it is none."""
+    return _reader(FrontierRow).validate_python(_row_with_extra(content, task))
 
 
 def _with_extra(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -308,27 +303,35 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _columns(name: str, score: Interval) -> dict[str, Any]:
-    return dict(zip((name + end for end in _ENDS), (score.mean, score.low, score.high), strict=True))
+def _wrong_kind(content: Any) -> Optional[str]:
+    """Return why content is not a frontier's of this format at all, without a full stop; ``None`` if it is."""
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        got = f"kind {short(content.get('kind'))}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        return f'expected a JSON object of kind "{_KIND}", got {got}'
+    if content.get("format") != _FORMAT:
+        return f"its format is {short(content.get('format'))}, expected {_FORMAT}"
+    return None
 
 
-_ENDS = ("", "_low", "_high")
-# Columns that are no label's.
-_OWN = ["phi", "flops", "parameters", "latency_s", "latency_low_s", "latency_high_s", "memory_bytes"]
-_OWN += [f"score{end}" for end in _ENDS] + [f"pareto_{cost}" for cost in COSTS]
-
-
-def _label_columns(labels: Mapping[str, str], extra: Sequence[Column]) -> dict[str, str]:
-    """Return the first column of every label: its name, with its value where another column has the same."""
-    own = [*_OWN, *(column.name + end for column in extra for end in _ENDS)]
-    taken = Counter([*own, *(name + end for name in labels.values() for end in _ENDS)])
-    clear = {name: all(taken[name + end] == 1 for end in _ENDS) for name in labels.values()}
-    return {value: name if clear[name] else f"{name} ({value})" for value, name in labels.items()}
-
-
-def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(lines[0]) if lines else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+def _contradiction(frontier: Frontier) -> Optional[str]:
+    """Return what contradicts what: types have looked at each value by itself."""
+    rows, labels, names = frontier.rows, set(frontier.labels), frontier.data["cases"]
+    if len(set(names)) < len(names):
+        return "data.cases names one twice"
+    places = {f"pareto.{cost}": indices for cost, indices in frontier.pareto.items()}
+    places |= {f"knee.{cost}": (index,) for cost, index in frontier.knee.items()}
+    for name, indices in places.items():
+        if any(index >= len(rows) for index in indices):
+            return f"{name} names a row that is not there, of {len(rows)}"
+        if len(set(indices)) < len(indices):
+            return f"{name} names a row twice"
+    seen = set()
+    for index, row in enumerate(rows):
+        if row.phi in seen:
+            return f"rows[{index}] has the same phi as another"
+        seen.add(row.phi)
+        if set(row.labels) != labels:
+            return f"rows[{index}].labels are not those of the file"
+        if set(row.cases) != set(names) or any(set(scores) != labels for scores in row.cases.values()):
+            return f"rows[{index}].cases are not those of the file, or have not its labels"
+    return None

@@ -12,8 +12,6 @@ from monai_hyperscale.search.results import Interval
 
 __all__ = ["case_score", "case_scores", "interval", "mean_score"]
 
-Scores = Mapping[str, Mapping[str, Optional[float]]]
-
 
 def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int = 0) -> Interval:
     """Return the mean over cases and its 95 % percentile bootstrap interval, by SciPy.
@@ -39,37 +37,21 @@ def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int =
     return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
-def case_scores(cases: Scores) -> list[Optional[float]]:
-    """Return the mean over labels of every case, ``None`` where it has none of them.
-
-    Args:
-        cases: name to label value to score.
-
-    Example:
-        >>> case_scores({"a": {"1": 0.5, "2": 1.0}, "b": {"1": None, "2": 0.25}, "c": {"1": None}})
-        [0.75, 0.25, None]
-    """
-    return [case_score(scores.values()) for scores in cases.values()]
-
-
 def case_score(scores: Iterable[Optional[float]]) -> Optional[float]:
-    """Return the mean over the labels of one case; ``None`` where none has a score.
-
-    Example:
-        >>> case_score([0.5, None, 1.0]), case_score([None])
-        (0.75, None)
-    """
+    """Return the mean over the labels of one case; ``None`` where none has a score."""
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None
+
+
+def case_scores(cases: Mapping[str, Mapping[str, Optional[float]]]) -> list[Optional[float]]:
+    """Return the mean over labels of every case, given by label values, ``None`` where it has none of them."""
+    return [case_score(scores.values()) for scores in cases.values()]
 
 
 def mean_score(cases: Iterable[Sequence[Optional[float]]]) -> Optional[float]:
     """Return the score of a set of cases: the mean over labels of every case, then over the cases.
 
     So that a case counts once, however many of the labels it has. It is the mean of :func:`interval`.
-
-    Args:
-        cases: scores of the labels of each; ``None`` where a label has none.
 
     Example:
         >>> mean_score([[1.0, None], [0.5, 0.0]]), mean_score([[None]])

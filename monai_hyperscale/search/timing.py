@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import platform
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Optional, TypeVar
+from pathlib import Path
+from typing import Any, Optional, TypeVar
 
+import monai
+import numpy as np
 import torch
 
+import monai_hyperscale
 from monai_hyperscale.search.results import Latency
 
-__all__ = ["interleaved", "interleaved_rounds", "spread"]
+__all__ = ["describe_machine", "interleaved_rounds", "spread"]
 
 #: Seconds that one sample lasts at least; shorter programs are repeated within it.
 SHORTEST_SAMPLE = 0.02
@@ -35,39 +40,6 @@ def spread(values: Sequence[float]) -> Latency:
     return Latency(median, low, high, len(values))
 
 
-def interleaved(
-    programs: Mapping[Name, Callable[[], object]],
-    rounds: int,
-    device: torch.device,
-    warmup: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
-    progress: Optional[Callable[[], object]] = None,
-) -> dict[Name, list[float]]:
-    """Run all programs in every round, each time in another order, and return their seconds per call.
-
-    Args:
-        programs: what to measure, by name.
-        rounds: samples per program.
-        device: waited for before the clock is read, where it works beside the CPU.
-        warmup: calls of each that do not count.
-        clock: seconds.
-        progress: called after every sample.
-
-    Raises:
-        ValueError: if there is no program, or no round to run.
-
-    Example:
-        >>> times = interleaved({"a": lambda: 1, "b": lambda: 2}, rounds=3, device=torch.device("cpu"))
-        >>> {name: len(seconds) for name, seconds in times.items()}
-        {'a': 3, 'b': 3}
-    """
-    times: dict[Name, list[float]] = {name: [] for name in programs}
-    for seconds in interleaved_rounds(programs, rounds, device, warmup, clock, progress):
-        for name, value in seconds.items():
-            times[name].append(value)
-    return times
-
-
 def interleaved_rounds(
     programs: Mapping[Name, Callable[[], object]],
     rounds: int,
@@ -77,7 +49,7 @@ def interleaved_rounds(
     progress: Optional[Callable[[], object]] = None,
     first: int = 0,
 ) -> Iterator[dict[Name, float]]:
-    """Yield the seconds per call of every program, round by round; see :func:`interleaved`.
+    """Run all programs in every round, each time in another order, and yield their seconds per call.
 
     Args:
         programs: what to measure, by name.
@@ -88,13 +60,16 @@ def interleaved_rounds(
         progress: called after every sample.
         first: number of the round to begin with, where the earlier ones are known.
 
+    Raises:
+        ValueError: if there is no program, or no round to run.
+
     Example:
         >>> len(list(interleaved_rounds({"a": lambda: 1}, rounds=3, device=torch.device("cpu"), first=1)))
         2
     """
     if not programs or rounds < 1:
         raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")
-    repeats = {name: 1 for name in programs}
+    repeats = dict.fromkeys(programs, 1)
     with _no_garbage_collection():
         for name, program in programs.items():
             for _ in range(warmup):
@@ -138,3 +113,35 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if collected:
             gc.enable()
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what a reader needs to judge a time: processor, threads and versions, without any name of machine or user.
+
+    Args:
+        device: that the networks run on.
+    """
+    machine: dict[str, Any] = {
+        "device": str(device),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "numpy": np.__version__,
+        "monai_hyperscale": monai_hyperscale.__version__,
+        "system": platform.system(),
+    }
+    if device.type == "cuda":
+        machine["gpu"] = torch.cuda.get_device_name(device)
+        machine["cuda"] = torch.version.cuda
+    return machine
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

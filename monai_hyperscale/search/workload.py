@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.errors import DatasetError, FrontierError, HyperscaleError, PhiError, first_line
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import model_folder
@@ -25,14 +27,16 @@ from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["CaseResult", "Workload", "WorkloadOptions", "as_phi"]
+__all__ = ["CaseResult", "Workload", "WorkloadOptions", "as_phi", "open_workload"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CaseResult:
     """What one φ scores on one case.
 
-    Attributes:
+    Args:
         scores: of every label, by its value as text; ``None`` where it has none.
         extra: what else the task measures, by the name of its :class:`Column`.
         volumes: of every label in the reference, by its value as text: mm³, or voxels where these have no size.
@@ -47,10 +51,10 @@ class CaseResult:
 class WorkloadOptions:
     """What is measured of a trained network, and on which cases.
 
-    Attributes:
+    Args:
         metric: name of the score; ``None`` for the task's own.
         tolerance: of scores that take one, in mm.
-        part: of the cases, see :func:`cases_of_part`.
+        part: of the cases: ``validation``, by which the weights were chosen, ``test`` or ``all``.
         limit: most cases; ``None`` for the task's own limit, if it has any.
         device: where networks run.
         max_voxels: most voxels of an image that goes through whole.
@@ -63,7 +67,7 @@ class WorkloadOptions:
 
     metric: Optional[str] = None
     tolerance: Optional[float] = None
-    part: str = "test"
+    part: str = "validation"
     limit: Optional[int] = None
     device: Union[str, torch.device] = "cpu"
     max_voxels: int = 2**24
@@ -74,15 +78,7 @@ class WorkloadOptions:
     atlas_label: Optional[Union[str, Path]] = None
 
     def refuse(self, *names: str, other: str) -> None:
-        """Refuse options that a task has no use for.
-
-        Args:
-            names: of the options.
-            other: whose they are.
-
-        Raises:
-            FrontierError: if one of them is given.
-        """
+        """Refuse, with a FrontierError, options by ``names`` that are for the networks of ``other`` tasks."""
         for name in names:
             if getattr(self, name) is not None:
                 raise FrontierError(f"{name.replace('_', '-')} is for {other}; leave it out.")
@@ -189,7 +185,7 @@ class Workload(ABC):
     def volumes(
         self, reference: torch.Tensor, classes: Sequence[int], spacing: Optional[Sequence[float]]
     ) -> dict[str, float]:
-        """Return how much of a label map (1, *sizes) of class indices every label takes, see :class:`CaseResult`."""
+        """Return how much of a label map (1, *sizes) of class indices every label takes, as ``volumes`` of results."""
         voxel = 1.0 if spacing is None else math.prod(spacing)
         counts = torch.bincount(reference.flatten().long(), minlength=max(classes, default=0) + 1).tolist()
         return {value: counts[index] * voxel for value, index in zip(self.labels, classes, strict=True)}
@@ -250,3 +246,40 @@ def case_errors(name: str) -> Iterator[None]:
         if isinstance(cause, HyperscaleError):
             raise cause from error
         raise DatasetError(f"case {name} cannot be read ({first_line(cause)}).") from error
+
+
+def open_workload(
+    bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], part: Optional[str] = None, **options: Any
+) -> Workload:
+    """Return a trained network with the cases that it is measured on, for whatever task.
+
+    Args:
+        bundle: the trained network's folder.
+        dataset_dir: of the cases.
+        part: of the cases; ``None`` for the validation cases, or where the network knows of none, the test cases with
+            a warning.
+        options: further arguments of :class:`WorkloadOptions`.
+
+    Raises:
+        CheckpointError: if there is no trained network.
+        DatasetError: if the data set does not fit it.
+        FrontierError: if there is no such metric, or an option is not for networks of this task.
+        PhiError: if the network takes no such number, or the number is not valid.
+    """
+    settings = read_settings(model_folder(bundle) / "model.json")
+    chosen = WorkloadOptions(part=part or "validation", **options)
+    settings.context.with_defaults(regularization=chosen.regularization)  # refuses what the network does not take
+    task = task_named(settings.task)
+    try:
+        return task.workload(bundle, dataset_dir, chosen)
+    except DatasetError as error:
+        if part is not None:
+            raise
+        # Fails likewise where it is not for want of validation cases.
+        workload = task.workload(bundle, dataset_dir, WorkloadOptions(part="test", **options))
+        _LOGGER.warning(
+            "%s; all %d test cases are measured, and what is chosen on them needs others to confirm it.",
+            str(error).partition(";")[0],
+            len(workload.names),
+        )
+        return workload

@@ -128,6 +128,10 @@ class Task:
 
         return metric_named(name or self.scores[0], tolerance)
 
+    def trained_score(self, settings: Any) -> Optional[str]:
+        """Return the score that the report of a training of these ``settings`` has; ``None`` for the usual one."""
+        return None
+
     def prediction_shape(self, sizes: tuple[int, ...]) -> Optional[tuple[int, ...]]:
         """Return the shape of what a network predicts for an example of these sizes; ``None`` for any.
 

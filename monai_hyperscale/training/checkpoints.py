@@ -32,13 +32,11 @@ LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def set_aside(folder: Path) -> None:
-    """Move the models of an earlier run out of the way, to ``<folder>.previous-1`` and so on, and what a kill left.
-
-    Args:
-        folder: of models; may not exist.
-    """
+    """Move the models of an earlier run to ``<folder>.previous-1`` and so on, and remove what a kill left."""
     for left in folder.glob(f"{PARTIAL}*"):
         left.unlink()
     earlier = [folder / name for name in (LAST, WEIGHTS, SETTINGS) if (folder / name).exists()]
@@ -48,7 +46,7 @@ def set_aside(folder: Path) -> None:
         aside.mkdir()
         for path in earlier:
             path.replace(aside / path.name)
-        logging.getLogger(__name__).info(f"The models of an earlier run are in {aside} now.")
+        _LOGGER.info(f"The models of an earlier run are in {aside} now.")
 
 
 def _without_foreseen_tracebacks(record: logging.LogRecord) -> bool:
@@ -92,7 +90,6 @@ class RunCheckpoint:
         self.fingerprint = {name: json.dumps(value) for name, value in (fingerprint or {}).items()}
         self.score = score
         self.best = float("-inf")
-        self.logger = logging.getLogger(__name__)
 
     def attach(self, engine: Engine) -> None:
         """Act at the start and at the end of every epoch of ``engine``; attach after all that changes the state."""
@@ -138,7 +135,7 @@ class RunCheckpoint:
                 set_aside(self.folder)
             return
         if not path.exists():
-            self.logger.info(f"Nothing to resume at {path}: the training starts from the beginning.")
+            _LOGGER.info(f"Nothing to resume at {path}: the training starts from the beginning.")
             return
         content = load_weights(path)
         kept = content.get("fingerprint", {})
@@ -160,7 +157,7 @@ class RunCheckpoint:
                 "without --resume."
             ) from error
         best = f"best {in_words(self.score)} so far {self.best:.4f}"
-        self.logger.info(f"Resumed after epoch {engine.state.epoch} ({best}).")
+        _LOGGER.info(f"Resumed after epoch {engine.state.epoch} ({best}).")
 
 
 def _mismatch(error: Exception) -> str:
@@ -250,7 +247,7 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
     if Path(source).is_file():
         network = build_network(settings, weights=source)
         converted: Any = getattr(network.primary, "backbone", network.primary)  # that of a registration network
-        logging.getLogger(__name__).info(str(converted.report.tensors))
+        _LOGGER.info(str(converted.report.tensors))
         return _freeze(network)
     folder = Path(source)
     if not (folder / WEIGHTS).is_file():
@@ -266,21 +263,15 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
         told.reused = list(weights)
         added = [name for name in network.state_dict() if name.startswith("generator.") and name != "generator.base"]
         told.fresh = dict.fromkeys(added, "what makes a network of each phi starts anew")
-    logging.getLogger(__name__).info(str(told))
+    _LOGGER.info(str(told))
     return _freeze(network)
 
 
 def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:
-    """Return the folder of a bundle's own weights if a training of these settings can start from them.
+    """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them.
 
     Registration of one kind of image is a good start for another: what is learnt is to compare. The log tells of it.
-
-    Args:
-        settings: of the training.
-        folder: of the bundle's models.
-
-    Returns:
-        ``folder``, or ``None`` where there are no weights, or they are of another architecture.
+    It is ``None`` where there are no weights, or they are of another architecture.
 
     Example:
         >>> from monai_hyperscale.tasks.registration.settings import RegistrationSettings
@@ -301,7 +292,7 @@ def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Option
         ]
     if shapes[0] != shapes[1]:
         return None
-    logging.getLogger(__name__).info(
+    _LOGGER.info(
         f"Starting from the bundle's own weights, trained on {shipped.provenance.get('data', 'other images')}; "
         "--warm_start None starts from scratch."
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional, cast
 
 from monai.bundle import ConfigParser
+from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from monai_hyperscale.bundle.locate import bundle_root, running_parser
 from monai_hyperscale.bundle.settings import build_network, read_settings
@@ -14,9 +17,8 @@ from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, 
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import trained_network
 from monai_hyperscale.tasks import task_named
-from monai_hyperscale.training.config_keys import check_keys
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
-from monai_hyperscale.training.options import Kind, TrainingOptions, options_from
+from monai_hyperscale.training.options import Kind, TrainingOptions, options_from, unknown_option
 
 __all__ = ["check_evaluation", "check_inference", "check_training", "fingerprint"]
 
@@ -26,14 +28,11 @@ _REFERENCE = re.compile(r"@([\w#:]+)")
 
 @ends_with_one_sentence
 def check_training(task: str) -> None:
-    """Check the running training configuration; end the program with one sentence if it cannot work.
-
-    Args:
-        task: of the bundle.
+    """Check the running configuration of a task's training.
 
     Raises:
-        SystemExit: for an unknown key, a φ out of range, a wrong folder, a device that is not there, or a value
-            that makes no training.
+        SystemExit: with one sentence, for an unknown key, a φ out of range, a wrong folder, a device that is not
+            there, or a value that makes no training.
     """
     options, later = _training_options(task)
     if not later & _OF_THE_NETWORK:
@@ -47,10 +46,7 @@ def check_training(task: str) -> None:
 
 @ends_with_one_sentence
 def check_evaluation(task: str) -> None:
-    """Check the running configuration of an evaluation; end the program with one sentence if it cannot work.
-
-    Args:
-        task: of the bundle.
+    """Check the running configuration of a task's evaluation.
 
     Raises:
         SystemExit: as for :func:`check_training`, and for a missing data set or checkpoint.
@@ -64,17 +60,13 @@ def check_evaluation(task: str) -> None:
 
 @ends_with_one_sentence
 def check_inference(task: str) -> None:
-    """Check the running inference configuration; end the program with one sentence if it cannot work.
-
-    Args:
-        task: of the bundle.
+    """Check the running configuration of a task's inference.
 
     Raises:
-        SystemExit: for an unknown key, a φ out of range, a missing or damaged checkpoint, a wrong folder, or a device
-            that is not there.
+        SystemExit: as for :func:`check_training`, and for a missing or damaged checkpoint.
     """
     parser = running_parser()
-    check_keys(_config(parser), lambda name: name == "inference.json")
+    _check_keys(_config(parser), lambda name: name == "inference.json")
     options, later = _early(task_named(task).inference_options, parser)
     network = _trained(task, None if "ckpt_dir" in later else options.ckpt_dir)
     if "phi" not in later:
@@ -98,7 +90,7 @@ def fingerprint(task: str, **known: Any) -> dict[str, Any]:
 
 def _training_options(task: str) -> tuple[TrainingOptions, set[str]]:
     parser = running_parser()
-    check_keys(_config(parser), lambda name: name != "inference.json")
+    _check_keys(_config(parser), lambda name: name != "inference.json")
     return _early(task_named(task).training_options, parser)
 
 
@@ -157,3 +149,48 @@ def _check_phi(name: str, value: Any, network: HyperNetwork) -> None:
         number.values(value)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
+
+
+# What `monai.bundle run` and its relatives take themselves, and may leave in the configuration.
+_RESERVED = {"_meta_", "run_id", "init_id", "final_id", "args_file", "workflow_name", "workflow_type"}
+_TRACKING = cast(dict[str, dict[str, Any]], DEFAULT_MLFLOW_SETTINGS)
+_RESERVED |= set(_TRACKING["configs"]) - set(_TRACKING["handlers_id"])
+# Entries whose content is arguments, checked by building with them.
+_ARGUMENTS = ("network", "method", "augmentation", "synthetic")
+
+
+def _check_keys(config: Mapping[str, Any], belongs: Callable[[str], bool]) -> None:
+    """Check that every key of a configuration is one of the bundle's files: MONAI ignores mistyped ones."""
+    known: dict[str, Any] = {}
+    for file in sorted(Path(bundle_root(), "configs").glob("*.json")):
+        if file.name != "metadata.json" and belongs(file.name):
+            for name, value in json.loads(file.read_text("utf-8")).items():
+                merge_keys(known, name.replace("::", "#").split("#"), value)
+    compare_keys(config, known)
+
+
+def merge_keys(known: dict[str, Any], path: list[str], value: Any) -> None:
+    """Add an entry of a configuration file, by its path, to what is known."""
+    for part in path[:-1]:
+        known = known.setdefault(part, {})
+        if not isinstance(known, dict):
+            return
+    last = path[-1]
+    if isinstance(value, dict) and isinstance(known.get(last), dict):
+        for name, inner in value.items():
+            merge_keys(known[last], [name], inner)
+    elif not isinstance(known.get(last), dict):
+        known[last] = value
+
+
+def compare_keys(config: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "") -> None:
+    """Check that all keys are known, and raise a ConfigError for one that is not."""
+    for name, value in config.items():
+        if not prefix and name in _RESERVED:
+            continue
+        if name not in known:
+            raise unknown_option(name, known, prefix)
+        # A component replaced by another one has arguments of its own.
+        same = isinstance(value, dict) and isinstance(known[name], dict)
+        if same and name not in _ARGUMENTS and value.get("_target_") == known[name].get("_target_"):
+            compare_keys(value, known[name], f"{prefix}{name}#")

@@ -53,9 +53,6 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
 def run_steps(entry: str = "steps") -> None:
     """Carry out a list of expressions of the running configuration, and what they need, one after another.
 
-    Args:
-        entry: of the configuration.
-
     Raises:
         SystemExit: with one sentence, where an error of this package ends a step.
     """

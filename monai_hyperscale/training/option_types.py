@@ -15,43 +15,9 @@ from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import as_factors, check_factor
 
-__all__ = [
-    "Arguments",
-    "Count",
-    "DataFolder",
-    "Device",
-    "Factor",
-    "Flag",
-    "Method",
-    "Natural",
-    "NoBundle",
-    "OneFile",
-    "Phi",
-    "Phis",
-    "Precision",
-    "Range",
-    "Share",
-    "Sizes",
-    "Spacing",
-    "Start",
-    "must_be",
-    "number",
-    "weights_digest",
-]
-
 
 def must_be(words: str) -> WrapValidator:
-    """Return what makes one sentence of whatever a type refuses.
-
-    Args:
-        words: what a value must be.
-
-    Example:
-        >>> from pydantic import TypeAdapter
-        >>> kind = TypeAdapter(Annotated[int, Field(strict=True, ge=1), must_be("a whole number of at least 1")])
-        >>> kind.validate_python(3)
-        3
-    """
+    """Return what makes one sentence of whatever a type refuses: what a value must be, in these words."""
 
     def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
@@ -63,23 +29,12 @@ def must_be(words: str) -> WrapValidator:
 
 
 def number(least: float, greatest: float, above: bool = False) -> BeforeValidator:
-    """Return what refuses all but numbers from ``least``, or above it, up to ``greatest``.
-
-    Args:
-        least: number.
-        greatest: number.
-        above: whether ``least`` itself is refused.
-
-    Example:
-        >>> from pydantic import TypeAdapter
-        >>> TypeAdapter(Annotated[float, number(0, 10, above=True)]).validate_python(3)
-        3.0
-    """
+    """Return what refuses all but numbers from ``least``, or ``above`` it, up to ``greatest``."""
     words = f"a number above {least:g} and up to {greatest:g}" if above else f"a number from {least:g} to {greatest:g}"
 
     def check(value: Any) -> float:
-        told = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not told or not (least < value if above else least <= value) or not value <= greatest:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not least <= value <= greatest or (above and value == least):
             raise ConfigError(f"must be {words}, got {value!r}.")
         return float(value)
 
@@ -155,9 +110,9 @@ def _start(value: Any) -> str:
 
 def _weights(source: Union[str, Path]) -> Path:
     path = Path(source)
-    if path.is_file() or (path / "model.pt").is_file():
-        return path if path.is_file() else path / "model.pt"
-    return model_folder(path) / "model.pt"
+    if path.is_file():
+        return path
+    return (path if (path / "model.pt").is_file() else model_folder(path)) / "model.pt"
 
 
 def weights_digest(source: Any) -> Any:

@@ -73,11 +73,7 @@ class InferenceOptions(Options):
     phi: Phi = 0.5
 
     def check_network(self, network: HyperNetwork) -> None:
-        """Check that a trained network takes what it is asked.
-
-        Raises:
-            ConfigError: if it does not.
-        """
+        """Refuse, with a ConfigError, what a trained network cannot be asked."""
 
 
 class TrainingOptions(Options):
@@ -128,9 +124,7 @@ class TrainingOptions(Options):
             return self
         if self.per_level and self.rescale_input:
             # One φ stands for min(1, 2φ) of the input, so no single number names that network among all levels.
-            raise ConfigError(
-                "keep_phi goes with per_level or with rescale_input, not with both; leave one of them out."
-            )
+            raise ConfigError("keep_phi goes with per_level or with rescale_input, not with both; leave one out.")
         method_generator(self.method, self.keep_phi)
         if self.warm_start is None and "warm_start" not in known_later(info):
             raise ConfigError("keep_phi keeps the network that warm_start names; name one, or leave keep_phi out.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -17,13 +17,15 @@ from monai_hyperscale.errors import PhiError
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, together
-from monai_hyperscale.search.opening import open_workload
-from monai_hyperscale.search.printing import print_frontier
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import Frontier, phi_name
+from monai_hyperscale.search.tables import print_frontier
+from monai_hyperscale.search.workload import Workload, open_workload
+from monai_hyperscale.tasks import task_named
 
 __all__ = ["report_test_cases"]
 
+_LOGGER = logging.getLogger(__name__)
 # Times taken of every φ: enough to tell them apart.
 _ROUNDS = 3
 
@@ -47,7 +49,7 @@ def report_test_cases(
 
     Args:
         models: folder of ``model.json`` and ``model.pt``, or of the bundle.
-        dataset_dir: of the cases, see :func:`cases_of_part`.
+        dataset_dir: of the cases.
         phis: what to measure, each a number or one number per level, or a whole context. Those that the network was
             not trained for are left out, which the log tells.
         folder: where results go.
@@ -62,38 +64,29 @@ def report_test_cases(
         DatasetError: if the data set cannot be used.
     """
     together()  # the first process may still be writing the weights
-    settings = read_settings(model_folder(models) / "model.json", NetworkSettings)
+    settings = read_settings(model_folder(models) / "model.json")
     groups = _by_others(settings, phis)
+    score = task_named(settings.task).trained_score(settings)
+    shared = {"part": "test", "device": torch.device(device), "metric": score, **options}
     found = []
     for others, factors in groups.items():
         named = "_".join(f"{name}_{others.text(name)}" for name in others)
-        place = Path(folder) if len(groups) == 1 else Path(folder) / named
-        # Of images without labels there is the correlation.
-        metric = {} if getattr(settings, "labels", None) else {"metric": "correlation"}
-        choices = {"device": torch.device(device), **others, **metric, **options}
-        frontier = _report(models, dataset_dir, _trained(settings, factors), place, choices, str(others))
+        place = Path(folder) / named if len(groups) > 1 else Path(folder)
+        trained = _trained(settings, factors)
+        frontier = _report(open_workload(models, dataset_dir, **{**others, **shared}), trained, place, str(others))
         found += [] if frontier is None else [frontier]
     return found
 
 
-def _report(
-    models: Union[str, Path],
-    dataset_dir: Union[str, Path],
-    phis: Sequence[Factors],
-    folder: Path,
-    choices: Mapping[str, Any],
-    others: str,
-) -> Optional[Frontier]:
+def _report(workload: Workload, phis: Sequence[Factors], folder: Path, others: str) -> Optional[Frontier]:
     # Here, because they draw.
     from monai_hyperscale.report import write_figures, write_report
     from monai_hyperscale.report.examples import example_of
 
-    logger = logging.getLogger(__name__)
     files = ProgressFiles(folder / UNFINISHED)
     if idist.get_rank() == 0:
         files.check()
         files.remove()  # of a report that was interrupted; the weights may be others now
-    workload = open_workload(models, dataset_dir, **choices)
     together()
     notes = {"phi": ";".join(map(phi_name, phis))}
     frontier = sweep(workload, phis, folder, SweepOptions(_ROUNDS, memory=False, notes=notes))
@@ -106,7 +99,7 @@ def _report(
     print_frontier(frontier)
     write_figures(frontier, folder)
     write_report(frontier, folder / "report.html", [example_of(workload, frontier)])
-    logger.info(f"Wrote {folder / 'report.html'}, frontier.json, its tables and its curves.")
+    _LOGGER.info(f"Wrote {folder / 'report.html'}, frontier.json, its tables and its curves.")
     return frontier
 
 
@@ -128,7 +121,7 @@ def _trained(settings: NetworkSettings, phis: Sequence[Factors]) -> list[Factors
     if not known:
         raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {', '.join(others)}.")
     if others:
-        logging.getLogger(__name__).warning(
+        _LOGGER.warning(
             "the network was trained for phi from %g to %g: the report leaves %s out.", low, high, ", ".join(others)
         )
     return known

@@ -15,7 +15,7 @@ from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.search import Workload
-from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.workload import open_workload
 
 FIXED: dict[str, Any] = {"method": "fixed", "generator": {"name": "constant"}, "phi_range": (0.5, 0.5)}
 

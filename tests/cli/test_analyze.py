@@ -12,7 +12,7 @@ import pytest
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.search import read_frontier
-from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.workload import open_workload
 
 FIXED: dict[str, Any] = {"method": "fixed", "generator": {"name": "constant"}, "phi_range": (0.5, 0.5)}
 

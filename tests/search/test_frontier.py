@@ -12,7 +12,7 @@ import pytest
 from monai_hyperscale.errors import FrontierError, PhiError
 from monai_hyperscale.search import SweepOptions, hypervolume, knee, pareto_points, phi_grid, sweep
 from monai_hyperscale.search.frontier import UNFINISHED
-from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.workload import open_workload
 
 QUICK = SweepOptions(rounds=1, memory=False, bootstrap=200)
 GRID = phi_grid("0.1,0.3,0.5")
@@ -204,7 +204,7 @@ def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, t
         "import sys, torch.distributed as dist\n"
         "from pathlib import Path\n"
         "from monai_hyperscale.search import SweepOptions, phi_grid, sweep\n"
-        "from monai_hyperscale.search.opening import open_workload\n"
+        "from monai_hyperscale.search.workload import open_workload\n"
         "dist.init_process_group('gloo')\n"
         "workload, seen = open_workload(*sys.argv[1:3]), []\n"
         "measure = workload.measure\n"

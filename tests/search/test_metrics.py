@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.search.metrics import METRICS, metric_named
+from monai_hyperscale.search.metrics import METRICS, correlation, metric_named
 from tests.itk_overlap import label_dice
 
 SPACING = (1.0, 2.0)
@@ -89,7 +89,36 @@ def test_distances_of_volumes_are_in_millimetres():
 def test_wrong_metrics_are_told(name, tolerance, message):
     with pytest.raises(FrontierError, match=message):
         metric_named(name, tolerance)
+    assert metric_named("Surface-Dice").key == "surface_dice"
 
 
-def test_monai_names_are_known():
-    assert metric_named("DiceMetric") is METRICS["dice"] and metric_named("Surface-Dice").key == "surface_dice"
+@pytest.mark.parametrize("shape", [(1, 9, 8), (3, 9, 8), (2, 5, 6, 7)])
+def test_correlation_is_numpys_of_every_channel(shape):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, *shape))
+    second += 0.5 * first + 100 * np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    wanted = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(first, second, strict=True)]
+    found = correlation(torch.from_numpy(first), torch.from_numpy(second))
+    assert found == pytest.approx(np.mean(wanted), abs=1e-12)
+
+
+def test_channels_of_other_means_do_not_count_as_likeness():
+    rng = np.random.default_rng(0)
+    offsets = np.array([0, 100])[:, None, None]
+    first, second = rng.normal(size=(2, 2, 50, 50)) + offsets
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.99  # of all voxels together
+    assert abs(correlation(torch.from_numpy(first), torch.from_numpy(second)) or 1) < 0.1
+
+
+def test_a_channel_of_one_value_has_none():
+    rng = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 6, 5, generator=rng)
+    flat = torch.cat([image[:1], torch.full((1, 6, 5), 0.1)])
+    assert correlation(image, flat) == pytest.approx(1)
+    assert correlation(torch.full((1, 6, 5), 0.1), image[:1]) is None
+
+
+def test_correlation_of_half_precision_is_measured_in_double():
+    image = torch.rand(1, 40, 40, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    wanted = np.corrcoef(image.double().ravel(), image.double().ravel() ** 2)[0, 1]
+    assert correlation(image, image.double() ** 2) == pytest.approx(wanted, abs=1e-9)

@@ -1,6 +1,6 @@
 import pytest
 
-from monai_hyperscale.training.config_keys import compare_keys, merge_keys
+from monai_hyperscale.training.checks import compare_keys, merge_keys
 
 
 def test_options_of_all_levels_are_known_from_the_files():

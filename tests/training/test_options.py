@@ -55,7 +55,10 @@ def test_what_the_files_say_is_allowed(task: str, file: str) -> None:
     kind = task_named(task).training_options
     values = {**written(task), **written(task, file)}
     plain = {name: values[name] for name in kind.model_fields if not str(values[name]).startswith("$")}
-    build_network(options_from(kind, plain, {"warm_start"}).settings())
+    options = options_from(kind, plain, {"warm_start"})
+    kept = json.loads(options.model_dump_json())  # without what has no part in the numbers
+    assert all(value == plain.get(name, value) for name, value in kept.items()) and len(kept) > 15
+    assert build_network(options.settings()).primary.levels == len(values["network"]["features"]) - 1
 
 
 @pytest.mark.parametrize(

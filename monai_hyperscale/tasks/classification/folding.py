@@ -20,7 +20,7 @@ class ClassificationFolding(ImageFolding[ClassificationSettings]):
         """Return the first test case, see :class:`Folding`."""
         found = read_classes(dataset_dir)
         check_kind(self.settings, found, dataset_dir)
-        case = cases_of_part(found.cases, self.settings.provenance, dataset_dir.expanduser().resolve().name)[0]
+        case = cases_of_part(found.cases, self.settings.provenance, dataset_dir.expanduser().resolve().name, "test")[0]
         return str(case["name"]), [case["image"]]
 
     def stock_bundle(self) -> str:

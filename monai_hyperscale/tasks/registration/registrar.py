@@ -34,7 +34,7 @@ from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import Residual, folded_share, integrate, invert, resize_field
 from monai_hyperscale.registration.warping import warp
-from monai_hyperscale.search.correlation import correlation
+from monai_hyperscale.search.metrics import correlation
 from monai_hyperscale.tasks.registration.instance_optimization import optimize_instance
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 

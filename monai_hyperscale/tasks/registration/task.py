@@ -33,6 +33,9 @@ class Registration(Task):
         # None is the correlation of the images, which needs no labels.
         return None if name == "correlation" else super().metric(name, tolerance)
 
+    def trained_score(self, settings: Any) -> Optional[str]:
+        return None if settings.labels else "correlation"
+
     def prediction_shape(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         # In voxels, from the fixed image to the moving one.
         return (len(sizes), *sizes)

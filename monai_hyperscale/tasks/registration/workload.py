@@ -18,7 +18,7 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.registration import folded_share, warp
-from monai_hyperscale.search.correlation import correlation
+from monai_hyperscale.search.metrics import correlation
 from monai_hyperscale.search.statistics import case_scores
 from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, case_errors
 from monai_hyperscale.tasks.registration.pair_files import PathLike

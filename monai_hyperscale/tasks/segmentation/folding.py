@@ -33,7 +33,7 @@ class SegmentationFolding(ImageFolding[SegmentationSettings]):
         dataset = read_dataset(dataset_dir)
         check_kind(self.settings, dataset, dataset_dir)
         title = dataset_dir.expanduser().resolve().name
-        case = cases_of_part(dataset.cases, self.settings.provenance, title)[0]
+        case = cases_of_part(dataset.cases, self.settings.provenance, title, "test")[0]
         return str(case["name"]), list(np.atleast_1d(case["image"]))
 
     def stock_bundle(self) -> Union[SegmentationStockBundle, str]:

@@ -63,9 +63,8 @@ def test_pairs_are_those_to_the_atlas_of_the_training(images: Path, tmp_path: Pa
         found = open_workload(bundle, images, part=part).names
         assert sorted(found) == sorted(f"{name} to case_003" for name in parts[part])
     assert len(open_workload(bundle, images, part="all").names) == 7
-    assert RealInput.from_dataset(images, open_workload(bundle, images).settings, bundle).data["case"] in found + [
-        f"{name} to case_003" for name in parts["test"]
-    ]
+    case = RealInput.from_dataset(images, open_workload(bundle, images, "test").settings, bundle).data["case"]
+    assert case in found + [f"{name} to case_003" for name in parts["test"]]
 
 
 def test_an_atlas_that_is_no_case_is_looked_for(
@@ -79,19 +78,19 @@ def test_an_atlas_that_is_no_case_is_looked_for(
     wanted = sorted(f"{name} to mean" for name in data.provenance["cases"]["test"])
     way_out = r"the atlas mean.png and its label map mean_label.png, .* name it with --atlas and --atlas-label"
     with pytest.raises(DatasetError, match=way_out):
-        open_workload(bundle, images)
-    assert sorted(open_workload(bundle, images, **atlas).names) == wanted
+        open_workload(bundle, images, "test")
+    assert sorted(open_workload(bundle, images, "test", **atlas).names) == wanted
     for file in atlas.values():
         shutil.copy(file, bundle)
-    found = open_workload(bundle, images)
+    found = open_workload(bundle, images, "test")
     assert sorted(found.names) == wanted and set(found.labels.values()) == {"structure 1", "structure 2"}
     # Other contents under the same name are another atlas.
     other = next((images / "imagesTr").iterdir())
     shutil.copy(other, bundle / "mean.png")
     with pytest.raises(DatasetError, match=way_out):
-        open_workload(bundle, images)
+        open_workload(bundle, images, "test")
     assert "another atlas" not in caplog.text
-    open_workload(bundle, images, **{**atlas, "atlas": bundle / "mean.png"})
+    open_workload(bundle, images, "test", **{**atlas, "atlas": bundle / "mean.png"})
     assert "another atlas than that of the training" in caplog.text
 
 
@@ -102,11 +101,11 @@ def test_the_list_of_a_training_is_looked_for(images: Path, tmp_path: Path) -> N
     data = trained(images, pairs=listing)
     bundle = network(tmp_path / "net", data)
     with pytest.raises(DatasetError, match="the pairs of the list mine.json, which is neither in .* with --pairs"):
-        open_workload(bundle, images)
+        open_workload(bundle, images, "test")
     wanted = [pair["name"] for pair in data.test]
-    assert len(wanted) == 1 and open_workload(bundle, images, pairs=listing).names == wanted
+    assert len(wanted) == 1 and open_workload(bundle, images, "test", pairs=listing).names == wanted
     shutil.copy(listing, bundle / "models")
-    assert open_workload(bundle, images).names == wanted
+    assert open_workload(bundle, images, "test").names == wanted
 
 
 def test_pareto_takes_an_atlas(images: Path, atlas: dict[str, Path], tmp_path: Path, bundle: Path) -> None:
@@ -118,7 +117,7 @@ def test_pareto_takes_an_atlas(images: Path, atlas: dict[str, Path], tmp_path: P
     assert main(["pareto", str(net), *command, *light, *named]) == 0
     assert all(name.endswith(" to mean") for name in read_frontier(tmp_path / "out").data["cases"])
     with pytest.raises(FrontierError, match="atlas is for registration networks"):
-        open_workload(bundle, images, atlas="case_001")
+        open_workload(bundle, images, "test", atlas="case_001")
 
 
 def test_the_case_of_every_listed_pair_is_an_atlas() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.workload import open_workload
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from tests.itk_overlap import label_dice

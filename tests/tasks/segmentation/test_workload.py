@@ -8,7 +8,7 @@ from monai_hyperscale.data import read_dataset, write_synthetic_dataset
 from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.labels import read_label
-from monai_hyperscale.search.opening import open_workload
+from monai_hyperscale.search.workload import open_workload
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from tests.conftest import OPTIONS, write_bundle
