@@ -1,13 +1,13 @@
 """Losses of registration: similarity of images, smoothness of fields, and their sum."""
 
-from monai_hyperscale.losses.registration import RegistrationLoss
-from monai_hyperscale.losses.similarity import SIMILARITIES, LocalNCC, MutualInformation, build_similarity
-from monai_hyperscale.losses.smoothness import (
+from monai_hyperscale.losses.registration import (
+    SIMILARITIES,
     SMOOTHNESS,
     BendingEnergy,
+    LocalNCC,
+    RegistrationLoss,
     SquaredGradient,
     TotalVariation,
-    build_smoothness,
 )
 
 __all__ = [
@@ -15,10 +15,7 @@ __all__ = [
     "SMOOTHNESS",
     "BendingEnergy",
     "LocalNCC",
-    "MutualInformation",
     "RegistrationLoss",
     "SquaredGradient",
     "TotalVariation",
-    "build_similarity",
-    "build_smoothness",
 ]

@@ -17,20 +17,14 @@ from monai_hyperscale.io.grids import Grid, grid_of
 from monai_hyperscale.registration.affine import align_affine, align_centres
 from monai_hyperscale.registration.fields import (
     Residual,
-    affine_to_field,
     compose,
-    field_to_affine,
     folded_share,
     integrate,
     invert,
     jacobian_determinant,
     resize_field,
 )
-from monai_hyperscale.registration.network import (
-    FieldHead,
-    PlainRegistration,
-    RegistrationNetwork,
-)
+from monai_hyperscale.registration.network import FieldHead, PlainRegistration, RegistrationNetwork
 from monai_hyperscale.registration.warping import check_field, voxel_grid, warp, warp_points
 
 __all__ = [
@@ -39,12 +33,10 @@ __all__ = [
     "PlainRegistration",
     "RegistrationNetwork",
     "Residual",
-    "affine_to_field",
     "align_affine",
     "align_centres",
     "check_field",
     "compose",
-    "field_to_affine",
     "folded_share",
     "grid_of",
     "integrate",

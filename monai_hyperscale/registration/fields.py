@@ -1,9 +1,9 @@
-"""Displacement fields as functions: integrate, compose, invert, resize, Jacobian determinant, affine maps."""
+"""Displacement fields as functions: integrate, compose, invert, resize, Jacobian determinant."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,9 +14,7 @@ from monai_hyperscale.registration.warping import check_field, pad_to_powers_of_
 
 __all__ = [
     "Residual",
-    "affine_to_field",
     "compose",
-    "field_to_affine",
     "folded_share",
     "integrate",
     "invert",
@@ -99,10 +97,7 @@ def compose(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Return the one field that does what warping by ``first`` and then by ``second`` does.
 
     ``warp(warp(image, first), second)`` is ``warp(image, compose(first, second))``, but for one interpolation less.
-
-    Args:
-        first: the field that the image is warped by first, (B, D, *sizes), voxels.
-        second: the field that the result is warped by, of the same shape.
+    Both are (B, D, *sizes), voxels.
 
     Raises:
         RegistrationError: if the fields are not on one grid.
@@ -144,47 +139,57 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
     if not bool(torch.isfinite(field).all()):
         raise RegistrationError("a field that holds NaN or infinite values has no inverse; check where it comes from.")
     exact = field if field.dtype == torch.float64 else field.float()
-    with torch.no_grad():
-        inverses, distances = zip(*(_invert_one(one, iterations, tolerance) for one in exact.split(1)), strict=True)
-    inverse = torch.cat(inverses)
-    if exact.requires_grad and torch.is_grad_enabled():
-        inverse = _with_gradient(inverse, exact)
-    return inverse.to(field.dtype), Residual._worst(torch.stack(distances))
+    differentiable = exact.requires_grad and torch.is_grad_enabled()
+    inverses, distances = [], []
+    for one in exact.split(1):
+        with torch.no_grad():
+            inverse, left = _invert_one(one, iterations, tolerance)
+        inverses.append(_with_gradient(inverse, one) if differentiable else inverse)
+        distances.append(left)
+    return torch.cat(inverses).to(field.dtype), Residual._worst(torch.stack(distances))
+
+
+#: From points (D, N) in voxels to the displacement there, (D, N).
+_Sampler = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _sampler(field: torch.Tensor) -> _Sampler:
+    dims, padded = field.shape[1], pad_to_powers_of_two(field)
+
+    def at(points: torch.Tensor) -> torch.Tensor:
+        parts = [part.reshape([1, -1] + [1] * (dims - 1)) for part in points]
+        return sample(padded, parts).reshape(dims, -1)
+
+    return at
+
+
+def _jacobian(at: _Sampler, points: torch.Tensor, step: float) -> torch.Tensor:
+    """Return the derivative of ``x + at(x)`` at points (D, N) by central differences, (N, D, D)."""
+    columns = []
+    for axis in range(len(points)):
+        nudge = torch.zeros_like(points)
+        nudge[axis] = step
+        columns.append((at(points + nudge) - at(points - nudge) + 2 * nudge) / (2 * step))
+    return torch.stack(columns, dim=1).permute(2, 0, 1)
 
 
 def _with_gradient(inverse: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Return the inverse with the gradient that ``inverse(x) + field(x + inverse(x)) = 0`` gives it."""
-    points = voxel_grid(field) + inverse
-    miss = inverse + sample(field, list(points.unbind(1)))
+    at, flat = _sampler(field), inverse.flatten(2)[0]
+    points = voxel_grid(field).flatten(2)[0] + flat
+    miss = flat + at(points)
     with torch.no_grad():
         # Between voxels the field is linear along each axis, so that differences are its derivative.
-        step = 1e-6 if field.dtype == torch.float64 else 1e-3
-        columns = []
-        for axis in range(points.shape[1]):
-            nudge = torch.zeros_like(points)
-            nudge[:, axis] = step
-            ends = [sample(field, list((points + sign * nudge).unbind(1))) for sign in (1, -1)]
-            columns.append((ends[0] - ends[1]) / (2 * step))
-        jacobian = torch.stack(columns, dim=-1).movedim(1, -2)
-        unit = torch.eye(points.shape[1], dtype=field.dtype, device=field.device)
-        jacobian = jacobian + unit
-        invertible = torch.linalg.det(jacobian) > 0
-        jacobian = torch.where(invertible[..., None, None], jacobian, unit)
-    move = torch.linalg.solve(jacobian, miss.movedim(1, -1).unsqueeze(-1)).squeeze(-1)
-    move = torch.where(invertible[..., None], move, 0.0).movedim(-1, 1)
+        jacobian = _jacobian(at, points, 1e-6 if field.dtype == torch.float64 else 1e-3)
+        folded = (torch.linalg.det(jacobian) <= 0)[:, None]
+        jacobian[folded[:, 0]] = torch.eye(len(points), dtype=field.dtype, device=field.device)
+    move = torch.linalg.solve(jacobian, miss.T).masked_fill(folded, 0.0).T.reshape(inverse.shape)
     return inverse - (move - move.detach())
 
 
 def _invert_one(field: torch.Tensor, iterations: int, tolerance: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the inverse (1, D, *sizes) of a field of that shape, and the distance (N,) that is left at its voxels."""
-    dims = field.shape[1]
-    padded = pad_to_powers_of_two(field)
-
-    def at(points: torch.Tensor) -> torch.Tensor:
-        """Return the displacement (D, N) at points (D, N)."""
-        parts = [part.reshape([1, -1] + [1] * (dims - 1)) for part in points]
-        return sample(padded, parts).reshape(dims, -1)
-
+    dims, at = field.shape[1], _sampler(field)
     goal = voxel_grid(field).reshape(dims, -1)
     if goal.shape[1] > _COARSE_FROM:
         coarse = resize_field(field, [(n + 1) // 2 for n in field.shape[2:]])
@@ -212,14 +217,8 @@ def _invert_one(field: torch.Tensor, iterations: int, tolerance: float) -> tuple
     return result.reshape(field.shape), left
 
 
-def _newton_move(at: Callable[[torch.Tensor], torch.Tensor], points: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
-    columns = []
-    for axis in range(len(points)):
-        unit = torch.zeros_like(points)
-        unit[axis] = 0.5
-        columns.append(at(points + unit) - at(points - unit) + 2 * unit)
-    jacobian = torch.stack(columns, dim=1).permute(2, 0, 1)
-    move = torch.linalg.solve_ex(jacobian, -error.T.unsqueeze(2))[0].squeeze(2).T
+def _newton_move(at: _Sampler, points: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+    move = torch.linalg.solve_ex(_jacobian(at, points, 0.5), -error.T)[0].T
     return torch.where(torch.isfinite(move), move, -error)
 
 
@@ -257,21 +256,11 @@ def jacobian_determinant(field: torch.Tensor) -> torch.Tensor:
     """Return the determinant of the Jacobian of ``x + field(x)``: the local change of volume, ≤ 0 where it folds.
 
     Derivatives are central differences, one-sided at the border (``torch.gradient``, as NumPy's, which VoxelMorph
-    takes); along an axis of one voxel there is none.
-
-    Args:
-        field: (B, D, *sizes), voxels.
-
-    Returns:
-        (B, 1, *sizes), without unit; 1 everywhere for a translation.
-
-    Raises:
-        RegistrationError: if ``field`` is not of that shape.
+    takes); along an axis of one voxel there is none. Takes (B, D, *sizes), voxels, and returns (B, 1, *sizes).
 
     Example:
-        >>> stretch = affine_to_field(torch.diag(torch.tensor([2.0, 3.0, 1.0])), (4, 5))
-        >>> jacobian_determinant(stretch).unique()
-        tensor([6.])
+        >>> jacobian_determinant(voxel_grid(torch.zeros(1, 2, 4, 5))).unique()  # twice as far along both axes
+        tensor([4.])
     """
     check_field(field)
     exact = field if field.dtype == torch.float64 else field.float()
@@ -294,11 +283,7 @@ def jacobian_determinant(field: torch.Tensor) -> torch.Tensor:
 def folded_share(field: torch.Tensor) -> torch.Tensor:
     """Return the share of voxels at which a field folds: Jacobian determinant of at most zero.
 
-    Args:
-        field: (B, D, *sizes), voxels.
-
-    Returns:
-        (B,), from 0 to 1.
+    Takes (B, D, *sizes), voxels, and returns (B,), from 0 to 1.
 
     Example:
         >>> field = torch.zeros(2, 2, 4, 4)
@@ -307,77 +292,3 @@ def folded_share(field: torch.Tensor) -> torch.Tensor:
         tensor([0.0000, 0.2500])
     """
     return (jacobian_determinant(field) <= 0).flatten(1).float().mean(dim=1)
-
-
-def affine_to_field(matrix: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """Return the displacement field of an affine map of voxel indices: ``field(x) = matrix(x) - x``.
-
-    Args:
-        matrix: (B, D+1, D+1) or (D+1, D+1), homogeneous, from voxel indices of the fixed image's grid to those of the
-            same grid extended over the moving image. Index 0 is the centre of the first voxel.
-        sizes: voxels per axis of the grid.
-
-    Returns:
-        (B, D, *sizes), voxels.
-
-    Raises:
-        RegistrationError: if ``matrix`` does not fit the number of axes.
-
-    Example:
-        >>> matrix = torch.eye(3)
-        >>> matrix[0, 2] = 4
-        >>> affine_to_field(matrix, (5, 6))[0, :, 2, 3]
-        tensor([4., 0.])
-    """
-    dims = len(sizes)
-    matrices = matrix.unsqueeze(0) if matrix.dim() == 2 else matrix
-    if matrices.dim() != 3 or list(matrices.shape[1:]) != [dims + 1, dims + 1] or dims not in (2, 3):
-        raise RegistrationError(
-            f"the affine matrix for a grid of {dims} axes is of shape (B, {dims + 1}, {dims + 1}), 2D or 3D, got "
-            f"{list(matrix.shape)}."
-        )
-    change = matrices[:, :dims] - torch.eye(dims + 1, dtype=matrix.dtype, device=matrix.device)[:dims]
-    field = matrices.new_zeros([len(matrices), dims, *sizes]) + change[:, :, -1].reshape([-1, dims] + [1] * dims)
-    for axis, n in enumerate(sizes):
-        ticks = torch.arange(n, dtype=matrix.dtype, device=matrix.device)
-        shape = [len(matrices), dims] + [1] * dims
-        shape[2 + axis] = n
-        field = field + (change[:, :, axis, None] * ticks).reshape(shape)
-    return field
-
-
-def field_to_affine(field: torch.Tensor) -> torch.Tensor:
-    """Return the affine map nearest to a field, by least squares over its voxels: undoes :func:`affine_to_field`.
-
-    Args:
-        field: (B, D, *sizes), voxels.
-
-    Returns:
-        (B, D+1, D+1), homogeneous, of voxel indices. An axis of one voxel is left as it is.
-
-    Raises:
-        RegistrationError: if ``field`` is not of that shape.
-
-    Example:
-        >>> matrix = torch.tensor([[[0.9, 0.2, 3.0], [-0.1, 1.1, -2.0], [0.0, 0.0, 1.0]]])
-        >>> torch.allclose(field_to_affine(affine_to_field(matrix, (7, 5))), matrix, atol=1e-5)
-        True
-    """
-    check_field(field)
-    dims = field.shape[1]
-    exact = field if field.dtype == torch.float64 else field.float()
-    axes = list(range(2, 2 + dims))
-    offset = exact.mean(dim=axes)
-    slopes = []
-    for axis in axes:
-        n = field.shape[axis]
-        centre = (n - 1) / 2
-        # Centred indices of a full grid are orthogonal, so every axis has its slopes to itself.
-        ticks = torch.arange(n, dtype=exact.dtype, device=exact.device) - centre
-        profile = exact.mean(dim=[other for other in axes if other != axis])
-        slope = (profile @ ticks) / ticks.square().sum().clamp(min=1)
-        offset = offset - slope * centre
-        slopes.append(slope)
-    top = torch.stack([*slopes, offset], dim=2)
-    change = F.pad(top, (0, 0, 0, 1))
-    return (change + torch.eye(dims + 1, dtype=exact.dtype, device=exact.device)).to(field.dtype)

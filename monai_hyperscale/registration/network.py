@@ -65,16 +65,12 @@ class FieldHead(nn.Module):
         At least float32, also of features in half precision: that has no room for voxels of a large image.
         """
         flow = self.flow(self.shrink(features))
-        if flow.dtype == torch.float16 or flow.dtype == torch.bfloat16:
-            return flow.float()
-        return flow
+        return flow.float() if flow.dtype == torch.float16 or flow.dtype == torch.bfloat16 else flow
 
     def displacement(self, features: torch.Tensor) -> torch.Tensor:
         """Map features (B, C, *sizes) to the displacement (B, D, *field sizes), in voxels of that grid."""
         field = self.velocity(features)
-        if self.integration_steps > 0:
-            field = integrate(field, self.integration_steps)
-        return field
+        return integrate(field, self.integration_steps) if self.integration_steps > 0 else field
 
     def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Map features (B, C, *sizes) to the displacement field (B, D, *sizes of the image), in its voxels."""
@@ -82,24 +78,13 @@ class FieldHead(nn.Module):
 
 
 def at_size(field: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Return a field (B, D, *field sizes) on the grid of an image (B, C, *sizes), in its voxels.
-
-    Example:
-        >>> at_size(torch.ones(1, 2, 4, 4), torch.rand(1, 1, 8, 8)).unique()
-        tensor([2.])
-    """
+    """Return a field (B, D, *field sizes) on the grid of an image (B, C, *sizes), in its voxels."""
     sizes = list(image.shape[2:])
     return field if list(field.shape[2:]) == sizes else resize_field(field, sizes)
 
 
 def warp_moving(x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Return images (B, 2C, *sizes) with the first C channels, the moving image, warped by a field.
-
-    Example:
-        >>> x = torch.rand(1, 2, 5, 5)
-        >>> torch.equal(warp_moving(x, torch.zeros(1, 2, 5, 5)), x)
-        True
-    """
+    """Return images (B, 2C, *sizes) with the first C channels, the moving image, warped by a field."""
     channels = x.shape[1] // 2
     return torch.cat([warp(x[:, :channels], field), x[:, channels:]], dim=1)
 
@@ -161,9 +146,7 @@ class RegistrationNetwork(nn.Module):
         >>> from monai_hyperscale.hypernet import HyperNetwork
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
         >>> unet = ScaleSpaceUNet(2, in_channels=2, out_channels=8, features=(8, 8, 8))
-        >>> net = HyperNetwork(RegistrationNetwork(unet, spatial_dims=2))
-        >>> moving, fixed = torch.rand(1, 1, 31, 17), torch.rand(1, 1, 31, 17)
-        >>> net(torch.cat([moving, fixed], dim=1), phi=0.3).shape
+        >>> HyperNetwork(RegistrationNetwork(unet, spatial_dims=2))(torch.rand(1, 2, 31, 17), phi=0.3).shape
         torch.Size([1, 2, 31, 17])
     """
 

@@ -129,25 +129,10 @@ def _computed_in(image: torch.Tensor, field: torch.Tensor) -> torch.dtype:
 def sample(
     image: torch.Tensor, coordinates: list[torch.Tensor], mode: str = "linear", padding: str = "border"
 ) -> torch.Tensor:
-    """Take an image's values at voxel coordinates: what :func:`warp` does once it knows where.
+    """Take an image's values at voxel coordinates: what :func:`warp` does once it knows where, (B, C, *output sizes).
 
-    Args:
-        image: (B, C, *sizes).
-        coordinates: per axis of the image a tensor (B, *output sizes), of as many axes as the image, in float32 or
-            float64, which is also what is computed in.
-        mode: ``linear`` or ``nearest``.
-        padding: ``border`` or ``zeros``.
-
-    Returns:
-        (B, C, *output sizes), see :func:`warp`.
-
-    Raises:
-        RegistrationError: if ``mode`` or ``padding`` is unknown, or the batches do not fit together.
-
-    Example:
-        >>> image = torch.arange(12.0).reshape(1, 1, 3, 4)
-        >>> sample(image, [torch.tensor([[[1.0]]]), torch.tensor([[[2.5]]])])
-        tensor([[[[6.5000]]]])
+    Coordinates are per axis of the image a tensor (B, *output sizes), of as many axes as the image, in float32 or
+    float64, which is also what is computed in.
     """
     grid: list[torch.Tensor] = []
     for axis, coordinate in enumerate(coordinates):
@@ -184,10 +169,6 @@ def pad_to_powers_of_two(image: torch.Tensor, padding: str = "border") -> torch.
 
     Only for these do normalised coordinates of whole voxels come back as they were: all that is computed on the way
     is a fraction that floating point holds.
-
-    Example:
-        >>> pad_to_powers_of_two(torch.zeros(1, 1, 48, 64, 33)).shape
-        torch.Size([1, 1, 64, 64, 64])
     """
     pads: list[int] = []
     for n in image.shape[2:]:
@@ -198,12 +179,7 @@ def pad_to_powers_of_two(image: torch.Tensor, padding: str = "border") -> torch.
 
 
 def power_of_two(size: int) -> int:
-    """Return the least power of two that is not less than a size; TorchScript compiles it.
-
-    Example:
-        >>> power_of_two(1), power_of_two(48), power_of_two(64)
-        (1, 64, 64)
-    """
+    """Return the least power of two that is not less than a size; TorchScript compiles it."""
     power = 1
     while power < size:
         power *= 2

@@ -1,15 +1,26 @@
-"""The loss of registration: what it is made of, labels, both directions and the weights."""
+"""The loss of registration and its parts: against NumPy's, neurite's, MONAI's, and values known beforehand."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import neurite
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.losses import BendingEnergyLoss, GlobalMutualInformationLoss
 
 from monai_hyperscale.errors import ConfigError, RegistrationError
-from monai_hyperscale.losses import LocalNCC, RegistrationLoss, TotalVariation
+from monai_hyperscale.losses import (
+    SIMILARITIES,
+    SMOOTHNESS,
+    BendingEnergy,
+    LocalNCC,
+    RegistrationLoss,
+    SquaredGradient,
+    TotalVariation,
+)
 from monai_hyperscale.registration.warping import warp
 
 both_dimensions = pytest.mark.parametrize("sizes", [(13, 11), (9, 8, 7)])
@@ -25,6 +36,122 @@ def a_field(sizes: tuple[int, ...], batch: int = 1, **options: Any) -> torch.Ten
     return torch.randn(batch, len(sizes), *sizes, **options)
 
 
+# Similarity
+
+
+def correlation_in_windows(a: np.ndarray, b: np.ndarray, window: int) -> float:
+    """Return the mean squared correlation coefficient, window by window, cut off at the border."""
+    inside = np.stack(np.meshgrid(*[np.arange(n) for n in a.shape], indexing="ij"), -1).reshape(-1, a.ndim)
+    values = []
+    for centre in inside:
+        cut = tuple(slice(max(0, c - window // 2), c + window // 2 + 1) for c in centre)
+        values.append(np.corrcoef(a[cut].ravel(), b[cut].ravel())[0, 1] ** 2)
+    return float(np.mean(values))
+
+
+@both_dimensions
+@pytest.mark.parametrize("window", [3, 9])
+def test_local_ncc_is_the_correlation_in_each_window(sizes: tuple[int, ...], window: int) -> None:
+    a, b = torch.rand(2, 1, 1, *sizes).unbind()
+    b = b + 0.7 * a
+    expected = -correlation_in_windows(a[0, 0].double().numpy(), b[0, 0].double().numpy(), window)
+    assert LocalNCC(window)(a, b).item() == pytest.approx(expected, abs=1e-4)
+    for same in (a, 0.8 - 0.5 * a, a + 100):  # scale and offset are not seen
+        assert LocalNCC(window)(same, a).item() == pytest.approx(-1, abs=1e-3)
+
+
+@both_dimensions
+@pytest.mark.parametrize("level", [0.0, 0.8, 1000.0])
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_flat_regions_neither_break_nor_count(sizes: tuple[int, ...], level: float, noise: float) -> None:
+    a = (torch.full((1, 1, *sizes), level) + noise * torch.randn(1, 1, *sizes)).requires_grad_()
+    value = LocalNCC(5)(a, torch.full((1, 1, *sizes), level) + noise * torch.randn(1, 1, *sizes))
+    value.backward()
+    assert -1e-3 < value.item() <= 0
+    assert a.grad is not None and a.grad.isfinite().all() and a.grad.abs().max() < 1e-2
+
+
+def test_a_flat_half_leaves_the_other_half_alone() -> None:
+    a, b = torch.zeros(1, 1, 20, 8), torch.full((1, 1, 20, 8), 0.8)
+    a[..., 10:, :] = torch.rand(10, 8)
+    b[..., 10:, :] = 1 - a[..., 10:, :]
+    assert -0.6 < LocalNCC(3)(a, b).item() < -0.4
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
+@pytest.mark.parametrize("sizes", [(13, 11), (9, 8, 7), (1, 1), (1, 7), (2, 3, 1), (1, 1, 1)])
+def test_what_holds_for_every_similarity(name: str, sizes: tuple[int, ...]) -> None:
+    loss = SIMILARITIES[name]()
+    a, b = torch.rand(2, 2, 1, *sizes, dtype=torch.float64).unbind()
+    a.requires_grad_()
+    value = loss(a, b)
+    value.backward()
+    assert value.isfinite() and a.grad is not None and a.grad.isfinite().all()
+    torch.testing.assert_close(value, torch.stack([loss(a[i : i + 1], b[i : i + 1]) for i in range(2)]).mean())
+    if min(sizes) > 3:
+        assert loss(b, b) < loss(b.flip(2), b)
+        if name != "mi":  # whose bins are kept in float32
+            assert torch.autograd.gradcheck(loss, (a[:1, :, :4, :5].detach().requires_grad_(), b[:1, :, :4, :5]))
+
+
+# Smoothness
+
+
+@both_dimensions
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence:UserWarning")  # of MONAI's
+def test_penalties_agree_with_neurite_and_monai(sizes: tuple[int, ...]) -> None:
+    field = a_field(sizes, 2)
+    reference: Any = neurite.nn.functional.spatial_gradient
+    torch.testing.assert_close(TotalVariation()(field), reference(field, "l1"))
+    torch.testing.assert_close(SquaredGradient()(field), reference(field, "l2"))
+    torch.testing.assert_close(BendingEnergy()(field), BendingEnergyLoss()(field))
+
+
+@both_dimensions
+def test_a_ramp_costs_its_slope_and_no_bending(sizes: tuple[int, ...]) -> None:
+    field = torch.zeros(1, len(sizes), *sizes)
+    field[:, 1] = 3.0 * torch.arange(sizes[0]).reshape(-1, *[1] * (len(sizes) - 1))
+    cells = len(sizes) ** 2  # one of D components changes along one of D axes
+    torch.testing.assert_close(TotalVariation()(field), torch.tensor(3.0 / cells))
+    torch.testing.assert_close(SquaredGradient()(field), torch.tensor(9.0 / cells))
+    assert BendingEnergy()(field) == 0
+
+
+def test_a_step_costs_as_much_as_a_ramp_in_total_variation_alone() -> None:
+    step, ramp = torch.zeros(1, 2, 11, 3), torch.zeros(1, 2, 11, 3)
+    step[:, 0, 5:] = 10.0
+    ramp[:, 0] = torch.arange(11.0)[:, None]
+    torch.testing.assert_close(TotalVariation()(step), TotalVariation()(ramp))
+    assert SquaredGradient()(step) > 5 * SquaredGradient()(ramp)
+
+
+@pytest.mark.parametrize("name", SMOOTHNESS)
+@both_dimensions
+def test_what_holds_for_every_penalty(name: str, sizes: tuple[int, ...]) -> None:
+    penalty, dims = SMOOTHNESS[name](), len(sizes)
+    assert penalty(torch.full((2, dims, *sizes), 4.0)) == 0
+    field = a_field(sizes, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(penalty, (field[..., :4, :3].clone().requires_grad_(),))
+    torch.testing.assert_close(penalty(field), torch.stack([penalty(field[i : i + 1]) for i in range(2)]).mean())
+    checkerboard = (torch.stack(torch.meshgrid(*[torch.arange(n) for n in sizes], indexing="ij")).sum(0) % 2).float()
+    assert penalty(checkerboard.expand(1, dims, *sizes)) > 0.5
+    with pytest.raises(RegistrationError, match="displacement field"):
+        penalty(torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("name", SMOOTHNESS)
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 7), (2, 5), (2, 2), (1, 5, 1), (1, 1, 1), (2, 6, 5)])
+def test_axes_that_are_too_short_do_not_count(name: str, sizes: tuple[int, ...]) -> None:
+    field = a_field(sizes, requires_grad=True)
+    value = SMOOTHNESS[name]()(field)
+    assert value.isfinite() and value >= 0
+    value.backward()
+    assert field.grad is not None and field.grad.isfinite().all()
+
+
+# Their sum
+
+
 @both_dimensions
 def test_the_sum_of_its_parts(sizes: tuple[int, ...]) -> None:
     field, target = a_field(sizes, 2), pair(sizes, 2)
@@ -38,6 +165,8 @@ def test_the_sum_of_its_parts(sizes: tuple[int, ...]) -> None:
     torch.testing.assert_close(balanced(field, target), 0.7 * similarity + 0.3 * smoothness)
     balanced.weight = 1.0
     torch.testing.assert_close(balanced(field, target), smoothness)
+    information = RegistrationLoss("mi").parts(field, target)["similarity"]
+    torch.testing.assert_close(information, GlobalMutualInformationLoss()(moved, target["fixed"]))
 
 
 @both_dimensions
@@ -94,24 +223,24 @@ def test_gradcheck(sizes: tuple[int, ...], similarity: str, smoothness: str) -> 
     assert torch.autograd.gradcheck(lambda field: loss(field, target), field)
 
 
-@pytest.mark.parametrize("similarity", ["mse", "lncc", "mi"])
+@pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_flat_images_and_a_zero_field_have_a_gradient_without_nan(similarity: str) -> None:
     target = {"moving": torch.full((1, 1, 8, 8), 0.7), "fixed": torch.full((1, 1, 8, 8), 0.7)}
     field = torch.zeros(1, 2, 8, 8, requires_grad=True)
-    for smoothness in ("tv", "gradient", "bending"):
+    for smoothness in SMOOTHNESS:
         loss = RegistrationLoss(similarity, smoothness)(field, target)
         loss.backward()
         assert loss.isfinite() and field.grad is not None and field.grad.isfinite().all()
 
 
-def test_a_field_in_half_precision() -> None:
-    field, target = a_field((9, 8)), pair((9, 8))
-    loss = RegistrationLoss(weight=0.1, dice_weight=1.0)
-    value = loss(field.bfloat16(), target)
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_compared_in_float32(similarity: str, dtype: torch.dtype) -> None:
+    field, target = a_field((9, 8)).to(dtype), {key: value.to(dtype) for key, value in pair((9, 8)).items()}
+    loss = RegistrationLoss(similarity, weight=0.1, dice_weight=1.0)
+    value = loss(field, target)
     assert value.dtype == torch.float32
-    torch.testing.assert_close(value, loss(field.bfloat16().float(), target))
-    half = {key: value.bfloat16() for key, value in target.items()}
-    assert loss(field, half).dtype == torch.float32
+    torch.testing.assert_close(value, loss(field.float(), {key: value.float() for key, value in target.items()}))
 
 
 def test_what_cannot_be() -> None:
@@ -120,11 +249,16 @@ def test_what_cannot_be() -> None:
         RegistrationLoss()(a_field((5, 5)), target)
     with pytest.raises(RegistrationError, match="displacement field"):
         RegistrationLoss()(torch.rand(1, 3, 6, 5), target)
+    with pytest.raises(RegistrationError, match="one shape"):
+        RegistrationLoss()(a_field((6, 5)), {**target, "fixed": torch.rand(1, 1, 6, 1)})
     for name in ("weight", "dice_weight"):
         for value in (-1.0, float("nan"), float("inf")):
             with pytest.raises(ConfigError, match=name):
                 RegistrationLoss(**{name: value})  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="similarity must be"):
-        RegistrationLoss("ssim")
-    with pytest.raises(ConfigError, match="smoothness must be"):
-        RegistrationLoss(smoothness="l1")
+    for options, reason in (
+        ({"similarity": "ssim"}, "similarity must be one of mse, lncc, mi, got 'ssim'"),
+        ({"smoothness": "l1"}, "smoothness must be one of tv, gradient, bending, got 'l1'"),
+        *(({"similarity": "lncc", "window": window}, "odd") for window in (0, 4, -3)),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            RegistrationLoss(**options)  # type: ignore[arg-type]

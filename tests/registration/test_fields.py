@@ -13,9 +13,7 @@ from voxelmorph.nn.functional import integrate_vec
 
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.registration import (
-    affine_to_field,
     compose,
-    field_to_affine,
     folded_share,
     integrate,
     invert,
@@ -41,6 +39,12 @@ def rotation(dims: int, angle: float, centre: tuple[float, ...], scale: float = 
     at = torch.tensor(centre, dtype=torch.float64)
     matrix[:dims, dims] = at - matrix[:dims, :dims] @ at
     return matrix
+
+
+def of_matrix(matrix: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Return the displacement field of an affine map of voxel indices, (D+1, D+1)."""
+    x = voxel_grid(torch.zeros(1, len(sizes), *sizes, dtype=matrix.dtype))
+    return torch.einsum("de,be...->bd...", matrix[:-1, :-1], x) + matrix[:-1, -1].reshape(1, -1, *[1] * len(sizes)) - x
 
 
 def inner(x: torch.Tensor, margin: int) -> torch.Tensor:
@@ -128,8 +132,8 @@ def test_composition_of_affine_maps_is_the_product_of_their_matrices() -> None:
     sizes = (21, 24, 19)
     first, second = rotation(3, 0.2, (10, 12, 9)), rotation(3, -0.1, (8, 11, 10), 1.1)
     second[2, 3] = 1.5
-    field = compose(affine_to_field(first, sizes), affine_to_field(second, sizes))
-    expected = affine_to_field(first @ second, sizes)
+    field = compose(of_matrix(first, sizes), of_matrix(second, sizes))
+    expected = of_matrix(first @ second, sizes)
     assert torch.allclose(inner(field, 7), inner(expected, 7), atol=1e-10)
 
 
@@ -143,9 +147,10 @@ def test_fields_that_do_not_compose() -> None:
 # Inversion
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    ("sizes", "amplitude"), [((64, 61), 5.0), ((47, 31), 3.0), ((34, 33, 32), 4.0), ((200, 181), 6.0)], ids=str
+    ("sizes", "amplitude", "seed"),
+    [((64, 61), 5.0, 0), ((47, 31), 3.0, 1), ((34, 33, 32), 4.0, 2), ((200, 181), 6.0, 0)],
+    ids=str,
 )
 def test_forward_and_inverse_cancel(sizes: tuple[int, ...], amplitude: float, seed: int) -> None:
     for dtype in (torch.float64, torch.float32):
@@ -161,8 +166,8 @@ def test_inverse_of_strong_stretching_is_that_of_the_matrix(dims: int, scale: fl
     # The plain fixed-point iteration diverges from a scale of about 2 on.
     sizes = (24, 25, 23)[:dims]
     matrix = rotation(dims, 0.3, (11.0, 12.0, 11.5)[:dims], scale)
-    inverse, residual = invert(affine_to_field(matrix, sizes), tolerance=1e-4)
-    expected = affine_to_field(torch.linalg.inv(matrix), sizes)
+    inverse, residual = invert(of_matrix(matrix, sizes), tolerance=1e-4)
+    expected = of_matrix(torch.linalg.inv(matrix), sizes)
     # Only where the inverse stays on the grid.
     landing = voxel_grid(expected) + expected
     ends = torch.tensor(sizes).reshape(1, dims, *[1] * dims) - 1
@@ -288,7 +293,7 @@ def test_determinant_of_affine_maps(sizes: tuple[int, ...]) -> None:
         if n == 1:  # no derivative along it
             matrix[:dims, axis] = torch.eye(dims, dtype=torch.float64)[axis]
     expected = torch.linalg.det(matrix[:dims, :dims])
-    assert torch.allclose(jacobian_determinant(affine_to_field(matrix, sizes)), expected)
+    assert torch.allclose(jacobian_determinant(of_matrix(matrix, sizes)), expected)
 
 
 def test_folded_share_counts_zero_as_folded() -> None:
@@ -301,45 +306,6 @@ def test_folded_share_counts_zero_as_folded() -> None:
     assert folded_share(field)[0] == 0 and folded_share(field)[1] == 1 and 0.5 <= folded_share(field)[2] <= 0.6
 
 
-# Affine maps
-
-
-@pytest.mark.parametrize("sizes", [(7, 9), (6, 5, 8)], ids=str)
-def test_affine_to_field_and_back(sizes: tuple[int, ...]) -> None:
-    dims = len(sizes)
-    matrices = torch.eye(dims + 1, dtype=torch.float64).repeat(3, 1, 1)
-    matrices[1:, :dims] += torch.randn(2, dims, dims + 1, dtype=torch.float64)
-    field = affine_to_field(matrices, sizes)
-    assert torch.equal(field[0], torch.zeros(dims, *sizes, dtype=torch.float64))
-    last = torch.tensor([*[n - 1 for n in sizes], 1], dtype=torch.float64)
-    corner = field[(1, slice(None), *[-1] * dims)]
-    assert torch.allclose(last[:dims] + corner, (matrices[1] @ last)[:dims])
-    assert torch.allclose(field_to_affine(field), matrices)
-    assert torch.allclose(field_to_affine(field.float()).double(), matrices, atol=1e-5)
-
-
-@pytest.mark.parametrize("sizes", [(7, 9), (6, 5, 8)], ids=str)
-def test_nearest_affine_map_is_that_of_least_squares(sizes: tuple[int, ...]) -> None:
-    field = 2 * torch.randn(1, len(sizes), *sizes, dtype=torch.float64)
-    x = voxel_grid(field)[0].flatten(1)
-    rows = torch.cat([x, torch.ones_like(x[:1])]).T
-    solution = torch.linalg.lstsq(rows, (x + field[0].flatten(1)).T).solution.T
-    assert torch.allclose(field_to_affine(field)[0, :-1], solution)
-
-
-def test_nearest_affine_map_of_one_voxel_axes() -> None:
-    field = torch.full((1, 3, 5, 1, 1), 2.0)
-    expected = torch.eye(4)
-    expected[:3, 3] = 2
-    assert torch.allclose(field_to_affine(field)[0], expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(("matrix", "sizes"), [((3, 3), (4, 4, 4)), ((4, 4), (4, 4)), ((2, 3), (4, 4)), ((2, 2), (4,))])
-def test_matrices_that_do_not_fit(matrix: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-    with pytest.raises(RegistrationError, match="affine matrix for a grid"):
-        affine_to_field(torch.zeros(matrix), sizes)
-
-
 # All of them
 
 DIFFERENTIABLE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -348,7 +314,6 @@ DIFFERENTIABLE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "up": lambda f: resize_field(f, [n + 2 for n in f.shape[2:]]),
     "down": lambda f: resize_field(f, [2] * (f.dim() - 2)),
     "jacobian_determinant": jacobian_determinant,
-    "field_to_affine": field_to_affine,
 }
 
 
@@ -359,7 +324,7 @@ def test_gradients(name: str, sizes: tuple[int, ...]) -> None:
     assert torch.autograd.gradcheck(DIFFERENTIABLE[name], (field,))
 
 
-@pytest.mark.parametrize("sizes", [(7, 6), (4, 3, 5), (5, 1)], ids=str)
+@pytest.mark.parametrize("sizes", [(5, 4), (2, 3, 2), (5, 1)], ids=str)
 def test_gradient_of_the_inverse(sizes: tuple[int, ...]) -> None:
     # One field: test_batch_is_the_loop sees to several.
     field = (0.2 * torch.randn(1, len(sizes), *sizes, dtype=torch.float64)).requires_grad_()
@@ -374,11 +339,6 @@ def test_gradient_of_the_inverse_is_finite_where_the_field_folds() -> None:
     assert folded_share(field.detach()) > 0.1
     (gradient,) = torch.autograd.grad(invert(field)[0].square().sum(), field)
     assert gradient.isfinite().all() and gradient.abs().max() > 0
-
-
-def test_gradient_of_affine_to_field() -> None:
-    matrix = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda m: affine_to_field(m, (2, 3, 2)), (matrix,))
 
 
 @pytest.mark.parametrize("name", [*DIFFERENTIABLE, "invert"])
