@@ -31,7 +31,7 @@ from benchmarks.report import table
 from benchmarks.variants import VARIANTS
 from benchmarks.wbc import Recipe, load_images
 from monai_hyperscale.analysis import save_figure
-from monai_hyperscale.analysis.figures import BLUE, COLOURS, drawing, new_figure, tidy
+from monai_hyperscale.analysis.figures import BLUE, COLOURS, drawing, tidy
 from monai_hyperscale.io import replacing, write_text
 
 __all__ = ["Scores", "draw", "main", "recipes", "scores"]
@@ -97,8 +97,7 @@ def scores(results: Mapping[str, Mapping[str, Any]]) -> list[Scores]:
 
 def draw(found: Sequence[Scores]) -> Figure:
     """Draw the Dice on test and training images against 2r, with the standard deviation over seeds; Fixed as a line."""
-    with drawing():
-        figure = new_figure(4.5, 3.0)
+    with drawing(4.5, 3.0) as figure:
         axes = figure.subplots()
         kinds = (("test", BLUE), ("training", COLOURS[4]))
         for kind, colour in kinds:
@@ -113,10 +112,9 @@ def draw(found: Sequence[Scores]) -> Figure:
                     mean, spread = _spread(getattr(one, kind))
                     axes.axhline(mean, color=colour, linewidth=1.0, linestyle="--", label=f"Fixed, {kind} images")
                     axes.axhspan(mean - spread, mean + spread, color=colour, alpha=0.08, linewidth=0)
-        tidy(axes, "width of the prior of φ, 2r", "Dice at φ = 0.5")
-        axes.grid(alpha=0.3, linewidth=0.5)
+        tidy(axes, "width of the prior of φ, 2r", "Dice at φ = 0.5", grid="both")
         axes.legend()
-        return figure
+    return figure
 
 
 def _band(means: Sequence[float], spreads: Sequence[float]) -> tuple[list[float], list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Optional
 
 from monai_hyperscale.errors import FrontierError
@@ -16,7 +17,7 @@ __all__ = ["FactorInfluence", "LevelGain", "check_common", "check_levels", "fact
 class FactorInfluence:
     """What one of the factors does to the score.
 
-    Attributes:
+    Args:
         level: of the factor, 0 the first.
         values: at which it was measured.
         settings: of the other factors, over which means are taken: those with at least two values of this one.
@@ -38,7 +39,7 @@ class FactorInfluence:
 class LevelGain:
     """What separate factors give at the cost of a common one.
 
-    Attributes:
+    Args:
         phi: the common factor.
         flops: its operations.
         common: its score.
@@ -54,11 +55,7 @@ class LevelGain:
 
 
 def check_levels(frontier: Frontier) -> int:
-    """Return how many factors the settings of a frontier have.
-
-    Raises:
-        FrontierError: if that is one, or no setting has a score and operations.
-    """
+    """Return how many factors a frontier has; a FrontierError if one only, or no scores with operations."""
     count = len(frontier.rows[0].phi)
     if count < 2:
         raise FrontierError(
@@ -66,18 +63,12 @@ def check_levels(frontier: Frontier) -> int:
             "factor per level with monai-hyperscale pareto --phi 0:0.5:0.1x0:0.5:0.1x..., with a part for each level."
         )
     if not scored_rows(frontier) or "flops" not in frontier.pareto:
-        raise FrontierError(
-            "these results have no scores or no operations; measure again with monai-hyperscale pareto."
-        )
+        raise FrontierError("these results have no scores or operations; measure again with monai-hyperscale pareto.")
     return count
 
 
 def check_common(frontier: Frontier, common: Frontier) -> None:
-    """Check that the results of a common factor can stand beside those of separate ones.
-
-    Raises:
-        FrontierError: if they have several factors too, or another metric, other cases, or costs of another image.
-    """
+    """Raise a FrontierError if the results of a common factor cannot stand beside those of separate ones."""
     if len(common.rows[0].phi) > 1 or not scored_rows(common):
         raise FrontierError("the results to compare with must have one factor for all levels, and scores.")
     pairs = {
@@ -96,12 +87,7 @@ def scored_rows(frontier: Frontier) -> list[FrontierRow]:
 
 
 def stands_for_one(phi: Sequence[float], rescale_input: bool = False) -> bool:
-    """Return whether the factors are what one common φ stands for, see ``ScaleSpaceNetwork.per_level``.
-
-    Example:
-        >>> stands_for_one((0.3, 0.3)), stands_for_one((0.6, 0.3)), stands_for_one((0.6, 0.3), rescale_input=True)
-        (True, False, True)
-    """
+    """Return whether the factors are what one common φ stands for, of a rescaled input with twice that first."""
     rest = phi[1:] if rescale_input else phi
     alike = all(abs(factor - rest[0]) < 1e-9 for factor in rest)
     return alike and (not rescale_input or abs(phi[0] - min(1.0, 2 * rest[0])) < 1e-9)
@@ -109,9 +95,6 @@ def stands_for_one(phi: Sequence[float], rescale_input: bool = False) -> bool:
 
 def factor_influence(frontier: Frontier) -> list[FactorInfluence]:
     """Return for every factor how much the score changes as it goes over its range (SSHN C.2, discussion).
-
-    Args:
-        frontier: of one factor per level.
 
     Raises:
         FrontierError: if it has one factor only.
@@ -129,30 +112,20 @@ def _influence(level: int, scores: dict[tuple[float, ...], float], higher: bool)
     compared = [group for group in groups.values() if len(group) > 1]
     if not compared:
         return FactorInfluence(level, values, 0, None, None, None)
-    change = _mean([max(group.values()) - min(group.values()) for group in compared])
-    rise = _mean([group[max(group)] - group[min(group)] for group in compared])
+    change = fmean(max(group.values()) - min(group.values()) for group in compared)
+    rise = fmean(group[max(group)] - group[min(group)] for group in compared)
     # Only where all values were measured is their mean one over the same settings.
     whole = [group for group in compared if len(group) == len(values)]
-    best = None
-    if whole:
-        means = {value: _mean([group[value] for group in whole]) for value in values}
-        best = max(values, key=lambda value: means[value] if higher else -means[value])
+    means = {value: fmean(group[value] for group in whole) for value in values if whole}
+    best = (max if higher else min)(means, key=lambda value: means[value], default=None)
     return FactorInfluence(level, values, len(compared), change, rise, best)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def gains_at_cost(frontier: Frontier, common: Frontier) -> list[LevelGain]:
     """Return for every Pareto point of the common factor the best separate factors that cost no more.
 
-    Args:
-        frontier: of one factor per level.
-        common: of one factor for all levels, on the same cases and image.
-
     Raises:
-        FrontierError: if they cannot be compared.
+        FrontierError: if the frontiers cannot be compared: they need the same metric, cases and image.
     """
     check_levels(frontier)
     check_common(frontier, common)

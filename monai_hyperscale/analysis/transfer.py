@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from matplotlib.figure import Figure
 
-from monai_hyperscale.analysis.figures import COLOURS, drawing, new_figure, tidy
+from monai_hyperscale.analysis.figures import COLOURS, drawing, tidy
 from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.search.results import Interval
-from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.search.statistics import case_score, interval
 from monai_hyperscale.search.workload import Workload
 
 __all__ = ["TransferCurve", "draw_transfer", "fixed_curve", "transfer_curve", "transferred"]
@@ -24,17 +25,10 @@ _CONSTANT = ("fixed", "stochastic")
 
 @dataclass(frozen=True)
 class TransferCurve:
-    """What one set of weights scores at several φ.
+    """What one set of weights scores at several φ, over all ``cases`` and on each.
 
-    Attributes:
-        name: of the curve, for people.
-        network: name of the bundle.
-        weights_phi: φ that the weights were generated for, or trained for; ``None`` where each φ has its own, or the
-            same ones were trained for all.
-        phis: at which the network ran.
-        scores: mean over cases at each of them.
-        plain: whether the weights were trained as they are, without a generator.
-        cases: name of a case to its score at each of them.
+    ``weights_phi`` is the φ that the weights were generated for, or trained for; ``None`` where each φ has its own, or
+    the same ones were trained for all. ``plain`` weights were trained as they are, without a generator.
     """
 
     name: str
@@ -47,21 +41,14 @@ class TransferCurve:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the curve ready for JSON."""
-        scores = [vars(score) for score in self.scores]
-        cases = {name: list(values) for name, values in self.cases.items()}
-        return {**vars(self), "phis": list(self.phis), "scores": scores, "cases": cases}
+        return {**vars(self), "phis": list(self.phis), "scores": [vars(score) for score in self.scores]}
 
 
 def transferred(workload: Workload, weights_phi: float, phi: float) -> FoldedInference:
     """Return a network with the weights for one φ whose resize layers go by another: f_φ(·; h(φ′)).
 
     A folded network has φ in its resize layers and in the values of its weights; the weights are taken from the fold
-    for φ′.
-
-    Args:
-        workload: whose network it is.
-        weights_phi: φ′, for the weights.
-        phi: for the sizes of the feature maps.
+    for φ′, ``weights_phi``.
     """
     run = workload.run(phi)
     if weights_phi == phi:
@@ -92,31 +79,26 @@ def transfer_curve(
     Raises:
         DatasetError: if a case cannot be used.
     """
-
-    def of_weights(phi: float) -> float:
-        return phi if weights_phi is None else weights_phi
-
+    cases: dict[str, list[Optional[float]]] = {case: [] for case in workload.names}
+    for phi in phis:
+        run = transferred(workload, phi if weights_phi is None else weights_phi, phi)
+        for index, case in enumerate(workload.names):
+            cases[case].append(case_score(workload.measure(index, run).scores.values()))
+            if progress is not None:
+                progress()
     name = "weights for each φ" if weights_phi is None else f"weights for φ = {weights_phi:g}"
-    return _curve(workload, name, weights_phi, of_weights, phis, bootstrap, seed, progress)
+    scores = tuple(interval(column, bootstrap, seed) for column in zip(*cases.values(), strict=True))
+    return TransferCurve(name, workload.bundle.resolve().name, weights_phi, tuple(phis), scores, cases=cases)
 
 
-def fixed_curve(
-    workload: Workload,
-    like: Workload,
-    phis: Sequence[float],
-    bootstrap: int = 2000,
-    seed: int = 0,
-    progress: Optional[Callable[[], object]] = None,
-) -> TransferCurve:
+def fixed_curve(workload: Workload, like: Workload, phis: Sequence[float], **options: Any) -> TransferCurve:
     """Score a network that was trained for one φ (T-Fixed), or with one set of weights for many, at several φ.
 
     Args:
         workload: the plainly trained network and cases.
         like: the network that it is compared with, and its cases.
         phis: at which the network runs.
-        bootstrap: resamplings of the cases for intervals.
-        seed: of their draw.
-        progress: called after every case.
+        options: ``bootstrap``, ``seed`` and ``progress`` of :func:`transfer_curve`.
 
     Raises:
         ConfigError: if the network generates its weights, or is for another task.
@@ -139,60 +121,26 @@ def fixed_curve(
     trained = low if low == high else None
     name = f"{bundle}, {settings.method}" if trained is None else f"{bundle}, trained at φ = {trained:g}"
     # The weights of such a network are the same in the fold for every φ.
-    return _curve(workload, name, trained, lambda phi: phi, phis, bootstrap, seed, progress, plain=True)
-
-
-def _curve(
-    workload: Workload,
-    name: str,
-    weights_phi: Optional[float],
-    of_weights: Callable[[float], float],
-    phis: Sequence[float],
-    bootstrap: int,
-    seed: int,
-    progress: Optional[Callable[[], object]],
-    plain: bool = False,
-) -> TransferCurve:
-    done = progress or (lambda: None)
-    cases: dict[str, list[Optional[float]]] = {case: [] for case in workload.names}
-    for phi in phis:
-        run = transferred(workload, of_weights(phi), phi)
-        for index, case in enumerate(workload.names):
-            cases[case] += case_scores({case: workload.measure(index, run).scores})
-            done()
-    scores = tuple(interval(column, bootstrap, seed) for column in zip(*cases.values(), strict=True))
-    return TransferCurve(name, workload.bundle.resolve().name, weights_phi, tuple(phis), scores, plain, cases)
+    return replace(transfer_curve(workload, None, phis, **options), name=name, weights_phi=trained, plain=True)
 
 
 def draw_transfer(curves: Sequence[TransferCurve], metric: str) -> Figure:
-    """Draw the score against φ for every set of weights, with 95 % intervals; the φ of the weights is marked.
-
-    Args:
-        curves: those of generated weights and of networks to compare with.
-        metric: name of the score.
-    """
-    with drawing():
-        figure = new_figure(4.5, 3.0)
+    """Draw the score against φ for every set of weights, with 95 % intervals; the φ of the weights is marked."""
+    with drawing(4.5, 3.0) as figure:
         axes = figure.subplots()
-        colours = iter(COLOURS * (1 + len(curves) // len(COLOURS)))
+        colours = itertools.cycle(COLOURS)
         for curve in curves:
             own = curve.weights_phi is None and not curve.plain
             colour = "black" if own else next(colours)
             known = [(phi, s) for phi, s in zip(curve.phis, curve.scores, strict=True) if s.mean is not None]
-            if not known:
-                continue
             x: list[Any] = [phi for phi, _ in known]
-            means: list[Any] = [score.mean for _, score in known]
+            means, lows, highs = ([getattr(score, end) for _, score in known] for end in ("mean", "low", "high"))
             style = "--" if own or curve.plain else "-"
             axes.plot(x, means, style, color=colour, linewidth=1.0, marker=".", markersize=3, label=curve.name)
-            lows: list[Any] = [score.low for _, score in known]
-            highs: list[Any] = [score.high for _, score in known]
             if not own:
                 axes.fill_between(x, lows, highs, color=colour, alpha=0.12, linewidth=0)
-            at = [mean for phi, mean in zip(x, means, strict=True) if phi == curve.weights_phi]
-            if at:
-                axes.plot([phi for phi in x if phi == curve.weights_phi], at, "o", color=colour, markersize=5)
-        tidy(axes, "rescaling factor φ of the network", metric)
-        axes.grid(alpha=0.3, linewidth=0.5)
+            if curve.weights_phi is not None and curve.weights_phi in x:
+                axes.plot(curve.weights_phi, means[x.index(curve.weights_phi)], "o", color=colour, markersize=5)
+        tidy(axes, "rescaling factor φ of the network", metric, grid="both")
         axes.legend()
-        return figure
+    return figure

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from monai_hyperscale.analysis.figures import BLUE, drawing, new_figure, tidy
+from monai_hyperscale.analysis.figures import BLUE, drawing, tidy
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import ConfigError, PhiError
 from monai_hyperscale.hypernet import ConstantGenerator, HyperNetwork
@@ -17,24 +18,18 @@ from monai_hyperscale.networks.layers.factor import Phi
 
 __all__ = ["LayerVariation", "coefficients_of_variation", "draw_variation", "layers_in_order", "weight_variation"]
 
-# What a layer's distribution is told by, and the fields of LayerVariation that hold it.
-_QUANTILES = {"lowest": 0.05, "low": 0.25, "median": 0.5, "high": 0.75, "highest": 0.95}
+# What a layer's distribution is described by, in the order of the fields of LayerVariation, and of a box.
+_QUANTILES = (0.5, 0.25, 0.75, 0.05, 0.95)
+_BOX = ("med", "q1", "q3", "whislo", "whishi")
 
 
 @dataclass(frozen=True)
 class LayerVariation:
-    """How much a layer's generated weights change with φ.
+    """How much a layer's generated weights, biases among them, change with φ.
 
-    Attributes:
-        layer: its name in the primary network.
-        weights: how many of its weights, biases among them, are generated.
-        undefined: how many of them have the mean 0 and vary, so that σ/|μ| is infinite; they are counted here and are
-            not part of the quantiles.
-        median: of the coefficient of variation over the weights; ``None`` where every one is undefined.
-        low: lower quartile.
-        high: upper quartile.
-        lowest: 5th percentile.
-        highest: 95th percentile.
+    Of as many ``weights`` some are ``undefined``: they have the mean 0 and vary, so that σ/|μ| is infinite. Of the
+    others are the median, the quartiles ``low`` and ``high``, and the 5th and 95th percentile, ``None`` where there is
+    none.
     """
 
     layer: str
@@ -81,39 +76,32 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Contex
     # Welford's update: the weights of all φ at once would be as many networks in memory.
     means: dict[str, torch.Tensor] = {}
     squares: dict[str, torch.Tensor] = {}
-    with torch.no_grad():
-        for count, phi in enumerate(phis, 1):
-            for name, value in network.generate(**Context.of(phi)).items():
-                value = value.detach().cpu().double()
-                if count == 1:
-                    means[name], squares[name] = value.clone(), torch.zeros_like(value)
-                    continue
-                step = value - means[name]
-                means[name] += step / count
-                squares[name] += step * (value - means[name])
-    found = {}
-    for name, mean in means.items():
-        sigma = (squares[name] / len(phis)).clamp(min=0).sqrt()
-        found[name] = torch.where(sigma == 0, 0.0, sigma / mean.abs())
-    return found
+    for count, phi in enumerate(phis, 1):
+        with torch.no_grad():
+            weights = network.generate(**Context.of(phi))
+        for name, weight in weights.items():
+            value = weight.detach().cpu().double()
+            step = value - means.setdefault(name, torch.zeros_like(value))
+            means[name] += step / count
+            squares.setdefault(name, torch.zeros_like(value)).add_(step * (value - means[name]))
+    sigmas = {name: (square / len(phis)).clamp(min=0).sqrt() for name, square in squares.items()}
+    return {name: torch.where(sigma == 0, 0.0, sigma / means[name].abs()) for name, sigma in sigmas.items()}
 
 
 def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Context, Phi]) -> list[str]:
     """Return the layers with generated parameters in the order in which a forward pass comes to them.
+
+    Those that the pass does not call come last.
 
     Args:
         network: any hypernetwork.
         image: (B, C, *sizes), on the network's device; small, only the order matters.
         phi: one number, one per level, or a whole context.
 
-    Returns:
-        the layers' names in the primary network; those that the pass does not call come last.
-
     Example:
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
         >>> network = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4)))
-        >>> layers = layers_in_order(network, torch.zeros(1, 1, 8, 8), 0.5)
-        >>> layers[-1]
+        >>> layers_in_order(network, torch.zeros(1, 1, 8, 8), 0.5)[-1]
         'body.final'
     """
     paths = list(dict.fromkeys(name.rpartition(".")[0] for name in network.generated))
@@ -135,59 +123,33 @@ def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Conte
 def weight_variation(
     network: HyperNetwork, phis: Sequence[Union[Context, Phi]], image: torch.Tensor
 ) -> list[LayerVariation]:
-    """Return the distribution of :func:`coefficients_of_variation` in every layer, in forward order.
-
-    Args:
-        network: with trained weights.
-        phis: at least two, each one number, one per level, or a whole context.
-        image: see :func:`layers_in_order`.
+    """Return the distribution of :func:`coefficients_of_variation` in every layer, as :func:`layers_in_order`.
 
     Raises:
         ConfigError: if the network generates no weights.
         PhiError: if there are fewer than two φ.
     """
-    found = coefficients_of_variation(network, phis)
     by_layer: dict[str, list[torch.Tensor]] = {}
-    for name, values in found.items():
+    for name, values in coefficients_of_variation(network, phis).items():
         by_layer.setdefault(name.rpartition(".")[0], []).append(values.flatten())
     return [_layer(path, torch.cat(by_layer[path])) for path in layers_in_order(network, image, phis[-1])]
 
 
 def _layer(path: str, values: torch.Tensor) -> LayerVariation:
-    known = values[values.isfinite()]
-    quantiles: dict[str, Optional[float]] = dict.fromkeys(_QUANTILES)
-    if len(known):
-        # Not torch.quantile, which refuses more than 2^24 values.
-        ordered = known.sort().values
-        quantiles = {name: _quantile(ordered, share) for name, share in _QUANTILES.items()}
-    return LayerVariation(path, len(values), len(values) - len(known), **quantiles)
-
-
-def _quantile(ordered: torch.Tensor, share: float) -> float:
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return float(torch.lerp(ordered[below], ordered[above], place - below))
+    known = values[values.isfinite()].numpy()
+    quantiles = np.quantile(known, _QUANTILES).tolist() if len(known) else [None] * len(_QUANTILES)
+    return LayerVariation(path, len(values), len(values) - len(known), *quantiles)
 
 
 def draw_variation(layers: Sequence[LayerVariation], title: str = "") -> Figure:
-    """Draw the distribution in every layer as a box: median, quartiles, 5th and 95th percentile.
-
-    Args:
-        layers: from :func:`weight_variation`; the first is on top.
-        title: over the figure.
-    """
-    with drawing():
-        figure = new_figure(5.0, 0.9 + 0.17 * len(layers))
+    """Draw the distribution in every layer as a box, the first on top: median, quartiles, 5th and 95th percentile."""
+    with drawing(5.0, 0.9 + 0.17 * len(layers)) as figure:
         axes = figure.subplots()
         shown = [(place, layer) for place, layer in enumerate(layers) if layer.median is not None]
-        boxes = [
-            {"med": layer.median, "q1": layer.low, "q3": layer.high, "whislo": layer.lowest, "whishi": layer.highest}
-            for _, layer in shown
-        ]
-        if boxes:
+        ends = [(layer.median, layer.low, layer.high, layer.lowest, layer.highest) for _, layer in shown]
+        if shown:
             axes.bxp(
-                boxes,
+                [dict(zip(_BOX, values, strict=True)) for values in ends],
                 positions=[place for place, _ in shown],
                 orientation="horizontal",
                 showfliers=False,
@@ -198,20 +160,12 @@ def draw_variation(layers: Sequence[LayerVariation], title: str = "") -> Figure:
                 whiskerprops={"linewidth": 0.5},
                 capprops={"linewidth": 0.5},
             )
-            _scale(axes, boxes)
+        positive = [value for values in ends for value in values if value]
+        if len(positive) == len(_BOX) * len(shown) > 0:
+            axes.set_xscale("log")
+        elif positive:  # weights that do not vary have no place on a logarithmic axis
+            axes.set_xscale("symlog", linthresh=min(positive))
         axes.set_yticks(range(len(layers)), [layer.layer for layer in layers], fontsize=6)
         axes.set_ylim(len(layers) - 0.4, -0.6)
-        tidy(axes, "coefficient of variation over φ, σ/|μ|", "", title or None)
-        axes.grid(axis="x", alpha=0.3, linewidth=0.5)
-        return figure
-
-
-def _scale(axes: Any, boxes: Sequence[dict[str, Optional[float]]]) -> None:
-    positive = [value for box in boxes for value in box.values() if value]
-    if not positive:
-        return
-    # Weights that do not vary have no place on a logarithmic axis.
-    if len(positive) == sum(len(box) for box in boxes):
-        axes.set_xscale("log")
-    else:
-        axes.set_xscale("symlog", linthresh=min(positive))
+        tidy(axes, "coefficient of variation over φ, σ/|μ|", "", title, grid="x")
+    return figure

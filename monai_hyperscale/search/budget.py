@@ -33,10 +33,9 @@ _EXAMPLES = "latency<=40ms, memory<=2GB, flops<=5G or dice>=0.88"
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on ``flops``, ``latency``, ``memory`` or the ``score``.
+    """A bound on ``flops``, ``latency`` in seconds, ``memory`` in bytes or the ``score``.
 
-    It is in operations, seconds, bytes, or as the score is; ``upper`` says that more of it is too much, ``text`` is as
-    the user wrote it.
+    More of it is too much where it is ``upper``; ``text`` is as the user wrote it.
     """
 
     quantity: str
@@ -98,10 +97,6 @@ def read_objective(text: str, minimize: bool, metric: Mapping[str, Any], key: Op
 
     Raises:
         FrontierError: if it is not known, or the other way round is what makes sense.
-
-    Example:
-        >>> read_objective("latency", True, {"name": "Dice", "higher_is_better": True})
-        Objective(quantity='latency', minimize=True)
     """
     quantity = _quantity(text, metric, key)
     wanted = quantity != "score" or not metric["higher_is_better"]

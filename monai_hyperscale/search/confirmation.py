@@ -74,9 +74,7 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
 def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
     """Return what is to be said of a choice by a frontier alone, without a full stop; ``None`` of a single φ.
 
-    Args:
-        frontier: that the choice is made on.
-        way: to confirm it; default: by the commands for the part that the frontier is of.
+    The way to confirm it is by default that of the commands for the part that the frontier is of.
     """
     if len(frontier.rows) < 2:
         return None

@@ -75,12 +75,8 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
 class InferenceCost:
     """What one inference costs; ``None`` for what was not measured.
 
-    Args:
-        flops: floating-point operations.
-        parameters: of the folded network.
-        latency: seconds.
-        memory: peak bytes beside weights and image.
-        stages: seconds of every stage of one case from file to file.
+    Operations, parameters of the folded network, seconds, peak bytes beside weights and image, and the seconds of every
+    stage of one case from file to file.
     """
 
     flops: int

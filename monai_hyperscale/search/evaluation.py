@@ -27,13 +27,7 @@ Phi = tuple[float, ...]
 
 
 class RowMeasurer:
-    """Measures the row of a φ, once.
-
-    Args:
-        workload: network and cases.
-        quantities: what is needed: ``latency`` and ``memory`` are measured only if they are among them.
-        options: how to measure.
-    """
+    """Measures the row of a φ, once; ``latency`` and ``memory`` only if they are among ``quantities``."""
 
     def __init__(self, workload: Workload, quantities: Collection[str], options: Optional[SweepOptions] = None) -> None:
         self.workload = workload

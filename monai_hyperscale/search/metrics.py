@@ -60,14 +60,7 @@ class Metric:
         labels: Sequence[int],
         spacing: Optional[Sequence[float]] = None,
     ) -> list[Optional[float]]:
-        """Return the score of every label of one case.
-
-        Args:
-            predicted: label map (1, *sizes).
-            reference: of the same shape.
-            labels: values that are compared.
-            spacing: size of a voxel; ``None`` for 1.
-        """
+        """Return the score of every label of label maps (1, *sizes); ``spacing`` is the size of a voxel, or 1."""
         return [self._of_label(predicted == value, reference == value, spacing) for value in labels]
 
     def _of_label(
@@ -123,11 +116,7 @@ METRICS = {
 
 
 def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
-    """Return a metric.
-
-    Args:
-        name: one of :data:`METRICS`.
-        tolerance: distance that counts as none, in mm, of surface Dice; 1 by default.
+    """Return one of :data:`METRICS`; a ``tolerance``, in mm, is of surface Dice, by default 1.
 
     Raises:
         FrontierError: if there is no such metric, or it takes no tolerance.
@@ -152,17 +141,11 @@ def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> Optional[float]:
-    """Return Pearson's correlation of two images: that of every channel, averaged over channels.
+    """Return Pearson's correlation of two images (C, *sizes): the mean over the channels that vary in both.
 
     Not that of all channels' voxels together: channels have units and means of their own, and the step from one
-    channel's mean to the next one's, which any two images of a kind share, would count as likeness.
-
-    Args:
-        first: (C, *sizes).
-        second: of the same shape.
-
-    Returns:
-        a number in [-1, 1], of the channels that vary in both images; ``None`` where none does.
+    channel's mean to the next one's, which any two images of a kind share, would count as likeness. ``None`` where no
+    channel varies.
 
     Example:
         >>> ramp = torch.arange(12.0).reshape(1, 3, 4)

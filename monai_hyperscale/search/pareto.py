@@ -13,13 +13,8 @@ Values = Sequence[Optional[float]]
 def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) -> list[int]:
     """Return which points no other beats: none costs as little and scores as well, and is better in one of both.
 
-    Args:
-        costs: of every point, the less the better; ``None`` leaves the point out.
-        scores: of every point; ``None`` leaves the point out.
-        higher_is_better: whether more of the score is better.
-
-    Returns:
-        indices of the points, the cheapest first. Of two alike in both both are named.
+    Indices, the cheapest first; of two points alike in both both are named. ``None`` as cost or score leaves a point
+    out.
 
     Example:
         >>> pareto_points([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9])
@@ -42,13 +37,9 @@ def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) 
 def hypervolume(costs: Values, scores: Values, higher_is_better: bool = True) -> float:
     """Return the share of the plane of costs and scores that the points dominate.
 
-    Costs are divided by the largest, and the reference point is that cost and the score 0: for a score of at most 1
-    the result is in [0, 1]. Where less of the score is better, 1 − score ÷ the largest score takes its place.
-
-    Args:
-        costs: as of :func:`pareto_points`, as are the other arguments.
-        scores: those below 0 count as 0.
-        higher_is_better: whether more of the score is better.
+    Costs are divided by the largest, and the reference point is that cost and the score 0, below which a score counts
+    as 0: for a score of at most 1 the result is in [0, 1]. Where less of the score is better, 1 − score ÷ the largest
+    score takes its place.
 
     Example:
         >>> hypervolume([1, 2, 4], [0.5, 0.8, 0.9])  # 3/4 · 0.5 + 2/4 · 0.3
@@ -73,15 +64,8 @@ def knee(costs: Values, scores: Values, higher_is_better: bool = True) -> Option
     """Return the point after which cost buys little: the one farthest above the line between the ends.
 
     The ends are the cheapest Pareto point and the one with the best score; both axes are scaled to [0, 1] between
-    them, and the distance is across the line. Where no Pareto point is above it, the knee is the best-scoring one.
-
-    Args:
-        costs: as of :func:`pareto_points`, as are the other arguments.
-        scores: of every point.
-        higher_is_better: whether more of the score is better.
-
-    Returns:
-        its index; ``None`` if there is no point.
+    them, and the distance is across the line. Where no Pareto point is above it, the knee is the best-scoring one;
+    ``None`` if there is no point.
 
     Example:
         >>> knee([1, 2, 3, 4], [0.5, 0.85, 0.88, 0.9])

@@ -33,29 +33,13 @@ _NAMED = 3  # foreign files that a message names
 
 
 class ProgressFiles:
-    """What a sweep has measured so far, in a folder of its own; no other file is ever removed.
-
-    Args:
-        folder: of these files; made at the first.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     files = ProgressFiles(Path(folder) / "unfinished")
-        ...     files.begin({"data": "liver"})
-        ...     files.write_cases((0.3,), {"case_1": CaseResult({"1": 0.9})})
-        ...     files.read_cases((0.3,), ["case_1", "case_2"], ["1"])
-        {'case_1': CaseResult(scores={'1': 0.9}, extra={}, volumes={})}
-    """
+    """What a sweep has measured so far, in a folder of its own; no other file is ever removed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Note what is measured, or check that an earlier sweep was to measure the same.
-
-        Args:
-            plan: what the results depend on, ready for JSON; keys are words for people.
+        """Note what is measured, by words for people, or check that an earlier sweep was to measure the same.
 
         Raises:
             FrontierError: if the folder is of another sweep, or has files that no sweep wrote.

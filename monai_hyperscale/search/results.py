@@ -198,12 +198,9 @@ class Frontier:
         return {name: value for name, value in content.items() if name != "choice" or value is not None}
 
     def write(self, path: Union[str, Path]) -> None:
-        """Write the JSON file, and two tables beside it, each file whole or not at all.
+        """Write the JSON file ``NAME.json``, and two tables beside it, each file whole or not at all.
 
         ``NAME.csv`` has one line per φ, ``NAME_cases.csv`` one per φ, case and label.
-
-        Args:
-            path: of the JSON file.
         """
         from monai_hyperscale.search.tables import per_case, per_phi
 

@@ -14,14 +14,9 @@ __all__ = ["case_score", "case_scores", "interval", "mean_score"]
 
 
 def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int = 0) -> Interval:
-    """Return the mean over cases and its 95 % percentile bootstrap interval, by SciPy.
+    """Return the mean over cases but ``None`` and its 95 % percentile bootstrap interval, by SciPy.
 
     The same seed draws the same cases for every φ, so that the intervals of two φ can be compared.
-
-    Args:
-        values: one per case; ``None`` is left out.
-        samples: resamplings of the cases.
-        seed: of their draw.
 
     Example:
         >>> interval([0.8, None, 0.9]).mean, interval([0.5]), interval([None])
@@ -52,9 +47,5 @@ def mean_score(cases: Iterable[Sequence[Optional[float]]]) -> Optional[float]:
     """Return the score of a set of cases: the mean over labels of every case, then over the cases.
 
     So that a case counts once, however many of the labels it has. It is the mean of :func:`interval`.
-
-    Example:
-        >>> mean_score([[1.0, None], [0.5, 0.0]]), mean_score([[None]])
-        (0.625, None)
     """
     return case_score(case_score(scores) for scores in cases)

@@ -28,12 +28,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def spread(values: Sequence[float]) -> Latency:
-    """Return the median and the quartiles.
-
-    Example:
-        >>> spread([3.0, 1.0, 2.0, 5.0, 4.0])
-        Latency(median=3.0, low=2.0, high=4.0, runs=5)
-    """
+    """Return the median and the quartiles."""
     if len(values) < 2:
         return Latency(values[0], values[0], values[0], len(values))
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -62,10 +57,6 @@ def interleaved_rounds(
 
     Raises:
         ValueError: if there is no program, or no round to run.
-
-    Example:
-        >>> len(list(interleaved_rounds({"a": lambda: 1}, rounds=3, device=torch.device("cpu"), first=1)))
-        2
     """
     if not programs or rounds < 1:
         raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")
@@ -116,11 +107,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what a reader needs to judge a time: processor, threads and versions, without any name of machine or user.
-
-    Args:
-        device: that the networks run on.
-    """
+    """Return what a reader needs to judge a time: processor, threads and versions, no name of machine or user."""
     machine: dict[str, Any] = {
         "device": str(device),
         "processor": _processor(),

@@ -34,12 +34,10 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What one φ scores on one case.
+    """What one φ scores on one case: of every label, by its value as text, ``None`` where it has no score.
 
-    Args:
-        scores: of every label, by its value as text; ``None`` where it has none.
-        extra: what else the task measures, by the name of its :class:`Column`.
-        volumes: of every label in the reference, by its value as text: mm³, or voxels where these have no size.
+    Beside it ``extra`` of the task's columns, and ``volumes`` of the labels in the reference, in mm³, or voxels where
+    these have no size.
     """
 
     scores: Mapping[str, Optional[float]]
@@ -191,11 +189,7 @@ class Workload(ABC):
         return {value: counts[index] * voxel for value, index in zip(self.labels, classes, strict=True)}
 
     def check_phi(self, phis: Sequence[tuple[float, ...]]) -> None:
-        """Check that the network takes every φ, and was trained for it.
-
-        Raises:
-            PhiError: if it does not, or was not.
-        """
+        """Check that the network takes every φ, and was trained for it; a PhiError if not."""
         levels = max((len(phi) for phi in phis), default=1)
         if levels > 1 and not self.settings.per_level:
             raise PhiError(f"the network takes one phi for all levels, got {levels} factors.")
@@ -228,11 +222,7 @@ def as_phi(phi: Sequence[float]) -> Phi:
 
 @contextmanager
 def case_errors(name: str) -> Iterator[None]:
-    """Tell what is wrong with a case in one sentence, where MONAI wraps errors of files into errors of transforms.
-
-    Raises:
-        DatasetError: for what a transform raised because of the case's files.
-    """
+    """Raise a DatasetError of one sentence where MONAI wraps errors of a case's files into errors of transforms."""
     try:
         yield
     except (HyperscaleError, MemoryError):

@@ -167,11 +167,7 @@ def _mismatch(error: Exception) -> str:
 
 
 def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
-    """Load the best weights of a run into ``network`` and return it.
-
-    Raises:
-        CheckpointError: if they are missing or of another network.
-    """
+    """Load the best weights of a run into ``network`` and return it; a CheckpointError if there are none that fit."""
     idist.barrier()  # the first process may still be writing
     path = Path(folder) / WEIGHTS
     try:
@@ -186,8 +182,7 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
 def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
     """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
 
-    They are one set where the earlier models have one for every φ and ``settings`` more, or where one φ is kept: then
-    as the earlier network has them for that φ.
+    They are one set where the earlier models have one for every φ and ``settings`` more, or where one φ is kept.
     """
     if not (folder / SETTINGS).is_file():
         return None

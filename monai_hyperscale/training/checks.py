@@ -31,8 +31,7 @@ def check_training(task: str) -> None:
     """Check the running configuration of a task's training.
 
     Raises:
-        SystemExit: with one sentence, for an unknown key, a φ out of range, a wrong folder, a device that is not
-            there, or a value that makes no training.
+        SystemExit: with one sentence, for an unknown key, a φ out of range, a wrong folder or a value that cannot be.
     """
     options, later = _training_options(task)
     if not later & _OF_THE_NETWORK:
@@ -46,11 +45,7 @@ def check_training(task: str) -> None:
 
 @ends_with_one_sentence
 def check_evaluation(task: str) -> None:
-    """Check the running configuration of a task's evaluation.
-
-    Raises:
-        SystemExit: as for :func:`check_training`, and for a missing data set or checkpoint.
-    """
+    """Check the running configuration of a task's evaluation as :func:`check_training` does, and its checkpoint."""
     options, later = _training_options(task)
     if options.dataset_dir is None and "dataset_dir" not in later:
         raise DatasetError(f"an evaluation needs {options.data}; name its folder with --dataset_dir.")
@@ -60,11 +55,7 @@ def check_evaluation(task: str) -> None:
 
 @ends_with_one_sentence
 def check_inference(task: str) -> None:
-    """Check the running configuration of a task's inference.
-
-    Raises:
-        SystemExit: as for :func:`check_training`, and for a missing or damaged checkpoint.
-    """
+    """Check the running configuration of a task's inference, as :func:`check_training` does, and its checkpoint too."""
     parser = running_parser()
     _check_keys(_config(parser), lambda name: name == "inference.json")
     options, later = _early(task_named(task).inference_options, parser)
@@ -75,12 +66,7 @@ def check_inference(task: str) -> None:
 
 
 def fingerprint(task: str, **known: Any) -> dict[str, Any]:
-    """Return what must be the same for the running training to be resumed, see :meth:`TrainingOptions.fingerprint`.
-
-    Args:
-        task: of the bundle.
-        known: what is known of the run beside its options, such as its cases.
-    """
+    """Return what must be the same for a task's running training to be resumed, by its options and what is known."""
     parser, kind = running_parser(), task_named(task).training_options
     names = [name for name, field in kind.model_fields.items() if not field.exclude and name in _config(parser)]
     # The device decides whether it has the precision.

@@ -51,11 +51,7 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @ends_with_one_sentence
 def run_steps(entry: str = "steps") -> None:
-    """Carry out a list of expressions of the running configuration, and what they need, one after another.
-
-    Raises:
-        SystemExit: with one sentence, where an error of this package ends a step.
-    """
+    """Carry out a list of expressions of the running configuration, and what they need, one after another."""
     parser = running_parser()
     for index in range(len(parser[entry])):
         step = f"{entry}#{index}"

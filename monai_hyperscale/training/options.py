@@ -131,11 +131,7 @@ class TrainingOptions(Options):
         return self
 
     def settings(self) -> NetworkSettings:
-        """Return the settings of a network like the one to train, of images of one channel.
-
-        Raises:
-            ConfigError: if the arguments of augmentation or synthetic images make none.
-        """
+        """Return the settings of a network like the one to train, of images of one channel."""
         raise NotImplementedError
 
     def shared_settings(self) -> dict[str, Any]:
@@ -154,14 +150,8 @@ class TrainingOptions(Options):
     def fingerprint(self, **known: Any) -> dict[str, Any]:
         """Return what must be the same for a resume to end in the numbers of an uninterrupted run, ready for JSON.
 
-        Args:
-            known: what is known of the run beside its options, such as its cases.
-
-        Example:
-            >>> options = TrainingOptions(phi=0.3, device="cpu", max_epochs=5)
-            >>> told = options.fingerprint(cases="1f2e")
-            >>> told["phi"], told["cases"], "device" in told, "max_epochs" in told
-            (0.3, '1f2e', False, False)
+        It is what the options say that change the numbers, and what is ``known`` of the run beside them, such as its
+        cases.
         """
         return {**self.model_dump(mode="json"), **known}
 
@@ -172,20 +162,13 @@ def known_later(info: ValidationInfo) -> Collection[str]:
 
 
 def options_from(kind: type[Kind], values: Mapping[str, Any], later: Collection[str] = ()) -> Kind:
-    """Return checked options.
-
-    Args:
-        kind: of the options.
-        values: by their names.
-        later: names of options whose value is known later only.
+    """Return checked options, of which ``later`` names those whose value is known later only.
 
     Raises:
         ConfigError: for the first that is wrong, in one sentence, as are the errors of what it names: a data set or
             trained weights.
 
     Example:
-        >>> options_from(TrainingOptions, {"batch_size": 4}).batch_size
-        4
         >>> options_from(TrainingOptions, {"batch_sise": 4})
         Traceback (most recent call last):
         ...

@@ -38,12 +38,7 @@ def as_handler(handler: Any) -> Any:
 
 
 def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInferer:
-    """Return the trainer's inferer, of which a step trains ``phis_per_step`` φ, each on its share of the batch.
-
-    Example:
-        >>> type(training_inferer()).__name__, len(training_inferer(phis_per_step=4).contexts)
-        ('PhiInferer', 4)
-    """
+    """Return the trainer's inferer, of which a step trains ``phis_per_step`` φ, each on its share of the batch."""
     if phis_per_step == 1:
         return PhiInferer(precision=precision)
     return PhiPartsInferer([0.5] * phis_per_step, precision)
@@ -67,10 +62,6 @@ class PhiSampler(_Handler):
 
     What was drawn is in ``engine.state.contexts`` for other handlers: a list of one, or, of an inferer that takes one
     for each part of the batch, of as many, from strata of the prior.
-
-    Args:
-        prior: the distribution.
-        inferer: the trainer's inferer.
     """
 
     event = Events.ITERATION_STARTED
@@ -94,12 +85,7 @@ class PhiSampler(_Handler):
 class CosineSchedule(WarmupCosineSchedule):
     """MONAI's learning rate with linear warm-up and cosine decay, of which a checkpoint keeps the position only.
 
-    So a training that is resumed with more epochs follows the longer schedule from there on.
-
-    Args:
-        optimizer: whose learning rate is set.
-        warmup_steps: iterations of the warm-up.
-        t_total: iterations of the whole training.
+    So a training that is resumed with more iterations, ``t_total``, follows the longer schedule from there on.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int) -> None:
@@ -132,14 +118,9 @@ class StopOnDivergence(_Handler):
 class EpochSeed(_Handler):
     """Seed everything at the start of every epoch from the seed and the epoch's number.
 
-    So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a
-    resume, with worker processes or without.
-
-    Args:
-        seed: seed of the run.
-        dataset: the training data set, whose random transforms are seeded too; worker processes are seeded by the
-            data loader.
-        sampler: the training sampler, which learns the epoch if it is a distributed one.
+    So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a resume,
+    with worker processes or without: the random transforms of ``dataset`` are seeded too, those of worker processes by
+    the data loader, and ``sampler`` learns the epoch if it is a distributed one.
     """
 
     event = Events.EPOCH_STARTED

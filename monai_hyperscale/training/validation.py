@@ -21,15 +21,7 @@ __all__ = ["LabelDice", "PhiValidation", "evaluate_phis", "mean_of_rows"]
 
 
 def mean_of_rows(rows: Any) -> float:
-    """Return the mean over the known values of every row, then over rows; NaN where none is known.
-
-    Args:
-        rows: tensor (cases, labels), NaN where a case has no value.
-
-    Example:
-        >>> mean_of_rows(torch.tensor([[1.0, float("nan")], [0.5, 0.0]]))
-        0.625
-    """
+    """Return the mean over the known values of every row (cases, labels), then over rows; NaN where none is known."""
     known = [[value for value in row if value == value] for row in torch.as_tensor(rows).tolist()]
     mean = mean_score(known)
     return float("nan") if mean is None else mean
@@ -38,16 +30,10 @@ def mean_of_rows(rows: Any) -> float:
 class LabelDice(Cumulative):
     """Measure the label maps of a validation by the Dice that results are measured by, one row per case.
 
-    Args:
-        labels: class indices that are compared.
-
     Example:
         >>> logits = torch.tensor([[[0.0, 2.0, 0.0]], [[1.0, 0.0, 1.0]]])
-        >>> dice = LabelDice([1])
-        >>> dice([logits], [torch.tensor([[[1, 1, 0]]])])
+        >>> LabelDice([1])([logits], [torch.tensor([[[1, 1, 0]]])])
         tensor([[0.5000]], dtype=torch.float64)
-        >>> dice.aggregate()
-        tensor(0.5000, dtype=torch.float64)
     """
 
     def __init__(self, labels: Sequence[int]) -> None:
@@ -55,15 +41,7 @@ class LabelDice(Cumulative):
         self.labels = list(labels)
 
     def __call__(self, predicted: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Measure a batch and keep its rows.
-
-        Args:
-            predicted: logits (C, *sizes) of every case.
-            reference: class indices (1, *sizes) of every case.
-
-        Returns:
-            (B, labels) in float64; NaN where the reference lacks the label.
-        """
+        """Measure logits (C, *sizes) by class indices (1, *sizes), and keep the rows (B, labels), NaN for none."""
         rows = [
             METRICS["dice"](logits.argmax(0, keepdim=True), label.round().long(), self.labels)
             for logits, label in zip(predicted, reference, strict=True)
