@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,17 @@ from monai_hyperscale.data.cropping import RandForegroundCropd
 
 __all__ = ["augmentation"]
 
+_PROBABILITY = {
+    "distortion": 0.5,
+    "noise": 0.2,
+    "blur": 0.2,
+    "zoom": 0.1,
+    "bias": 0.2,
+    "gamma": 0.3,
+    "contrast": 0.5,
+    "brightness": 0.5,
+}
+
 
 def augmentation(
     spatial_dims: int,
@@ -41,21 +52,14 @@ def augmentation(
     scale: float = 0.15,
     translate: float = 3.0,
     distortion: float = 0.25,
-    distortion_prob: float = 0.5,
     noise: float = 0.15,
-    noise_prob: float = 0.2,
     blur: tuple[float, float] = (0.25, 1.0),
-    blur_prob: float = 0.2,
     zoom: tuple[float, float] = (0.6, 1.0),
-    zoom_prob: float = 0.1,
     bias: float = 0.15,
-    bias_prob: float = 0.2,
     gamma: tuple[float, float] = (0.7, 1.5),
-    gamma_prob: float = 0.3,
     contrast: float = 0.2,
-    contrast_prob: float = 0.5,
     brightness: float = 0.2,
-    brightness_prob: float = 0.5,
+    probability: Mapping[str, float] | None = None,
 ) -> Compose:
     """Return the augmentation of training cases; what comes out has ``roi_size`` whatever came in.
 
@@ -77,24 +81,18 @@ def augmentation(
         scale: largest relative change of size.
         translate: largest shift, in voxels.
         distortion: largest relative displacement of a node of the 4-cell distortion grid.
-        distortion_prob: probability of that distortion, as all other ``…_prob``.
         noise: largest standard deviation of Gaussian noise.
-        noise_prob: see ``distortion_prob``.
         blur: range of the standard deviation of a Gaussian blur, in voxels.
-        blur_prob: see ``distortion_prob``.
         zoom: range of the factor of resolution that is lost and interpolated again.
-        zoom_prob: see ``distortion_prob``.
         bias: largest coefficient of the polynomial bias field.
-        bias_prob: see ``distortion_prob``.
         gamma: range of the exponent of a contrast curve that keeps mean and spread.
-        gamma_prob: see ``distortion_prob``.
         contrast: largest relative change of all intensities.
-        contrast_prob: see ``distortion_prob``.
         brightness: largest shift of all intensities.
-        brightness_prob: see ``distortion_prob``.
+        probability: of each of the eight before, such as ``{"noise": 0.1}``, where it is not the usual one.
 
     Raises:
-        ValueError: if ``spatial_dims`` is not 2 or 3, or ``roi_size`` has another number of axes.
+        ValueError: if ``spatial_dims`` is not 2 or 3, ``roi_size`` has another number of axes, or ``probability`` is of
+            something else.
 
     Example:
         >>> case = {"image": torch.rand(1, 35, 51, 36), "label": torch.zeros(1, 35, 51, 36, dtype=torch.uint8)}
@@ -107,6 +105,9 @@ def augmentation(
     size = (roi_size,) * spatial_dims if isinstance(roi_size, int) else tuple(roi_size)
     if len(size) != spatial_dims or min(size) < 1:
         raise ValueError(f"roi_size must be {spatial_dims} numbers of at least 1, got {roi_size!r}.")
+    prob = {**_PROBABILITY, **(probability or {})}
+    if unknown := prob.keys() - _PROBABILITY:
+        raise ValueError(f"probability is of {', '.join(_PROBABILITY)}, got {min(unknown)!r}.")
     image, label = keys
     crop: list[Transform] = []
     if foreground is not None:
@@ -129,18 +130,21 @@ def augmentation(
                 padding_mode="border",
             ),
             RandGridDistortiond(
-                keys, num_cells=4, prob=distortion_prob, distort_limit=distortion, mode=modes, padding_mode="border"
+                keys, num_cells=4, prob=prob["distortion"], distort_limit=distortion, mode=modes, padding_mode="border"
             ),
             *(RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in flip),
-            RandGaussianNoised(image, prob=noise_prob, std=noise),
-            RandGaussianSmoothd(image, prob=blur_prob, sigma_x=blur, sigma_y=blur, sigma_z=blur),
+            RandGaussianNoised(image, prob=prob["noise"], std=noise),
+            RandGaussianSmoothd(image, prob=prob["blur"], sigma_x=blur, sigma_y=blur, sigma_z=blur),
             RandSimulateLowResolutiond(
-                image, prob=zoom_prob, zoom_range=zoom, upsample_mode="trilinear" if spatial_dims == 3 else "bilinear"
+                image,
+                prob=prob["zoom"],
+                zoom_range=zoom,
+                upsample_mode="trilinear" if spatial_dims == 3 else "bilinear",
             ),
-            RandBiasFieldd(image, prob=bias_prob, coeff_range=(-bias, bias)),
-            RandAdjustContrastd(image, prob=gamma_prob, gamma=gamma, retain_stats=True),
-            RandScaleIntensityd(image, factors=contrast, prob=contrast_prob),
-            RandShiftIntensityd(image, offsets=brightness, prob=brightness_prob),
+            RandBiasFieldd(image, prob=prob["bias"], coeff_range=(-bias, bias)),
+            RandAdjustContrastd(image, prob=prob["gamma"], gamma=gamma, retain_stats=True),
+            RandScaleIntensityd(image, factors=contrast, prob=prob["contrast"]),
+            RandShiftIntensityd(image, offsets=brightness, prob=prob["brightness"]),
             # int64 is what cross-entropy takes of class indices; RandAffined leaves float32.
             EnsureTyped(keys, dtype=(torch.float32, label_type), track_meta=False),
         ]

@@ -27,8 +27,6 @@ class RandForegroundCropd(Randomizable, MapTransform):
         label_key: class indices (1, *sizes) that crops are drawn from.
         spatial_size: voxels per axis; −1 and more than the image has mean the whole axis.
         foreground: probability in [0, 1] that a box is drawn around a foreground voxel and not anywhere.
-        num_samples: ``None`` for one crop, returned as a dictionary; a number for a list of so many, which
-            :class:`monai.data.DataLoader` puts into the batch one by one.
 
     Example:
         >>> label = torch.zeros(1, 20, 20, 20, dtype=torch.uint8)
@@ -40,22 +38,14 @@ class RandForegroundCropd(Randomizable, MapTransform):
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        label_key: str,
-        spatial_size: Sequence[int],
-        foreground: float = 0.5,
-        num_samples: int | None = None,
+        self, keys: KeysCollection, label_key: str, spatial_size: Sequence[int], foreground: float = 0.5
     ) -> None:
         MapTransform.__init__(self, keys)
         if not 0 <= foreground <= 1:
             raise ValueError(f"foreground must be a probability in [0, 1], got {foreground!r}.")
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1 or None, got {num_samples!r}.")
         self.label_key = label_key
         self.spatial_size = tuple(spatial_size)
         self.foreground = foreground
-        self.num_samples = num_samples
         self.centre: list[int] = []
 
     def randomize(self, label: torch.Tensor) -> None:
@@ -80,38 +70,31 @@ class RandForegroundCropd(Randomizable, MapTransform):
         chosen = voxels[self.R.randint(len(voxels))]
         return [int(i) for i in torch.unravel_index(chosen, plain.shape)]
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> Any:
-        """Return the data with the box cut out of every key, or a list of ``num_samples`` of them."""
-        label = data[self.label_key]
-        samples = []
-        for _ in range(self.num_samples or 1):
-            sample = dict(data)
-            box = fall_back_tuple(self.spatial_size, label.shape[1:])
-            if any(n > m for n, m in zip(label.shape[1:], box, strict=True)):
-                self.randomize(label)
-                crop = SpatialCrop(roi_center=self.centre, roi_size=box)
-                for key in self.key_iterator(sample):
-                    sample[key] = crop(sample[key])
-            samples.append(sample)
-        return samples[0] if self.num_samples is None else samples
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the data with the box cut out of every key."""
+        label, result = data[self.label_key], dict(data)
+        box = fall_back_tuple(self.spatial_size, label.shape[1:])
+        if any(n > m for n, m in zip(label.shape[1:], box, strict=True)):
+            self.randomize(label)
+            crop = SpatialCrop(roi_center=self.centre, roi_size=box)
+            for key in self.key_iterator(result):
+                result[key] = crop(result[key])
+        return result
 
 
-def slice_sampling(
-    keys: Sequence[str] = ("image", "label"), num_samples: int | None = None, foreground: float = 0.7
-) -> Compose:
+def slice_sampling(keys: Sequence[str] = ("image", "label"), foreground: float = 0.7) -> Compose:
     """Return a transform from volumes (C, H, W, D) to random axial slices (C, H, W), for 2D networks.
 
     Axial is the last axis, since :func:`segmentation_preprocessing` brings volumes to RAS.
 
     Args:
         keys: image and label key; the last one holds the class indices.
-        num_samples: ``None`` for one slice (a dictionary), or how many per volume (a list).
         foreground: share of the slices that show at least one voxel of a structure, all structures alike.
 
     Example:
         >>> volume = {"image": torch.zeros(1, 9, 8, 7), "label": torch.zeros(1, 9, 8, 7, dtype=torch.uint8)}
-        >>> [tuple(s["image"].shape) for s in slice_sampling(num_samples=2)(volume)]
-        [(1, 9, 8), (1, 9, 8)]
+        >>> slice_sampling()(volume)["image"].shape
+        torch.Size([1, 9, 8])
     """
-    crop = RandForegroundCropd(keys, keys[-1], spatial_size=(-1, -1, 1), foreground=foreground, num_samples=num_samples)
+    crop = RandForegroundCropd(keys, keys[-1], spatial_size=(-1, -1, 1), foreground=foreground)
     return Compose([crop, SqueezeDimd(keys, dim=-1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Container, Mapping, Sequence
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 from monai.data import partition_dataset
 
-from monai_hyperscale.data.headers import FileHeader, file_stem, file_suffix, label_counts, read_header
+from monai_hyperscale.data.headers import FileHeader, case_header, file_suffix, image_files, label_values, read_header
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io.images import split_suffix
 
 __all__ = ["SegmentationDataset", "read_dataset", "split_cases"]
 
@@ -90,22 +92,19 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
     if not cases:
         raise DatasetError(f"{root} lists no case that has an image and a label.")
     cases.sort(key=lambda case: case["name"])
-    names = [case["name"] for case in cases]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
-    if twice is not None:
-        raise DatasetError(f"{root} holds two cases named {twice!r}; rename one, since outputs are named after cases.")
+    for case, other in itertools.pairwise(cases):
+        if case["name"] == other["name"]:
+            raise DatasetError(
+                f"{root} holds two cases named {case['name']!r}; rename one, since outputs are named after cases."
+            )
 
-    first = read_header(_first_file(cases[0]["image"]))
+    first = case_header(cases[0])
     channels = channel_names(description, cases, first)
     if "labels" in description:
         labels, values = declared_labels(root / "dataset.json", description["labels"])
     else:
         labels, values = scanned_labels(root, [case["label"] for case in cases])
     return SegmentationDataset(cases, channels, labels, len(first.sizes), values)
-
-
-def _first_file(image: str | Sequence[str]) -> str:
-    return image if isinstance(image, str) else image[0]
 
 
 def read_description(root: Path) -> dict[str, Any]:
@@ -147,10 +146,19 @@ def _listed_cases(root: Path, description: Mapping[str, Any]) -> list[dict] | No
         paths = [inside(root, path) for path in listed]
         if len(paths) == 1:
             paths = _channel_files(paths[0])
-        image: str | list[str] = str(paths[0]) if len(paths) == 1 else [str(path) for path in paths]
         label = inside(root, entry["label"])
-        cases.append({"image": image, "label": str(label), "name": _without_channel(file_stem(paths[0]), label)})
+        # A number is left out only where the label's name says so: "case_0001" may as well be the name of a case.
+        name, named = _stem(paths[0]), _stem(label)
+        cases.append(_case(named if re.sub(r"_\d{4}$", "", name) == named else name, paths, label))
     return cases
+
+
+def _case(name: str, paths: Sequence[Path], label: Path) -> dict[str, Any]:
+    return {"image": str(paths[0]) if len(paths) == 1 else [*map(str, paths)], "label": str(label), "name": name}
+
+
+def _stem(path: str | os.PathLike) -> str:
+    return split_suffix(str(path))[0]
 
 
 def inside(root: Path, relative: Any, listing: str = "dataset.json") -> Path:
@@ -182,15 +190,9 @@ def _channel_files(path: Path) -> list[Path]:
     """Return ``path``, or nnU-Net's one file per channel (``case_0000.nii.gz``, …) where only those exist."""
     if path.exists():
         return [path]
-    suffix = path.name[len(file_stem(path)) :]
+    suffix = path.name[len(_stem(path)) :]
     present = {name.removesuffix(suffix) for name in os.listdir(path.parent)} if path.parent.is_dir() else set()
-    return [path.with_name(stem + suffix) for stem in _channel_stems(file_stem(path), present)] or [path]
-
-
-def _without_channel(stem: str, label: Path) -> str:
-    # Only where the label says so: "case_0001" may as well be the name of a case.
-    short = re.sub(r"_\d{4}$", "", stem)
-    return short if short == file_stem(label) else stem
+    return [path.with_name(stem + suffix) for stem in _channel_stems(_stem(path), present)] or [path]
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
@@ -203,7 +205,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not file_suffix(path) or not path.is_file():
             continue
-        stem = file_stem(path)
+        stem = _stem(path)
         if stem in found:
             raise DatasetError(f"{folder} holds both {found[stem].name} and {path.name}; keep one of them.")
         found[stem] = path
@@ -225,8 +227,7 @@ def _paired_cases(root: Path) -> list[dict]:
         if not parts:
             continue
         used.update(parts)
-        paths = [str(images[part]) for part in parts]
-        cases.append({"image": paths[0] if len(paths) == 1 else paths, "label": str(label), "name": stem})
+        cases.append(_case(stem, [images[part] for part in parts], label))
     if not cases:
         example = f"{next(iter(images), 'nothing')} and {next(iter(labels), 'nothing')}"
         raise DatasetError(f"no image in {root / folders[0]} has a label of the same name in {folders[1]} ({example}).")
@@ -256,11 +257,11 @@ def channel_names(description: Mapping[str, Any], cases: Sequence[dict], first: 
             raise DatasetError(f'channels in dataset.json must be numbered from "0", got {list(declared)}.') from error
     elif declared is not None:
         names = [declared] if isinstance(declared, str) else [str(name) for name in declared]
-    image = cases[0]["image"]
-    in_files = first.channels if isinstance(image, str) else len(image)
-    if first.affine is None and isinstance(image, str) and len(names) < 2:
+    files = len(image_files(cases[0]))
+    in_files = first.channels if files == 1 else files
+    if first.affine is None and files == 1 and len(names) < 2:
         # A folder may mix grey and colour files: grey ones are then read as red = green = blue.
-        in_files = max(_image_channels(case["image"]) for case in cases)
+        in_files = max(_image_channels(image_files(case)) for case in cases)
         if in_files == 3:
             return _RGB
     if names:
@@ -270,8 +271,8 @@ def channel_names(description: Mapping[str, Any], cases: Sequence[dict], first: 
     return tuple(f"channel {index}" for index in range(in_files))
 
 
-def _image_channels(image: str | Sequence[str]) -> int:
-    return len(image) if not isinstance(image, str) else (read_header(image).channels if Path(image).exists() else 1)
+def _image_channels(files: Sequence[str]) -> int:
+    return read_header(files[0]).channels if len(files) == 1 and Path(files[0]).exists() else len(files)
 
 
 def declared_labels(listing: Path, declared: Any) -> tuple[dict[int, str], tuple[int, ...]]:
@@ -320,8 +321,7 @@ def scanned_labels(root: Path, paths: Sequence[str]) -> tuple[dict[int, str], tu
     Raises:
         DatasetError: if they hold no labels.
     """
-    found = label_counts(spread(paths, _SCANNED_VOXELS))
-    values = sorted(set(found) - {0})
+    values = sorted(label_values(spread_voxels(paths, _SCANNED_VOXELS)) - {0})
     if not values:
         raise DatasetError(f"the label files of {root} hold background (0) only; nothing can be learned from them.")
     if values[0] < 0 or len(values) > _MAX_SCANNED_LABELS:
@@ -335,11 +335,15 @@ def scanned_labels(root: Path, paths: Sequence[str]) -> tuple[dict[int, str], tu
     return labels, (0, *values)
 
 
-def spread(paths: Sequence[str], voxels: int) -> list[str]:
+def spread(items: Sequence[Any], limit: int | None) -> list[Any]:
+    """Return up to ``limit`` items, evenly spread over the list."""
+    count = len(items) if limit is None else min(limit, len(items))
+    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def spread_voxels(paths: Sequence[str], voxels: int) -> list[str]:
     """Return as many files, evenly spread over the list, as hold about ``voxels`` voxels together; at least ten."""
-    sizes = read_header(paths[0]).sizes
-    count = min(len(paths), max(10, voxels // max(1, int(np.prod(sizes)))))
-    return [paths[index] for index in np.linspace(0, len(paths) - 1, count).round().astype(int)]
+    return spread(paths, max(10, voxels // max(1, math.prod(read_header(paths[0]).sizes))))
 
 
 def split_cases(

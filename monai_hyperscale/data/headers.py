@@ -3,53 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.utils import ensure_tuple
+from nibabel.orientations import io_orientation
 from PIL import Image, UnidentifiedImageError
 
+from monai_hyperscale.data.labels import label_counts
 from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.io.grids import is_invertible
+from monai_hyperscale.io.images import split_suffix
 from monai_hyperscale.io.labels import read_label
-from monai_hyperscale.io.nifti import load_nifti_header
-from monai_hyperscale.io.pictures import GREY_MODES
+from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nifti_header
+from monai_hyperscale.io.pictures import GREY_MODES, PICTURE_SUFFIXES
 from monai_hyperscale.io.seen import SeenImages
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "VOLUME_SUFFIXES",
     "FileHeader",
-    "file_stem",
+    "case_header",
     "file_suffix",
-    "label_counts",
+    "image_files",
+    "label_values",
     "read_header",
     "seen_images",
+    "sizes_at",
 ]
 
-VOLUME_SUFFIXES = (".nii.gz", ".nii")
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+_SUFFIXES = NIFTI_SUFFIXES + PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)
 class FileHeader:
     """Size and geometry of one file.
 
-    Attributes:
+    Args:
         sizes: voxels per axis, in the order in which MONAI loads them ((width, height) for 2D image files).
         channels: channels that the file holds.
         affine: (4, 4), voxel indices to RAS millimetres; ``None`` for 2D image files.
-        mode: PIL's mode of a 2D image file, such as ``RGB`` or ``L``; ``""`` for NIfTI.
         note: what a user should know about the affine, to follow the file's name; mostly ``""``.
     """
 
     sizes: tuple[int, ...]
     channels: int
     affine: np.ndarray | None = None
-    mode: str = ""
     note: str = ""
 
     @property
@@ -59,35 +59,27 @@ class FileHeader:
             return None
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0)[: len(self.sizes)])
 
+    def in_ras(self, numbers: Sequence[float]) -> np.ndarray:
+        """Return numbers of the file's axes, such as its sizes, in the order of RAS axes, as volumes are loaded."""
+        ordered = np.asarray(numbers, dtype=float)
+        if self.affine is None or len(self.sizes) < 3:
+            return ordered
+        return ordered[np.argsort(io_orientation(self.affine)[:, 0])]
+
 
 def file_suffix(path: str | os.PathLike) -> str:
-    """Return the known suffix of a file in lower case, ``.nii.gz`` as one; ``""`` if it is not one of ours.
+    """Return the suffix of a file that data sets hold, in lower case; ``""`` if it is none.
 
     Example:
         >>> file_suffix("a.b/Scan_0000.NII.gz"), file_suffix("notes.txt")
         ('.nii.gz', '')
     """
-    name = Path(path).name.lower()
-    return next((suffix for suffix in VOLUME_SUFFIXES + IMAGE_SUFFIXES if name.endswith(suffix)), "")
-
-
-def file_stem(path: str | os.PathLike) -> str:
-    """Return the file name without its known suffix.
-
-    Example:
-        >>> file_stem("imagesTr/case.01.nii.gz")
-        'case.01'
-    """
-    name = Path(path).name
-    suffix = file_suffix(path)
-    return name[: -len(suffix)] if suffix else name
+    suffix = split_suffix(str(path))[1]
+    return suffix if suffix in _SUFFIXES else ""
 
 
 def read_header(path: str | Path) -> FileHeader:
     """Read the header of a NIfTI or 2D image file.
-
-    Args:
-        path: the file.
 
     Raises:
         DatasetError: if it is missing, damaged, or not a scalar or colour image of a kind that can be used.
@@ -102,12 +94,9 @@ def read_header(path: str | Path) -> FileHeader:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist.")
     suffix = file_suffix(path)
-    if suffix in VOLUME_SUFFIXES:
-        return _volume_header(path)
-    if suffix in IMAGE_SUFFIXES:
-        return _image_header(path)
-    known = ", ".join(VOLUME_SUFFIXES + IMAGE_SUFFIXES)
-    raise DatasetError(f"{path} is not of a known kind ({known}); convert it first.")
+    if not suffix:
+        raise DatasetError(f"{path} is not of a known kind ({', '.join(_SUFFIXES)}); convert it first.")
+    return _image_header(path) if suffix in PICTURE_SUFFIXES else _volume_header(path)
 
 
 def _volume_header(path: Path) -> FileHeader:
@@ -131,9 +120,19 @@ def _image_header(path: Path) -> FileHeader:
             frames = getattr(image, "n_frames", 1)
             if frames != 1:
                 raise DatasetError(f"{path} holds {frames} pages; one image per file is needed, so split it first.")
-            return FileHeader(image.size, 1 if image.mode in GREY_MODES else 3, None, image.mode)
+            return FileHeader(image.size, 1 if image.mode in GREY_MODES else 3)
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise DatasetError(f"{path} cannot be read as an image ({error}); replace the file.") from error
+
+
+def image_files(case: Mapping[str, Any]) -> list[str]:
+    """Return the image files of a case, one or one per channel."""
+    return [str(path) for path in ensure_tuple(case["image"])]
+
+
+def case_header(case: Mapping[str, Any]) -> FileHeader:
+    """Return the header of a case's image, of its first channel's file."""
+    return read_header(image_files(case)[0])
 
 
 def seen_images(cases: Iterable[Mapping[str, Any]]) -> SeenImages:
@@ -145,38 +144,35 @@ def seen_images(cases: Iterable[Mapping[str, Any]]) -> SeenImages:
     Raises:
         DatasetError: if a file cannot be read.
     """
-    files = (case["image"] for case in cases)
-    headers = (read_header(file if isinstance(file, (str, Path)) else file[0]) for file in files)
-    return SeenImages.of((header.sizes, header.affine) for header in headers)
+    return SeenImages.of((header.sizes, header.affine) for header in map(case_header, cases))
 
 
-def label_counts(paths: Iterable[str | Path]) -> Counter[int]:
-    """Count the voxels of each value over label files.
-
-    By the rule of :func:`monai_hyperscale.io.read_label`.
+def sizes_at(cases: Iterable[Mapping[str, Any]], spacing: Sequence[float] | None = None) -> list[np.ndarray]:
+    """Return the voxels per axis that images have as they are loaded, volumes in RAS order.
 
     Args:
-        paths: label files, NIfTI or 2D images.
+        cases: a data list.
+        spacing: voxel size in mm that volumes are resampled to; ``None``: none.
+    """
+    found = []
+    for header in map(case_header, cases):
+        sizes = header.in_ras(header.sizes)
+        if spacing is not None and header.spacing is not None and len(sizes) == 3:
+            sizes = sizes * header.in_ras(header.spacing) / np.asarray(spacing)
+        found.append(sizes)
+    return found
+
+
+def label_values(paths: Iterable[str | Path]) -> set[int]:
+    """Return the values that label files hold, by the rule of :func:`monai_hyperscale.io.read_label`.
 
     Raises:
         DatasetError: if a file cannot be read, or holds values that are not whole numbers or colours.
     """
-    total: Counter[int] = Counter()
+    found: set[int] = set()
     for path in paths:
-        voxels = _label_values(Path(path)).ravel()
-        if voxels.min() >= 0 and voxels.max() < 2**16:
-            # Much faster than sorting, and nearly all label files are of this kind.
-            counts = np.bincount(voxels)
-            values = np.flatnonzero(counts)
-            counts = counts[values]
-        else:
-            values, counts = np.unique(voxels, return_counts=True)
-        total.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-    return total
-
-
-def _label_values(path: Path) -> np.ndarray:
-    try:
-        return read_label(path)
-    except ImageError as error:
-        raise DatasetError(str(error)) from error
+        try:
+            found |= set(label_counts(read_label(path)))
+        except ImageError as error:
+            raise DatasetError(str(error)) from error
+    return found

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import (
     ClipIntensityPercentiles,
-    MapTransform,
     NormalizeIntensity,
     ScaleIntensity,
     ScaleIntensityRange,
@@ -19,15 +17,16 @@ from monai.transforms import (
 )
 from monai.utils import convert_to_dst_type, convert_to_tensor
 
+from monai_hyperscale.data.reading import Each
 from monai_hyperscale.errors import ConfigError, ImageError
 
 __all__ = [
     "NormalizeChannels",
     "NormalizeChannelsd",
     "UnitIntensity",
+    "UnitIntensityd",
     "channel_kind",
     "ct_window",
-    "intensity_transform",
 ]
 
 _COLOURS = frozenset({"red", "green", "blue", "r", "g", "b", "rgb", "rgb_to_0_1"})
@@ -37,6 +36,8 @@ _CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|
 _SPAN = (-2.0, 2.0)
 #: Hounsfield units of soft tissue with contrast agent; lung and bone need (-1000, 1000) or so.
 CT_WINDOW = (-200.0, 300.0)
+# Of the clip of MR and all else, in percent.
+_PERCENTILES = (0.5, 99.5)
 # Single precision squares overflow beyond this; such values are fill values (FLT_MAX), not measurements.
 _LARGEST = 1e18
 
@@ -89,7 +90,7 @@ class NormalizeChannels(Transform):
     ct        Hounsfield units clipped to the window that :func:`ct_window` tells, which goes linearly to [-2, 2]
     colour    the range of the file's integers (0 … 255; 0 … 65535 for 16 bit) goes linearly to [-2, 2]
     grey      zero mean and unit spread over the image, unclipped: bright spots may be all there is to see
-    other     clipped to the image's ``percentiles``, then zero mean and unit spread (MR and all else)
+    other     clipped to the image's 0.5 % and 99.5 % percentiles, then zero mean and unit spread (MR and all else)
     ========  ==========================================================================================
 
     Values that are not finite, or beyond ±1e18 (fill values), become the lowest value that is. Constant images become 0
@@ -97,7 +98,6 @@ class NormalizeChannels(Transform):
 
     Args:
         channels: name of each channel.
-        percentiles: of the clip of ``other`` channels, in percent.
 
     Example:
         >>> scale = NormalizeChannels(("CT", "MRI"))
@@ -107,15 +107,11 @@ class NormalizeChannels(Transform):
                 [[-1.2247,  1.2247,  0.0000]]])
     """
 
-    def __init__(
-        self,
-        channels: Sequence[str],
-        percentiles: tuple[float, float] = (0.5, 99.5),
-    ) -> None:
+    def __init__(self, channels: Sequence[str]) -> None:
         if not channels or isinstance(channels, str):
             raise ValueError(f"channels must be a list of names, got {channels!r}.")
         self.channels = tuple(channels)
-        self.clip = ClipIntensityPercentiles(*percentiles)
+        self.clip = ClipIntensityPercentiles(*_PERCENTILES)
         self.zscore = NormalizeIntensity()
         self.windows = [ScaleIntensityRange(*ct_window(name), *_SPAN, clip=True) for name in self.channels]
 
@@ -125,15 +121,17 @@ class NormalizeChannels(Transform):
         Raises:
             ImageError: if the image has another number of channels.
         """
+        meta = image.meta if isinstance(image, MetaTensor) else {}
         if len(image) != len(self.channels):
-            name = f"{image.meta.get('filename_or_obj', 'the image')}" if isinstance(image, MetaTensor) else "the image"
             raise ImageError(
-                f"{name} has {len(image)} channels, but {len(self.channels)} ({', '.join(self.channels)}) are needed."
+                f"{meta.get('filename_or_obj', 'the image')} has {len(image)} channels, but {len(self.channels)} "
+                f"({', '.join(self.channels)}) are needed."
             )
-        mode = str(image.meta.get("mode", "")) if isinstance(image, MetaTensor) else ""
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
         values = [finite(channel.float()) for channel in plain]
-        largest = _integer_range(max(float(channel.max()) for channel in values), plain.dtype, mode)
+        largest = _integer_range(
+            max(float(channel.max()) for channel in values), plain.dtype, str(meta.get("mode", ""))
+        )
         scaled = [
             self._scale(channel, channel_kind(name), window, largest)
             for channel, name, window in zip(values, self.channels, self.windows, strict=True)
@@ -154,22 +152,18 @@ class NormalizeChannels(Transform):
 
 
 class UnitIntensity(Transform):
-    """Clip every channel to percentiles of its own and scale it to [0, 1].
+    """Clip every channel to its own 0.5 % and 99.5 % percentiles and scale it to [0, 1].
 
     What is not finite, or a fill value beyond ±1e18, counts as the lowest other value. Where the percentiles are equal,
     as in an image of a few bright voxels, nothing is clipped. Constant channels become 0.
-
-    Args:
-        lower: percentile that becomes 0.
-        upper: percentile that becomes 1.
 
     Example:
         >>> UnitIntensity()(torch.tensor([[20.0, 10.0, 30.0]]))
         tensor([[0.5000, 0.0000, 1.0000]])
     """
 
-    def __init__(self, lower: float = 0.5, upper: float = 99.5) -> None:
-        self.clip = ClipIntensityPercentiles(lower, upper)
+    def __init__(self) -> None:
+        self.clip = ClipIntensityPercentiles(*_PERCENTILES)
         self.scale = ScaleIntensity(0.0, 1.0)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -204,44 +198,29 @@ def _integer_range(highest: float, dtype: torch.dtype, mode: str) -> float:
     return 1.0 if highest <= 1 else 255.0 if highest <= 255 else 65535.0
 
 
-class NormalizeChannelsd(MapTransform):
-    """Dictionary form of :class:`NormalizeChannels`; takes the same arguments after ``keys``.
+class NormalizeChannelsd(Each):
+    """Dictionary form of :class:`NormalizeChannels`.
 
     Args:
-        keys: image keys.
-        channels: name of each channel.
-        percentiles: of the clip of ``other`` channels, in percent.
-        allow_missing_keys: leave out keys that are not there.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        channels: Sequence[str],
-        percentiles: tuple[float, float] = (0.5, 99.5),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.normalize = NormalizeChannels(channels, percentiles)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with scaled images under ``keys``."""
-        result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = self.normalize(result[key])
-        return result
-
-
-def intensity_transform(channels: Sequence[str], keys: KeysCollection = "image") -> NormalizeChannelsd:
-    """Return the transform that scales each channel by what its name says it is.
-
-    Args:
-        channels: name of each channel, such as ``("CT",)``; see :class:`NormalizeChannels`.
-        keys: image keys.
+        keys: of images.
+        channels: name of each channel, such as ``("CT",)``.
 
     Example:
         >>> image = torch.full((3, 2, 2), 255, dtype=torch.uint8)
-        >>> intensity_transform(("red", "green", "blue"))({"image": image})["image"].unique()
+        >>> NormalizeChannelsd("image", ("red", "green", "blue"))({"image": image})["image"].unique()
         tensor([2.])
     """
-    return NormalizeChannelsd(keys, channels)
+
+    def __init__(self, keys: KeysCollection, channels: Sequence[str]) -> None:
+        super().__init__(keys, NormalizeChannels(channels))
+
+
+class UnitIntensityd(Each):
+    """Dictionary form of :class:`UnitIntensity`.
+
+    Args:
+        keys: of images.
+    """
+
+    def __init__(self, keys: KeysCollection) -> None:
+        super().__init__(keys, UnitIntensity())

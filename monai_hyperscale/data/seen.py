@@ -33,11 +33,7 @@ class CheckSeend(MapTransform):
         self.seen, self.axes, self.force = seen, axes, force
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data.
-
-        Raises:
-            ImageError: if an image is outside, and ``force`` is not set.
-        """
+        """Return the data; an :class:`ImageError` says of an image that it is outside."""
         for key in self.key_iterator(dict(data)):
             image = data[key]
             grid = grid_of(image)

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImaged
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.data.intensity import NormalizeChannels, channel_kind
@@ -42,14 +41,8 @@ class ImageFolding(Folding[Settings]):
                 f"the image has {len(image)} channels and {dims} axes, but the network takes {settings.in_channels} "
                 f"and {settings.file_dims}; name another."
             )
-        loading = segmentation_preprocessing(
-            settings.channels,
-            settings.spatial_dims,
-            settings.spacing,
-            keys=("image",),
-            slices=settings.slices,
-        )
-        steps = Compose([part for part in loading.transforms if not isinstance(part, LoadImaged)])
+        shared = (settings.channels, settings.spatial_dims, settings.spacing)
+        steps = segmentation_preprocessing(*shared, keys=("image",), slices=settings.slices, loaded=True)
         x = steps({"image": image})["image"].as_tensor()[None]
         return x[..., x.shape[-1] // 2] if settings.slices else x
 

@@ -128,7 +128,7 @@ def read_image(
 
 
 def load_voxels(
-    path: Path, channels: int = 1, placement: Placement = BY_HEADER, labels: bool = False
+    path: Path, channels: int = 1, placement: Placement = BY_HEADER, labels: bool = False, quiet: bool = False
 ) -> tuple[np.ndarray, ImageSource, Optional[str]]:
     """Return what a file holds, as :func:`read_image` reads it, before anything is made of its values.
 
@@ -149,7 +149,7 @@ def load_voxels(
         raise ImageError(f"{path} does not fit into memory; crop or down-sample it first.") from error
     if not is_invertible(affine, voxels.ndim - 1):
         raise ImageError(f"{path} has an affine that cannot be inverted; repair its orientation (sform or qform).")
-    if note:
+    if note and not quiet:
         logger.warning("%s %s", path, note)
     return voxels, ImageSource(path, voxels.shape[1:], affine, header, is_file=True), mode
 

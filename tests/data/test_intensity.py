@@ -6,7 +6,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, NormalizeIntensity, ScaleIntensityRangePercentiles
 
-from monai_hyperscale.data import NormalizeChannels, intensity_transform
+from monai_hyperscale.data import NormalizeChannels, NormalizeChannelsd
 from monai_hyperscale.data.intensity import channel_kind
 from monai_hyperscale.errors import ImageError
 
@@ -106,7 +106,7 @@ def test_metadata_stay_and_input_is_kept():
     affine = np.diag([2.0, 3.0, 4.0, 1.0])
     data = {"image": MetaTensor(torch.rand(1, 5, 6, 7) * 100, affine=affine)}
     before = data["image"].clone()
-    out = intensity_transform(("MRI",))(data)["image"]
+    out = NormalizeChannelsd("image", ("MRI",))(data)["image"]
     assert np.array_equal(out.affine, affine) and out.spatial_ndim == 3
     assert torch.equal(data["image"], before)
 

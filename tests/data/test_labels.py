@@ -5,29 +5,33 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_hyperscale.data import ClassIndex, ClassIndexd
+from monai_hyperscale.data import ClassIndexd
 from monai_hyperscale.errors import DatasetError
+
+
+def indices(values, label):
+    return ClassIndexd("label", values)({"label": label})["label"]
 
 
 def test_values_become_indices():
     label = torch.tensor([[0.0, 4.0, 17.0, float("nan"), 4.0004]])
-    out = ClassIndex((0, 4, 17))(label)
+    out = indices((0, 4, 17), label)
     assert out.tolist() == [[0, 1, 2, 0, 1]]
     assert out.dtype == torch.uint8
 
 
 def test_values_beyond_float32_stay_apart():
     values = (0, 312782547, 312782551)
-    assert ClassIndex(values)(torch.tensor([values], dtype=torch.int64)).tolist() == [[0, 1, 2]]
+    assert indices(values, torch.tensor([values], dtype=torch.int64)).tolist() == [[0, 1, 2]]
 
 
 def test_indices_never_wrap():
-    out = ClassIndex(range(0, 80000, 2))(torch.tensor([[0, 79998]]))
+    out = indices(range(0, 80000, 2), torch.tensor([[0, 79998]]))
     assert out.dtype == torch.int32 and out.tolist() == [[0, 39999]]
 
 
 def test_many_classes_need_more_than_a_byte():
-    out = ClassIndex(range(301))(torch.arange(301)[None])
+    out = indices(range(301), torch.arange(301)[None])
     assert out.dtype == torch.int16
     assert torch.equal(out[0], torch.arange(301, dtype=torch.int16))
 
@@ -36,7 +40,7 @@ def test_many_classes_need_more_than_a_byte():
 def test_other_values_are_refused_by_name(value):
     label = MetaTensor(torch.tensor([[0.0, value]]), meta={"filename_or_obj": "case_7.nii.gz"})
     with pytest.raises(DatasetError, match=r"case_7\.nii\.gz holds") as error:
-        ClassIndex((0, 4, 17))(label)
+        indices((0, 4, 17), label)
     assert f"{value:g}" in str(error.value)
 
 
@@ -52,4 +56,4 @@ def test_metadata_stay_and_input_is_kept():
 @pytest.mark.parametrize("values", [(0,), (0, 2, 1), (0, 0, 1)])
 def test_values_must_ascend(values):
     with pytest.raises(ValueError, match="ascending"):
-        ClassIndex(values)
+        ClassIndexd("label", values)

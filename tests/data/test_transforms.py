@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from monai_hyperscale.data import (
-    ImageFileReader,
     NormalizeChannelsd,
     augmentation,
     inversion,
@@ -22,9 +21,6 @@ from monai_hyperscale.data import (
     segmentation_preprocessing,
     slice_sampling,
 )
-from monai_hyperscale.data.transforms import file_loader
-from monai_hyperscale.errors import ImageError
-from monai_hyperscale.io import read_image
 
 ORIENTATIONS = ["RAS", "LAS", "LPS", "PSR", "SAR", "IRP"]
 ANGLES = [(0, 0, 0), (17, 5, -9), (45, 0, 0), (30, -40, 50)]
@@ -185,22 +181,6 @@ def test_variants_of_image_files(tmp_path, mode):
     torch.testing.assert_close(out[:, 1].as_tensor(), torch.full((len(channels), 3), high), atol=1e-5, rtol=0)
 
 
-def test_reader_says_what_is_wrong(tmp_path, write):
-    colour = write(tmp_path / "colour.png", np.zeros((3, 4, 3), np.uint8))
-    assert ImageFileReader(3).read(write(tmp_path / "grey.tif", np.zeros((3, 4), np.uint8))).mode == "RGB"
-    with pytest.raises(ImageError, match="one grey channel is needed"):
-        ImageFileReader(1).read(str(colour))
-    colour.write_bytes(colour.read_bytes()[:40])
-    with pytest.raises(ImageError, match=r"colour\.png cannot be read"):
-        ImageFileReader(3).read(str(colour))
-    levels = write(tmp_path / "levels.png", np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4, 1), 3, axis=2))
-    assert ImageFileReader(0).read(levels).mode == "L"
-    tinted = np.zeros((3, 4, 3), np.uint8)
-    tinted[0, 0, 0] = 1
-    with pytest.raises(ImageError, match="colours"):
-        ImageFileReader(0).read(write(tmp_path / "tinted.png", tinted))
-
-
 def test_slices_of_volumes(tmp_path, write):
     rng = np.random.default_rng(0)
     affine = _affine("PSR", (0, 0, 0))
@@ -269,23 +249,3 @@ def test_label_values_beyond_float32_become_classes(tmp_path, spacing):
         assert np.array_equal(case["label"][0].numpy(), classes)
     else:
         assert np.array_equal(case["label"][0, ::2, ::2, ::2].numpy(), classes)
-
-
-@pytest.mark.parametrize("unit", ["micron", "mm", "meter", "unknown"])
-def test_training_sees_the_place_that_inference_does(tmp_path, write, unit):
-    image = nib.load(write(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)))
-    image.set_sform(_affine("PSR", (17, 5, -9)), 2)
-    image.set_qform(np.eye(4), 1)
-    image.header.set_xyzt_units(unit)
-    nib.save(image, tmp_path / "a.nii.gz")
-    ours = read_image(tmp_path / "a.nii.gz")
-    case = file_loader(["image"], 1)({"image": str(tmp_path / "a.nii.gz")})
-    assert np.array_equal(case["image"].affine.numpy(), ours.affine.numpy())
-    assert np.array_equal(case["image"].numpy(), ours.numpy())
-
-
-def test_channel_files_of_several_places_are_refused(tmp_path, write):
-    paths = [write(tmp_path / f"a_{n:04d}.nii.gz", np.zeros((4, 5, 6), np.float32)) for n in range(2)]
-    write(paths[1], np.zeros((4, 5, 6), np.float32), np.diag([1.0, 1.0, 2.0, 1.0]))
-    with pytest.raises(ImageError, match="has another affine than"):
-        file_loader(["image"], 1)({"image": [str(path) for path in paths]})

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from monai.data import CacheDataset
 from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised
 
 from monai_hyperscale.data import segmentation_preprocessing, split_cases
 from monai_hyperscale.data.datalist import channel_names
-from monai_hyperscale.data.headers import file_stem, file_suffix, read_header
+from monai_hyperscale.data.headers import case_header, file_suffix, seen_images
+from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.images import split_suffix
 from monai_hyperscale.tasks.classification.shapes import write_shapes
 
-__all__ = ["ClassData", "ImageClasses", "cached_images", "load_class_data", "preprocessing", "read_classes"]
+__all__ = ["ImageClasses", "load_class_data", "preprocessing", "read_classes"]
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,6 @@ class ImageClasses:
     channels: tuple[str, ...]
     labels: dict[int, str]
     spatial_dims: int
-
-
-@dataclass(frozen=True)
-class ClassData(ImageClasses):
-    """What a training asks of its data, beside what they are.
-
-    Attributes:
-        folder: of the data set.
-        train: cases to learn from.
-        validation: cases to choose the best weights by.
-        provenance: where they came from and how they were split, for ``model.json``.
-        fingerprint: of the cases' names and their split.
-    """
-
-    folder: Path
-    train: list[dict[str, Any]]
-    validation: list[dict[str, Any]]
-    provenance: dict[str, Any]
-    fingerprint: str
 
 
 def read_classes(dataset_dir: Union[str, os.PathLike]) -> ImageClasses:
@@ -82,11 +63,11 @@ def read_classes(dataset_dir: Union[str, os.PathLike]) -> ImageClasses:
     if len(files) < 2:
         raise DatasetError(f"{root} needs a folder of images for each class, at least two; {len(files)} are there.")
     cases = [
-        {"name": f"{name}/{file_stem(path)}", "image": str(path), "class": index}
+        {"name": f"{name}/{split_suffix(path)[0]}", "image": str(path), "class": index}
         for index, (name, paths) in enumerate(files.items())
         for path in paths
     ]
-    header = read_header(str(cases[0]["image"]))
+    header = case_header(cases[0])
     return ImageClasses(cases, channel_names({}, cases, header), dict(enumerate(files)), len(header.sizes))
 
 
@@ -96,7 +77,7 @@ def load_class_data(
     fractions: Sequence[float] = (0.7, 0.1, 0.2),
     seed: int = 0,
     synthetic: Optional[Mapping[str, Any]] = None,
-) -> ClassData:
+) -> TrainingCases:
     """Find and split the images of a data set, or of built-in shapes if none is named.
 
     Args:
@@ -107,21 +88,28 @@ def load_class_data(
         synthetic: further arguments of :func:`write_shapes`.
 
     Raises:
-        SystemExit: with one sentence, if the data set cannot be used.
+        DatasetError: if the data set cannot be used.
     """
-    if dataset_dir is None:
-        dataset_dir = write_shapes(synthetic_dir, seed=seed, **(synthetic or {}))
-    folder = Path(dataset_dir).resolve()
+    folder, title = folder_or_made(
+        dataset_dir, "synthetic shapes", lambda: write_shapes(synthetic_dir, seed=seed, **(synthetic or {}))
+    )
     found = read_classes(folder)
     parts = split_cases(found.cases, fractions, seed)
-    names = [[case["name"] for case in part] for part in parts]
     logging.getLogger(__name__).info(
-        f"{folder.name}: {len(found.cases)} images of {', '.join(found.labels.values())}; {len(parts[0])} train, "
+        f"{title}: {len(found.cases)} images of {', '.join(found.labels.values())}; {len(parts[0])} train, "
         f"{len(parts[1])} validation, {len(parts[2])} test."
     )
-    provenance = {"data": folder.name, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
-    return ClassData(**vars(found), folder=folder, train=parts[0], validation=parts[1], provenance=provenance,
-                     fingerprint=digest(names))  # fmt: skip
+    return TrainingCases(
+        folder,
+        *parts,
+        channels=found.channels,
+        labels=found.labels,
+        label_values=tuple(found.labels),
+        spatial_dims=found.spatial_dims,
+        slices=False,
+        seen=seen_images(parts[0]),
+        **split_facts(title, [[case["name"] for case in part] for part in parts]),
+    )
 
 
 def preprocessing(
@@ -140,8 +128,3 @@ def preprocessing(
     noise = RandGaussianNoised("image", prob=0.3, std=0.1)
     steps = [*varied, noise] if training else []
     return Compose([loading, EnsureTyped("image", track_meta=False), *steps]).flatten()
-
-
-def cached_images(data: Sequence[Any], transform: Any) -> CacheDataset:
-    """Return images in memory; a damaged one ends the program with one sentence."""
-    return CacheDataset(data, transform, num_workers=2, progress=False)

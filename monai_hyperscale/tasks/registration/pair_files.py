@@ -13,15 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_hyperscale.data.check import (
-    check_files,
-    check_grid,
-    check_headers,
-    check_values,
-    image_files,
-    spread_cases,
-    tell_places,
-)
+from monai_hyperscale.data.check import check_cases, check_grid
 from monai_hyperscale.data.datalist import (
     FOLDERS,
     channel_names,
@@ -32,8 +24,9 @@ from monai_hyperscale.data.datalist import (
     read_description,
     scanned_labels,
 )
-from monai_hyperscale.data.headers import FileHeader, file_stem, file_suffix, read_header
+from monai_hyperscale.data.headers import FileHeader, file_suffix, image_files, read_header
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io import split_suffix
 from monai_hyperscale.tasks.registration.pairs import Pair, RegistrationImages
 
 __all__ = ["check_pairs", "read_images", "read_pairs"]
@@ -143,7 +136,7 @@ def _bare(cases: Sequence[dict]) -> list[dict]:
 
 def _names(paths: Sequence[Path], root: Path) -> list[str]:
     """Return file names without suffix, with their folders where names alone are not unique."""
-    stems = [file_stem(path) for path in paths]
+    stems = [split_suffix(path)[0] for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     folders = [os.path.relpath(path.parent, root).replace(os.sep, "_") for path in paths]
@@ -160,7 +153,8 @@ def _to_atlas(images: RegistrationImages, atlas: PathLike, atlas_label: PathLike
                 f"atlas {str(atlas)!r} is neither a case of the folder ({names[0]} is the first) nor an image file."
             )
         place = len(names)
-        case = {"image": str(atlas), "name": file_stem(atlas) if file_stem(atlas) not in names else "atlas"}
+        stem = split_suffix(str(atlas))[0]
+        case = {"image": str(atlas), "name": stem if stem not in names else "atlas"}
         if images.labels and atlas_label is not None:
             images = replace(images, cases=[*images.cases, {**case, "label": str(atlas_label)}])
         else:  # without labels on both sides there is nothing to compare
@@ -248,9 +242,8 @@ def _entry(entry: Any, listing: Path) -> dict[str, str]:
 def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
     """Stop with one clear sentence if the images cannot be registered.
 
-    Looked at are: that every file exists; the headers of up to ``limit`` cases (channels, axes, that all have the same
-    number of axes, and that image and label lie on one grid); that pairs of known displacement lie on one grid; and
-    the label values, as in :func:`check_dataset`. Voxel sizes that differ from case to case are told in the log.
+    Beside what :func:`check_cases` looks at, that pairs of known displacement lie on one grid. Voxel sizes that differ
+    from case to case are told in the log.
 
     Args:
         images: what :func:`read_pairs` returned.
@@ -268,16 +261,9 @@ def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
     cases = images.cases
     if len(cases) < 2:
         raise DatasetError(f"there {'is 1 image' if cases else 'are 0 images'}; a pair needs two.")
-    labels = [case["label"] for case in cases if "label" in case]
     fields = [pair for pair in images.pairs or () if pair.field is not None]
-    check_files(
-        [*(path for case in cases for path in image_files(case)), *labels, *(str(pair.field) for pair in fields)]
-    )
-    opened = spread_cases(cases, limit)
-    spacings = [spacing for case in opened if (spacing := check_headers(case, images).spacing) is not None]
-    tell_places(opened)
-    if labels:
-        check_values([case["label"] for case in opened], images)
+    headers = check_cases(images, limit, more=[str(pair.field) for pair in fields])
+    spacings = [header.spacing for header in headers if header.spacing is not None]
     for pair in fields[:_MAX_FIELDS]:
         moving, fixed = (image_files(cases[index])[0] for index in (pair.moving, pair.fixed))
         header = read_header(fixed)

@@ -11,24 +11,19 @@ import torch
 from monai.transforms import (
     Compose,
     EnsureTyped,
-    Lambdad,
-    Orientationd,
     RandAffined,
     RandFlipd,
     Randomizable,
     RandomizableTransform,
     ResizeWithPadOrCropd,
-    Spacingd,
     Transform,
 )
-from nibabel.orientations import io_orientation
 
-from monai_hyperscale.data.check import image_files, spread_cases
-from monai_hyperscale.data.headers import read_header
-from monai_hyperscale.data.intensity import UnitIntensity
-from monai_hyperscale.data.labels import ClassIndexd, index_type
-from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
-from monai_hyperscale.data.transforms import file_loader
+from monai_hyperscale.data.datalist import spread
+from monai_hyperscale.data.headers import sizes_at
+from monai_hyperscale.data.intensity import UnitIntensityd
+from monai_hyperscale.data.labels import index_type
+from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
 
@@ -74,34 +69,24 @@ def registration_preprocessing(
 
     Example:
         >>> [type(each).__name__ for each in registration_preprocessing(("MRI",), 3, sizes=(48, 64, 48)).transforms]
-        ['LoadImaged', 'Orientationd', 'Lambdad', 'ResizeWithPadOrCropd', 'EnsureTyped']
+        ['ReadImaged', 'Orientationd', 'UnitIntensityd', 'ResizeWithPadOrCropd', 'EnsureTyped']
     """
-    if spatial_dims not in (2, 3):
-        raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
-    if slices and spatial_dims != 2:
-        raise ValueError(f"slices=True is for 2D networks, got spatial_dims={spatial_dims}.")
-    volumes = spatial_dims == 3 or slices
-    if spacing is not None and (not volumes or len(spacing) != 3 or min(spacing) <= 0):
-        raise ValueError(f"spacing must be three positive numbers in mm, and is for volumes only; got {spacing!r}.")
-    file_dims = 3 if volumes else 2
+    file_dims = 3 if spatial_dims == 3 or slices else 2
     if sizes is not None and (len(sizes) != file_dims or min(sizes) < 1):
         raise ValueError(f"sizes must be {file_dims} numbers of at least 1, as the files have axes; got {sizes!r}.")
-    labels = ["label"] if label_values else []
-    keys = ["image", *labels]
-    transforms: list[Transform] = [file_loader(["image"], 3 if len(channels) == 3 else 1)]
-    if labels:
-        # Classes first, since resampling is in float32, which does not hold every label value.
-        transforms += [file_loader(labels, 0), ClassIndexd(labels, label_values)]
-    if seen is not None:
-        transforms.append(CheckSeend(["image"], seen, spatial_dims, force=True))
-    if volumes:
-        transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
-    modes = ("bilinear", "nearest")[: len(keys)]
-    if spacing is None and seen is not None and volumes:
-        transforms.append(SeenSpacingd(keys, seen, spatial_dims, modes))
-    if spacing is not None:
-        transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
-    transforms.append(Lambdad("image", UnitIntensity(), track_meta=False))
+    keys = ["image", "label"] if label_values else ["image"]
+    loading = segmentation_preprocessing(
+        channels,
+        spatial_dims,
+        spacing,
+        keys,
+        slices,
+        label_values=label_values or None,
+        seen=seen,
+        force=True,
+        intensity=UnitIntensityd("image"),
+    )
+    transforms = [part for part in loading.transforms if not isinstance(part, EnsureTyped)]
     if sizes is not None:
         transforms.append(ResizeWithPadOrCropd(keys, tuple(sizes)))
     # Nothing is inverted, and what follows is faster on tensors without metadata.
@@ -120,16 +105,7 @@ def common_size(
         spacing: voxel size in mm, in RAS axes, that the images will be resampled to.
         largest: voxels per axis; ``None`` for 256 in 2D and 128 in 3D. What is larger is cropped, and the log says so.
     """
-    sizes = []
-    for case in spread_cases(images.cases, 500):
-        header = read_header(image_files(case)[0])
-        extent = np.asarray(header.sizes, dtype=float)
-        if header.affine is not None and len(extent) == 3:
-            axes = io_orientation(header.affine)[:, 0].astype(int)
-            if spacing is not None and header.spacing is not None:
-                extent = extent * header.spacing / np.asarray(spacing)[axes]
-            extent = extent[np.argsort(axes)]
-        sizes.append(extent)
+    sizes = sizes_at(spread(images.cases, 500), spacing)
     needed = np.ceil(np.max(sizes, axis=0) / _MULTIPLE).astype(int) * _MULTIPLE
     bound = largest if largest is not None else _LARGEST[len(needed)]
     if needed.max() > bound:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai_hyperscale.data.check import image_files
+from monai_hyperscale.data.headers import image_files
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.search.cases import cases_of_part, check_kind

@@ -15,9 +15,9 @@ from monai.transforms import Compose, DeleteItemsd, ResizeWithPadOrCrop, Spacing
 from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 
-from monai_hyperscale.data.caching import CachedCases
-from monai_hyperscale.data.check import check_dimensions, image_files
-from monai_hyperscale.data.headers import seen_images
+from monai_hyperscale.data.check import check_dimensions
+from monai_hyperscale.data.headers import image_files, seen_images
+from monai_hyperscale.data.reading import CachedCases
 from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.io.seen import SeenImages
@@ -188,9 +188,7 @@ class PairDataset(Dataset):
         resampled = isinstance(transform, Compose) and any(isinstance(t, Spacingd) for t in transform.transforms)
         self.pairs = pairs
         self.has_fields = known_fields and pairs.has_fields and not resampled
-        self.images = CachedCases(
-            pairs.cases, transform, cache_rate=cache_rate, num_workers=num_workers, progress=False
-        )
+        self.images = CachedCases(pairs.cases, transform, cache_rate, num_workers)
         self.transform = pair_transform
 
     def __len__(self) -> int:

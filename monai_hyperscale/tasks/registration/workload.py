@@ -8,10 +8,9 @@ from typing import Any, Optional, Union
 
 import numpy as np
 import torch
-from nibabel.orientations import io_orientation
 
-from monai_hyperscale.data.check import image_files, tell_places
-from monai_hyperscale.data.headers import read_header
+from monai_hyperscale.data.check import tell_places
+from monai_hyperscale.data.headers import case_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
@@ -116,11 +115,10 @@ class RegistrationWorkload(Workload):
 
     def _spacing(self, index: int) -> Optional[list[float]]:
         """Return the size of the fixed image's voxels on the network's grid."""
-        header = read_header(image_files(self._cases[self._pairs.pairs.pair(index).fixed])[0])
+        header = case_header(self._cases[self._pairs.pairs.pair(index).fixed])
         if header.affine is None or header.spacing is None:
             return None
         spacing = self.settings.spacing_for(header.affine)
         if spacing is None:  # the file's own, in RAS order, as the images are
-            axes = io_orientation(header.affine)[:, 0].astype(int)
-            spacing = np.asarray(header.spacing, dtype=float)[np.argsort(axes)].tolist()
+            spacing = header.in_ras(header.spacing).tolist()
         return list(spacing[: self.settings.spatial_dims])

@@ -14,7 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "settings": ["SegmentationSettings"],
         "training_data": [
             "TrainingData",
-            "cached_dataset",
             "images_to_segment",
             "load_training_data",
             "require_images",

@@ -12,8 +12,8 @@ from monai.transforms import Compose, EnsureTyped, MapLabelValued, Transform
 from monai_hyperscale.data.augmentation import augmentation
 from monai_hyperscale.data.cropping import slice_sampling
 from monai_hyperscale.data.labels import ClassIndexd
-from monai_hyperscale.data.saving import SaveLabeld
-from monai_hyperscale.data.transforms import file_loader, inversion, segmentation_preprocessing
+from monai_hyperscale.data.reading import ReadImaged
+from monai_hyperscale.data.transforms import SaveLabeld, inversion, segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
 
 __all__ = ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"]
@@ -42,7 +42,7 @@ def training_transforms(
     Example:
         >>> pipeline = training_transforms(("MRI",), 2, (64, 64), slices=True)
         >>> type(pipeline.transforms[0]).__name__
-        'LoadImaged'
+        'ReadImaged'
     """
     preprocessing = segmentation_preprocessing(
         channels, spatial_dims, spacing, slices=slices, label_values=label_values
@@ -82,7 +82,7 @@ def evaluation_preprocessing(
     image = segmentation_preprocessing(
         channels, spatial_dims, spacing, keys=("image",), slices=slices, seen=seen, force=True
     )
-    label: list[Transform] = [file_loader(["label"], channels=0)]
+    label: list[Transform] = [ReadImaged("label", channels=0)]
     if label_values is not None:
         label.append(ClassIndexd("label", label_values))
     return Compose([image, *label, EnsureTyped("label")]).flatten()

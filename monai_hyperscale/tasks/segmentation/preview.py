@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.data import MetaTensor
 
+from monai_hyperscale.data.labels import label_counts
 from monai_hyperscale.io.atomic import replacing
 from monai_hyperscale.io.images import image_source
-from monai_hyperscale.tasks.segmentation.volumes import label_counts
 
 __all__ = ["save_preview"]
 

@@ -233,9 +233,9 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
 
 def _label_there(job: Job, segmenter: Segmenter) -> np.ndarray:
     """Return the label map that was there already."""
+    from monai_hyperscale.data.labels import label_counts
     from monai_hyperscale.errors import ImageError
     from monai_hyperscale.io.labels import read_label
-    from monai_hyperscale.tasks.segmentation.volumes import label_counts
 
     label = read_label(job.output)
     foreign = sorted(label_counts(label).keys() - segmenter.settings.value_names.keys() - {0})

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 import torch.nn as nn
 from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImaged, Spacingd, Transform
+from monai.transforms import Compose, Spacingd, Transform
 
 from monai_hyperscale.bundle.settings import read_settings
-from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
+from monai_hyperscale.data.seen import SeenSpacingd
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
@@ -79,18 +79,17 @@ class Segmenter:
         )
         self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self.network = self._folded.network
-        loading = segmentation_preprocessing(
+        steps = segmentation_preprocessing(
             settings.channels,
             settings.spatial_dims,
             settings.spacing,
             keys=("image",),
             slices=settings.slices,
             seen=settings.seen,
-        )
-        # The check has its own error, which MONAI's Compose would wrap.
-        parts = (part for part in loading.transforms if not isinstance(part, (LoadImaged, CheckSeend)))
+            loaded=True,
+        ).transforms
         self._preprocessing = Compose(
-            [_InSlabs(part) if isinstance(part, (Spacingd, SeenSpacingd)) else part for part in parts]
+            [_InSlabs(step) if isinstance(step, (Spacingd, SeenSpacingd)) else step for step in steps]
         )
 
     @classmethod

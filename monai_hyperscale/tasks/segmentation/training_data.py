@@ -8,75 +8,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import ignite.distributed as idist
 import numpy as np
 from monai.utils import ensure_tuple_rep
-from nibabel.orientations import io_orientation
 
-from monai_hyperscale.data import (
-    SegmentationDataset,
-    check_dataset,
-    check_dimensions,
-    read_dataset,
-    split_cases,
-    write_synthetic_dataset,
-)
-from monai_hyperscale.data.caching import CachedCases
-from monai_hyperscale.data.check import tell_places
-from monai_hyperscale.data.headers import file_suffix, read_header, seen_images
+from monai_hyperscale.data import check_dataset, read_dataset, split_cases, write_synthetic_dataset
+from monai_hyperscale.data.check import check_dimensions, tell_places
+from monai_hyperscale.data.datalist import spread
+from monai_hyperscale.data.headers import file_suffix, seen_images, sizes_at
+from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
-from monai_hyperscale.io.hashing import digest
-from monai_hyperscale.io.seen import SeenImages
 
-__all__ = [
-    "TrainingData",
-    "cached_dataset",
-    "images_to_segment",
-    "load_training_data",
-    "require_images",
-    "typical_size",
-]
+__all__ = ["TrainingData", "images_to_segment", "load_training_data", "require_images", "typical_size"]
 
 # Largest crop per axis by default: what trains in reasonable time and memory.
 _LARGEST = {2: 256, 3: 96}
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """What a bundle's configuration asks of its data set.
+class TrainingData(TrainingCases):
+    """The labelled images of a training.
 
     Args:
-        folder: of the data set.
-        train: cases to learn from, as MONAI's data lists have them.
-        validation: cases to choose the best weights by.
-        test: cases nothing depends on, for the report.
-        channels: names of the image channels.
-        labels: names of the class indices but the background.
-        label_values: value of every class index in the label files.
-        spatial_dims: 2 or 3, of the files.
-        slices: whether the network sees them slice by slice.
         roi_size: crop of a training sample, one number per axis of the network.
-        seen: voxel size, extent and orientation of the training cases.
-        title: what the data are, for people.
-        provenance: where they came from and how they were split, for ``model.json``.
-        fingerprint: of the cases' names and their split.
+        others: see :class:`TrainingCases`.
     """
 
-    folder: Path
-    train: list[dict[str, Any]]
-    validation: list[dict[str, Any]]
-    test: list[dict[str, Any]]
-    channels: tuple[str, ...]
-    labels: dict[int, str]
-    label_values: tuple[int, ...]
-    spatial_dims: int
-    slices: bool
     roi_size: tuple[int, ...]
-    seen: SeenImages
-    title: str
-    provenance: dict[str, Any]
-    fingerprint: str
 
 
 def load_training_data(
@@ -108,29 +66,32 @@ def load_training_data(
     Raises:
         DatasetError: if the data set cannot be used.
     """
-    logger = logging.getLogger(__name__)
-    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D anatomy"
-    if dataset_dir is None:
-        logger.info("No dataset_dir is given: training on synthetic anatomy, random shapes in random contrast.")
-        with idist.one_rank_first():
-            dataset_dir = write_synthetic_dataset(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {}))
-    dataset = _named(read_dataset(dataset_dir), channels)
+    folder, title = folder_or_made(
+        dataset_dir,
+        f"synthetic {spatial_dims}D anatomy",
+        lambda: write_synthetic_dataset(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {})),
+    )
+    dataset = read_dataset(folder)
+    if channels is not None and len(channels) != len(dataset.channels):
+        raise DatasetError(
+            f"channels names {len(channels)} ({', '.join(channels)}), but the data set has {len(dataset.channels)} "
+            f"({', '.join(dataset.channels)}); name as many."
+        )
+    dataset = replace(dataset, channels=tuple(channels or dataset.channels))
     check_dataset(dataset)
     check_dimensions(title, dataset.spatial_dims, spatial_dims)
     parts = split_cases(dataset.cases, fractions, seed)
-    size = (
-        typical_size(dataset, spacing)[:spatial_dims] if roi_size is None else ensure_tuple_rep(roi_size, spatial_dims)
-    )
+    size = typical_size(dataset.cases, spacing)[:spatial_dims]
+    if roi_size is not None:
+        size = ensure_tuple_rep(roi_size, spatial_dims)
     counts = [len(part) for part in parts]
-    logger.info(
+    logging.getLogger(__name__).info(
         f"{title}: {len(dataset.cases)} cases, channels {', '.join(dataset.channels)}, labels "
         f"{', '.join(dataset.labels.values())}; {counts[0]} train, {counts[1]} validation, {counts[2]} test; "
         f"crops of {size}."
     )
-    names = [[case["name"] for case in part] for part in parts]
-    provenance = {"data": title, "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     return TrainingData(
-        Path(dataset_dir),
+        folder,
         *parts,
         channels=dataset.channels,
         labels=dataset.labels,
@@ -139,61 +100,20 @@ def load_training_data(
         slices=dataset.spatial_dims > spatial_dims,
         roi_size=tuple(size),
         seen=seen_images(parts[0]),
-        title=title,
-        provenance=provenance,
-        fingerprint=digest(names),
+        **split_facts(title, [[case["name"] for case in part] for part in parts]),
     )
 
 
-def _named(dataset: SegmentationDataset, channels: Optional[Sequence[str]]) -> SegmentationDataset:
-    if channels is None:
-        return dataset
-    if len(channels) != len(dataset.channels):
-        raise DatasetError(
-            f"channels names {len(channels)} ({', '.join(channels)}), but the data set has {len(dataset.channels)} "
-            f"({', '.join(dataset.channels)}); name as many."
-        )
-    return replace(dataset, channels=tuple(channels))
-
-
-def typical_size(
-    dataset: SegmentationDataset, spacing: Optional[Sequence[float]] = None, sample: int = 50
-) -> tuple[int, ...]:
-    """Return the median image size in RAS axes, up to a multiple of 8 and no more than trains in reasonable time.
+def typical_size(cases: Sequence[Mapping[str, Any]], spacing: Optional[Sequence[float]] = None) -> tuple[int, ...]:
+    """Return the median image size of 50 cases, up to a multiple of 8 and no more than trains in reasonable time.
 
     Args:
-        dataset: whose headers are read.
-        spacing: voxel size in mm, in RAS axes, that the images will be resampled to.
-        sample: how many of its cases to look at.
+        cases: whose headers are read.
+        spacing: voxel size in mm that volumes will be resampled to.
     """
-    sizes = []
-    for case in dataset.cases[:: max(1, len(dataset.cases) // sample)]:
-        image = case["image"]
-        header = read_header(image if isinstance(image, str) else image[0])
-        extent = np.asarray(header.sizes, dtype=float)
-        if header.affine is not None and len(extent) == 3:
-            axes = io_orientation(header.affine)[:, 0].astype(int)
-            if spacing is not None and header.spacing is not None:
-                extent = extent * header.spacing / np.asarray(spacing)[axes]
-            extent = extent[np.argsort(axes)]
-        sizes.append(extent)
-    median = np.median(sizes, axis=0)
+    median = np.median(sizes_at(spread(cases, 50), spacing), axis=0)
     rounded = (np.ceil(median / 8) * 8).astype(int)
     return tuple(int(n) for n in np.minimum(rounded, _LARGEST[len(median)]))
-
-
-def cached_dataset(data: Sequence[Any], transform: Any, cache_rate: float = 1.0) -> CachedCases:
-    """Return cases in memory, which reads every file now.
-
-    Args:
-        data: a MONAI data list.
-        transform: deterministic transforms first.
-        cache_rate: share of the cases that is kept in memory.
-
-    Raises:
-        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
-    """
-    return CachedCases(data, transform, cache_rate=cache_rate, num_workers=2, progress=False)
 
 
 def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1) -> list[dict[str, Any]]:
@@ -232,10 +152,10 @@ def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:
             )
         if len(image.paths) > 1:
             check_same_grid([read_source(path) for path in image.paths])
-    paths = ([str(path) for path in image.paths] for image in images)
+    files = [[str(path) for path in image.paths] for image in images]
     return [
-        {"image": files[0] if len(files) == 1 else files, "name": image.name}
-        for files, image in zip(paths, images, strict=True)
+        {"image": paths[0] if len(paths) == 1 else paths, "name": image.name}
+        for paths, image in zip(files, images, strict=True)
     ]
 
 

@@ -10,10 +10,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-__all__ = ["LabelVolume", "label_counts", "label_volumes", "volume_table"]
+from monai_hyperscale.data.labels import label_counts
 
-# Voxels counted at once: numpy makes whole numbers of eight bytes of them.
-_CHUNK = 2**20
+__all__ = ["LabelVolume", "label_volumes", "volume_table"]
 
 
 @dataclass(frozen=True)
@@ -80,24 +79,3 @@ def volume_table(entries: Sequence[Mapping[str, Any]]) -> str:
         for label in entry["labels"]:
             writer.writerow([*of_image, *(label[name] for name in ("label", "name", "voxels", "volume"))])
     return text.getvalue()
-
-
-def label_counts(label: np.ndarray) -> dict[int, int]:
-    """Return how many voxels have each of the values that occur, in ascending order.
-
-    Args:
-        label: whole numbers of at least 0.
-
-    Example:
-        >>> label_counts(np.array([[0, 7], [7, 7]], dtype=np.uint8))
-        {0: 1, 7: 3}
-    """
-    if label.dtype.itemsize > 2:
-        values, counts = np.unique(label, return_counts=True)
-        return dict(zip(values.tolist(), counts.tolist(), strict=True))
-    # Many times faster than sorting.
-    flat = label.ravel(order="K")
-    total = np.zeros(2 ** (8 * label.dtype.itemsize), dtype=np.int64)
-    for start in range(0, flat.size, _CHUNK):
-        total += np.bincount(flat[start : start + _CHUNK], minlength=len(total))
-    return {value: int(total[value]) for value in np.flatnonzero(total).tolist()}

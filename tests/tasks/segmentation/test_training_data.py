@@ -29,12 +29,12 @@ def test_typical_size_is_the_median_in_ras_axes(tmp_path):
     # Voxel axes point to superior, left and anterior: RAS sizes are the second, third and first.
     affine = np.array([[0, -1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], float)
     folder = write_volumes(tmp_path, [(10, 20, 33), (12, 24, 35), (200, 300, 37)], affine)
-    assert typical_size(read_dataset(folder)) == (24, 40, 16)
+    assert typical_size(read_dataset(folder).cases) == (24, 40, 16)
 
 
 def test_large_images_are_cropped_to_what_trains(tmp_path):
     folder = write_volumes(tmp_path, [(150, 9, 8)] * 3, np.eye(4))
-    assert typical_size(read_dataset(folder)) == (96, 16, 8)
+    assert typical_size(read_dataset(folder).cases) == (96, 16, 8)
     assert load_training_data(folder, tmp_path, roi_size=[40, 8, 8]).roi_size == (40, 8, 8)
 
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monai_hyperscale.data.labels import label_counts
 from monai_hyperscale.tasks.segmentation import volumes as volumes
-from monai_hyperscale.tasks.segmentation.volumes import LabelVolume, label_counts, label_volumes
+from monai_hyperscale.tasks.segmentation.volumes import LabelVolume, label_volumes
 
 
 def test_against_a_sphere_of_known_volume() -> None:
