@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImaged
 
 from monai_hyperscale.data.transforms import inversion, segmentation_preprocessing
 from monai_hyperscale.inference import PhiWholeImageInferer, regridding, windows
@@ -26,10 +25,9 @@ LABELS = {index: f"organ {index}" for index in range(1, 26)}
 def unbounded(model: Segmenter, image: MetaTensor, phi: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the label map by MONAI's transforms and windows alone, and where it is clear by how far."""
     settings = model.settings
-    whole = segmentation_preprocessing(
-        settings.channels, settings.spatial_dims, settings.spacing, ("image",), settings.slices
+    pipeline = segmentation_preprocessing(
+        settings.channels, settings.spatial_dims, settings.spacing, ("image",), settings.slices, loaded=True
     )
-    pipeline = Compose([part for part in whole.transforms if not isinstance(part, LoadImaged)])
     inferer = PhiWholeImageInferer(
         phi,
         settings.roi_size,

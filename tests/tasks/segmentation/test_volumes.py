@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.data.labels import label_counts
-from monai_hyperscale.tasks.segmentation import volumes as volumes
 from monai_hyperscale.tasks.segmentation.volumes import LabelVolume, label_volumes
 
 
@@ -41,7 +40,7 @@ def test_pixels_without_a_size() -> None:
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int16, np.int32, np.int64])
 def test_counts_are_those_of_numpy(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volumes, "_CHUNK", 100)
+    monkeypatch.setattr("monai_hyperscale.data.labels._CHUNK", 100)
     label = np.random.default_rng(0).integers(0, 2 if dtype is bool else 90, (7, 11, 13)).astype(dtype) * dtype(1)
     for array in (label, np.asfortranarray(label), label[::-1, ::2].T):
         values, counts = np.unique(array, return_counts=True)
