@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.search import read_frontier
 from monai_hyperscale.search.workload import open_workload
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 FIXED: dict[str, Any] = {"method": "fixed", "generator": {"name": "constant"}, "phi_range": (0.5, 0.5)}
 
@@ -29,22 +32,12 @@ def network(write_bundle: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fixed(write_bundle: Callable[..., Path], tmp_path: Path) -> Path:
+def fixed(tmp_path: Path) -> Path:
     folder = tmp_path / "fixed"
-    folder.mkdir()
-    return constant_bundle(folder)
-
-
-def constant_bundle(folder: Path) -> Path:
-    import torch
-
-    from monai_hyperscale.bundle.settings import build_network, write_settings
-    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-
     labels = {1: "Anterior", 2: "Posterior"}
     settings = SegmentationSettings(2, ("grey",), labels, network={"features": (4, 4, 4)}, **FIXED)
     torch.manual_seed(1)
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(parents=True)
     torch.save(build_network(settings).state_dict(), folder / "models" / "model.pt")
     write_settings(settings, folder / "models" / "model.json")
     return folder
@@ -85,15 +78,14 @@ def test_variation(network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert content(out / "variation.json")["phi"] == [[0.1], [0.4]]
 
 
-def test_variation_of_registration(registration_bundle: Path, tmp_path: Path) -> None:
+def test_variation_of_registration_and_over_factors_per_level(
+    registration_bundle: Path, write_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     assert main(["analyze", "variation", str(registration_bundle), "-o", str(tmp_path)]) == 0
     assert content(tmp_path / "variation.json")["layers"][-1]["layer"] == "head.flow"
-
-
-def test_variation_over_factors_per_level(write_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "net", 2, per_level=True)
-    assert main(["analyze", "variation", str(bundle), "-o", str(tmp_path), "--phi", "0.1,0.5x0.1,0.5"]) == 0
-    assert content(tmp_path / "variation.json")["phi"] == [[0.1, 0.1], [0.1, 0.5], [0.5, 0.1], [0.5, 0.5]]
+    assert main(["analyze", "variation", str(bundle), "-o", str(bundle), "--phi", "0.1,0.5x0.1,0.5"]) == 0
+    assert content(bundle / "variation.json")["phi"] == [[0.1, 0.1], [0.1, 0.5], [0.5, 0.1], [0.5, 0.5]]
 
 
 def test_transfer(
@@ -196,14 +188,7 @@ def test_levels(frontiers: tuple[Path, Path], tmp_path: Path, capsys: pytest.Cap
     ],
 )
 def test_wrong_arguments_are_told_and_nothing_is_written(
-    network: Path,
-    fixed: Path,
-    dataset: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    more: list[str],
-    code: int,
-    message: str,
+    network: Path, fixed: Path, dataset: Path, tmp_path: Path, capsys: Any, more: list[str], code: int, message: str
 ) -> None:
     places = {"FIXED": str(fixed), "BUNDLE": str(network), "DATA": str(dataset)}
     assert main(["analyze", *(places.get(word, word) for word in more), "-o", str(tmp_path / "out")]) == code
@@ -211,13 +196,10 @@ def test_wrong_arguments_are_told_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_options_stand_before_or_behind_the_analysis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_stand_before_or_behind_the_analysis(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--debug", "variation", "none"], ["variation", "none", "--debug"]):
         assert main(["analyze", *words]) == 2
         assert "Traceback" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("analysis", ["variation", "transfer", "levels"])
-def test_every_analysis_has_help(analysis: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["analyze", analysis, "--help"]) == 0
-    assert "130  interrupted" in capsys.readouterr().out
+    for analysis in ("variation", "transfer", "levels"):
+        assert main(["analyze", analysis, "--help"]) == 0
+        assert "130  interrupted" in capsys.readouterr().out

@@ -103,23 +103,14 @@ def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> 
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"bundle": {"name": "net", "weights_sha256": "1", "settings": {}}}, "of other weights"),
-        ({"metric": {"name": "IoU", "higher_is_better": True}}, "another score (IoU)"),
-        ({"labels": {"1": "spleen"}}, "other labels (1 spleen) than the choice (1 liver)"),
-        ({"rows": ()}, "has no phi = 0.3"),
-    ],
-)
-def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any, change: dict[str, Any], message: str) -> None:
+def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any) -> None:
     source, other = write_frontier(tmp_path / "a.json"), tmp_path / "b.json"
     frontier = read_frontier(source)
-    if "rows" in change:
-        change = {"rows": frontier.rows[:1], "pareto": {}, "knee": {}, "hypervolume": {}}
-    replace(frontier, **change).write(other)
-    assert main(["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(other)]) == 1
-    assert message in capsys.readouterr().err
+    few = {"rows": frontier.rows[:1], "pareto": {}, "knee": {}, "hypervolume": {}}
+    for change, message in (({"labels": {"1": "spleen"}}, "other labels (1 spleen)"), (few, "has no phi = 0.3")):
+        replace(frontier, **change).write(other)
+        assert main(["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(other)]) == 1
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -195,15 +186,8 @@ def test_of_a_bundle_by_measuring(
     assert text.endswith(f" -o OUT --dataset {dataset}\n")
     assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
     assert frontier.rows[0].latency is None  # not asked for
-    told = {name: frontier.options[name] for name in ("phi", "sampler", "evaluations", "limits", "minimize", "repeats")}
-    assert told == {
-        "phi": "0:0.5:0.01",
-        "sampler": "tpe",
-        "evaluations": 5,
-        "limits": ["dice>=0"],
-        "minimize": "flops",
-        "repeats": 0,
-    }
+    told = {"phi": "0:0.5:0.01", "sampler": "tpe", "evaluations": 5, "limits": ["dice>=0"], "minimize": "flops"}
+    assert told.items() <= frontier.options.items() and frontier.options["repeats"] == 0
     # Without folders, as of pareto.
     assert frontier.options["command"] == ["monai-hyperscale", *(Path(word).name for word in command), *RARE]
     chosen = float(text.split()[2])
@@ -243,9 +227,5 @@ def test_what_is_measured_is_kept_where_there_is_no_choice(
         out.unlink(missing_ok=True)
     assert main([*command, "--limit", "1", "--at-least", "dice>=0", "--overwrite"]) == 0
     assert read_frontier(out).choice is not None
-
-
-def test_a_bundle_needs_data(write_bundle: Callable[..., Path], tmp_path: Path, capsys: Any) -> None:
-    network = write_bundle(tmp_path / "net", 2, channels=("grey",))
     assert main(["choose", str(network), "--at-least", "dice>=0.5"]) == 2
     assert "a bundle needs --dataset" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.errors import FrontierError, PhiError
-from monai_hyperscale.search import SweepOptions, hypervolume, knee, pareto_points, phi_grid, sweep
+from monai_hyperscale.search import SweepOptions, hypervolume, knee, pareto_points, phi_grid, read_frontier, sweep
 from monai_hyperscale.search.frontier import UNFINISHED
 from monai_hyperscale.search.workload import open_workload
 
@@ -66,7 +66,7 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 4, 8])
+@pytest.mark.parametrize("after", [0, 4, 8])
 def test_an_interrupted_sweep_goes_on_and_ends_the_same(bundle, dataset, measured, tmp_path, monkeypatch, after):
     monkeypatch.setattr("monai_hyperscale.search.frontier._SAVE_AFTER", 0.0)
     workload = open_workload(bundle, dataset)
@@ -90,7 +90,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(bundle, dataset, measure
     assert without_times(frontier) == without_times(measured)
 
 
-@pytest.mark.parametrize("after", [1, 4, 7, 10, 12])
+@pytest.mark.parametrize("after", [1, 7, 12])
 def test_costs_of_an_interrupted_sweep_are_not_measured_twice(bundle, dataset, tmp_path, monkeypatch, after):
     from monai_hyperscale.search import cost
 
@@ -114,7 +114,7 @@ def test_costs_of_an_interrupted_sweep_are_not_measured_twice(bundle, dataset, t
     assert all(row.latency.runs == 2 and row.stages for row in frontier.rows)
 
 
-def test_a_damaged_part_is_measured_again(bundle, dataset, measured, tmp_path, caplog):
+def test_damaged_parts_and_costs_of_other_options_are_measured_again(bundle, dataset, measured, tmp_path, caplog):
     workload = open_workload(bundle, dataset)
     sweep(workload, GRID, tmp_path, QUICK)
     files = tmp_path / UNFINISHED
@@ -123,49 +123,33 @@ def test_a_damaged_part_is_measured_again(bundle, dataset, measured, tmp_path, c
     (files / "costs.json").write_text("{")
     assert without_times(sweep(workload, GRID, tmp_path, QUICK)) == without_times(measured)
     assert "phi = 0.3 is measured again" in caplog.text
-
-
-def test_costs_of_other_options_are_measured_again(bundle, dataset, tmp_path):
-    workload = open_workload(bundle, dataset)
-    sweep(workload, GRID, tmp_path, QUICK)
     frontier = sweep(workload, GRID, tmp_path, SweepOptions(rounds=2, memory=False, sizes=(16, 16)))
     assert frontier.rows[0].latency.runs == 2 and frontier.options["size"] == [16, 16]
     assert frontier.options["cost_measured_on"] == "random numbers"
 
 
-@pytest.mark.parametrize(
-    ("options", "grid", "word"),
-    [
+def test_a_sweep_of_something_else_is_not_gone_on_with(bundle, level_bundle, dataset, tmp_path):
+    data, out = tmp_path / "shapes", tmp_path / "out"
+    shutil.copytree(dataset, data)
+    workload = open_workload(bundle, data)
+    sweep(workload, GRID, out, QUICK)
+    for options, grid, word in (
         ({"limit": 2}, GRID, "data set"),
         ({"part": "all"}, GRID, "data set"),
         ({"metric": "iou"}, GRID, "metric"),
         ({"max_voxels": 100}, GRID, "set of options"),
         ({}, GRID[:2], "grid of phi"),
-    ],
-)
-def test_a_sweep_of_something_else_is_not_gone_on_with(bundle, dataset, tmp_path, options, grid, word):
-    sweep(open_workload(bundle, dataset), GRID, tmp_path, QUICK)
-    with pytest.raises(FrontierError, match=f"unfinished sweep with another {word};"):
-        sweep(open_workload(bundle, dataset, **options), grid, tmp_path, QUICK)
-
-
-def test_another_content_of_the_same_size_is_not_gone_on_with(bundle, dataset, tmp_path):
-    data = tmp_path / "shapes"
-    shutil.copytree(dataset, data)
-    workload = open_workload(bundle, data)
-    sweep(workload, GRID[:1], tmp_path / "out", QUICK)
+    ):
+        with pytest.raises(FrontierError, match=f"unfinished sweep with another {word};"):
+            sweep(open_workload(bundle, data, **options), grid, out, QUICK)
+    with pytest.raises(FrontierError, match="another bundle"):
+        sweep(open_workload(level_bundle, data), GRID, out, QUICK)
     label = Path(workload._cases[0]["label"])
     content = bytearray(label.read_bytes())
-    content[-1] ^= 1
+    content[-1] ^= 1  # another content of the same size
     label.write_bytes(bytes(content))
     with pytest.raises(FrontierError, match="unfinished sweep with another data set;"):
-        sweep(open_workload(bundle, data), GRID[:1], tmp_path / "out", QUICK)
-
-
-def test_other_weights_are_not_gone_on_with(bundle, level_bundle, dataset, tmp_path):
-    sweep(open_workload(bundle, dataset), GRID, tmp_path, QUICK)
-    with pytest.raises(FrontierError, match="another bundle"):
-        sweep(open_workload(level_bundle, dataset), GRID, tmp_path, QUICK)
+        sweep(open_workload(bundle, data), GRID, out, QUICK)
 
 
 def test_factors_per_level(bundle, level_bundle, dataset, tmp_path):
@@ -176,12 +160,9 @@ def test_factors_per_level(bundle, level_bundle, dataset, tmp_path):
         sweep(open_workload(bundle, dataset), grid, tmp_path, QUICK)
     with pytest.raises(PhiError, match="2, one per level; got 3"):
         sweep(open_workload(level_bundle, dataset), [(0.1, 0.2, 0.3)], tmp_path, QUICK)
-
-
-def test_a_phi_that_it_was_not_trained_for_is_told(bundle, dataset, tmp_path):
     with pytest.raises(PhiError, match="trained for phi from 0 to 0.5, got 0.6"):
-        sweep(open_workload(bundle, dataset), phi_grid("0.5,0.6"), tmp_path, QUICK)
-    assert not list(tmp_path.iterdir())
+        sweep(open_workload(bundle, dataset), phi_grid("0.5,0.6"), tmp_path / "none", QUICK)
+    assert not (tmp_path / "none").exists()
 
 
 def test_registration_has_what_was_before_and_folds(registration_bundle, dataset, tmp_path):
@@ -216,21 +197,11 @@ def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, t
         "dist.destroy_process_group()\n"
     )
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc_per_node={processes}",
-        str(script),
-    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, *torchrun, *map(str, (script, bundle, dataset, out))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*command, str(bundle), str(dataset), str(out)], capture_output=True, text=True, env=environment
-    )
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
-    from monai_hyperscale.search import read_frontier
-
     frontier = read_frontier(out)
     seen = [(out / f"seen_{rank}").read_text().split() for rank in range(processes)]
     assert [int(calls) for calls, _ in seen] == shares

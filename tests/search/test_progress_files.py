@@ -95,14 +95,11 @@ def test_what_may_not_be_read_is_refused_and_stays(files, monkeypatch):
     assert len(names(files.folder)) == 5
 
 
-def test_only_a_few_foreign_files_are_named(tmp_path):
+def test_a_file_or_a_link_in_the_folders_place_is_refused_and_stays(files, tmp_path):
     for name in "abcde":
         (tmp_path / name).write_text("")
     with pytest.raises(FrontierError, match=r"\(a, b, c, …\)"):
         ProgressFiles(tmp_path).check()
-
-
-def test_a_file_or_a_link_in_the_folders_place_is_refused_and_stays(files, tmp_path):
     link, file = tmp_path / "link", tmp_path / "file"
     link.symlink_to(files.folder)
     file.write_text("mine")

@@ -14,6 +14,7 @@ def test_what_is_written_is_read(frontier, tmp_path):
     assert read_frontier(tmp_path / "frontier.json") == read_frontier(tmp_path) == frontier
     content = json.loads((tmp_path / "frontier.json").read_text())
     assert (content["format"], content["kind"], content["rows"][1]["phi"]) == (1, "frontier", [0.1])
+    assert frontier.row([0.1 + 1e-9]) is frontier.rows[1] and frontier.row([0.2]) is None
     assert content["rows"][0]["latency"] == {"median": 0.01, "low": 0.9 * 0.01, "high": 1.1 * 0.01, "runs": 9}
 
 
@@ -70,10 +71,6 @@ def test_labels_of_one_name_or_of_a_columns_have_columns_of_their_own(frontier, 
     assert (line["left (1)"], line["left (2)"], line["score (3)"], line["score"]) == ("0.1", "0.2", "0.3", "0.7")
 
 
-def test_the_row_of_a_phi(frontier):
-    assert frontier.row([0.1 + 1e-9]) is frontier.rows[1] and frontier.row([0.2]) is None
-
-
 def changed(content, *path, value):
     *inner, last = path
     for key in inner:
@@ -114,15 +111,6 @@ def test_wrong_content_is_told_in_one_sentence(frontier, tmp_path, path, value, 
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400 and str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("key", ["rows", "bundle", "data", "metric", "pareto", "knee", "hypervolume", "options"])
-def test_a_missing_part_is_told(frontier, tmp_path, key):
-    content = frontier.as_dict()
-    del content[key]
-    (tmp_path / "f.json").write_text(json.dumps(content))
-    with pytest.raises(FrontierError, match=f"{key} is missing"):
-        read_frontier(tmp_path / "f.json")
-
-
 @pytest.mark.parametrize(
     "text", ["", "{", "[1, 2", '{"kind": NaN}', "[" * 100_000, "\ud800".encode("utf-16", "surrogatepass"), "1" * 5000]
 )
@@ -133,12 +121,17 @@ def test_damaged_files_are_told(tmp_path, text):
         read_frontier(path)
 
 
-def test_a_cut_off_file_and_a_missing_one_are_told(frontier, tmp_path):
-    frontier.write(tmp_path / "frontier.json")
-    text = (tmp_path / "frontier.json").read_text()
+def test_incomplete_and_missing_files_are_told(frontier, tmp_path):
+    path = tmp_path / "frontier.json"
+    frontier.write(path)
+    text = path.read_text()
     for share in (0.1, 0.5, 0.99):
-        (tmp_path / "frontier.json").write_text(text[: int(share * len(text))])
+        path.write_text(text[: int(share * len(text))])
         with pytest.raises(FrontierError, match="damaged or cut off"):
             read_frontier(tmp_path)
+    for key in ("rows", "bundle", "data", "metric", "pareto", "knee", "hypervolume", "options"):
+        path.write_text(json.dumps({name: value for name, value in frontier.as_dict().items() if name != key}))
+        with pytest.raises(FrontierError, match=f"{key} is missing"):
+            read_frontier(path)
     with pytest.raises(FrontierError, match="there is no frontier"):
         read_frontier(tmp_path / "other.json")
