@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import memory, speed
+from benchmarks import end_to_end, memory, onnx_runtime, prior_width, registration, speed, training_time
 from benchmarks.cases import CASES, GENERATORS, count_parameters, hypernetwork, plain_network
 from benchmarks.workloads import OPERATIONS, PLAIN, contestant, program
+from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.search import Latency
+from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 CPU = torch.device("cpu")
 TINY = CASES["tiny"]
@@ -59,12 +61,35 @@ def test_memory_compares_with_plain_and_reports_what_failed(
     assert "exit status -9" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--phi", "2"], ["--threads", "0"], ["--device", "abacus"]])
-def test_bad_options_end_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (speed, ["--rounds", "0"]),
+        (speed, ["--phi", "2"]),
+        (speed, ["--threads", "0"]),
+        (speed, ["--device", "abacus"]),
+        (end_to_end, ["--phis", "2"]),
+        (end_to_end, ["--threads", "0"]),
+        (end_to_end, ["--sizes", "0", "5", "5"]),
+        (onnx_runtime, ["--rounds", "0"]),
+        (onnx_runtime, ["--bundle", "nowhere"]),
+        (prior_width, ["--radii", "0.6", "--dataset", "none", "-o", "none"]),
+        (prior_width, ["--steps", "0", "--dataset", "none", "-o", "none"]),
+        (registration, ["--steps", "0"]),
+        (registration, ["--check", "--phis", "0.1"]),
+        (registration, ["--similarity", "ssd"]),
+        (training_time, ["--rounds", "0"]),
+        (training_time, ["--frontier", "-1"]),
+        (training_time, ["--phis", "0.1,0.2;"]),
+        (training_time, ["--phis", "2"]),
+        (training_time, ["--set", "a"]),
+    ],
+)
+def test_bad_options_end_with_a_message(command: Any, arguments: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as end:
-        speed.main(["--cases", "tiny", *arguments])
+        command.main(arguments)
     assert end.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
+    assert arguments[0].strip("-") in capsys.readouterr().err
 
 
 def test_bars_are_judged_by_the_median() -> None:
@@ -111,3 +136,22 @@ def test_a_time_beyond_its_limit_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
         arguments = ["--cases", "tiny", "--operations", "generation", "--check", "--json", str(tmp_path / "speed.json")]
         assert speed.main(arguments) == code
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_onnx_has_rows_of_every_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxscript")
+    settings = SegmentationSettings(2, ("grey",), {1: "a"}, network={"features": (4, 4)}, generator={"hidden": (4, 4)})
+    (tmp_path / "models").mkdir()
+    torch.save(build_network(settings).state_dict(), tmp_path / "models" / "model.pt")
+    write_settings(settings, tmp_path / "models" / "model.json")
+    file = tmp_path / "new" / "onnx.json"
+    arguments = ["--bundle", str(tmp_path), "--phi", "0.2", "0.5", "--size", "16", "20", "--rounds", "2"]
+    assert onnx_runtime.main([*arguments, "--json", str(file)]) == 0
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [row["program"] for row in rows] == ["PyTorch", "PyTorch again", "TorchScript", "ONNX Runtime"] * 2
+    assert all(row["seconds"]["median"] > 0 for row in rows)
+    assert all((row["ratio"] is None) == (row["program"] == "PyTorch") for row in rows)
+    assert all(row["difference"] <= 1e-4 for row in rows if row["program"] in onnx_runtime.FILES)
+    assert rows[0]["flops"] < rows[4]["flops"] and rows[0]["size"] == [16, 20]
+    assert sum("ONNX Runtime" in line for line in capsys.readouterr().out.splitlines()) == 2

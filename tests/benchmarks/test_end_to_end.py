@@ -48,11 +48,3 @@ def test_command_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_failure_is_told(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="scan.nii.gz does not exist"):
         end_to_end.segment(tmp_path / "scan.nii.gz", tmp_path, 0.3)
-
-
-@pytest.mark.parametrize("arguments", [["--phis", "2"], ["--threads", "0"], ["--sizes", "0", "5", "5"]])
-def test_bad_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        end_to_end.main(arguments)
-    assert end.value.code == 2
-    assert arguments[0].strip("-") in capsys.readouterr().err

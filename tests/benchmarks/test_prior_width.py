@@ -36,7 +36,9 @@ def test_phi_is_drawn_from_the_interval() -> None:
     assert float(wide.mean()) == pytest.approx(0.5, abs=0.03) and float(wide.std()) == pytest.approx(12**-0.5, abs=0.02)
 
 
-def test_it_trains_what_is_missing(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_trains_what_is_missing(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     trained: list[str] = []
     measure = prior_width.measure
 
@@ -52,10 +54,6 @@ def test_it_trains_what_is_missing(arguments: list[str], tmp_path: Path, monkeyp
     results = json.loads((tmp_path / "width.json").read_text(encoding="utf-8"))
     assert len(results) == 8 and set(results["fixed, seed 0"]["dice"]) == {"0.5"}
     assert (tmp_path / "width.png").stat().st_size > 0 and "</svg>" in (tmp_path / "width.svg").read_text()
-
-
-def test_results_of_other_recipes_are_not_mixed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert prior_width.main(arguments) == 0
     with pytest.raises(SystemExit) as end:
         prior_width.main([*arguments, "--steps", "4"])
     assert end.value.code == 2 and "another recipe or number of steps" in capsys.readouterr().err
@@ -82,10 +80,3 @@ def test_table_and_figure_say_what_was_measured() -> None:
     assert list(lines["SSHN, test images"].get_xdata()) == [0.04, 0.2]
     assert list(lines["SSHN, test images"].get_ydata()) == pytest.approx([0.90, 0.935])
     assert list(lines["Fixed, test images"].get_ydata()) == pytest.approx([0.915, 0.915])
-
-
-@pytest.mark.parametrize("wrong", [["--radii", "0.6"], ["--steps", "0"]])
-def test_bad_options_end_with_a_message(wrong: list[str], arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        prior_width.main([*arguments, *wrong])
-    assert end.value.code == 2

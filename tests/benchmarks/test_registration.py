@@ -78,10 +78,3 @@ def test_the_judgement() -> None:
     assert registration.judged([theirs, row("ours", 0.71, 0.99), row("ours", 0.1, 0.1, 0.1)])
     assert not registration.judged([theirs, row("ours", 0.69, 0.9)])
     assert not registration.judged([theirs, row("ours", 0.72, 1.1)])
-
-
-@pytest.mark.parametrize("arguments", [["--steps", "0"], ["--check", "--phis", "0.1"], ["--similarity", "ssd"]])
-def test_bad_options_end_with_a_message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        registration.main(arguments)
-    assert end.value.code == 2 and arguments[0] in capsys.readouterr().err

@@ -53,9 +53,6 @@ def test_ratios_are_of_the_same_round() -> None:
     reference = [1.0, 1.0, 3.0, 3.0]
     assert ratios([1.5 * seconds for seconds in reference], reference).median == pytest.approx(1.5)
     assert ratios([2.0, 2.0, 3.0, 3.0], reference) == spread([2.0, 2.0, 1.0, 1.0])
-
-
-def test_spread_of_one_value() -> None:
     assert (spread([2.0]).low, spread([2.0]).median, spread([2.0]).high) == (2.0, 2.0, 2.0)
 
 

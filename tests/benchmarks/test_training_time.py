@@ -54,7 +54,7 @@ def test_quantiles_of_the_prior_are_evenly_spread() -> None:
     assert SpreadPhi(together, 4)(5) == together(5)
 
 
-@pytest.mark.parametrize("method", ["sshn", "fixed", "stochastic", "film"])
+@pytest.mark.parametrize("method", ["sshn", "fixed"])
 def test_a_program_trains(method: str, training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[float, tuple[int, ...], int]] = []
     networks: list[Any] = []
@@ -87,11 +87,7 @@ def test_steps_are_those_of_the_configuration(training: Training) -> None:
 
 def test_sums_and_ratios_are_of_the_same_round() -> None:
     # The machine is half as fast in the second round.
-    times = {
-        ("sshn", None): [0.3, 0.6],
-        ("fixed", 0.0): [0.1, 0.2],
-        ("fixed", 0.5): [0.5, 1.0],
-    }
+    times = {("sshn", None): [0.3, 0.6], ("fixed", 0.0): [0.1, 0.2], ("fixed", 0.5): [0.5, 1.0]}
     parameters = dict.fromkeys(times, 7)
     rows = {(row["method"], row["phi"]): row for row in summary(times, parameters, steps=6000, frontier=600)}
     assert minutes([0.3], 6000) == pytest.approx([30])
@@ -113,22 +109,6 @@ def test_trainings_that_follow_one_another_are_added() -> None:
     # 30 and 30 minutes of 50 and 25, then 60 and 30 of 100 and 100.
     assert rows["sshn"]["minutes"]["median"] == pytest.approx((60 + 90) / 2)
     assert rows["sshn"]["ratio"]["median"] == pytest.approx((60 / 75 + 90 / 200) / 2)
-
-
-def test_the_command_with_two_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, then = tmp_path / "times.json", tmp_path / "then.json"
-    then.write_text(json.dumps({"max_epochs": 3, "phi_exponent": 2.0}), encoding="utf-8")
-    given = [f"{name}={json.dumps(value)}" for name, value in SMALL.items() if value and name != "max_epochs"]
-    configs = ["--configs", str(CONFIGS[0]), "--configs", str(CONFIGS[0]), str(then)]
-    arguments = [*configs, "--set", *given, "--phis", "0.5", "--rounds", "1", "--draws", "2", "--device", "cpu"]
-    assert training_time.main([*arguments, "--methods", "sshn", "--json", str(file)]) == 0
-    # train.json has 18 epochs.
-    assert "147 steps of 2 images" in capsys.readouterr().out
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    assert [row["method"] for row in rows] == ["sshn", "fixed", "fixed, all"]
-    assert all(
-        row["minutes"]["median"] == pytest.approx(row["seconds_per_step"]["median"] * 147 / 60) for row in rows[:2]
-    )
 
 
 def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
@@ -162,26 +142,21 @@ def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "new" / "times.json"
-    given = [f"{name}={json.dumps(value)}" for name, value in SMALL.items() if value is not None]
-    arguments = ["--configs", str(CONFIGS[0]), "--set", *given, "--phis", "0.2,0.5", "--rounds", "1", "--draws", "2"]
-    assert training_time.main([*arguments, "--device", "cpu", "--frontier", "6", "--json", str(file)]) == 0
+    file, then = tmp_path / "new" / "times.json", tmp_path / "then.json"
+    then.write_text(json.dumps({"max_epochs": 3, "phi_exponent": 2.0}), encoding="utf-8")
+    given = [f"{name}={json.dumps(value)}" for name, value in SMALL.items() if value and name != "max_epochs"]
+    # Two trainings, of 18 epochs and of 3.
+    configs = ["--configs", str(CONFIGS[0]), "--configs", str(CONFIGS[0]), str(then)]
+    arguments = [*configs, "--set", *given, "--phis", "0.2,0.5", "--rounds", "1", "--draws", "2", "--device", "cpu"]
+    assert training_time.main([*arguments, "--frontier", "6", "--json", str(file)]) == 0
     written = json.loads(file.read_text(encoding="utf-8"))
-    methods = ["sshn", "stochastic", "film", "fixed", "fixed", "fixed, all", "sshn and its sweep"]
-    assert [row["method"] for row in written["rows"]] == methods and written["settings"]["steps"] == 70
     rows = written["rows"]
-    assert all(row["minutes"]["median"] > 0 for row in rows)
+    methods = ["sshn", "stochastic", "film", "fixed", "fixed", "fixed, all", "sshn and its sweep"]
+    assert [row["method"] for row in rows] == methods and written["settings"]["steps"] == 147
+    for row in rows[:5]:
+        assert row["minutes"]["median"] == pytest.approx(row["seconds_per_step"]["median"] * 147 / 60)
     assert rows[6]["minutes"]["median"] == pytest.approx(rows[0]["minutes"]["median"] + 0.1)
     # The same network with and without a generator, and Fixed the same at every phi.
     assert rows[0]["parameters"] > rows[1]["parameters"] == rows[3]["parameters"] == rows[4]["parameters"]
     printed = capsys.readouterr().out
-    assert "70 steps of 2 images, fp32" in printed and "| fixed, all" in printed
-
-
-@pytest.mark.parametrize(
-    "wrong", [["--rounds", "0"], ["--frontier", "-1"], ["--phis", "0.1,0.2;"], ["--phis", "2"], ["--set", "a"]]
-)
-def test_bad_options_end_with_a_message(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        training_time.main(wrong)
-    assert end.value.code == 2 and wrong[0] in capsys.readouterr().err
+    assert "147 steps of 2 images, fp32" in printed and "| fixed, all" in printed
