@@ -41,8 +41,8 @@ def weight(folder, name="model.pt"):
 
 
 def test_best_and_last_are_kept(tmp_path):
-    run(tmp_path, [0.3, 0.7, 0.5])
-    assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (2.0, 3.0)
+    run(tmp_path, [0.3, 0.7, 0.5, float("nan"), float("inf")])
+    assert (weight(tmp_path), weight(tmp_path, "last.pt")) == (2.0, 5.0)
     settings = read_settings(tmp_path / "model.json")
     assert settings.provenance["validation_dice"] == 0.7 and settings.provenance["epoch"] == 2
     stored = torch.load(tmp_path / "model.pt", weights_only=True)["generator.heads"]
@@ -52,7 +52,8 @@ def test_best_and_last_are_kept(tmp_path):
 
 
 def test_resume_continues_progress_and_best(tmp_path):
-    run(tmp_path, [0.3, 0.7])
+    engine, _ = run(tmp_path, [0.3, 0.7], resume=True)  # nothing to resume
+    assert engine.state.epoch == 2
     engine, network = run(tmp_path, [0.3, 0.7, 0.5, 0.6], resume=True)
     assert (engine.state.epoch, engine.state.iteration) == (4, 4)
     assert float(network.generator.base.detach()[0]) == 4.0
@@ -61,22 +62,24 @@ def test_resume_continues_progress_and_best(tmp_path):
     assert weight(tmp_path) == 5.0
 
 
-def test_nothing_to_resume_starts_from_the_beginning(tmp_path):
-    engine, _ = run(tmp_path, [0.1], resume=True)
-    assert engine.state.epoch == 1 and weight(tmp_path, "last.pt") == 1.0
-
-
-def test_resuming_another_network_is_one_sentence(tmp_path):
-    run(tmp_path, [0.1])
+def test_a_resume_with_other_options_is_one_sentence(tmp_path):
+    run(tmp_path, [0.1], fingerprint={"seed": 0, "phi_range": [0, 0.5]})
+    run(tmp_path, [0.1, 0.2], resume=True, fingerprint={"seed": 0, "phi_range": [0, 0.5]})
+    with pytest.raises(CheckpointError, match=r"another phi_range \(\[0, 0.5\], not \[0, 1\]\)"):
+        run(tmp_path, [0.1, 0.2, 0.3], resume=True, fingerprint={"seed": 0, "phi_range": [0, 1]})
     other = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 2)}, generator={"hidden": (3, 2)})
     with pytest.raises(CheckpointError, match="other settings"):
         run(tmp_path, [0.1, 0.2], resume=True, settings=other)
 
 
-def test_damaged_and_missing_weights_are_refused(tmp_path):
+def test_damaged_missing_and_other_weights_are_refused(tmp_path):
     network = build_network(SETTINGS)
     with pytest.raises(CheckpointError, match="no weights"):
         best_weights(network, tmp_path)
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"another network \(size mismatch for weight: .*\[3, 2\]") as raised:
+        best_weights(torch.nn.Linear(4, 3), tmp_path)
+    assert "\n" not in str(raised.value)
     run(tmp_path, [0.1])
     whole = (tmp_path / "model.pt").read_bytes()
     (tmp_path / "model.pt").write_bytes(whole[: len(whole) // 2])
@@ -107,30 +110,11 @@ def test_an_earlier_run_is_set_aside_and_leftovers_are_removed(tmp_path):
     run(folder, [0.1, 0.2])
     (folder / f"{PARTIAL}abc.pt").write_bytes(b"left by a kill")
     run(folder, [0.1])
+    (folder / "last.pt").unlink()  # weights alone are set aside too
     run(folder, [0.1])
     assert weight(folder) == 1.0
     assert [weight(tmp_path / f"models.previous-{n}") for n in (1, 2)] == [2.0, 1.0]
     assert sorted(path.name for path in folder.iterdir()) == ["last.pt", "model.json", "model.pt"]
-
-
-def test_weights_without_a_checkpoint_are_set_aside_too(tmp_path):
-    folder = tmp_path / "models"
-    run(folder, [0.1, 0.2])
-    (folder / "last.pt").unlink()
-    run(folder, [0.1])
-    assert weight(tmp_path / "models.previous-1") == 2.0
-
-
-def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
-    run(tmp_path, [0.2, float("nan"), float("inf")])
-    assert weight(tmp_path) == 1.0
-
-
-def test_a_resume_with_other_options_is_refused(tmp_path):
-    run(tmp_path, [0.1], fingerprint={"seed": 0, "phi_range": [0, 0.5]})
-    run(tmp_path, [0.1, 0.2], resume=True, fingerprint={"seed": 0, "phi_range": [0, 0.5]})
-    with pytest.raises(CheckpointError, match=r"another phi_range \(\[0, 0.5\], not \[0, 1\]\)"):
-        run(tmp_path, [0.1, 0.2, 0.3], resume=True, fingerprint={"seed": 0, "phi_range": [0, 1]})
 
 
 def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path):
@@ -150,13 +134,6 @@ def test_a_kill_during_a_write_leaves_the_previous_checkpoint(tmp_path):
     assert (tmp_path / "last.pt").read_bytes() == before
     engine, _ = run(tmp_path, [0.1, 0.2], resume=True)
     assert engine.state.epoch == 2
-
-
-def test_weights_of_another_network_are_told_apart_in_one_line(tmp_path):
-    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"another network \(size mismatch for weight: .*\[3, 2\]") as raised:
-        best_weights(torch.nn.Linear(4, 3), tmp_path)
-    assert "\n" not in str(raised.value)
 
 
 def test_a_training_starts_from_shipped_weights_that_fit(tmp_path, caplog):

@@ -18,21 +18,11 @@ from monai_hyperscale.tasks.registration.options import RegistrationOptions
 from monai_hyperscale.tasks.segmentation.options import SegmentationOptions
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import TrainingOptions, fingerprint, options_from
+from monai_hyperscale.training.checks import compare_keys, merge_keys
 
 BUNDLES = {"segmentation": "sshn_seg", "registration": "sshn_reg"}
 #: What a configuration has that is no option: components, and what stands between them.
-COMPONENTS = {
-    "_meta_",
-    "imports",
-    "bundle_root",
-    "initialize",
-    "run",
-    "steps",
-    "phis",
-    "model",
-    "network_def",
-    "settings",
-}
+COMPONENTS = set("_meta_ imports bundle_root initialize run steps phis model network_def settings".split())
 
 
 def written(task: str, file: str = "train") -> dict[str, Any]:
@@ -187,3 +177,18 @@ def test_a_running_configuration_has_its_fingerprint() -> None:
     found: Any = ConfigParser(config).get_parsed_content("found")
     assert found["batch_size"] == 4 and found["cases"] == "abc" and "max_epochs" not in found
     assert fingerprint.__module__ == "monai_hyperscale.training.checks"
+
+
+def test_options_of_all_levels_are_known_from_the_files() -> None:
+    known: dict[str, Any] = {}
+    merge_keys(known, ["train", "inferer"], {"_target_": "A", "precision": "fp32"})
+    merge_keys(known, ["train"], {"sampler": {"_target_": "B"}})
+    merge_keys(known, ["network"], {"features": [1]})
+    compare_keys({"train": {"inferer": {"_target_": "A", "precision": "bf16"}}}, known)
+    compare_keys({"network": {"anything": 1}}, known)
+    # A component of another kind has arguments of its own.
+    compare_keys({"train": {"inferer": {"_target_": "C", "other": 1}}}, known)
+    with pytest.raises(
+        ValueError, match="unknown option --train#inferer#precison; did you mean --train#inferer#precision"
+    ):
+        compare_keys({"train": {"inferer": {"_target_": "A", "precison": "bf16"}}}, known)
