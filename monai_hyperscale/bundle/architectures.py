@@ -72,8 +72,7 @@ def build_primary(
     Raises:
         ConfigError: for another name, or an option that the network does not have.
         CheckpointError: if ``weights`` cannot be read or do not fit.
-        ValueError: if the arguments do not make a network.
-        TypeError: for an argument of a kind that the network does not take.
+        ValueError: if the arguments do not make a network; ``TypeError`` for one of another kind.
 
     Example:
         >>> build_primary(2, 1, 3, {"name": "BasicUNet", "features": (4, 4, 8, 8, 8, 4)}).levels
@@ -83,7 +82,7 @@ def build_primary(
     name = options.pop("name", ARCHITECTURES[0])
     if name not in ARCHITECTURES:
         raise ConfigError(f"the network's name must be one of {', '.join(ARCHITECTURES)}, got {name!r}.")
-    _refuse_unknown(name, options)
+    _check_options(name, options)
     if name in _PHI_NETWORKS:
         if weights is not None:
             raise CheckpointError(
@@ -93,7 +92,6 @@ def build_primary(
         build = getattr(nets, name)
         return build(spatial_dims, in_channels, out_channels, rescale_input=rescale_input, **options)
     replace_norm = options.pop("replace_norm", "refuse")
-    _refuse(name, options)
     channels = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
     original = getattr(monai_nets, name)(**channels, **_MONAI_NETWORKS[name](options))
     try:
@@ -120,7 +118,7 @@ class _LastOutput(nn.Module):
         return self.body(x)[-1]
 
 
-def _refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
+def _check_options(name: str, options: Mapping[str, Any]) -> None:
     network = getattr(nets if name in _PHI_NETWORKS else monai_nets, name)
     given_elsewhere = ("spatial_dims", "in_channels", "out_channels", "rescale_input")
     known = [option for option in inspect.signature(network).parameters if option not in given_elsewhere]
@@ -130,8 +128,6 @@ def _refuse_unknown(name: str, options: Mapping[str, Any]) -> None:
         told = ", ".join(map(repr, unknown))
         raise ConfigError(f"the network {name!r} has no option {told}; its options are {', '.join(known)}.")
 
-
-def _refuse(name: str, options: Mapping[str, Any]) -> None:
     if options.get("pretrained"):
         raise ConfigError("pretrained weights are not downloaded from a bundle; start from weights with warm_start.")
     if name == "BasicUNetPlusPlus" and options.get("deep_supervision"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from traceback import walk_stack
 from types import FrameType
-from typing import Optional
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
@@ -32,9 +32,8 @@ def bundle_root() -> str:
     """Return the folder of the bundle whose configuration is being evaluated, as an absolute path.
 
     A bundle's own ``"bundle_root": "."`` would mean the folder that the user happens to stand in. MONAI tells a
-    configuration nothing of where it was read from, so this looks for the reader among the callers: the workflow,
-    or the ``config_file`` of one of MONAI's commands. A configuration parsed in any other way is taken to be in the
-    current folder, which is MONAI's own convention.
+    configuration nothing of where it was read from, so this looks for the reader among the callers: the workflow, or
+    the ``config_file`` of one of MONAI's commands. Of any other it is the current folder, MONAI's own convention.
     """
     for frame in _callers():
         workflow = frame.f_locals.get("self")
@@ -66,9 +65,4 @@ def _root_of(configs: Path) -> str:
 
 
 def _callers() -> list[FrameType]:
-    frames = []
-    frame: Optional[FrameType] = sys._getframe(2)
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    return frames
+    return [frame for frame, _ in walk_stack(sys._getframe(2))]

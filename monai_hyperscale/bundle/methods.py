@@ -7,7 +7,7 @@ from typing import Any, Optional, Union
 
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["FIXED_PHI", "METHODS", "Method", "may_keep_phi", "method_generator", "method_name"]
+__all__ = ["FIXED_PHI", "METHODS", "Method", "method_generator", "method_name"]
 
 METHODS = ("sshn", "fixed", "stochastic", "film")
 
@@ -25,8 +25,8 @@ def method_name(method: Method) -> str:
         ConfigError: if it is none of :data:`METHODS`.
 
     Example:
-        >>> method_name({"name": "film", "hidden": (10, 8)}), method_name({"hidden": (10, 8)})
-        ('film', 'sshn')
+        >>> method_name({"name": "film", "hidden": (10, 8)})
+        'film'
     """
     name = method.get("name", "sshn") if isinstance(method, Mapping) else method
     if name not in METHODS:
@@ -52,38 +52,20 @@ def method_generator(method: Method, keep_phi: Optional[float] = None) -> dict[s
     Example:
         >>> method_generator({"name": "sshn", "hidden": (10, 8)})
         {'name': 'mlp', 'hidden': (10, 8)}
-        >>> method_generator("stochastic")
-        {'name': 'constant'}
     """
     name = method_name(method)
     options = {k: v for k, v in method.items() if k != "name"} if isinstance(method, Mapping) else {}
-    if name in ("fixed", "stochastic"):
-        generator = {"name": "constant", **options}
-    elif name == "film":
-        generator = {"name": "film", **options}
+    if name != "sshn":
+        generator = {"name": "film" if name == "film" else "constant", **options}
     else:
         generator = {"name": options.pop("generator", "mlp"), **options}
         if generator["name"] in ("constant", "film"):
             raise ConfigError(f"the generator of sshn is mlp, linear or spline, got {generator['name']!r}.")
     if keep_phi is None:
         return generator
-    if not may_keep_phi(name, generator):
+    if name != "sshn" or generator.get("init", "residual") != "residual":
         raise ConfigError(
             "keep_phi needs method sshn and the generator mlp, linear or spline in its residual form; leave it out."
         )
     # Heads of zero: every φ starts with the weights that are kept.
     return {**generator, "reference": keep_phi, "head_scale": 0.0}
-
-
-def may_keep_phi(method: str, generator: Optional[Mapping[str, Any]] = None) -> bool:
-    """Return whether the weights at one φ can stay as they are while those at others are trained.
-
-    Args:
-        method: its name.
-        generator: settings of its generator.
-
-    Example:
-        >>> may_keep_phi("sshn", {"name": "spline"}), may_keep_phi("film")
-        (True, False)
-    """
-    return method == "sshn" and (generator or {}).get("init", "residual") == "residual"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -101,8 +102,7 @@ class NetworkSettings:
     def facts(self) -> dict[str, Any]:
         """Return what networks of a task have beside what all have, ready for JSON.
 
-        Returns:
-            ``labels``, the name of every label by its value in files as text, and more.
+        That is ``labels``, the name of every label by its value in files as text, and more.
         """
         raise NotImplementedError
 
@@ -111,13 +111,9 @@ class NetworkSettings:
         return []
 
     def spacing_for(self, affine: np.ndarray) -> Optional[tuple[float, ...]]:
-        """Return the voxel size in mm, along R, A and S, that a volume goes through the network at.
+        """Return the voxel size in mm, along R, A and S, that a volume of an affine (4, 4) goes through the network at.
 
-        Args:
-            affine: (4, 4), of the volume, RAS.
-
-        Returns:
-            :attr:`spacing`; without one that of the training, where the volume's own was not among it; else ``None``.
+        That is :attr:`spacing`; without one the training's, where the volume's own was not among it; else ``None``.
         """
         if self.spacing is not None or self.seen is None or self.file_dims == 2:
             return self.spacing
@@ -130,11 +126,7 @@ class NetworkSettings:
         return self.seen.check(name, grid.sizes, grid.affine, self.spatial_dims, force)
 
     def primary(self, weights: Optional[Union[str, Path]] = None) -> nn.Module:
-        """Return the network whose weights are generated, fresh or from the file of a MONAI network's weights.
-
-        Args:
-            weights: see :func:`build_primary`.
-        """
+        """Return the network whose weights are generated, fresh or from the file of a MONAI network's weights."""
         return self.phi_network(self.out_channels, weights)
 
     def phi_network(self, out_channels: int, weights: Optional[Union[str, Path]] = None) -> ScaleSpaceNetwork:
@@ -144,13 +136,7 @@ class NetworkSettings:
 
     @property
     def context(self) -> ContextSpec:
-        """The numbers that the weights are generated from, with the ranges seen in training.
-
-        Example:
-            >>> phi = NetworkSettings(2, ("MRI",), per_level=True, rescale_input=True).context["phi"]
-            >>> phi.trained(0.6), phi.trained((1.0, 0.5, 0.3))
-            (False, True)
-        """
+        """The numbers that the weights are generated from, with the ranges seen in training."""
         low, high = self.phi_range
         count, first = None if self.per_level else 1, 2.0 if self.rescale_input else 1.0
         return ContextSpec(ContextNumber("phi", low, high, count, first))
@@ -161,20 +147,14 @@ class NetworkSettings:
             return self.select
         # Where one φ keeps its weights, the norms' scale and shift may differ from them only by being generated.
         kept = self.generator.get("reference") is not None
-        if self.generator.get("name") != "film" and not kept:
-            return "convolutions"
-        try:
-            select_parameters(primary, "norms")
-        except ValueError:  # none of them has a scale and a shift
-            return "convolutions"
-        return "convolutions+norms" if kept else "norms"
+        if kept or self.generator.get("name") == "film":
+            with contextlib.suppress(ValueError):  # none of the norms has a scale and a shift
+                select_parameters(primary, "norms")
+                return "convolutions+norms" if kept else "norms"
+        return "convolutions"
 
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a bundle's ``metadata.json`` for this network, in the terms of MONAI's bundle specification.
-
-        Args:
-            content: that of the bundle's own network, to start from.
-        """
+        """Return ``metadata.json`` for this network, in MONAI's terms, from that of the bundle's own network."""
         inputs, outputs = content["network_data_format"]["inputs"], content["network_data_format"]["outputs"]
         sizes = ["n"] * self.spatial_dims
         image = {**inputs["image"], "num_channels": self.in_channels, "spatial_shape": sizes}
@@ -187,10 +167,7 @@ class NetworkSettings:
             "description": f"A scale-space hypernetwork trained on {source}.",
             "data_source": source,
             "image_classes": ", ".join(self.channels),
-            "network_data_format": {
-                "inputs": {**inputs, "image": image},
-                "outputs": {**outputs, "pred": pred},
-            },
+            "network_data_format": {"inputs": {**inputs, "image": image}, "outputs": {**outputs, "pred": pred}},
         }
 
 

@@ -23,6 +23,7 @@ from monai_hyperscale.tasks import TASKS, task_named
 __all__ = ["build_network", "read_settings", "write_metadata", "write_settings"]
 
 FORMAT = 1
+_NOT_OURS = "does not describe a network of this package"
 
 Settings = TypeVar("Settings", bound=NetworkSettings)
 
@@ -54,29 +55,22 @@ def read_settings(path: Union[str, Path], kind: type[NetworkSettings] = NetworkS
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a readable JSON file ({error}); restore it or train again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} {_NOT_OURS}: expected a JSON object of format {FORMAT}.")
+    task = content.get("task")
+    if task not in TASKS:
+        raise CheckpointError(f"{path} {_NOT_OURS}: expected a task of {', '.join(TASKS)}, got {task!r}.")
+    described = {name: value for name, value in content.items() if name not in ("format", "task")}
+    reader: TypeAdapter[NetworkSettings] = TypeAdapter(task_named(task).settings)
     try:
-        settings = _from_json(content)
-    except ValueError as error:
-        raise CheckpointError(f"{path} does not describe a network of this package: {error}.") from error
+        settings = reader.validate_python(described)
+    except ValidationError as error:
+        raise CheckpointError(f"{path} {_NOT_OURS}: {first_mistake(error)}.") from error
     if not isinstance(settings, kind):
         raise CheckpointError(
             f"{path} describes a network for {settings.task}, expected one for {kind.task}: name a bundle of that task."
         )
     return settings
-
-
-def _from_json(content: Any) -> NetworkSettings:
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"expected a JSON object of format {FORMAT}")
-    if content.get("task") not in TASKS:
-        raise ValueError(f"expected a task of {', '.join(TASKS)}, got {content.get('task')!r}")
-    described = {name: value for name, value in content.items() if name not in ("format", "task")}
-    kind: type[NetworkSettings] = task_named(content["task"]).settings
-    reader: TypeAdapter[NetworkSettings] = TypeAdapter(kind)
-    try:
-        return reader.validate_python(described)
-    except ValidationError as error:
-        raise ValueError(first_mistake(error)) from None
 
 
 def write_settings(settings: NetworkSettings, path: Union[str, Path]) -> None:
@@ -105,9 +99,6 @@ def build_network(
         >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
         >>> settings = SegmentationSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4)})
         >>> build_network(settings).primary.out_channels
-        2
-        >>> levels = SegmentationSettings(2, ("MRI",), {1: "tumour"}, network={"features": (4, 4, 4)}, per_level=True)
-        >>> build_network(levels).context["phi"].count
         2
     """
     try:
