@@ -99,9 +99,11 @@ def _wait(device: torch.device) -> None:
 def _no_garbage_collection() -> Iterator[None]:
     collected = gc.isenabled()
     gc.disable()
+    gc.freeze()  # what is there already, which would take a second or more to go through after every round
     try:
         yield
     finally:
+        gc.unfreeze()
         if collected:
             gc.enable()
 
