@@ -12,11 +12,14 @@ from monai_hyperscale.bundle import build_network, read_settings
 from monai_hyperscale.data import read_dataset
 from monai_hyperscale.io import read_image
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
-from tests.bundle.test_sshn_seg import BUNDLE, CONFIGS, SMALL, TRAIN, workflow
+from tests.bundle.workflows import BUNDLES, SMALL, run
+
+BUNDLE = BUNDLES["sshn_seg"]
+CONFIGS = BUNDLE / "configs"
 
 
 def test_the_recipe_runs(tmp_path):
-    small = {name: SMALL[name] for name in ("batch_size", "num_workers", "device", "synthetic")}
+    small = {name: SMALL["sshn_seg"][name] for name in ("batch_size", "num_workers", "device", "synthetic")}
     options = {**small, "max_epochs": 1, "iterations_per_epoch": 2, "roi_size": [20, 20, 20]}
     first, second, third, fourth = (str(tmp_path / name) for name in ("first", "second", "third", "fourth"))
     steps: list[tuple[list[str], dict]] = [
@@ -26,9 +29,7 @@ def test_the_recipe_runs(tmp_path):
         (["hippocampus"], {"output_dir": fourth, "warm_start": third, "teacher": third}),
     ]
     for names, own in steps:
-        flow = workflow([TRAIN, *(str(CONFIGS / f"{name}.json") for name in names)], **{**options, **own})
-        flow.initialize()
-        flow.run()
+        run("sshn_seg", "train", *names, **{**options, **own})
     trained, shipped = (read_settings(folder / "models" / "model.json") for folder in (tmp_path / "fourth", BUNDLE))
     assert trained.network == shipped.network and trained.generator == shipped.generator
     assert (trained.select, trained.method) == (shipped.select, shipped.method)

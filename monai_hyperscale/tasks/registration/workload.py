@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -28,6 +29,8 @@ from monai_hyperscale.tasks.registration.training_data import PairDataset
 
 __all__ = ["PAIRS", "RegistrationWorkload"]
 
+logger = logging.getLogger(__name__)
+
 #: Pairs that are drawn unless told otherwise: of n cases there are n (n − 1).
 PAIRS = 40
 # The label of pairs without labels.
@@ -49,7 +52,12 @@ class RegistrationWorkload(Workload):
         given = {name: getattr(options, name) for name in ("pairs", "atlas", "atlas_label")}
         images, pairs = measured_pairs(settings, dataset_dir, options.part, [folder, folder.parent], **given)
         if metric is not None and not images.labels:
-            raise DatasetError(f"the images of {dataset_dir} have no labels to compare; use the metric correlation.")
+            if options.metric is not None:
+                raise DatasetError(
+                    f"the images of {dataset_dir} have no labels to compare; use the metric correlation."
+                )
+            logger.warning("the images of %s have no labels to compare; the score is their correlation.", dataset_dir)
+            metric = self.metric = None
         pairs = pairs.sample(PAIRS if options.limit is None else options.limit, options.seed)
         if not len(pairs):
             raise DatasetError(f"{dataset_dir} has no pair among its {options.part} cases; take all cases.")

@@ -51,13 +51,15 @@ def test_pairs_are_of_the_part_and_drawn_by_the_seed(registration_bundle, datase
     assert names(limit=3) == names(limit=3) != names(limit=3, seed=1)
 
 
-def test_images_without_labels_are_scored_by_their_correlation(registration_bundle, dataset, tmp_path):
+def test_images_without_labels_are_scored_by_their_correlation(registration_bundle, dataset, tmp_path, caplog):
     images = tmp_path / "images"
     images.mkdir()
     for case in read_pairs(dataset).cases[:3]:
         shutil.copy(case["image"], images)
     with pytest.raises(DatasetError, match="use the metric correlation"):
-        open_workload(registration_bundle, images)
+        open_workload(registration_bundle, images, metric="dice")
+    assert open_workload(registration_bundle, images).metric_facts["name"] == "correlation"
+    assert "has no labels to compare; the score is the correlation" in caplog.text
     workload = open_workload(registration_bundle, images, metric="correlation")
     result = workload.measure(0, workload.run(0.5))
     pair = workload._pairs[0]
