@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose"]
 
-_UNITS = {
-    "flops": ("compute", "GFLOPs", 1e9),
-    "latency": ("time", "ms", 1e-3),
-    "memory": ("working memory", "MB", 1e6),
-}
+_UNITS = {"flops": ("compute", "GFLOPs", 1e9), "latency": ("time", "ms", 1e-3), "memory": ("working memory", "MB", 1e6)}
 # Of options that only have a meaning where φ are measured.
 _MEASURING = "Of a bundle"
 

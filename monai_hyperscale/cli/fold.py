@@ -43,10 +43,7 @@ def _formats(text: str) -> list[str]:
     help=f"some of {', '.join(FORMATS)}, with commas; default: all that can be written",
 )
 @click.option(
-    "--dataset",
-    type=DATASET,
-    metavar="DIR",
-    help="compare on the first test case of this data set (or pair of cases)",
+    "--dataset", type=DATASET, metavar="DIR", help="compare on the first test case of this data set (or pair of cases)"
 )
 @click.option(
     "--image",

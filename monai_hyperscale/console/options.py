@@ -39,9 +39,7 @@ header_option = click.option(
     help="which counts where the two of a NIfTI file disagree; default: sform, with a warning",
 )
 orientation_option = click.option(
-    "--orientation",
-    metavar="RAS",
-    help="where the axes point of images whose headers do not tell, such as RAS or LPS",
+    "--orientation", metavar="RAS", help="where the axes point of images whose headers do not tell, such as RAS or LPS"
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 

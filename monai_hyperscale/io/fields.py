@@ -56,8 +56,7 @@ def to_world(
             the plane of x and y.
 
     Example:
-        >>> field = torch.ones(3, 2, 2, 2)
-        >>> to_world(field, np.diag([2.0, 2.0, 5.0, 1.0]))[:, 0, 0, 0]
+        >>> to_world(torch.ones(3, 1, 1, 1), np.diag([2.0, 2.0, 5.0, 1.0])).flatten()
         tensor([-2., -2.,  5.], dtype=torch.float64)
     """
     fixed = _lps(affine, _dims(field))
@@ -79,6 +78,10 @@ def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) ->
 
     Raises:
         RegistrationError: as :func:`to_world`.
+
+    Example:
+        >>> to_voxels(torch.ones(3, 1, 1, 1), np.diag([2.0, 2.0, 5.0, 1.0])).flatten()
+        tensor([-0.5000, -0.5000,  0.2000], dtype=torch.float64)
     """
     return _linear_part(np.linalg.inv(_lps(affine, _dims(vectors))), vectors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import nibabel as nib
 import numpy as np
@@ -84,14 +84,11 @@ class SeenImages:
         """
         if self.spacing is None:
             return None
-        _, own = _in_ras((1, 1, 1), affine)
-        assert own is not None
-        result = own.copy()
-        for axis in range(min(axes, len(self.spacing["median"]))):
-            low, high = (self.spacing[key][axis] for key in ("min", "max"))
-            if not low * (1 - _SAME_SPACING) <= own[axis] <= high * (1 + _SAME_SPACING):
-                result[axis] = self.spacing["median"][axis]
-        return None if np.array_equal(result, own) else tuple(float(step) for step in result)
+        own = _in_ras((1, 1, 1), affine)[1]
+        low, median, high = (np.asarray(self.spacing[key][:axes]) for key in ("min", "median", "max"))
+        counted = own[: len(median)]
+        seen = (counted >= low * (1 - _SAME_SPACING)) & (counted <= high * (1 + _SAME_SPACING))
+        return None if seen.all() else (*np.where(seen, counted, median).tolist(), *own[len(median) :].tolist())
 
     def unlike(self, sizes: Sequence[int], affine: np.ndarray, axes: int = 3) -> Optional[str]:
         """Return in what an image lies far outside of what was trained, to follow its name; ``None`` if it does not.
@@ -135,7 +132,7 @@ class SeenImages:
         return f"{name} {found}"
 
 
-def _in_ras(shape: Sequence[int], affine: Optional[np.ndarray]) -> tuple[np.ndarray, Optional[np.ndarray]]:
+def _in_ras(shape: Sequence[int], affine: Optional[np.ndarray]) -> tuple[np.ndarray, Any]:
     """Return voxels and voxel size per axis, of volumes in RAS order; of 2D images as the file has them."""
     counts = np.asarray(shape, dtype=float)
     if affine is None:

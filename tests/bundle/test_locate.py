@@ -10,16 +10,7 @@ def test_the_default_bundle_is_complete():
     folder = default_bundle("sshn_seg")
     present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     expected = {"LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt", "models/model.json"}
-    names = (
-        "metadata",
-        "train",
-        "evaluate",
-        "inference",
-        "multi_gpu_train",
-        "slices",
-        "images",
-        "hippocampus",
-    )
+    names = ("metadata", "train", "evaluate", "inference", "multi_gpu_train", "slices", "images", "hippocampus")
     expected |= {f"configs/{name}.json" for name in names} | {"configs/logging.conf"}
     assert expected <= present
 

@@ -1,13 +1,12 @@
 """SSHN and the baselines: what they share, what they do not, and how a file of settings says so."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from monai_hyperscale.bundle import METHODS, build_network, method_generator, read_settings, write_settings
-from monai_hyperscale.errors import CheckpointError, ConfigError
+from monai_hyperscale.bundle import METHODS, build_network, method_generator
+from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.hypernet import select_parameters
 from monai_hyperscale.networks import ScaleSpaceUNet
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -63,30 +62,20 @@ def test_film_modulates_after_norms_where_there_are_any():
     assert list(chosen.generated) == select_parameters(primary)
 
 
-def test_an_unknown_method_is_refused():
-    with pytest.raises(ConfigError, match="method must be one of sshn, fixed, stochastic, film, got 'san'"):
-        method_generator("san")
-
-
 def test_a_method_names_its_generator_and_its_arguments():
     assert method_generator("sshn") == {"name": "mlp"}
     assert method_generator({"generator": "spline", "basis": "cubic"}) == {"name": "spline", "basis": "cubic"}
     assert method_generator({"name": "film", "hidden": [4]}) == {"name": "film", "hidden": [4]}
     kept = method_generator({"hidden": [6, 3], "head_scale": 0.3}, keep_phi=0.4)
     assert kept == {"name": "mlp", "hidden": [6, 3], "head_scale": 0.0, "reference": 0.4}
+    with pytest.raises(ConfigError, match="method must be one of sshn, fixed, stochastic, film, got 'san'"):
+        method_generator("san")
     with pytest.raises(ConfigError, match="generator of sshn is mlp, linear or spline, got 'constant'"):
         method_generator({"name": "sshn", "generator": "constant"})
 
 
-def test_one_factor_per_level():
-    network = trained_a_little(network_of("sshn", per_level=True))
-    assert network.context["phi"].count == network.primary.levels == 2
-    with torch.no_grad():
-        one, per_level, other = (network(IMAGE, phi=phi) for phi in (0.3, (0.3, 0.3), (0.3, 0.4)))
-    assert torch.equal(one, per_level) and not torch.equal(one, other)
-
-
-def test_a_rescaled_input_is_a_level():
+def test_one_factor_per_level_and_for_the_input():
+    assert network_of("sshn", per_level=True).context["phi"].count == 2
     network = trained_a_little(network_of("sshn", per_level=True, rescale_input=True))
     assert network.context["phi"].count == network.primary.levels == 3
     with torch.no_grad():
@@ -96,37 +85,6 @@ def test_a_rescaled_input_is_a_level():
         torch.testing.assert_close(
             network.fold((0.5, 0.4, 0.3))(IMAGE), network(IMAGE, phi=(0.5, 0.4, 0.3)), atol=1e-5, rtol=0
         )
-
-
-def test_all_of_it_is_written_and_read(tmp_path):
-    settings = replace(
-        SETTINGS, method="film", generator={"name": "film"}, select=("*norm*",), per_level=True, rescale_input=True
-    )
-    write_settings(settings, tmp_path / "model.json")
-    read = read_settings(tmp_path / "model.json")
-    assert (read.method, read.generator, read.select) == ("film", {"name": "film"}, ("*norm*",))
-    assert read.per_level and read.rescale_input
-
-
-def test_files_of_earlier_versions_mean_what_they_meant(tmp_path):
-    write_settings(SETTINGS, tmp_path / "model.json")
-    content = json.loads((tmp_path / "model.json").read_text())
-    for name in ("method", "select", "per_level", "rescale_input"):
-        del content[name]
-    (tmp_path / "model.json").write_text(json.dumps(content))
-    read = read_settings(tmp_path / "model.json")
-    assert replace(read, network=SETTINGS.network, generator=SETTINGS.generator) == SETTINGS
-    network = build_network(read)
-    assert network.generated == build_network(SETTINGS).generated and network.context["phi"].count == 1
-
-
-@pytest.mark.parametrize("change", [{"method": "san"}, {"per_level": "yes"}, {"rescale_input": 2}])
-def test_bad_content_is_refused(tmp_path, change):
-    write_settings(SETTINGS, tmp_path / "model.json")
-    content = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**content, **change}))
-    with pytest.raises(CheckpointError, match=next(iter(change))):
-        read_settings(tmp_path / "model.json")
 
 
 def test_the_range_of_training_is_per_level():

@@ -22,10 +22,12 @@ SETTINGS = SegmentationSettings(
 
 
 def test_round_trip(tmp_path):
-    write_settings(SETTINGS, tmp_path / "models" / "model.json")
-    read = read_settings(tmp_path / "models" / "model.json")
-    assert replace(read, network={}, generator={}) == replace(SETTINGS, network={}, generator={})
-    assert build_network(read).state_dict().keys() == build_network(SETTINGS).state_dict().keys()
+    more = {"method": "film", "generator": {"name": "film"}, "select": ("*norm*",), "per_level": True}
+    for settings in (SETTINGS, replace(SETTINGS, **more, rescale_input=True)):
+        write_settings(settings, tmp_path / "models" / "model.json")
+        read = read_settings(tmp_path / "models" / "model.json")
+        assert replace(read, network={}, generator={}) == replace(settings, network={}, generator={})
+        assert build_network(read).state_dict().keys() == build_network(settings).state_dict().keys()
 
 
 def test_the_network_is_the_one_described():
@@ -48,6 +50,9 @@ def test_the_network_is_the_one_described():
         {"phi_range": 0.5},
         {"spatial_dims": 5},
         {"channels": []},
+        {"method": "san"},
+        {"per_level": "yes"},
+        {"rescale_input": 2},
     ],
 )
 def test_bad_content_is_refused_in_one_sentence(tmp_path, change):

@@ -317,12 +317,7 @@ SENTENCES = [
     ("sshn_seg", "train", {"train::inferer::phii": 1}, "unknown option --train#inferer#phii"),
     ("sshn_seg", "train", {"evaluator": 3}, "unknown option --evaluator"),
     ("sshn_seg", "train", {"phi": "half"}, "phi: phi must be a number between 0 and 1, got 'half'"),
-    (
-        "sshn_seg",
-        "train",
-        {"warm_start": str(BUNDLES["sshn_seg"] / "configs")},
-        "no trained weights in .*configs",
-    ),
+    ("sshn_seg", "train", {"warm_start": str(BUNDLES["sshn_seg"] / "configs")}, "no trained weights in .*configs"),
     ("sshn_seg", "train", {"warm_start": 3}, "warm_start must be the folder of an earlier training, got 3"),
     ("sshn_seg", "train", {"method": "fixed", "phi": [0.1, 0.3]}, "phi: method fixed trains one network for one phi"),
     ("sshn_seg", "train", {"val_phi": [[0.5, 0.4, 0.3]]}, "built for one phi for all levels, got 3 factors.*per_level"),
