@@ -53,10 +53,8 @@ class RegistrationWorkload(Workload):
         images, pairs = measured_pairs(settings, dataset_dir, options.part, [folder, folder.parent], **given)
         if metric is not None and not images.labels:
             if options.metric is not None:
-                raise DatasetError(
-                    f"the images of {dataset_dir} have no labels to compare; use the metric correlation."
-                )
-            logger.warning("the images of %s have no labels to compare; the score is their correlation.", dataset_dir)
+                raise DatasetError(f"{dataset_dir} has no labels to compare; use the metric correlation.")
+            logger.warning("%s has no labels to compare; the score is the correlation of images.", dataset_dir)
             metric = self.metric = None
         pairs = pairs.sample(PAIRS if options.limit is None else options.limit, options.seed)
         if not len(pairs):
