@@ -94,20 +94,10 @@ class Chart:
         return _Scale([*ends, *(score for _, score in self.there)], self.foot, self.top)
 
 
-def charts(view: View, shown: Optional[Collection[int]] = None) -> list[Chart]:
-    """Return a chart for each cost that was measured; of the score against φ where none was.
-
-    Args:
-        view: of the frontier.
-        shown: positions of the rows to draw; all by default.
-    """
+def charts(view: View) -> list[Chart]:
+    """Return a chart for each cost that was measured; of the score against φ where none was."""
     costs: Sequence[Optional[Cost]] = view.costs or ([None] if view.single else [])
-    drawn = []
-    for cost in costs:
-        points = [point for point in view.points(cost) if shown is None or point.position in shown]
-        if points:
-            drawn.append(_chart(view, cost, points))
-    return drawn
+    return [_chart(view, cost, points) for cost in costs if (points := view.points(cost))]
 
 
 def chart_legend(view: View) -> list[dict[str, Any]]:

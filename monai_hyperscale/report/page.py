@@ -124,9 +124,7 @@ def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
     style, script = _resource("report.css"), _resource("budget.js", "report.js")
     bar_heads, bars = label_bars(view)
     heads, lines = row_table(view)
-    drawn, shown = charts(view), gallery(view, examples)
-    # Rows far from the best leave little height for the others, so that these are drawn by themselves too.
-    zoomed = bool(drawn) and 3 <= len(view.near_best) < len(view.rows)
+    shown = gallery(view, examples)
     return {
         "policy": _policy(style, script),
         "version": __version__,
@@ -140,8 +138,7 @@ def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
         "metric": capital(view.metric),
         "texts": wording.row_texts(view, view.chosen),
         "readings": wording.readings(view),
-        "charts": drawn,
-        "near": charts(view, view.near_best) if zoomed else [],
+        "charts": charts(view),
         "hint": wording.hint(view),
         "legend": chart_legend(view),
         "budget": wording.budget_box(view),

@@ -214,12 +214,6 @@
     });
   }
 
-  const zoom = find("#zoom");
-  zoom?.addEventListener("change", () => {
-    find("#charts-all").hidden = zoom.checked;
-    find("#charts-near").hidden = !zoom.checked;
-  });
-
   const labels = find("#show-labels");
   labels?.addEventListener("change", () => find(".gallery").classList.toggle("hide-labels", !labels.checked));
   select(data.first);

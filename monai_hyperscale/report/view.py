@@ -186,20 +186,6 @@ class View:
         return found
 
     @cached_property
-    def near_best(self) -> frozenset[int]:
-        """Positions of the rows not much worse than the best: by at most two half-widths of its interval."""
-        sign = 1 if self.higher_is_better else -1
-        gains = {n: sign * row.score.mean for n, row in enumerate(self.rows) if row.score.mean is not None}
-        if not gains:
-            return frozenset()
-        best = max(gains, key=gains.__getitem__)
-        end = self.rows[best].score.low if self.higher_is_better else self.rows[best].score.high
-        if end is None:
-            return frozenset(gains)
-        least = gains[best] + 2 * (sign * end - gains[best])
-        return frozenset(n for n, gain in gains.items() if gain >= least)
-
-    @cached_property
     def reference(self) -> int:
         """Position of the row that others are compared with: the largest φ, or of several factors the dearest."""
         scored = [n for n, row in enumerate(self.rows) if row.score.mean is not None] or [len(self.rows) - 1]

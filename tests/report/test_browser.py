@@ -280,17 +280,6 @@ def test_table_is_sorted_by_any_column(browser: Browser, page: Path, frontier: F
     assert browser.all("table.sortable thead th")[column].get_attribute("aria-sort") == "descending"
 
 
-def test_zoom_shows_the_rows_near_the_best(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
-    browser.find("#zoom").click()
-    assert not browser.find("#charts-all").is_displayed() and browser.find("#charts-near").is_displayed()
-    best = max((row.score for row in frontier.rows), key=lambda score: score.mean)
-    near = [n for n, row in enumerate(frontier.rows) if row.score.mean >= best.mean - 2 * (best.mean - best.low)]
-    points = "#charts-near svg[data-cost='flops'] [data-row]"
-    assert sorted(browser.run(f'return [...document.querySelectorAll("{points}")].map((p) => +p.dataset.row)')) == near
-    assert 3 <= len(near) < len(frontier.rows)
-
-
 PAGES: dict[str, Callable[[], tuple[dict[str, Any], list[Example]]]] = {
     "segmentation": lambda: (segmentation_results(), [example("hippocampus_017"), example("b")]),
     "registration": lambda: (registration_results(), [example("a to b", registration=True)]),

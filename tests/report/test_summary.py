@@ -64,8 +64,3 @@ def test_units_suit_the_largest_value(as_frontier: Read) -> None:
         row["flops"], row["memory"] = 5e6, 3e9
     units = {cost.key: cost.unit for cost in View(as_frontier(results)).costs}
     assert units == {"flops": "MFLOPs", "latency": "s", "memory": "GB"}
-
-
-def test_rows_near_the_best(as_frontier: Read) -> None:
-    view = View(as_frontier(three_rows((0.85, 1), (0.879, 1), (0.881, 1), (0.9, 1))))
-    assert view.near_best == {2, 3}  # the best is 0.9, with an interval that goes down by 0.01
