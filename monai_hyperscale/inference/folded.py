@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.inference.devices import first_that_fits
 from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
-from monai_hyperscale.inference.short_memory import first_that_fits
 from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
 
@@ -36,34 +36,28 @@ class FoldedInference(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map an image (B, C, *sizes) to what the network returns for it."""
-        with torch.inference_mode():
-            return self.inferer(image, self._plain)
 
-    def _plain(self, window: torch.Tensor, **context: Any) -> torch.Tensor:
-        output: torch.Tensor = self.network(window)
-        return output
+        def plain(window: torch.Tensor, **context: Any) -> torch.Tensor:
+            output: torch.Tensor = self.network(window)
+            return output
+
+        with torch.inference_mode():
+            return self.inferer(image, plain)
 
 
 class LabelInference(FoldedInference):
     """Find the most likely class of every voxel, without the logits of a large image ever being in memory.
 
-    It is what :class:`Segmenter` does between preparing an image and bringing the label map back to its grid.
-
-    Args:
-        network: a plain network, such as ``Segmenter.fold`` returns.
-        inferer: which images go through whole, the windows of the others, and the precision.
+    It is what :class:`Segmenter` does between preparing an image and bringing the label map back to its grid; the
+    inferer says which images go through whole, the windows of the others, and the precision.
 
     Example:
-        >>> run = LabelInference(nn.Conv2d(1, 3, 1), PhiWholeImageInferer(spatial_dims=2))
-        >>> label = run(torch.rand(1, 1, 8, 6))
+        >>> label = LabelInference(nn.Conv2d(1, 3, 1), PhiWholeImageInferer(spatial_dims=2))(torch.rand(1, 1, 8, 6))
         >>> label.shape, label.dtype
         (torch.Size([1, 8, 6]), torch.uint8)
     """
 
     inferer: PhiWholeImageInferer
-
-    def __init__(self, network: nn.Module, inferer: PhiWholeImageInferer) -> None:
-        super().__init__(network, inferer)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map an image (1, C, *sizes), on any device, to class indices (1, *sizes) on the CPU.

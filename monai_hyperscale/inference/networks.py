@@ -45,10 +45,6 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
     def at(self, phi: Any = None, **numbers: Any) -> nn.Module:
         """Return the plain network for a context, on the device; the same one each time while it is kept.
 
-        Args:
-            phi: one number, or one per level.
-            numbers: the others of the network's context.
-
         Raises:
             PhiError: if a number is unknown, missing or not valid.
         """
@@ -65,11 +61,7 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
 
 
 def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:
-    """Return the network that ``model.json`` describes with the weights of ``model.pt`` beside it.
-
-    Args:
-        folder: of both files, see :func:`model_folder`.
-        settings: what ``model.json`` says.
+    """Return the network that ``model.json`` in a folder describes, by ``settings``, with the weights beside it.
 
     Raises:
         CheckpointError: if there are no weights, or they are damaged or not of that network.

@@ -53,14 +53,7 @@ def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTen
     if same and sizes == tuple(image.shape[1:]):
         return image
     options = planned.pending_operations[-1]["extra_info"]
-    warp = AffineTransform(
-        normalized=False,
-        mode=options["mode"],
-        padding_mode=options["padding_mode"],
-        align_corners=False,
-        reverse_indexing=True,
-    )
-    resampled = _in_slabs(image.as_tensor(), torch.as_tensor(matrix), sizes, warp)
+    resampled = _in_slabs(image.as_tensor(), matrix, sizes, options["mode"], options["padding_mode"])
     return MetaTensor(resampled, meta={**image.meta, "affine": torch.as_tensor(after)})
 
 
@@ -88,10 +81,7 @@ def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, s
     straight[axes, range(3)] = matrix[axes, range(3)]
     drift = np.abs(matrix[:3, :3] - straight) @ (np.asarray(sizes) - 1)
     if sorted(axes) != [0, 1, 2] or drift.max() > _SAME_PLACE:
-        warp = AffineTransform(
-            normalized=False, mode="nearest", padding_mode="border", align_corners=False, reverse_indexing=True
-        )
-        return laid_out(_in_slabs(label[None], torch.as_tensor(matrix), sizes, warp)[0].numpy(), "F")
+        return laid_out(_in_slabs(label[None], matrix, sizes, "nearest", "border")[0].numpy(), "F")
     # Row by row, column by column: the axes of both grids are the same but for their order and direction.
     label = label.permute(*axes.tolist())
     for axis, n in enumerate(sizes):
@@ -103,31 +93,29 @@ def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, s
     return laid_out(label.numpy(), "F")
 
 
-def _in_slabs(voxels: torch.Tensor, matrix: torch.Tensor, sizes: Sequence[int], warp: AffineTransform) -> torch.Tensor:
+def _in_slabs(voxels: torch.Tensor, matrix: np.ndarray, sizes: Sequence[int], mode: str, padding: str) -> torch.Tensor:
     """Return (C, *sizes) of the voxels' type, or float32; ``matrix`` leads from there to ``voxels``."""
-    dtype = voxels.dtype if not voxels.is_floating_point() else torch.float32
+    warp = AffineTransform(
+        normalized=False, mode=mode, padding_mode=padding, align_corners=False, reverse_indexing=True
+    )
+    dtype = torch.float32 if voxels.is_floating_point() else voxels.dtype
     result = torch.empty(len(voxels), *sizes, dtype=dtype)
     planes = max(1, _SLAB // math.prod(sizes[1:]))
     for first in range(0, sizes[0], planes):
         slab = (min(planes, sizes[0] - first), *sizes[1:])
         there = matrix @ _shift((first, 0, 0))
-        low, high = _reach(there, slab, voxels.shape[1:])
-        part = voxels[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        moved = warp(part[None].double(), _shift([-n for n in low]) @ there, slab)[0]
+        # The voxels that the corners of the slab span, with one around.
+        corners = np.array(list(itertools.product(*((0, n - 1) for n in slab)))) @ there[:3, :3].T + there[:3, 3]
+        ends = np.array(voxels.shape[1:])
+        low = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, ends - 1)
+        high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low + 1, ends)
+        part = voxels[tuple([slice(None), *map(slice, low, high)])]
+        moved = warp(part[None].double(), torch.as_tensor(_shift(-low) @ there), slab)[0]
         result[:, first : first + slab[0]] = moved if voxels.is_floating_point() else moved.round()
     return result
 
 
-def _reach(matrix: torch.Tensor, sizes: Sequence[int], within: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return the first and the last voxel, less one, that the corners of a grid span, with a voxel around."""
-    corners = torch.tensor(list(itertools.product(*((0, n - 1) for n in sizes))), dtype=torch.float64)
-    places = corners @ matrix[:3, :3].T + matrix[:3, 3]
-    low = [min(max(math.floor(a) - 1, 0), n - 1) for a, n in zip(places.amin(0).tolist(), within, strict=True)]
-    high = [min(math.ceil(b) + 2, n) for b, n in zip(places.amax(0).tolist(), within, strict=True)]
-    return low, [max(b, a + 1) for a, b in zip(low, high, strict=True)]
-
-
-def _shift(voxels: Sequence[int]) -> torch.Tensor:
-    matrix = torch.eye(4, dtype=torch.float64)
-    matrix[:3, 3] = torch.tensor(voxels, dtype=torch.float64)
+def _shift(voxels: Sequence[int]) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = voxels
     return matrix

@@ -180,21 +180,17 @@ def working_grid(
         factors = factors * (voxels / max_voxels) ** (1 / grid.dims)
     wanted = np.array([max(1, math.floor(n / factor + 1e-6)) for n, factor in zip(shape, factors, strict=True)])
     if not np.allclose(factors, 1, rtol=0, atol=1e-4):
-        # Voxels are stretched a little, so that a whole number of them fills the field of view.
-        grid = _stretched(grid, wanted)
+        # Voxels are stretched a little, so that a whole number of them fills the field of view; the outer borders of
+        # the first voxels meet.
+        ratio = shape / wanted
+        affine = _shifted(grid.affine, (ratio - 1) / 2)
+        affine[:3, : grid.dims] *= ratio
+        grid = Grid(tuple(int(n) for n in wanted), affine)
     if sizes is None:
         return grid
     before = np.maximum(np.asarray(sizes[: grid.dims]) - grid.sizes, 0)
     padded = tuple(int(n) for n in np.asarray(grid.sizes) + before)
     return Grid(padded, _shifted(grid.affine, -(before // 2)))
-
-
-def _stretched(grid: Grid, sizes: np.ndarray) -> Grid:
-    ratio = np.asarray(grid.sizes) / sizes
-    # The outer borders of the first voxels meet.
-    affine = _shifted(grid.affine, (ratio - 1) / 2)
-    affine[:3, : grid.dims] *= ratio
-    return Grid(tuple(int(n) for n in sizes), affine)
 
 
 def _shifted(affine: np.ndarray, voxels: np.ndarray) -> np.ndarray:

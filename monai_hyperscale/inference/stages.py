@@ -23,8 +23,6 @@ def measured() -> Iterator[dict[str, float]]:
         >>> with measured() as seconds:
         ...     with stage("network"):
         ...         pass
-        ...     with stage("network"):
-        ...         pass
         >>> list(seconds)
         ['network']
     """
@@ -38,12 +36,7 @@ def measured() -> Iterator[dict[str, float]]:
 
 @contextmanager
 def stage(name: str, device: Optional[torch.device] = None) -> Iterator[None]:
-    """Count the time of the block towards a stage, if anyone measures.
-
-    Args:
-        name: of the stage.
-        device: where the block computes; a GPU is then waited for, so that its work counts where it belongs.
-    """
+    """Count the time of the block towards a stage, if anyone measures; a GPU ``device`` is then waited for."""
     seconds = _seconds.get()
     if seconds is None:
         yield
@@ -54,13 +47,7 @@ def stage(name: str, device: Optional[torch.device] = None) -> Iterator[None]:
 
 @contextmanager
 def timed(seconds: dict[str, float], name: str, device: Optional[torch.device] = None) -> Iterator[None]:
-    """Add the time of the block to the seconds under a name.
-
-    Args:
-        seconds: by name.
-        name: of the block.
-        device: where the block computes, see :func:`stage`.
-    """
+    """Add the time of the block to the ``seconds`` under a name; a GPU ``device`` is waited for."""
     started = time.perf_counter()
     try:
         yield

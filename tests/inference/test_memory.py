@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from monai_hyperscale.inference.short_memory import first_that_fits, out_of_memory
+from monai_hyperscale.inference.devices import first_that_fits, out_of_memory
 
 
 def fails_below(least: int) -> list[int]:
