@@ -78,10 +78,7 @@ def fold(args: Arguments) -> int:
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.errors import ExportError
     from monai_hyperscale.export.fold import check_output, write_fold
-    from monai_hyperscale.export.manifest import input_text
-    from monai_hyperscale.export.real_input import RealInput
     from monai_hyperscale.export.source import FoldSource
-    from monai_hyperscale.tasks import task_named
 
     bundle = args.bundle or default_bundle()
     with wrong_arguments(ExportError):
@@ -90,20 +87,17 @@ def fold(args: Arguments) -> int:
     low, high = source.settings.phi_range
     if not source.settings.context["phi"].trained(args.phi):
         say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
-    read, data = [], None
+    images = []
     if args.image:
         with wrong_arguments(ExportError, "--image: "):
-            read = task_named(source.settings.task).folding(source.settings).read(list(args.image))
-    if args.dataset is not None:
-        found = RealInput.from_dataset(args.dataset, source.settings, source.bundle)
-        read, data = list(found.images), found.data
-    manifest = write_fold(source, args.output, args.format, read, args.size, args.overwrite, say, data)
-    cost, compared = manifest["cost"], manifest["verified_on"]
-    way_out = "; for a real one add --dataset DIR or --image FILE" if compared["synthetic"] else ""
-    say(f"compared with the network on {input_text(compared)}{way_out}")
-    size = " x ".join(map(str, cost["size"]))
+            images = source.folding.read(list(args.image))
+    manifest = write_fold(source, args.output, args.format, images, args.size, args.overwrite, args.dataset, say)
+    cost, compared = manifest.cost, manifest.verified_on
+    way_out = "; for a real one add --dataset DIR or --image FILE" if compared.synthetic else ""
+    say(f"compared with the network on {compared}{way_out}")
+    size = " x ".join(map(str, cost.size))
     say(
-        f"wrote {args.output}: {source.name} at phi {listed(args.phi)}, {cost['flops'] / 1e9:.3g} GFLOPs for {size} "
-        f"voxels, {cost['parameters']:,} parameters"
+        f"wrote {args.output}: {source.name} at phi {listed(args.phi)}, {cost.flops / 1e9:.3g} GFLOPs for {size} "
+        f"voxels, {cost.parameters:,} parameters"
     )
     return DONE

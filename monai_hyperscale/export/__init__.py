@@ -4,8 +4,8 @@
 """
 
 from monai_hyperscale.export.fold import CHOICES, fold_bundle
+from monai_hyperscale.export.formats import load_folded
 from monai_hyperscale.export.manifest import read_manifest
 from monai_hyperscale.export.symbolic import exported_program
-from monai_hyperscale.export.weights import load_folded
 
 __all__ = ["CHOICES", "exported_program", "fold_bundle", "load_folded", "read_manifest"]

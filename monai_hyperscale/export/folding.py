@@ -11,12 +11,16 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.data.intensity import NormalizeChannels, channel_kind
+from monai_hyperscale.data.synthetic import synthetic_case
+from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ExportError
+from monai_hyperscale.io.images import read_image
 
 if TYPE_CHECKING:
     from monai_hyperscale.export.source import FoldSource
 
-__all__ = ["Folding", "StockBundle"]
+__all__ = ["Folding", "ImageFolding", "StockBundle"]
 
 Settings = TypeVar("Settings", bound=NetworkSettings)
 
@@ -24,10 +28,8 @@ Settings = TypeVar("Settings", bound=NetworkSettings)
 class Folding(ABC, Generic[Settings]):
     """The images that a network of one task takes.
 
-    Args:
-        settings: of the network.
-
     Attributes:
+        settings: of the network.
         takes: what the network takes at once, in words, such as ``("the image",)``.
         output_is_classes: whether the channels of the output are classes, of which the greatest is meant.
     """
@@ -49,10 +51,7 @@ class Folding(ABC, Generic[Settings]):
 
     @abstractmethod
     def prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
-        """Return images as the network takes them, (1, C, *sizes).
-
-        Args:
-            images: one for each of :attr:`takes`, as :func:`monai_hyperscale.io.read_image` gives them.
+        """Return images, one for each of :attr:`takes`, as the network takes them, (1, C, *sizes).
 
         Raises:
             ExportError: if the network takes others.
@@ -71,9 +70,20 @@ class Folding(ABC, Generic[Settings]):
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
         """Return the name of the first test case of a data set, and its files for :meth:`read`.
 
+        Of data that the network was not trained on it is the first case.
+
+        Args:
+            dataset_dir: as networks of the task are measured on.
+            bundle: the network's folder, where what its training used may lie.
+
         Raises:
             DatasetError: if there is no such case, or the network takes other images.
         """
+
+    def read_test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[list[MetaTensor], dict]:
+        """Return the images of :meth:`test_case`, and what a manifest says of them: ``name``, ``part``, ``case``."""
+        name, files = self.test_case(dataset_dir, bundle)
+        return self.read(files), {"name": dataset_dir.expanduser().resolve().name, "part": "test", "case": name}
 
     @abstractmethod
     def stock_bundle(self) -> Union[StockBundle, str]:
@@ -88,6 +98,34 @@ class Folding(ABC, Generic[Settings]):
         if len(images) != len(self.takes):
             wanted = " and ".join(self.takes)
             raise ExportError(f"a network for {self.settings.task} is compared on {wanted}, got {len(images)}.")
+
+
+class ImageFolding(Folding[Settings]):
+    """One image, prepared by transforms from files as in training."""
+
+    def synthetic(self, sizes: Sequence[int], seed: int) -> torch.Tensor:
+        settings = self.settings
+        image = torch.from_numpy(synthetic_case([seed, 0], settings.spatial_dims, list(sizes))[0])
+        # Synthetic anatomy has no Hounsfield units: its values lie in [0, 1].
+        channels = ["CT [0, 1]" if channel_kind(name) == "ct" else name for name in settings.channels]
+        return NormalizeChannels(channels)(torch.stack([image] * settings.in_channels))
+
+    def prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
+        settings, (image,) = self.settings, images
+        dims = image.dim() - 1
+        if len(image) != settings.in_channels or dims != settings.file_dims:
+            raise ExportError(
+                f"the image has {len(image)} channels and {dims} axes, but the network takes {settings.in_channels} "
+                f"and {settings.file_dims}; name another."
+            )
+        shared = (settings.channels, settings.spatial_dims, settings.spacing)
+        steps = segmentation_preprocessing(*shared, keys=("image",), slices=settings.slices, loaded=True)
+        x = steps({"image": image})["image"].as_tensor()[None]
+        # Of a volume, for a network for slices, the middle one.
+        return x[..., x.shape[-1] // 2] if settings.slices else x
+
+    def read(self, paths: Sequence[Any]) -> list[MetaTensor]:
+        return [read_image(list(paths), self.settings.in_channels)]
 
 
 class StockBundle(ABC):
@@ -111,7 +149,7 @@ class StockBundle(ABC):
 
         Args:
             folder: of the files.
-            images: see :meth:`Folding.prepared`; none for synthetic anatomy.
+            images: as :meth:`Folding.read` gives them; none for synthetic anatomy.
             size: of synthetic anatomy.
 
         Returns:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Union
 
 import torch
 import torch.nn as nn
 
+from monai_hyperscale.bundle.network_settings import NetworkSettings
+from monai_hyperscale.bundle.settings import build_network, read_settings
+from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.symbolic import exported_program, size_oblivious
 
-__all__ = ["FORMATS", "OPSET", "Format", "missing_packages"]
+__all__ = ["FORMATS", "OPSET", "Format", "load_folded", "missing_packages"]
 
 #: Least ONNX operator set that samples volumes at arbitrary points, as registration does.
 OPSET = 20
@@ -112,18 +118,62 @@ def _onnx(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) 
 
 
 def _safetensors(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
-    from monai_hyperscale.export.weights import load_folded, save_folded
+    from safetensors.torch import save_file
 
-    save_folded(source, path)
+    described = {"format": 1, "task": source.settings.task, **asdict(source.settings)}
+    # The values of such a header are strings.
+    header = {"format": "pt", "model": json.dumps(described), "context": json.dumps(dict(source.context))}
+    save_file({name: value.contiguous() for name, value in source.plain.state_dict().items()}, str(path), header)
     return load_folded(path)
 
 
-def _formats() -> Iterator[Format]:
-    yield Format("torchscript", "TorchScript", "models/model.ts", _torchscript, fixed=False)
-    yield Format("torch-export", "torch.export", "models/model.pt2", _torch_export)
-    yield Format("onnx", "ONNX", "models/model.onnx", _onnx, ("onnx", "onnxscript", "onnxruntime"))
-    yield Format("safetensors", "safetensors", "models/model.safetensors", _safetensors, ("safetensors",), fixed=False)
+def load_folded(path: Union[str, Path]) -> nn.Module:
+    """Rebuild a folded network from the ``model.safetensors`` that ``fold`` wrote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        the plain network, which maps (B, C, *sizes) to (B, C', *sizes), on the CPU, without gradients.
+
+    Raises:
+        ExportError: if the file is missing, damaged, or was not written by ``fold``.
+
+    Example:
+        >>> load_folded("model.safetensors")
+        Traceback (most recent call last):
+        ...
+        monai_hyperscale.errors.ExportError: no folded network at model.safetensors; name the file that fold wrote.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f"no folded network at {path}; name the file that fold wrote.")
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ModuleNotFoundError as error:
+        raise ExportError("safetensors is not installed: pip install 'monai-hyperscale[export]'.") from error
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}
+        with tempfile.TemporaryDirectory() as folder:
+            described = Path(folder) / "model.json"
+            described.write_text(header["model"], encoding="utf-8")
+            settings = read_settings(described, NetworkSettings)
+        plain = build_network(settings).fold(**json.loads(header["context"]))
+        plain.load_state_dict(state)
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ExportError(f"{path} is damaged or was not written by fold ({first_line(error)}).") from error
+    return plain.eval().requires_grad_(False)
 
 
 #: All formats by name, in the order they are made.
-FORMATS: dict[str, Format] = {form.name: form for form in _formats()}
+FORMATS: dict[str, Format] = {
+    form.name: form
+    for form in (
+        Format("torchscript", "TorchScript", "models/model.ts", _torchscript, fixed=False),
+        Format("torch-export", "torch.export", "models/model.pt2", _torch_export),
+        Format("onnx", "ONNX", "models/model.onnx", _onnx, ("onnx", "onnxscript", "onnxruntime")),
+        Format("safetensors", "safetensors", "models/model.safetensors", _safetensors, ("safetensors",), fixed=False),
+    )
+}

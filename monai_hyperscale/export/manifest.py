@@ -4,21 +4,139 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import monai_hyperscale
-from monai_hyperscale.errors import ExportError
+from monai_hyperscale.errors import ExportError, first_mistake
 from monai_hyperscale.io.hashing import sha256
 
-__all__ = ["MANIFEST", "file_entries", "input_text", "is_fold", "read_manifest", "versions"]
+__all__ = ["MANIFEST", "FoldedFile", "Manifest", "VerifiedOn", "files_of", "read_manifest", "versions"]
 
 #: The file's name.
 MANIFEST = "manifest.json"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    # What a later version adds to the format is kept.
+    model_config = ConfigDict(extra="allow")
+
+
+class FoldedFile(_Part):
+    """A file of a fold; those that hold the network say what of, and how far from the source they compute.
+
+    Attributes:
+        path: in the folder of the fold.
+        bytes: its size.
+        sha256: of its content.
+        format: one of :data:`~monai_hyperscale.export.CHOICES`.
+        sizes: ``any``, or those of the only image that it takes, such as ``1 x 1 x 36 x 50 x 36``.
+        largest_difference: to the source, in units of the source's largest output.
+        label_agreement: share of voxels with the same label; ``None`` where channels are no labels.
+        verified_shapes: of the images that it was compared on.
+        opset: of ONNX.
+    """
+
+    path: str
+    bytes: Count
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    format: Optional[str] = None
+    sizes: Optional[str] = None
+    largest_difference: Optional[Annotated[float, Field(ge=0)]] = None
+    label_agreement: Optional[Share] = None
+    verified_shapes: Optional[list[list[Count]]] = None
+    opset: Optional[int] = None
+
+
+class _Source(_Part):
+    bundle: str
+    weights_sha256: str
+    phi_range: list[Share]
+    trained_for_phi: bool
+    provenance: dict[str, Any]
+
+
+class _Input(_Part):
+    channels: Count
+    spatial_dims: Literal[2, 3]
+
+
+class _Cost(_Part):
+    flops: Count
+    parameters: Count
+    size: list[Count]
+
+
+class _Case(_Part):
+    name: str
+    part: str
+    case: str
+
+
+class VerifiedOn(_Part):
+    """What the files of a fold were compared on.
+
+    Example:
+        >>> case = {"name": "liver", "part": "test", "case": "a"}
+        >>> print(VerifiedOn(input="a.nii.gz", synthetic=False, tolerance=1e-4, data=case))
+        a.nii.gz (test case a of liver)
+        >>> print(VerifiedOn(input="synthetic anatomy", synthetic=True, tolerance=1e-4))
+        synthetic anatomy, no real image
+    """
+
+    input: str
+    synthetic: bool
+    tolerance: float
+    data: Optional[_Case] = None
+
+    def __str__(self) -> str:
+        if self.data is None:
+            return self.input + ", no real image" * self.synthetic
+        return f"{self.input} ({self.data.part} case {self.data.case} of {self.data.name})"
+
+
+class Manifest(_Part):
+    """The content of ``manifest.json``.
+
+    Attributes:
+        format: version of this content.
+        task: of the network.
+        phi: one factor, or one per level.
+        regularization: λ, of networks that take it.
+        source: the bundle that was folded.
+        input: of the network.
+        cost: of one image of ``size``.
+        verified_on: what the files were compared on.
+        versions: of what made the files.
+        left_out: why a format is not there, by its name.
+        bundle: how well the bundle in MONAI's own terms agrees with this package, where there is one.
+        files: all but the manifest.
+    """
+
+    format: Literal[1]
+    kind: Literal["fold"]
+    task: str
+    phi: list[Share]
+    regularization: Optional[list[float]] = None
+    source: _Source
+    input: _Input
+    cost: _Cost
+    verified_on: VerifiedOn
+    versions: dict[str, str]
+    left_out: dict[str, str]
+    bundle: Optional[dict[str, Any]] = None
+    files: list[FoldedFile]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content as JSON has it."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 def versions() -> dict[str, str]:
@@ -33,44 +151,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-def file_entries(folder: Path, known: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return path, size and hash of every file in a folder but the manifest, with what else is known of it.
-
-    Args:
-        folder: of the fold.
-        known: further entries by the file's path in the folder.
-    """
-    entries = []
+def files_of(folder: Path, known: dict[str, dict[str, Any]]) -> list[FoldedFile]:
+    """Return every file in a folder but the manifest, with what else is ``known`` by its path in the folder."""
+    found = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != MANIFEST:
-            entries.append({"path": name, "bytes": path.stat().st_size, "sha256": sha256(path), **known.get(name, {})})
-    return entries
-
-
-def input_text(verified_on: Mapping[str, Any]) -> str:
-    """Return in words what the files of a fold were compared on.
-
-    Args:
-        verified_on: the entry of the manifest.
-
-    Example:
-        >>> input_text({"input": "a.nii.gz", "data": {"name": "liver", "part": "test", "case": "a"}})
-        'a.nii.gz (test case a of liver)'
-        >>> input_text({"input": "synthetic anatomy", "synthetic": True})
-        'synthetic anatomy, no real image'
-    """
-    data = verified_on.get("data")
-    if data:
-        return f"{verified_on['input']} ({data['part']} case {data['case']} of {data['name']})"
-    return f"{verified_on['input']}{', no real image' * bool(verified_on.get('synthetic'))}"
+            size = path.stat().st_size
+            found.append(FoldedFile(path=name, bytes=size, sha256=sha256(path), **known.get(name, {})))
+    return found
 
 
 def read_manifest(folder: Union[str, Path]) -> dict[str, Any]:
-    """Read the manifest of a fold.
+    """Read the manifest of a fold, checked by :class:`Manifest`.
 
     Raises:
-        ExportError: if there is none, or it is not one of a fold.
+        ExportError: if there is none, it is not one of a fold, or not of this version.
 
     Example:
         >>> read_manifest("nowhere")
@@ -81,17 +177,14 @@ def read_manifest(folder: Union[str, Path]) -> dict[str, Any]:
     path = Path(folder) / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict) or content.get("kind") != "fold" or not isinstance(content.get("files"), list):
+    if not isinstance(content, dict) or content.get("kind") != "fold":
         raise ExportError(f"{folder} holds no fold: there is no {MANIFEST} that tells of one.")
-    return content
-
-
-def is_fold(folder: Path) -> bool:
-    """Return whether a folder was written by ``fold``."""
     try:
-        read_manifest(folder)
-    except ExportError:
-        return False
-    return True
+        return Manifest.model_validate(content).as_dict()
+    except ValidationError as error:
+        mistake = first_mistake(error)
+        raise ExportError(
+            f"{path} is not a manifest that this version reads: {mistake}; fold the bundle anew."
+        ) from error

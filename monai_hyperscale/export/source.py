@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -18,7 +19,7 @@ from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import Folding
-from monai_hyperscale.export.sample_files import LEAST_SIZE
+from monai_hyperscale.export.stock_parts import LEAST_SIZE
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
 from monai_hyperscale.io.hashing import sha256
@@ -84,6 +85,16 @@ class FoldSource:
         return self.context.several("phi")
 
     @property
+    def phi_text(self) -> str:
+        """φ, and what else the weights were generated from, as people read it."""
+        return ", ".join(f"{name} = {self.context.text(name).replace(',', ', ')}" for name in self.context)
+
+    @cached_property
+    def folding(self) -> Folding:
+        """The images that the network takes, and its bundle in MONAI's own terms."""
+        return task_named(self.settings.task).folding(self.settings)
+
+    @property
     def name(self) -> str:
         """The bundle's name: that of its folder."""
         folder = self.bundle.resolve()
@@ -116,33 +127,27 @@ class Inputs:
     def __init__(
         self, source: FoldSource, images: Sequence[MetaTensor] = (), size: Optional[Sequence[int]] = None
     ) -> None:
-        settings = source.settings
-        self.settings: Any = settings
+        dims = source.settings.spatial_dims
         primary: Any = source.network.primary
         self._levels: tuple[float, ...] = primary.context["phi"].spread(source.phi)
-        self.folding: Folding = task_named(settings.task).folding(settings)
-        if images:
-            self.folding.check_count(images)
-        if size is not None and len(size) != settings.spatial_dims:
-            raise ExportError(f"the size has {settings.spatial_dims} numbers, one per axis, got {list(size)}.")
-        self._real = _of_workable_size(self.folding.prepared(images)) if images else None
+        self._channels, self._folding, self._real = source.settings.in_channels, source.folding, None
         self.described = "synthetic anatomy"
+        if size is not None and len(size) != dims:
+            raise ExportError(f"the size has {dims} numbers, one per axis, got {list(size)}.")
         if images:
+            source.folding.check_count(images)
+            self._real = _of_workable_size(source.folding.prepared(images))
             self.described = ", ".join(Path(str(image.meta.get("filename_or_obj", ""))).name for image in images)
-        self.size: tuple[int, ...] = tuple(size) if size is not None else self._own_size()
-
-    def _own_size(self) -> tuple[int, ...]:
-        if self._real is not None:
-            return tuple(self._real.shape[2:])
-        usual = self.folding.usual_size
-        dims = self.settings.spatial_dims
-        return tuple(int(n) for n in usual) if usual else (_USUAL[dims],) * dims
+        own = source.folding.usual_size if self._real is None else self._real.shape[2:]
+        self.size = tuple(int(n) for n in size or own or (_USUAL[dims],) * dims)
 
     def of(self, sizes: Sequence[int], batch: int = 1) -> torch.Tensor:
         """Return images (batch, C, *sizes): float32."""
         sizes = tuple(sizes)
         if self._real is None:
-            return torch.stack([self._synthetic(sizes, seed) for seed in range(batch)])
+            place = (slice(None), *(slice(0, n) for n in sizes))
+            made = [self._folding.synthetic([max(n, LEAST_SIZE) for n in sizes], seed) for seed in range(batch)]
+            return torch.stack([x[place] for x in made])
         image = self._real
         if tuple(image.shape[2:]) != sizes:
             mode = "bilinear" if len(sizes) == 2 else "trilinear"
@@ -165,7 +170,7 @@ class Inputs:
         sizes = [max(LEAST_SIZE, n // 2) for n in self.size]
         if long > max(sizes):
             sizes = [LEAST_SIZE] * (len(sizes) - 1) + [min(long, _LONGEST)]
-        return torch.zeros(2, self.settings.in_channels, *sizes)
+        return torch.zeros(2, self._channels, *sizes)
 
     def several(self) -> list[torch.Tensor]:
         """Return images of several sizes and batches: the usual size, odd ones, larger ones, and of few voxels."""
@@ -174,21 +179,11 @@ class Inputs:
         few = [5, 3, 4][: len(self.size)]
         return [self.example(), self.of(smaller, batch=2), self.of(larger), self.of(few)]
 
-    def _synthetic(self, sizes: tuple[int, ...], seed: int) -> torch.Tensor:
-        x = self.folding.synthetic([max(n, LEAST_SIZE) for n in sizes], seed)
-        return x[tuple([slice(None), *(slice(0, n) for n in sizes)])]
-
 
 def _of_workable_size(x: torch.Tensor) -> torch.Tensor:
     """Return what is compared of images (1, C, *sizes), their middle where they are large."""
-    sizes = tuple(x.shape[2:])
     if x[0, 0].numel() > _LARGEST:
-        edge = round(_LARGEST ** (1 / len(sizes)))
-        sizes = tuple(min(n, edge) for n in sizes)
-    return _middle(x.float().contiguous(), sizes)
-
-
-def _middle(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    for axis, n in enumerate(sizes):
-        x = x.narrow(2 + axis, (x.shape[2 + axis] - n) // 2, n)
-    return x
+        edge = round(_LARGEST ** (1 / (x.dim() - 2)))
+        first = [max(0, (n - edge) // 2) for n in x.shape[2:]]
+        x = x[tuple([slice(None), slice(None), *(slice(n, n + edge) for n in first)])]
+    return x.float().contiguous()

@@ -1,26 +1,40 @@
-"""Parts of a MONAI bundle of a folded network in MONAI's own terms: its configurations name nothing of this package.
+"""Parts of a MONAI bundle of a folded network in MONAI's own terms, and volumes that it is compared on.
 
-What the bundle's network is loaded from is ``models/model.ts``. Steps of the preprocessing that MONAI has no transform
-for are ``Lambdad`` with an expression in the configuration itself.
+The configurations name nothing of this package: the network is loaded from ``models/model.ts``, and steps of the
+preprocessing that MONAI has no transform for are ``Lambdad`` with an expression in the configuration itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Optional
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+
+from monai_hyperscale.data.synthetic import synthetic_case
+from monai_hyperscale.io import image_source
 
 __all__ = [
     "BUNDLE_ROOT",
     "FILL",
+    "LEAST_SIZE",
     "NETWORK",
     "WRITTEN_META",
     "evaluator",
     "files_of",
     "lambda_step",
     "per_channel",
+    "write_volume",
 ]
 
 Config = dict[str, Any]
+
+#: Fewest voxels per axis of synthetic anatomy.
+LEAST_SIZE = 8
+_MOST_LABELS = 20
 
 #: ``monai.bundle run`` puts the bundle's folder second on Python's path; elsewhere it is the current one.
 BUNDLE_ROOT = (
@@ -66,3 +80,30 @@ def evaluator() -> Config:
         "postprocessing": "@postprocessing",
         "val_handlers": "@handlers",
     }
+
+
+def write_volume(path: Path, settings: Any, image: Optional[MetaTensor], size: Sequence[int], number: int = 0) -> Path:
+    """Write an image as a file that MONAI reads, its channels as the fourth axis.
+
+    Args:
+        path: of the file.
+        settings: of the network; synthetic anatomy has as many channels and labels.
+        image: to write, as :func:`monai_hyperscale.io.read_image` gives it; ``None`` for synthetic anatomy.
+        size: of synthetic anatomy, in voxels of the network.
+        number: of the synthetic anatomy; another number is another anatomy.
+
+    Returns:
+        the path.
+    """
+    if image is not None:
+        voxels, affine = image.as_tensor().numpy(), image_source(image).affine
+    else:
+        wanted = [max(LEAST_SIZE, n) for n in ([*size, 12] if settings.slices else size)]
+        labels = min(_MOST_LABELS, max(1, len(settings.labels)))
+        channels = range(len(settings.channels))
+        voxels = 1000 * np.stack([synthetic_case([number, channel], 3, wanted, labels)[0] for channel in channels])
+        # Left and right, front and back are swapped in the file.
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    data = voxels[0] if len(voxels) == 1 else np.moveaxis(voxels, 0, -1)
+    nib.save(nib.Nifti1Image(data.astype(np.float32), affine), path)
+    return path

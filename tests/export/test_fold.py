@@ -74,6 +74,27 @@ def test_the_manifest_tells_everything(segmentation, tmp_path):
         assert entry["sizes"] == "any" and len(entry["verified_shapes"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "frontier"}, "holds no fold"),
+        ({"format": 2}, "not a manifest that this version reads: format: input should be 1, got 2; fold"),
+        ({"phi": [1.5]}, r"phi\[0\]: input should be less than or equal to 1, got 1.5"),
+        ({"files": [{"path": "x", "bytes": 3}]}, r"files\[0\].sha256 is missing"),
+    ],
+)
+def test_manifests_that_this_version_does_not_read(segmentation, tmp_path, change, said):
+    bundle = segmentation()
+    content = fold_bundle(bundle, 0.3, tmp_path / "out", ["safetensors"])
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps({**content, "later": 1}))
+    assert read_manifest(tmp_path / "out") == {**content, "later": 1}
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps({**content, **change}))
+    with pytest.raises(ExportError, match=said):
+        read_manifest(tmp_path / "out")
+    with pytest.raises(ExportError, match="not a folder that fold wrote"):
+        fold_bundle(bundle, 0.3, tmp_path / "out", ["safetensors"], overwrite=True)
+
+
 def test_compared_on_a_case_of_a_data_set(segmentation, tmp_path):
     dataset = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=2, cases=2, size=24, labels=2)
     image = read_image(read_dataset(dataset).cases[0]["image"])
@@ -159,8 +180,8 @@ def test_a_network_that_only_goes_for_one_size(segmentation, tmp_path, monkeypat
     said = []
     source = FoldSource.from_bundle(segmentation(), 0.3)
     manifest = folding.write_fold(source, tmp_path / "out", ["safetensors"], size=(18, 14), tell=said.append)
-    assert manifest["files"][0]["sizes"] == "1 x 1 x 18 x 14"
-    assert manifest["files"][0]["verified_shapes"] == [[1, 1, 18, 14]]
+    assert manifest.files[0].sizes == "1 x 1 x 18 x 14"
+    assert manifest.files[0].verified_shapes == [[1, 1, 18, 14]]
     assert "one size only, 1 x 1 x 18 x 14" in said[0]
 
 
@@ -258,7 +279,7 @@ def test_inputs_of_any_size(segmentation, size):
 def test_all_formats(segmentation, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    bundle = segmentation()
+    bundle = segmentation(network={"features": (4, 4), "convolutions": 1})
     manifest = fold_bundle(bundle, 0.3, tmp_path / "out")
     assert manifest["left_out"] == {} and manifest["bundle"] == {"label_agreement": 1.0}
     entries = {entry.get("format"): entry for entry in manifest["files"]}

@@ -13,8 +13,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
-from monai_hyperscale.export import check_bundle as checking
 from monai_hyperscale.export import fold_bundle
+from monai_hyperscale.export import verify as checking
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings

@@ -92,7 +92,7 @@ class TestTask:
         source = FoldSource.from_bundle(folder, 0.3)
         size = (16,) * source.settings.spatial_dims
         inputs = Inputs(source, size=size)
-        stock = inputs.folding.stock_bundle()
+        stock = source.folding.stock_bundle()
         formats = ["bundle"] if isinstance(stock, StockBundle) else ["torchscript"]
         fold_bundle(folder, 0.3, tmp_path / "fold", formats, size=size)
         network = torch.jit.load(tmp_path / "fold" / "models" / "model.ts")
@@ -105,7 +105,7 @@ class TestTask:
     def test_a_case_of_its_data_is_what_folds_are_compared_on(self, trained: tuple[str, Path]) -> None:
         _, folder = trained
         source = FoldSource.from_bundle(folder, 0.3)
-        folding = Inputs(source).folding
+        folding = source.folding
         name, files = folding.test_case(data_of(folder))
         image = folding.prepared(folding.read(files))
         assert name and image.shape[:2] == (1, source.settings.in_channels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
-from monai_hyperscale.export.image_folding import ImageFolding
+from monai_hyperscale.export.folding import ImageFolding
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.classification.data import read_classes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings

@@ -15,7 +15,6 @@ from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import DatasetError, ExportError
 from monai_hyperscale.export.folding import Folding, StockBundle
-from monai_hyperscale.export.sample_files import write_volume
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.stock_parts import (
     BUNDLE_ROOT,
@@ -26,6 +25,7 @@ from monai_hyperscale.export.stock_parts import (
     files_of,
     lambda_step,
     per_channel,
+    write_volume,
 )
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.inference.resampling import as_placed, resample, working_grid

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from monai_hyperscale.data import read_dataset
-from monai_hyperscale.export.image_folding import ImageFolding
+from monai_hyperscale.export.folding import ImageFolding
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle

@@ -15,17 +15,18 @@ from monai_hyperscale.data.intensity import channel_kind, ct_window
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import StockBundle
-from monai_hyperscale.export.sample_files import LEAST_SIZE, write_volume
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.stock_parts import (
     BUNDLE_ROOT,
     FILL,
+    LEAST_SIZE,
     NETWORK,
     WRITTEN_META,
     evaluator,
     files_of,
     lambda_step,
     per_channel,
+    write_volume,
 )
 from monai_hyperscale.io import read_image
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter

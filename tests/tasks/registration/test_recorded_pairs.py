@@ -10,8 +10,8 @@ import pytest
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.errors import DatasetError, FrontierError
-from monai_hyperscale.export.real_input import RealInput
 from monai_hyperscale.search import open_workload, read_frontier
+from monai_hyperscale.tasks.registration.folding import RegistrationFolding
 from monai_hyperscale.tasks.registration.pairs import Pair, RegistrationImages
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.training_data import RegistrationData, load_registration_data
@@ -63,8 +63,8 @@ def test_pairs_are_those_to_the_atlas_of_the_training(images: Path, tmp_path: Pa
         found = open_workload(bundle, images, part=part).names
         assert sorted(found) == sorted(f"{name} to case_003" for name in parts[part])
     assert len(open_workload(bundle, images, part="all").names) == 7
-    case = RealInput.from_dataset(images, open_workload(bundle, images, "test").settings, bundle).data["case"]
-    assert case in found + [f"{name} to case_003" for name in parts["test"]]
+    _, data = RegistrationFolding(open_workload(bundle, images, "test").settings).read_test_case(images, bundle)
+    assert data["case"] in found + [f"{name} to case_003" for name in parts["test"]]
 
 
 def test_an_atlas_that_is_no_case_is_looked_for(
