@@ -34,6 +34,8 @@ from monai_hyperscale.inference.inferers import PRECISIONS, PhiInferer
 from monai_hyperscale.io import load_weights
 from monai_hyperscale.networks.layers import CPUConvolutions
 from monai_hyperscale.registration import folded_share, warp
+from monai_hyperscale.search import METRICS
+from monai_hyperscale.search.statistics import case_score
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import registration_preprocessing
 from monai_hyperscale.tasks.registration.pairs import PairList
@@ -71,13 +73,9 @@ def unseen_pairs(folder: Path, settings: RegistrationSettings, count: int, seed:
 
 
 def overlap(moved: torch.Tensor, fixed: torch.Tensor) -> float:
-    """Return the mean Dice of the labels above 0 that either map holds."""
-    scores = []
-    for value in torch.cat([moved.unique(), fixed.unique()]).unique().tolist():
-        if value > 0:
-            a, b = moved == value, fixed == value
-            scores.append(2 * (a & b).sum().item() / (a.sum() + b.sum()).item())
-    return statistics.fmean(scores)
+    """Return the mean Dice of the labels above 0 in the fixed map, as results have it."""
+    values = [int(value) for value in fixed.unique() if value > 0]
+    return case_score(METRICS["dice"](moved[0].round().long(), fixed[0].long(), values)) or 0.0
 
 
 def ants_method(transform: str, metric: str) -> Optional[Method]:

@@ -24,8 +24,6 @@ from typing import Any, Optional
 
 import torch
 import torch.nn as nn
-from monai.metrics import DiceMetric
-from monai.networks import one_hot
 from monai.utils import set_determinism
 from tqdm import trange
 from voxelmorph.nn.models import VxmPairwise
@@ -40,6 +38,8 @@ from monai_hyperscale.hypernet import HyperNetwork, build_generator
 from monai_hyperscale.losses import SIMILARITIES, SMOOTHNESS, RegistrationLoss
 from monai_hyperscale.networks import ScaleSpaceUNet
 from monai_hyperscale.registration import PlainRegistration, RegistrationNetwork, folded_share, warp
+from monai_hyperscale.search import METRICS
+from monai_hyperscale.search.statistics import case_score
 from monai_hyperscale.training import UniformPhi
 
 __all__ = ["Voxelmorph", "main", "ours", "train"]
@@ -151,17 +151,17 @@ def train(
 
 def measure(plain: Callable[[torch.Tensor], torch.Tensor], pairs: Pairs, device: torch.device) -> dict[str, Any]:
     """Return Dice before and after over the foreground classes, per pair, and the share of folded voxels."""
-    metric = {name: DiceMetric(include_background=False, num_classes=pairs.classes) for name in ("before", "after")}
-    folded = []
+    labels, folded = range(1, pairs.classes), []
+    per_pair: dict[str, list[float]] = {"before": [], "after": []}
     with torch.no_grad():
         for sample in pairs.test:
             batch = {key: value.to(device) for key, value in collated([sample]).items()}
             field = plain(_images(batch))
             folded.append(folded_share(field).item())
-            moving, fixed = (one_hot(batch[f"{which}_label"], pairs.classes) for which in ("moving", "fixed"))
-            metric["before"](moving, fixed)
-            metric["after"](warp(moving, field, mode="nearest"), fixed)
-    per_pair = {name: m.get_buffer().nanmean(1).tolist() for name, m in metric.items()}
+            moving, fixed = (batch[f"{which}_label"].long() for which in ("moving", "fixed"))
+            moved = warp(moving.float(), field, mode="nearest").round().long()
+            for name, label in (("before", moving), ("after", moved)):
+                per_pair[name].append(case_score(METRICS["dice"](label[0], fixed[0], labels)) or 0.0)
     return {
         "dice_before": statistics.fmean(per_pair["before"]),
         "dice": statistics.fmean(per_pair["after"]),

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceCELoss
-from monai.metrics import DiceMetric
 from monai.transforms import Compose, Resized
 from monai.utils import set_determinism
 
 from monai_hyperscale.data import read_dataset, segmentation_preprocessing, split_cases
 from monai_hyperscale.hypernet import HyperNetwork, build_generator
 from monai_hyperscale.networks import ScaleSpaceUNet
+from monai_hyperscale.search import METRICS
+from monai_hyperscale.search.statistics import case_score
 from monai_hyperscale.training import ChoicePhi, FixedPhi, PhiPrior, UniformPhi
 
 __all__ = ["METHODS", "Recipe", "dice", "load_images", "train"]
@@ -163,11 +164,11 @@ def dice(network: HyperNetwork, images: Images, phis: Sequence[float]) -> dict[f
     scores = {}
     for phi in phis:
         plain = network.fold(phi).to(memory_format=torch.channels_last)
-        metric = DiceMetric(include_background=False, num_classes=CLASSES, reduction="mean_channel")
         with torch.no_grad():
-            for x, y in zip(images[0].split(16), images[1].split(16), strict=True):
-                metric(plain(x.contiguous(memory_format=torch.channels_last)).argmax(1, keepdim=True), y)
-        scores[phi] = metric.aggregate().tolist()
+            batches = [plain(x.contiguous(memory_format=torch.channels_last)) for x in images[0].split(16)]
+        found = torch.cat(batches).argmax(1, keepdim=True)
+        pairs = zip(found, images[1], strict=True)
+        scores[phi] = [case_score(METRICS["dice"](one, label, range(1, CLASSES))) or 0.0 for one, label in pairs]
     return scores
 
 

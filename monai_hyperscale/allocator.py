@@ -18,18 +18,9 @@ def keep_freed_memory(largest: int = 2**28) -> bool:
 
     By default glibc gives arrays of a few MB back to the system when they are freed, and the next one of that size
     begins with a page fault for every 4 KiB. For feature maps on a CPU that was 3 to 44 % of an inference, more
-    of a cheap one than of a dear one. Larger arrays go back as ever. What an environment variable says, or another
-    allocator that it loads, is left alone.
-
-    Args:
-        largest: bytes of the largest array that is kept.
-
-    Returns:
-        whether it was done: on Linux with glibc.
-
-    Example:
-        >>> keep_freed_memory() in (True, False)
-        True
+    of a cheap one than of a dear one. Arrays of more than ``largest`` bytes go back as ever. What an environment
+    variable says, or another allocator that it loads, is left alone. It returns whether it was done: on Linux with
+    glibc.
     """
     if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _ENVIRONMENT):
         return False

@@ -160,12 +160,7 @@ def transfer(args: Arguments) -> int:
         "task": workload.task,
         "bundle": workload.bundle_facts(),
         "fixed": [other.bundle_facts() for other in others],
-        "data": {
-            "name": workload.title,
-            "part": workload.part,
-            "cases": workload.names,
-            "files_sha256": workload.fingerprint,
-        },
+        "data": workload.data_facts(),
         "metric": workload.metric_facts,
         "machine": describe_machine(workload.device),
         "options": {**workload.choices, "bootstrap_samples": args.bootstrap, "seed": args.seed},

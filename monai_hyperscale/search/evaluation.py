@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from monai_hyperscale.errors import FrontierError
@@ -22,6 +23,13 @@ __all__ = ["SAMPLERS", "RowMeasurer", "search_phi"]
 
 #: Ways to the φ that are measured: all, at random, and by a tree-structured Parzen estimator (Bergstra et al., 2011).
 SAMPLERS = ("grid", "random", "tpe")
+
+# Places on the grid that are measured first, from end to end.
+_FIRST = (1.0, 0.0, 0.5, 0.75, 0.25)
+# One of so many measurements, the last ones, is of a neighbour of the best so far, where there are several factors.
+_REFINING = 3
+# Asked so often in a row for a φ of which there is nothing to learn, a neighbour of the best comes next.
+_PATIENCE = 10
 
 Phi = tuple[float, ...]
 
@@ -51,9 +59,7 @@ class RowMeasurer:
     def flops(self, phi: Phi) -> float:
         """Return the operations of φ alone, which costs one inference."""
         if phi not in self._flops:
-            row = self.rows.get(phi)
-            known = None if row is None else row.flops
-            self._flops[phi] = count_flops(self.workload.run(as_phi(phi)), self._image) if known is None else known
+            self._flops[phi] = count_flops(self.workload.run(as_phi(phi)), self._image)
         return self._flops[phi]
 
 
@@ -107,25 +113,21 @@ def search_phi(
     return rows
 
 
+@dataclass
 class _TreeSearch:
     """A study of Optuna's over the places of a grid, which need not be evenly spread or complete."""
 
-    def __init__(
-        self,
-        measure: Callable[[Phi], FrontierRow],
-        grid: Sequence[Phi],
-        limits: Sequence[Limit],
-        objective: Objective,
-        seed: int,
-        flops: Optional[Callable[[Phi], float]],
-    ) -> None:
-        self.measure, self.flops = measure, flops
-        self.limits, self.objective = limits, objective
-        self.axes = [sorted(set(values)) for values in zip(*grid, strict=True)]
-        self.grid = set(grid)
-        self.seed = seed
+    measure: Callable[[Phi], FrontierRow]
+    grid: Sequence[Phi]
+    limits: Sequence[Limit]
+    objective: Objective
+    seed: int
+    flops: Optional[Callable[[Phi], float]]
+
+    def __post_init__(self) -> None:
+        self.axes = [sorted(set(values)) for values in zip(*self.grid, strict=True)]
         # In an order of chance, so that it is no direction that comes first of what is equally near.
-        self.rest = random.Random(seed).sample(list(grid), len(grid))
+        self.rest = random.Random(self.seed).sample(list(self.grid), len(self.grid))
         self.found: dict[Phi, FrontierRow] = {}
 
     def rows(self, evaluations: int, done: Callable[[], object]) -> list[FrontierRow]:
@@ -163,12 +165,12 @@ class _TreeSearch:
         return list(self.found.values())
 
     def _phi(self, trial: optuna.Trial) -> Phi:
-        places = [trial.suggest_int(_name(number), 0, len(axis) - 1) for number, axis in enumerate(self.axes)]
+        places = [trial.suggest_int(f"factor_{number}", 0, len(axis) - 1) for number, axis in enumerate(self.axes)]
         return tuple(axis[place] for axis, place in zip(self.axes, places, strict=True))
 
     def _enqueue(self, study: optuna.Study, phi: Phi) -> None:
         pairs = enumerate(zip(self.axes, phi, strict=True))
-        study.enqueue_trial({_name(number): axis.index(factor) for number, (axis, factor) in pairs})
+        study.enqueue_trial({f"factor_{number}": axis.index(factor) for number, (axis, factor) in pairs})
 
     def _other(self) -> Optional[Phi]:
         """Return the φ nearest to the best so far that may be better."""
@@ -201,18 +203,6 @@ class _TreeSearch:
         for number, miss in enumerate(misses):
             trial.set_constraint(str(number), miss)
         study.tell(trial, value)
-
-
-# Places on the grid that are measured first, from end to end.
-_FIRST = (1.0, 0.0, 0.5, 0.75, 0.25)
-# One of so many measurements, the last ones, is of a neighbour of the best so far, where there are several factors.
-_REFINING = 3
-# Asked so often in a row for a φ of which there is nothing to learn, a neighbour of the best comes next.
-_PATIENCE = 10
-
-
-def _name(number: int) -> str:
-    return f"factor_{number}"
 
 
 @contextmanager

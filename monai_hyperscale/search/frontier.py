@@ -101,7 +101,7 @@ def sweep(
         return None
     results = [_score(workload, phi, workload.names, files, lambda steps: None) for phi in phis]
     rows = [make_row(workload, *measured, options) for measured in zip(phis, costs, results, strict=True)]
-    volumes = mean_volumes([result.volumes for result in results[0].values()])
+    volumes = _mean_volumes([result.volumes for result in results[0].values()])
     return make_frontier(workload, rows, options, sweep_plan(workload, phis), volumes)
 
 
@@ -135,22 +135,13 @@ def make_row(
     """Return the row of a φ, of its cost and its results on every case."""
     of_cases = partial(interval, samples=options.bootstrap, seed=options.seed)
     scores = {name: dict(result.scores) for name, result in results.items()}
+    labels = {value: of_cases([scores[name][value] for name in scores]) for value in workload.labels}
     extra = {}
     for column in task_named(workload.task).columns:
         values = [result.extra.get(column.name) for result in results.values()]
         extra[column.name] = Interval(of_cases(values).mean, None, None) if column.share else of_cases(values)
-    return FrontierRow(
-        phi,
-        of_cases(case_scores(scores)),
-        cost.flops,
-        cost.parameters,
-        cost.latency,
-        cost.memory,
-        {value: of_cases([scores[name][value] for name in scores]) for value in workload.labels},
-        scores,
-        extra,
-        cost.stages,
-    )
+    costs = (cost.flops, cost.parameters, cost.latency, cost.memory)
+    return FrontierRow(phi, of_cases(case_scores(scores)), *costs, labels, scores, extra, cost.stages)
 
 
 def make_frontier(
@@ -167,26 +158,15 @@ def make_frontier(
     measured = {cost: values for cost, values in measured.items() if any(value is not None for value in values)}
     knees = {cost: knee(values, scores, higher) for cost, values in measured.items()}
     timed = "random numbers" if options.sizes is not None else workload.names[0]
+    kept = {**options.notes, **workload.choices, **option_facts(workload, options), "cost_measured_on": timed}
     return Frontier(
         task=workload.task,
         bundle=workload.bundle_facts(),
-        data={
-            "name": workload.title,
-            "part": workload.part,
-            "cases": workload.names,
-            "files_sha256": workload.fingerprint,
-            **({"mean_volumes": dict(volumes)} if volumes else {}),
-        },
+        data=workload.data_facts() | ({"mean_volumes": dict(volumes)} if volumes else {}),
         labels=workload.labels,
         metric=workload.metric_facts,
         machine=describe_machine(workload.device),
-        options={
-            **options.notes,
-            **workload.choices,
-            **option_facts(workload, options),
-            "cost_measured_on": timed,
-            "fingerprint": digest(plan),
-        },
+        options=kept | {"fingerprint": digest(plan)},
         rows=tuple(rows),
         pareto={cost: tuple(pareto_points(values, scores, higher)) for cost, values in measured.items()},
         hypervolume={cost: hypervolume(values, scores, higher) for cost, values in measured.items()},
@@ -194,23 +174,17 @@ def make_frontier(
     )
 
 
-def mean_volumes(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _mean_volumes(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean volume of every label over the cases that have it."""
-    found: dict[str, list[float]] = {}
-    for volumes in cases:
-        for value, volume in volumes.items():
-            found.setdefault(value, []).extend([volume] if volume else [])
+    found = {value: [volumes[value] for volumes in cases if volumes[value]] for value in cases[0]}
     return {value: sum(volumes) / len(volumes) for value, volumes in found.items() if volumes}
 
 
 def _costs(
     workload: Workload, phis: Sequence[Phi], files: ProgressFiles, options: SweepOptions, done: Progress
 ) -> list[InferenceCost]:
-    key = {
-        "machine": describe_machine(workload.device),
-        "options": [options.rounds, options.memory, options.sizes],
-        "phi": phis,
-    }
+    measured_by = [options.rounds, options.memory, options.sizes]
+    key = {"machine": describe_machine(workload.device), "options": measured_by, "phi": phis}
     samples, stages = files.read_costs(key, len(phis))
     runs = [partial(workload.run, as_phi(phi)) for phi in phis]
 

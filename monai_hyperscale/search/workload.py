@@ -142,11 +142,7 @@ class Workload(ABC):
 
     @abstractmethod
     def run(self, phi: Phi) -> FoldedInference:
-        """Return the network folded for φ, as it goes over whole images.
-
-        Raises:
-            PhiError: if φ has another number of factors than the network has levels.
-        """
+        """Return the network folded for φ, as it goes over whole images; a PhiError if it does not take φ."""
 
     def image(self, sizes: Optional[Sequence[int]] = None) -> torch.Tensor:
         """Return a network's input to time, on the device: of the first case, or random numbers of given sizes."""
@@ -164,11 +160,7 @@ class Workload(ABC):
 
     @abstractmethod
     def measure(self, index: int, run: FoldedInference) -> CaseResult:
-        """Return what a folded network scores on a case.
-
-        Raises:
-            HyperscaleError: if a file of the case cannot be used.
-        """
+        """Return what a folded network scores on a case; a HyperscaleError if a file of it cannot be used."""
 
     @abstractmethod
     def example(
@@ -200,6 +192,11 @@ class Workload(ABC):
                 raise PhiError(f"the network was trained for phi from {low:g} to {high:g}, got {got}.")
         for length in sorted({len(phi) for phi in phis}):
             self.run(next(phi for phi in phis if len(phi) == length))
+
+    def data_facts(self) -> dict[str, Any]:
+        """Return what results say of the cases, ready for JSON."""
+        facts = {"name": self.title, "part": self.part, "cases": self.names}
+        return {**facts, "files_sha256": self.fingerprint}
 
     def bundle_facts(self) -> dict[str, Any]:
         """Return name, hash of the weights and settings of the trained network, ready for JSON."""

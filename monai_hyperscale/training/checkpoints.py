@@ -267,11 +267,6 @@ def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Option
 
     Registration of one kind of image is a good start for another: what is learnt is to compare. The log tells of it.
     It is ``None`` where there are no weights, or they are of another architecture.
-
-    Example:
-        >>> from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-        >>> shipped_start(RegistrationSettings(2, ("MRI",)), "nowhere") is None
-        True
     """
     folder = Path(folder)
     if not (folder / SETTINGS).is_file() or not (folder / WEIGHTS).is_file():
@@ -281,11 +276,9 @@ def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Option
     if json.dumps([shipped.method, shipped.network]) != json.dumps([settings.method, settings.network]):
         return None
     with torch.random.fork_rng(devices=[]):  # the training's own start stays as it is
-        shapes = [
-            {name: value.shape for name, value in build_network(each).state_dict().items()}
-            for each in (shipped, settings)
-        ]
-    if shapes[0] != shapes[1]:
+        built = [build_network(each).state_dict() for each in (shipped, settings)]
+    there, wanted = ({name: value.shape for name, value in state.items()} for state in built)
+    if there != wanted:
         return None
     _LOGGER.info(
         f"Starting from the bundle's own weights, trained on {shipped.provenance.get('data', 'other images')}; "

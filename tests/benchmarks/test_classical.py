@@ -48,7 +48,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_overlap_is_the_mean_dice_of_the_labels() -> None:
-    moved, fixed = torch.tensor([0, 1, 1, 2, 2, 2]), torch.tensor([0, 1, 2, 2, 2, 0])
+    moved, fixed = torch.tensor([[[0, 1, 1, 2, 2, 2]]]), torch.tensor([[[0, 1, 2, 2, 2, 0]]])
     assert classical.overlap(moved, fixed) == pytest.approx((2 * 1 / 3 + 2 * 2 / 6) / 2)
 
 
