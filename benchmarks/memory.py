@@ -87,14 +87,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     if row["bytes"] is None:
         return [row["case"], row["operation"], row["network"], "", row["error"], ""]
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-    return [
-        row["case"],
-        row["operation"],
-        row["network"],
-        f"{row['parameters']:,}",
-        f"{row['bytes'] / MIB:.0f}",
-        ratio,
-    ]
+    return [row["case"], row["operation"], row["network"], f"{row['parameters']:,}", f"{row['bytes'] / MIB:.0f}", ratio]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -5,8 +5,14 @@ returns numbers and one that draws them; ``monai-hyperscale analyze`` writes bot
 """
 
 from monai_hyperscale.analysis.figures import save_figure
-from monai_hyperscale.analysis.level_figures import draw_level_costs, draw_level_map
-from monai_hyperscale.analysis.levels import FactorInfluence, LevelGain, factor_influence, gains_at_cost
+from monai_hyperscale.analysis.levels import (
+    FactorInfluence,
+    LevelGain,
+    draw_level_costs,
+    draw_level_map,
+    factor_influence,
+    gains_at_cost,
+)
 from monai_hyperscale.analysis.transfer import TransferCurve, draw_transfer, fixed_curve, transfer_curve, transferred
 from monai_hyperscale.analysis.variation import (
     LayerVariation,

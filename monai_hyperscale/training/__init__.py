@@ -4,14 +4,7 @@ from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, s
 from monai_hyperscale.training.checks import check_evaluation, check_inference, check_training, fingerprint
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence, run_steps
 from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
-from monai_hyperscale.training.priors import (
-    ChoicePhi,
-    FixedPhi,
-    PhiPrior,
-    UniformPhi,
-    phi_prior,
-    validation_contexts,
-)
+from monai_hyperscale.training.priors import ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior, validation_contexts
 from monai_hyperscale.training.report import report_test_cases
 from monai_hyperscale.training.schedules import (
     CosineSchedule,

@@ -29,10 +29,7 @@ def test_cases_that_are_in_both(frontier: Frontier, data: dict[str, Any], shared
     ("changes", "said"),
     [
         ({"bundle": {"weights_sha256": "70"}}, "is of other weights than the choice; confirm on the same network."),
-        (
-            {"metric": {"name": "HD95", "higher_is_better": False}},
-            "has another score (HD95) than the choice (Dice).",
-        ),
+        ({"metric": {"name": "HD95", "higher_is_better": False}}, "has another score (HD95) than the choice (Dice)."),
         (
             {"metric": {"name": "Dice", "higher_is_better": True, "tolerance": 1}},
             "has another score (Dice) than the choice (Dice).",

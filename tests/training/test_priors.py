@@ -3,13 +3,7 @@ import pytest
 
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.training import (
-    ChoicePhi,
-    FixedPhi,
-    UniformPhi,
-    phi_prior,
-    validation_contexts,
-)
+from monai_hyperscale.training import ChoicePhi, FixedPhi, UniformPhi, phi_prior, validation_contexts
 
 
 def draws(prior, count=4000):
