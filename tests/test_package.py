@@ -52,7 +52,8 @@ MAY_IMPORT = {
     # Everyone may ask for a task by its name; a task's own folder may use all but the command line.
     "tasks": {"errors", "tasks.base"},
     "tasks.base": BELOW_TASKS,
-    **{f"tasks.{task}": BELOW_TASKS | {"allocator", "tasks.base"} for task in TASKS},
+    "tasks.commands": BELOW_TASKS,
+    **{f"tasks.{task}": BELOW_TASKS | {"allocator", "tasks.base", "tasks.commands"} for task in TASKS},
     "cli": BELOW_TASKS | {"allocator"},
 }
 

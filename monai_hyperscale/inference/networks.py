@@ -6,19 +6,19 @@ import copy
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, ClassVar, Union
 
 import torch
 import torch.nn as nn
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.settings import build_network
+from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.weights import load_weights
 
-__all__ = ["FoldedNetworks", "model_folder", "trained_network"]
+__all__ = ["FoldedNetworks", "TrainedNetwork", "model_folder", "trained_network"]
 
 # Folded networks that are kept; one is as large as a plain U-Net.
 _KEPT_NETWORKS = 4
@@ -58,6 +58,47 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
             while len(self) > _KEPT_NETWORKS:
                 self.popitem(last=False)
             return self[context]
+
+
+class TrainedNetwork:
+    """A trained network, folded for one context at a time; tasks make theirs of it.
+
+    The weights are those at construction; training the network further changes nothing here. Several threads may use
+    it at once, each with its own φ.
+
+    Args:
+        settings: what the network was trained for.
+        network: with trained weights.
+        device: where the folded networks run.
+    """
+
+    kind: ClassVar[type[NetworkSettings]]
+
+    def __init__(self, settings: Any, network: HyperNetwork, device: Union[str, torch.device] = "cpu") -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
+        self.network = self._folded.network
+
+    @classmethod
+    def from_bundle(cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any) -> Any:
+        """Read a bundle's trained network.
+
+        Args:
+            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
+            device: where to run.
+            options: further arguments of the class.
+
+        Raises:
+            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
+        """
+        folder = model_folder(bundle_dir)
+        settings = read_settings(folder / "model.json", cls.kind)
+        return cls(settings, trained_network(folder, settings), device, **options)
+
+    def fold(self, phi: Any, **numbers: Any) -> nn.Module:
+        """Return the plain network for φ and the other numbers of its context, see :meth:`FoldedNetworks.at`."""
+        return self._folded.at(phi, **numbers)
 
 
 def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:

@@ -6,6 +6,7 @@ import rich_click as click
 
 from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.options import BUNDLE, device_option, factors
+from monai_hyperscale.tasks.commands import opened
 
 __all__ = ["classify"]
 
@@ -20,25 +21,18 @@ def classify(args: Arguments) -> int:
 
     monai-hyperscale classify image.png --bundle classes/ --phi 0.3
     """
-    import torch
-
-    from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.console.tables import print_table
-    from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.inference.folded import FoldedInference
     from monai_hyperscale.inference.inferers import PhiInferer
-    from monai_hyperscale.inference.networks import model_folder, trained_network
     from monai_hyperscale.tasks.classification.folding import ClassificationFolding
-    from monai_hyperscale.tasks.classification.settings import ClassificationSettings
+    from monai_hyperscale.tasks.classification.workload import Classifier
 
-    folder = model_folder(args.bundle)
-    settings = read_settings(folder / "model.json", ClassificationSettings)
-    device, folding = torch.device(choose_device(args.device)), ClassificationFolding(settings)
-    network = trained_network(folder, settings).fold(args.phi)
-    run = FoldedInference(network.to(device).eval(), PhiInferer())
+    classifier = opened(args, Classifier)
+    settings, folding = classifier.settings, ClassificationFolding(classifier.settings)
+    run = FoldedInference(classifier.fold(args.phi), PhiInferer())
     lines = []
     for path in args.images:
-        shares = run(folding.prepared(folding.read([path])).float().to(device))[0].softmax(0)
+        shares = run(folding.prepared(folding.read([path])).float().to(classifier.device))[0].softmax(0)
         best = int(shares.argmax())
         lines.append([str(path), settings.labels[best], f"{float(shares[best]):.3f}"])
     print_table(lines, ["image", "class", "probability"], left=[0, 1])

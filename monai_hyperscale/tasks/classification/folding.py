@@ -17,12 +17,10 @@ class ClassificationFolding(ImageFolding[ClassificationSettings]):
     """Images prepared as in training, see :class:`Folding`."""
 
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
-        """Return the first test case, see :class:`Folding`."""
         found = read_classes(dataset_dir)
         check_kind(self.settings, found, dataset_dir)
         case = cases_of_part(found.cases, self.settings.provenance, dataset_dir.expanduser().resolve().name, "test")[0]
         return str(case["name"]), [case["image"]]
 
     def stock_bundle(self) -> str:
-        """Return why there is no bundle in MONAI's own terms, see :class:`Folding`."""
         return "classes are not written by it yet; the TorchScript file beside it runs without this package"

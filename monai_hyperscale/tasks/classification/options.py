@@ -16,5 +16,4 @@ class ClassificationOptions(TrainingOptions):
     data: ClassVar[str] = "a folder with one folder of images per class"
 
     def settings(self) -> ClassificationSettings:
-        """Return the settings of a network like the one to train, see :class:`TrainingOptions`."""
         return ClassificationSettings(labels={0: "x", 1: "y"}, **self.shared_settings())

@@ -10,18 +10,23 @@ from typing import Union
 import numpy as np
 import torch
 
-from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
-from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
+from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, case_errors
 from monai_hyperscale.tasks.classification.data import preprocessing, read_classes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
 
-__all__ = ["ClassificationWorkload"]
+__all__ = ["ClassificationWorkload", "Classifier"]
+
+
+class Classifier(TrainedNetwork):
+    """A trained classification network, see :class:`TrainedNetwork`."""
+
+    kind = ClassificationSettings
 
 
 class ClassificationWorkload(Workload):
@@ -31,8 +36,8 @@ class ClassificationWorkload(Workload):
         self, bundle: Union[str, Path], dataset_dir: Union[str, os.PathLike], options: WorkloadOptions
     ) -> None:
         options.refuse("pairs", "atlas", "atlas_label", other="networks that take two images")
-        folder = model_folder(bundle)
-        settings = read_settings(folder / "model.json", ClassificationSettings)
+        self._classifier = Classifier.from_bundle(bundle, options.device)
+        settings = self._classifier.settings
         super().__init__(bundle, dataset_dir, options, settings)
         found = read_classes(dataset_dir)
         check_kind(settings, found, dataset_dir)
@@ -41,7 +46,6 @@ class ClassificationWorkload(Workload):
                 f"the network was trained for the classes {', '.join(settings.labels.values())}, {dataset_dir} has "
                 f"{', '.join(found.labels.values())}; name data of the same classes."
             )
-        self._folded = FoldedNetworks(trained_network(folder, settings), settings.spatial_dims, self.device)
         self._cases = cases_of_part(found.cases, settings.provenance, self.title, self.part)[: options.limit]
         self._prepare = preprocessing(settings.channels, settings.spatial_dims, settings.spacing)
         self.names = [str(case["name"]) for case in self._cases]
@@ -49,7 +53,7 @@ class ClassificationWorkload(Workload):
         self.choices = {"metric": self.metric.key}
 
     def run(self, phi: Phi) -> FoldedInference:
-        return FoldedInference(self._folded.at(phi), PhiInferer())
+        return FoldedInference(self._classifier.fold(phi), PhiInferer())
 
     def network_input(self, index: int) -> torch.Tensor:
         with case_errors(self.names[index]):

@@ -27,7 +27,8 @@ from monai_hyperscale.console.options import (
     placement_options,
 )
 from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
-from monai_hyperscale.errors import ArgumentError, CheckpointError
+from monai_hyperscale.errors import ArgumentError
+from monai_hyperscale.tasks.commands import opened
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -183,25 +184,10 @@ def _check_files(args: Arguments) -> None:
 
 
 def _registrar(args: Arguments) -> Registrar:
-    from monai_hyperscale.bundle.locate import default_bundle
-    from monai_hyperscale.inference.devices import choose_device
     from monai_hyperscale.tasks.registration.registrar import Registrar
 
-    try:
-        bundle = default_bundle("sshn_reg") if args.bundle is None else args.bundle
-        options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
-        registrar = Registrar.from_bundle(bundle, choose_device(args.device), **options)
-        registrar.fold(args.phi if len(args.phi) > 1 else args.phi[0], args.regularization)
-    except CheckpointError:
-        raise
-    except ValueError as error:  # no such device; another number of factors than the network has levels
-        raise ArgumentError(str(error)) from error
-    if not registrar.settings.context["phi"].trained(args.phi):
-        low, high = registrar.settings.phi_range
-        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
-    if args.verbose:
-        say(f"bundle {bundle}, device {registrar.device}")
-    return registrar
+    options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
+    return opened(args, Registrar, "sshn_reg", options, regularization=args.regularization)
 
 
 def _dice(result: Registration, labels: Images, moved: MetaTensor, names: dict[int, str]) -> dict[str, Any]:

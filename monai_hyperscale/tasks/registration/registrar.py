@@ -11,17 +11,15 @@ from typing import Any, Optional, Union
 
 import numpy as np
 import torch
-import torch.nn as nn
 from monai.data import MetaTensor
 
-from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.context import Context
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.devices import first_that_fits
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
-from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
+from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
 from monai_hyperscale.inference.stages import timed
 from monai_hyperscale.io.fields import to_itk, write_field
@@ -128,7 +126,7 @@ class Registration:
         return MetaTensor(field, affine=torch.tensor(self._moving_grid.affine)), residual
 
 
-class Registrar:
+class Registrar(TrainedNetwork):
     """Registers pairs of images with folded networks: plain networks for one φ each, made at the first pair and kept.
 
     The images may have any sizes, spacings and orientations; the moving one is resampled to the fixed one's grid for
@@ -156,6 +154,8 @@ class Registrar:
         torch.Size([3, 11, 7, 5])
     """
 
+    kind = RegistrationSettings
+
     def __init__(
         self,
         settings: RegistrationSettings,
@@ -168,40 +168,12 @@ class Registrar:
     ) -> None:
         if keep not in KEEP:
             raise RegistrationError(f"keep must be one of {', '.join(KEEP)}, got {keep!r}.")
-        self.settings = settings
+        super().__init__(settings, network, device)
         self._autocast = PhiInferer(precision=precision).autocast
-        self.device = torch.device(device)
         self.max_voxels = max_voxels
         self.force = force
         self.keep = keep
-        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
         self._scale = UnitIntensity()
-
-    @classmethod
-    def from_bundle(
-        cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any
-    ) -> Registrar:
-        """Read a bundle's trained network.
-
-        Args:
-            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
-            device: where to run.
-            options: further arguments of :class:`Registrar`.
-
-        Raises:
-            CheckpointError: if there is no trained registration network, or its files are damaged.
-        """
-        folder = model_folder(bundle_dir)
-        settings = read_settings(folder / "model.json", RegistrationSettings)
-        return cls(settings, trained_network(folder, settings), device, **options)
-
-    def fold(self, phi: Phi, regularization: Optional[float] = None) -> nn.Module:
-        """Return the plain network for ``phi`` and, where it was trained for several, for the weight λ.
-
-        Raises:
-            PhiError: if ``phi`` or ``regularization`` is not valid for the network.
-        """
-        return self._folded.at(phi, regularization=regularization)
 
     def register(
         self,

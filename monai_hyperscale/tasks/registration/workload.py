@@ -84,7 +84,7 @@ class RegistrationWorkload(Workload):
         self._before: dict[int, Optional[float]] = {}
 
     def run(self, phi: Phi) -> FoldedInference:
-        return FoldedInference(self.registrar.fold(phi, self._regularization), self._inferer)
+        return FoldedInference(self.registrar.fold(phi, regularization=self._regularization), self._inferer)
 
     def network_input(self, index: int) -> torch.Tensor:
         pair = self._pairs[index]

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "distillation": ["SoftenedLabels", "softened_labels"],
         "loss": ["CrossEntropyThenDice"],
         "pipelines": ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"],
-        "preview": ["save_preview"],
+        "pictures": ["save_preview"],
         "segmenter": ["Segmenter"],
         "settings": ["SegmentationSettings"],
         "training_data": [

@@ -24,10 +24,9 @@ __all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]
 class SoftenedLabels(PrepareBatch):
     """Mix the label with the mean prediction of trained networks over several φ.
 
-    What a network makes of an image at one φ and at another differs most where the image leaves room for doubt. The
-    mean is a steadier target than either, and than one annotator's border; that of two networks trained apart is
-    steadier still. SAN section 3.2 teaches small inputs by
-    the prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
+    What a network makes of an image at one φ and at another differs most where the image leaves room for doubt: the
+    mean is a steadier target than either, and than one annotator's border. SAN section 3.2 teaches small inputs by the
+    prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
 
     Args:
         teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training.
@@ -57,14 +56,7 @@ class SoftenedLabels(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return images (B, C, *sizes) and targets (B, classes, *sizes), the share of each class in every voxel.
-
-        Args:
-            batchdata: ``image``; ``label`` as class indices (B, 1, *sizes) or as shares.
-            device: where to.
-            non_blocking: see ``torch.Tensor.to``.
-            kwargs: as MONAI's engines pass them.
-        """
+        """Return images (B, C, *sizes) and the share of each class in every voxel, (B, classes, *sizes)."""
         batch: Any = default_prepare_batch(batchdata, device, non_blocking, **kwargs)
         image, label = batch[:2]
         predicted = torch.stack([teacher(image).float().softmax(1) for teacher in self.teachers]).mean(0)
@@ -73,15 +65,7 @@ class SoftenedLabels(PrepareBatch):
 
 
 def teacher_folders(teacher: Any) -> list[Path]:
-    """Return the folders of ``model.json`` and ``model.pt`` of one teacher or of several.
-
-    Args:
-        teacher: folder of a trained network, or a list of them.
-
-    Raises:
-        ConfigError: if it is neither, or empty.
-        CheckpointError: if a folder does not exist.
-    """
+    """Return the folders of ``model.json`` and ``model.pt`` of one teacher or of several."""
     named = teacher if isinstance(teacher, (list, tuple)) else [teacher]
     if not named or not all(isinstance(each, (str, Path)) for each in named):
         raise ConfigError(f"teacher must be a folder of a trained network or a list of them, got {teacher!r}.")

@@ -29,7 +29,6 @@ class SegmentationFolding(ImageFolding[SegmentationSettings]):
         return self.settings.roi_size
 
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
-        """Return the first test case and the files of its channels, see :class:`Folding`."""
         dataset = read_dataset(dataset_dir)
         check_kind(self.settings, dataset, dataset_dir)
         title = dataset_dir.expanduser().resolve().name
@@ -37,7 +36,6 @@ class SegmentationFolding(ImageFolding[SegmentationSettings]):
         return str(case["name"]), list(np.atleast_1d(case["image"]))
 
     def stock_bundle(self) -> Union[SegmentationStockBundle, str]:
-        """Return the bundle in MONAI's own terms, see :class:`Folding`."""
         largest = max(self.settings.label_values or (0,))
         if largest > _LARGEST:
             return f"MONAI's SaveImage rounds label values above {_LARGEST}, and there is {largest}"

@@ -49,12 +49,9 @@ class CrossEntropyThenDice(nn.Module):
         )
 
     def forward(self, logits: Union[torch.Tensor, Sequence[torch.Tensor]], label: torch.Tensor) -> torch.Tensor:
-        """Compare logits with a label; the result is a scalar.
+        """Compare logits (B, classes, *sizes) with class indices (B, 1, *sizes) or shares (B, classes, *sizes).
 
-        Args:
-            logits: (B, classes, *sizes); with deep supervision a list of such tensors, or one tensor
-                (B, outputs, classes, *sizes).
-            label: class indices (B, 1, *sizes), or shares of the classes (B, classes, *sizes).
+        With deep supervision logits are a list of such tensors, or one tensor (B, outputs, classes, *sizes).
         """
         if isinstance(logits, torch.Tensor):
             outputs = list(logits.unbind(1)) if logits.dim() > label.dim() else [logits]

@@ -57,7 +57,6 @@ class SegmentationOptions(TrainingOptions):
         return self
 
     def settings(self) -> SegmentationSettings:
-        """Return the settings of a network like the one to train, see :class:`TrainingOptions`."""
         options = {name: value for name, value in self.augmentation.items() if name != "soft_labels"}
         try:
             augmentation(self.spatial_dims, (8,) * self.spatial_dims, **options)

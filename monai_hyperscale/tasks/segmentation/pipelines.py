@@ -31,7 +31,7 @@ def training_transforms(
     """Return the transforms of training samples: the deterministic ones first, flat, so that a cache stops there.
 
     Args:
-        channels: see :func:`segmentation_preprocessing`, as ``spacing`` and ``label_values``.
+        channels: see :func:`segmentation_preprocessing`, as those that are not named here.
         spatial_dims: of the network.
         roi_size: size of a sample.
         spacing: voxel size in mm, or ``None``.
@@ -44,18 +44,16 @@ def training_transforms(
         >>> type(pipeline.transforms[0]).__name__
         'ReadImaged'
     """
-    preprocessing = segmentation_preprocessing(
-        channels, spatial_dims, spacing, slices=slices, label_values=label_values
-    )
+    loading = segmentation_preprocessing(channels, spatial_dims, spacing, slices=slices, label_values=label_values)
     # Nothing is inverted in training, and random transforms are a third faster on tensors without metadata.
     plain = EnsureTyped(("image", "label"), track_meta=False)
-    sampling = [slice_sampling()] if slices else []
     options = dict(options or {})
     if options.get("soft_labels") is True:
         if label_values is None:
             raise ValueError("soft_labels=True needs label_values, which tell the number of classes.")
         options["soft_labels"] = len(label_values)
-    return Compose([preprocessing, plain, *sampling, augmentation(spatial_dims, roi_size, **options)]).flatten()
+    sampling = [slice_sampling()] if slices else []
+    return Compose([loading, plain, *sampling, augmentation(spatial_dims, roi_size, **options)]).flatten()
 
 
 def evaluation_preprocessing(
@@ -68,20 +66,11 @@ def evaluation_preprocessing(
 ) -> Compose:
     """Return the transforms of evaluation cases: the image as the network takes it, the label as the file has it.
 
-    Predictions are brought back to the grid of the file with :func:`inversion` and compared there.
-
-    Args:
-        channels: see :func:`training_transforms`, as all others.
-        spatial_dims: of the network.
-        spacing: voxel size in mm, or ``None``.
-        slices: whether a 2D network sees volumes slice by slice.
-        label_values: values of the classes in the label files.
-        seen: what the images of the network's training were like, see :func:`segmentation_preprocessing`; of images
-            far outside there is a warning.
+    Predictions are brought back to the grid of the file with :func:`inversion` and compared there. Images far outside
+    of ``seen``, what the training's were like, are a warning. The arguments are those of
+    :func:`segmentation_preprocessing`.
     """
-    image = segmentation_preprocessing(
-        channels, spatial_dims, spacing, keys=("image",), slices=slices, seen=seen, force=True
-    )
+    image = segmentation_preprocessing(channels, spatial_dims, spacing, ("image",), slices, seen=seen, force=True)
     label: list[Transform] = [ReadImaged("label", channels=0)]
     if label_values is not None:
         label.append(ClassIndexd("label", label_values))

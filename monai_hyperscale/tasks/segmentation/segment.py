@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, command
+from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, command, wrong_arguments
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.console.options import (
     COUNT,
@@ -27,7 +27,8 @@ from monai_hyperscale.console.options import (
     placement_options,
 )
 from monai_hyperscale.console.resources import added_up, outside_network, peak_memory_mib, stage_table
-from monai_hyperscale.errors import ArgumentError
+from monai_hyperscale.errors import ArgumentError, ImageError
+from monai_hyperscale.tasks.commands import opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from monai_hyperscale.console.jobs import Job
     from monai_hyperscale.io import Placement
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
-    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
 __all__ = ["segment"]
 
@@ -99,10 +99,16 @@ def segment(args: Arguments) -> int:
     label map is named after the case.
     """
     started = time.perf_counter()
+    from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.console.jobs import plan_jobs
+    from monai_hyperscale.inference.networks import model_folder
+    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
     tables = _tables(args)
-    bundle, settings = _bundle(args)
+    with wrong_arguments():
+        bundle = default_bundle() if args.bundle is None else args.bundle
+    settings = read_settings(model_folder(bundle) / "model.json", SegmentationSettings)
     jobs = plan_jobs(
         args.images,
         args.output,
@@ -113,17 +119,23 @@ def segment(args: Arguments) -> int:
         channels=settings.in_channels,
     )
     places = placement(args)
-    segmenter = _segmenter(args, bundle)
-    for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
-        _make_folder(folder)
+
+    from tqdm import tqdm
 
     from monai_hyperscale.inference.stages import measured
+    from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
+    from monai_hyperscale.tasks.segmentation.volumes import volume_table
+
+    segmenter = opened(args, Segmenter, "sshn_seg", {"max_voxels": args.max_voxels, "force": args.force})
+    for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
+        _make_folder(folder)
 
     preparation = time.perf_counter() - started
     entries: list[dict[str, Any]] = []
     times: list[dict[str, Any]] = []
     failed = 0
-    for job in _progress(jobs):
+    for job in tqdm(jobs, unit="image", file=sys.stderr, disable=len(jobs) == 1 and not sys.stderr.isatty()):
         with measured() as seconds:
             try:
                 entries.append(_segment(job, segmenter, places, args))
@@ -139,7 +151,9 @@ def segment(args: Arguments) -> int:
                         | {"seconds": seconds}
                     )
     if args.volumes is not None and entries:
-        _write_volumes(args.volumes, entries)
+        as_table = args.volumes.suffix.lower() == ".csv"
+        text = volume_table(entries) if as_table else json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n"
+        write_text(args.volumes, text)
     _tell_times(args, bundle, segmenter, times, preparation, started)
     more = [args.volumes] * (args.volumes is not None and bool(entries)) + [args.report] * bool(args.report and times)
     return _conclude(jobs, failed, more)
@@ -158,46 +172,12 @@ def _tables(args: Arguments) -> list[Path]:
     return list(given.values())
 
 
-def _bundle(args: Arguments) -> tuple[Path, SegmentationSettings]:
-    from monai_hyperscale.bundle.locate import default_bundle
-    from monai_hyperscale.bundle.settings import read_settings
-    from monai_hyperscale.inference.networks import model_folder
-    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-
-    try:
-        bundle = default_bundle() if args.bundle is None else args.bundle
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
-    return bundle, read_settings(model_folder(bundle) / "model.json", SegmentationSettings)
-
-
-def _segmenter(args: Arguments, bundle: Path) -> Segmenter:
-    from monai_hyperscale.inference.devices import choose_device
-    from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
-
-    try:
-        device = choose_device(args.device)
-    except ValueError as error:
-        raise ArgumentError(str(error)) from error
-    segmenter = Segmenter.from_bundle(bundle, device, max_voxels=args.max_voxels, force=args.force)
-    try:
-        segmenter.fold(args.phi)
-    except ValueError as error:  # another number of factors than the network has levels
-        raise ArgumentError(str(error)) from error
-    low, high = segmenter.settings.phi_range
-    if not segmenter.settings.context["phi"].trained(args.phi):
-        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
-    if args.verbose:
-        say(f"bundle {bundle}, device {device}")
-    return segmenter
-
-
 def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
     from monai_hyperscale.inference.stages import stage
     from monai_hyperscale.io.images import image_source, read_image
     from monai_hyperscale.io.labels import write_label
-    from monai_hyperscale.tasks.segmentation.preview import save_preview
+    from monai_hyperscale.tasks.segmentation.pictures import save_preview
     from monai_hyperscale.tasks.segmentation.volumes import label_volumes
 
     # Of an output that was there already nothing tells the phi.
@@ -248,8 +228,6 @@ def _label_there(job: Job, segmenter: Segmenter) -> np.ndarray:
 
 
 def _reason(job: Job, error: Exception, debug: bool) -> str:
-    from monai_hyperscale.errors import ImageError
-
     if isinstance(error, ImageError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -259,29 +237,8 @@ def _reason(job: Job, error: Exception, debug: bool) -> str:
     return f"{job.image}: {unexpected(error, debug)}"
 
 
-def _progress(jobs: list[Job]) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(jobs, unit="image", file=sys.stderr, disable=len(jobs) == 1 and not sys.stderr.isatty())
-
-
-def _write_volumes(path: Path, entries: list[dict[str, Any]]) -> None:
-    from monai_hyperscale.io.atomic import write_text
-    from monai_hyperscale.tasks.segmentation.volumes import volume_table
-
-    as_table = path.suffix.lower() == ".csv"
-    write_text(
-        path, volume_table(entries) if as_table else json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n"
-    )
-
-
 def _tell_times(
-    args: Arguments,
-    bundle: Path,
-    segmenter: Segmenter,
-    times: list[dict[str, Any]],
-    preparation: float,
-    started: float,
+    args: Arguments, bundle: Path, segmenter: Segmenter, times: list[dict[str, Any]], preparation: float, started: float
 ) -> None:
     """Show and write where the time went, if that is asked for and an image is done."""
     if not times or not (args.verbose or args.report):

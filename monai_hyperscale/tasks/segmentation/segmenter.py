@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
 import torch
-import torch.nn as nn
 from monai.data import MetaTensor
 from monai.transforms import Compose, Spacingd, Transform
 
-from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.data.seen import SeenSpacingd
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.folded import LabelInference
 from monai_hyperscale.inference.inferers import PhiWholeImageInferer
-from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, trained_network
+from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
 from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.io.grids import grid_of
@@ -29,11 +26,8 @@ from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 __all__ = ["Segmenter"]
 
 
-class Segmenter:
+class Segmenter(TrainedNetwork):
     """Segments images with folded networks: plain networks for one φ each, made at the first image and kept.
-
-    The weights are those at construction; training the network further changes nothing here. Several threads may
-    call it at once, each with its own φ.
 
     Args:
         settings: what the network was trained for.
@@ -45,9 +39,6 @@ class Segmenter:
         precision: ``fp32``, ``bf16`` or ``fp16``.
         force: take images that are far outside of what the network was trained on, with a warning in the log.
 
-    Attributes:
-        inferer: how prepared images go through a folded network, see :class:`LabelInference`.
-
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
         >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
@@ -56,6 +47,8 @@ class Segmenter:
         >>> segmenter.segment(MetaTensor(torch.rand(1, 11, 7, 5)), phi=0.3).shape
         (11, 7, 5)
     """
+
+    kind = SegmentationSettings
 
     def __init__(
         self,
@@ -67,8 +60,7 @@ class Segmenter:
         precision: str = "fp32",
         force: bool = False,
     ) -> None:
-        self.settings = settings
-        self.device = torch.device(device)
+        super().__init__(settings, network, device)
         self.force = force
         self.inferer = PhiWholeImageInferer(
             roi_size=settings.roi_size,
@@ -77,8 +69,6 @@ class Segmenter:
             overlap=overlap,
             precision=precision,
         )
-        self._folded = FoldedNetworks(network, settings.spatial_dims, self.device)
-        self.network = self._folded.network
         steps = segmentation_preprocessing(
             settings.channels,
             settings.spatial_dims,
@@ -91,32 +81,6 @@ class Segmenter:
         self._preprocessing = Compose(
             [_InSlabs(step) if isinstance(step, (Spacingd, SeenSpacingd)) else step for step in steps]
         )
-
-    @classmethod
-    def from_bundle(
-        cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any
-    ) -> Segmenter:
-        """Read a bundle's trained network.
-
-        Args:
-            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
-            device: where to run.
-            options: further arguments of :class:`Segmenter`.
-
-        Raises:
-            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
-        """
-        folder = model_folder(bundle_dir)
-        settings = read_settings(folder / "model.json", SegmentationSettings)
-        return cls(settings, trained_network(folder, settings), device, **options)
-
-    def fold(self, phi: Phi) -> nn.Module:
-        """Return the plain network for ``phi``, on the device; the same one each time while it is kept.
-
-        Raises:
-            ValueError: if ``phi`` is not valid for the network.
-        """
-        return self._folded.at(phi)
 
     def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
         """Segment one image.
@@ -154,11 +118,7 @@ class Segmenter:
             return self._valued(label)
 
     def unlike(self, image: MetaTensor) -> Optional[str]:
-        """Return in what an image is far outside of what the network was trained on, or ``None``.
-
-        Args:
-            image: see :meth:`segment`.
-        """
+        """Return in what an image is far outside of what the network was trained on, or ``None``."""
         grid, seen = grid_of(self._fitted(image)[0]), self.settings.seen
         return None if seen is None else seen.unlike(grid.sizes, grid.affine, self.settings.spatial_dims)
 

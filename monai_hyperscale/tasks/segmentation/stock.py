@@ -271,7 +271,6 @@ class SegmentationStockBundle(StockBundle):
     def write_inputs(
         self, folder: Path, images: Sequence[MetaTensor], size: Sequence[int]
     ) -> tuple[list[Path], dict[str, str]]:
-        """Write an image, see :class:`StockBundle`."""
         image = images[0] if images else None
         if self.settings.file_dims == 3:
             return [write_volume(folder / "image.nii.gz", self.settings, image, size)], {}
@@ -287,7 +286,6 @@ class SegmentationStockBundle(StockBundle):
         return [folder / "image.png"], {}
 
     def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
-        """Return the share of voxels with the same label, see :class:`StockBundle`."""
         # The bundle takes images as they are.
         segmenter = Segmenter(replace(self.settings, seen=None), source.network)
         expected = segmenter.segment(read_image(files[0], self.settings.in_channels), source.phi)
@@ -307,7 +305,6 @@ class SegmentationStockBundle(StockBundle):
         return [("labels", ", ".join(f"{value} {names.get(i, 'unused')}" for i, value in enumerate(values)))]
 
     def card_text(self) -> list[str]:
-        """Return what goes in and comes out, see :class:`StockBundle`."""
         settings = self.settings
         kind = "NIfTI" if settings.file_dims == 3 else "PNG, JPEG or BMP"
         lines = [

@@ -19,7 +19,7 @@ __all__ = ["LabelVolume", "label_volumes", "volume_table"]
 class LabelVolume:
     """How much of an image one label takes.
 
-    Attributes:
+    Args:
         label: its value.
         name: its name.
         voxels: how many voxels have it.
@@ -47,11 +47,8 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
     """
     voxel = None if affine is None else abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
     found = label_counts(label)
-    result = []
-    for value in sorted(names):
-        voxels = found.get(value, 0)
-        result.append(LabelVolume(value, names[value], voxels, None if voxel is None else voxels * voxel))
-    return result
+    counts = {value: found.get(value, 0) for value in sorted(names)}
+    return [LabelVolume(v, names[v], n, None if voxel is None else n * voxel) for v, n in counts.items()]
 
 
 def volume_table(entries: Sequence[Mapping[str, Any]]) -> str:

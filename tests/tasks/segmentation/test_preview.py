@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_hyperscale.tasks.segmentation import preview as preview
-from monai_hyperscale.tasks.segmentation.preview import label_colour, save_preview, slice_centre
+from monai_hyperscale.tasks.segmentation.pictures import save_preview, slice_centre, value_colour
 
 
 class Drawn(list):
@@ -50,7 +49,7 @@ def test_three_slices_through_the_label(tmp_path: Path, drawn: Drawn) -> None:
     for overlay, _ in overlays:
         shown = overlay[..., 3] > 0
         assert shown.sum() == (6 if overlay is not overlays[1][0] else 9)
-        assert np.allclose(overlay[shown], (*label_colour(2), 0.5))
+        assert np.allclose(overlay[shown], (*value_colour(2), 0.5))
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.format == "PNG" and min(picture.size) > 300
     assert [path.name for path in tmp_path.iterdir()] == ["p.png"]
@@ -80,16 +79,11 @@ def test_two_dimensions_without_labels(tmp_path: Path, drawn: Drawn) -> None:
     assert not drawn[1][0].any()
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 1), (2, 3)])
-def test_smallest_and_constant_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    save_preview(MetaTensor(torch.ones(1, *shape)), np.ones(shape, np.uint8), tmp_path / "p.png", {1: "a"})
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 1), (5, 6)])
+def test_smallest_and_constant_images_and_many_labels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    label = np.arange(1, np.prod(shape) + 1, dtype=np.uint8).reshape(shape)
+    save_preview(MetaTensor(torch.ones(1, *shape)), label, tmp_path / "p.png", {1: "a"})
     assert (tmp_path / "p.png").stat().st_size > 1000
-
-
-def test_many_labels(tmp_path: Path) -> None:
-    label = np.arange(60).reshape(5, 4, 3)
-    save_preview(MetaTensor(torch.rand(1, 5, 4, 3)), label, tmp_path / "p.png", {n: f"label {n}" for n in range(60)})
-    assert (tmp_path / "p.png").exists()
 
 
 def test_centre_lies_in_a_label_even_between_two_of_them() -> None:
@@ -116,12 +110,11 @@ def test_centre_is_the_same_in_any_layout(shape: tuple[int, ...]) -> None:
 def test_large_images_are_sampled_for_their_range(
     drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = MetaTensor(torch.randn(1, 30, 40, 50), affine=torch.eye(4))
-    label = np.zeros((30, 40, 50), np.uint8)
-    monkeypatch.setattr(preview, "_SAMPLE", 5000)
+    image = MetaTensor(torch.randn(1, 20, 24, 30), affine=torch.eye(4))
+    label = np.zeros((20, 24, 30), np.uint8)
+    monkeypatch.setattr("monai_hyperscale.tasks.segmentation.pictures._SAMPLE", 2000)
     save_preview(image, label, tmp_path / "p.png", {})
     low, high = np.percentile(image.numpy(), (0.5, 99.5))
     for _, options in drawn[::2]:
         assert options["vmin"] == pytest.approx(low, rel=0.2)
         assert options["vmax"] == pytest.approx(high, rel=0.2)
-    assert preview._sample(image.numpy()[0]).size <= 5000

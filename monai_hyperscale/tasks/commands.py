@@ -1,0 +1,47 @@
+"""What the tasks' own commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from monai_hyperscale.console.command import Arguments, wrong_arguments
+from monai_hyperscale.console.messages import say
+from monai_hyperscale.console.options import listed
+
+if TYPE_CHECKING:
+    from monai_hyperscale.inference.networks import TrainedNetwork
+
+    Network = TypeVar("Network", bound=TrainedNetwork)
+
+__all__ = ["opened"]
+
+
+def opened(args: Arguments, kind: type[Network], bundle: str = "", options: Any = None, **numbers: Any) -> Network:
+    """Return the network that a command is to run with, folded for its φ; say what is noteworthy of it.
+
+    Args:
+        args: with ``bundle``, ``device``, ``phi`` and ``verbose``.
+        kind: of the network.
+        bundle: name of the bundle that comes with this package, for where none is given.
+        options: further arguments of ``kind``.
+        numbers: what the weights are generated from beside φ.
+
+    Raises:
+        ArgumentError: if there is no such device, or the network takes other numbers.
+        CheckpointError: if there is no trained network.
+    """
+    from monai_hyperscale.bundle.locate import default_bundle
+    from monai_hyperscale.inference.devices import choose_device
+
+    with wrong_arguments():
+        folder = default_bundle(bundle) if args.bundle is None else args.bundle
+        device = choose_device(args.device)
+    network = kind.from_bundle(folder, device, **(options or {}))
+    with wrong_arguments():  # another number of factors than the network has levels
+        network.fold(args.phi if len(args.phi) > 1 else args.phi[0], **numbers)
+    if not network.settings.context["phi"].trained(args.phi):
+        low, high = network.settings.phi_range
+        say(f"warning: the network was trained for phi from {low:g} to {high:g}, not for {listed(args.phi)}.")
+    if args.verbose:
+        say(f"bundle {folder}, device {network.device}")
+    return network
