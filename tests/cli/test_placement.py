@@ -27,7 +27,9 @@ IN_MICRON, IN_METRES = (np.diag([k, k, k, 1]) @ affine for k, affine in ((1e3, P
 def pair(tmp_path: Path) -> list[str]:
     """Return a moving and a fixed image of other sizes, spacings and orientations in the same place."""
     draw, paths = np.random.default_rng(0), []
-    for name, sizes, affine in (("moving", (16, 15, 18), PSR), ("fixed", (15, 12, 9), OBLIQUE)):
+    # Sizes that differ by even numbers: files without a place lie with their middles on each other, and odd ones would
+    # put points on the very edge of an image. It counts as inside here; ITK takes one edge for in, the other for out.
+    for name, sizes, affine in (("moving", (17, 14, 19), PSR), ("fixed", (15, 12, 9), OBLIQUE)):
         paths.append(f"{tmp_path}/{name}.nii.gz")
         voxels = 5000 * gaussian_filter(draw.standard_normal(sizes), 2)
         nib.save(nib.Nifti1Image(voxels.astype(np.float32), affine), paths[-1])
@@ -86,9 +88,8 @@ def test_fields_suit_the_place_where_itk_has_the_files(
     for path, header in zip(pair, (moving, fixed), strict=True):
         with_header(path, **header)
     out = tmp_path / "out"
-    # The random network's field, which is kept although it makes the images less alike.
     command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle), *options]
-    command += ["--keep", "network"]
+    command += ["--keep", "network"] if "--header" in options else []  # else what the start alone makes, mostly
     assert main([*command, "--field", f"{out}/field.nii.gz", "--inverse-field", f"{out}/inverse.mha"]) == 0
     written, file = nib.load(out / "moved.nii.gz"), nib.load(pair[1])
     assert np.array_equal(written.affine, file.affine)

@@ -6,10 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.search.workload import open_workload
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from tests.itk_overlap import label_dice
 
 
@@ -84,3 +87,28 @@ def test_an_example_is_a_field_of_the_images(registration_bundle, dataset):
     images, fields = workload.example(0, {(0.5,): workload.run(0.5)})
     assert images["moving"].shape == images["fixed"].shape == (32, 32) and fields[(0.5,)].shape == (2, 32, 32)
     assert workload.image().shape == (1, 2, 32, 32) and workload.image((16, 24)).shape == (1, 2, 16, 24)
+
+
+def test_volumes_are_brought_to_the_voxels_of_the_training(tmp_path, write, caplog):
+    seen = SeenImages.of([((16, 18, 14), np.eye(4))])
+    options = {"network": {"features": (4, 4)}, "generator": {"hidden": (4,)}, "head_features": 4, "seen": seen}
+    settings = RegistrationSettings(3, ("MRI",), sizes=(24, 24, 24), **options)
+    (tmp_path / "net" / "models").mkdir(parents=True)
+    torch.save(build_network(settings).state_dict(), tmp_path / "net" / "models" / "model.pt")
+    write_settings(settings, tmp_path / "net" / "models" / "model.json")
+    inputs, volumes = [], []
+    for spacing in (1, 2, 9):
+        affine, data = np.diag([spacing, spacing, spacing, 1.0]), tmp_path / f"{spacing}mm"
+        for case, middle in (("a", 7.0), ("b", 8.0)):
+            points = np.stack(np.meshgrid(*[np.arange(0, n, spacing) for n in (16, 18, 14)], indexing="ij"), -1)
+            ball = np.exp(-((points - middle) ** 2).sum(-1) / 20).astype(np.float32)
+            write(data / "imagesTr" / f"{case}.nii.gz", ball, affine)
+            write(data / "labelsTr" / f"{case}.nii.gz", (ball > 0.3).astype(np.uint8), affine)
+        workload = open_workload(tmp_path / "net", data)
+        inputs.append(workload.network_input(0))
+        volumes.append(workload.measure(0, workload.run(0.5)).volumes["1"])
+        assert ("has voxels of 9 x 9 x 9 mm, but the network was trained on" in caplog.text) == (spacing == 9)
+    # What was sampled every other millimetre looks the same, but for a blur, and has the same size.
+    assert inputs[0].shape == inputs[1].shape == (1, 2, 24, 24, 24)
+    assert np.corrcoef(inputs[0].flatten(), inputs[1].flatten())[0, 1] > 0.95
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.2)
