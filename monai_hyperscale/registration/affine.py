@@ -20,10 +20,7 @@ _SHORTEST = 24
 
 
 def align_centres(moving: Grid, fixed: Grid) -> np.ndarray:
-    """Return the shift that lays the middle of the fixed grid on that of the moving one.
-
-    Returns:
-        (4, 4), from millimetres of the fixed image to those of the moving one, RAS.
+    """Return the shift that lays the middle of the fixed grid on that of the moving one, as :func:`align_affine` does.
 
     Example:
         >>> align_centres(Grid((5, 5), np.eye(4)), Grid((3, 3), np.eye(4)))[:2, 3]
@@ -43,12 +40,11 @@ def align_affine(moving: MetaTensor, fixed: MetaTensor, seed: int = 0) -> np.nda
 
     Args:
         moving: (1, *sizes), with its affine in RAS.
-        fixed: (1, *sizes), with its affine in RAS.
+        fixed: likewise.
         seed: of the voxels that the metric looks at.
 
     Returns:
-        (4, 4), from millimetres of the fixed image to those of the moving one, RAS: what takes the points of the fixed
-        grid to where the moving image is read.
+        (4, 4), from millimetres of the fixed image to those of the moving one, RAS.
 
     Raises:
         RegistrationError: if the images cannot be aligned.

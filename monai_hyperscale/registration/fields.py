@@ -69,11 +69,8 @@ def integrate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
     ``integrate(-velocity)`` is the inverse. Half precision is computed in float32. TorchScript compiles it.
 
     Args:
-        velocity: (B, D, *sizes), voxels per unit of time.
+        velocity: (B, D, *sizes), voxels per unit of time; what comes out is (B, D, *sizes) in voxels.
         steps: squarings, 0 to 32; 0 takes the velocity for the displacement.
-
-    Returns:
-        the displacement field (B, D, *sizes), voxels.
 
     Raises:
         RegistrationError: if ``velocity`` is not of that shape, or ``steps`` is out of range.

@@ -62,7 +62,7 @@ class FieldHead(nn.Module):
     def velocity(self, features: torch.Tensor) -> torch.Tensor:
         """Map features (B, C, *sizes) to (B, D, *field sizes), in voxels of that grid, before any integration.
 
-        At least float32, also of features in half precision: that has no room for voxels of a large image.
+        At least float32: half precision has no room for voxels of a large image.
         """
         flow = self.flow(self.shrink(features))
         return flow.float() if flow.dtype == torch.float16 or flow.dtype == torch.bfloat16 else flow
@@ -122,21 +122,20 @@ class RegistrationNetwork(nn.Module):
     """Two images in, the displacement field that warps the first onto the second out.
 
     A φ-network like the others: put it into a ``HyperNetwork``, and fold it for one φ. The paper's network predicts
-    displacements at full size (default); ``integration_steps=7`` predicts a stationary velocity, whose field is
-    smooth and invertible, and ``field_scale=0.5`` halves the grid for both. It starts near the identity, also when
-    the flow head is generated. Any input size; for units and axes see :mod:`monai_hyperscale.registration`.
+    displacements at full size (default). It starts near the identity, also when the flow head is generated. Any input
+    size; for units and axes see :mod:`monai_hyperscale.registration`.
 
     Args:
-        backbone: a φ-network such as ``ScaleSpaceUNet`` or ``rescalable(VoxelMorphUNet(...))`` with the channels of
-            both images as input; its output, of any number of channels, is the features of the flow head. It may have
-            ``rescale_input``. A ``HyperNetwork`` of one works too, the head is then learned as usual.
+        backbone: a φ-network such as ``ScaleSpaceUNet`` or ``rescalable(VoxelMorphUNet(...))``, or a hypernetwork of
+            one, with the channels of both images as input; its output, of any number of channels, is the features of
+            the flow head. It may have ``rescale_input``.
         spatial_dims: 2 or 3.
-        integration_steps: 0 for displacement, else of scaling and squaring.
-        field_scale: in (0, 1], size of the field's grid before it is resized to that of the images.
-        passes: how often the network runs. From the second time on, the moving image is warped by what was found so
-            far, and what is found then is composed with it, on the field's own grid (Zhao et al., Recursive Cascaded
-            Networks, 2019; shared weights). Each pass costs as much as the first.
+        integration_steps: see :class:`FieldHead`; 7 gives fields that are smooth and invertible.
+        field_scale: see :class:`FieldHead`.
         features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
+        passes: how often the network runs. From the second time on, the moving image is warped by what was found so
+            far, and what is found then is composed with it (Zhao et al., Recursive Cascaded Networks, 2019; shared
+            weights). Each pass costs as much as the first.
 
     Raises:
         ValueError: for a backbone that is no φ-network or does not say its ``out_channels``, or another argument that
@@ -195,14 +194,11 @@ class RegistrationNetwork(nn.Module):
         return self.backbone(x, phi=phi)
 
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
-        """Predict the displacement field at ``phi``.
+        """Predict the displacement field (B, D, *sizes) in voxels; float32, or float64 if the weights are.
 
         Args:
             x: images (B, 2C, *sizes), the channels of the moving image first; any size of at least one voxel per axis.
             phi: one rescaling factor in [0, 1], or one per level.
-
-        Returns:
-            (B, D, *sizes), voxels; float32, or float64 if the weights are.
 
         Raises:
             PhiError: if ``phi`` is missing or not valid.
@@ -214,18 +210,11 @@ class RegistrationNetwork(nn.Module):
         return at_size(field, x)
 
     def velocity(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
-        """Return the field before integration, (B, D, *field sizes) in voxels of its own grid; see :meth:`forward`.
-
-        That of the first pass, where there are more.
-        """
+        """Return the field before integration, of the first pass, (B, D, *field sizes) in voxels of its own grid."""
         return self.head.velocity(self._features(x, phi))
 
     def fold(self, phi: Any) -> PlainRegistration:
-        """Return a plain copy of the network that always runs at ``phi``, ready for TorchScript and ONNX.
-
-        Raises:
-            PhiError: if ``phi`` is not valid.
-        """
+        """Return a plain copy of the network that always runs at ``phi``, ready for TorchScript and ONNX."""
         backbone: Any = self.backbone
         return PlainRegistration(backbone.fold(phi), copy.deepcopy(self.head), self.passes)
 

@@ -15,14 +15,14 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
     """Resample a moving image by a displacement field: ``moved(x) = image(x + field(x))``.
 
     VoxelMorph's spatial transformer, with coordinates that are exact: a zero field gives the image bit for bit, and
-    whole displacements give shifts of it. Differentiable in both arguments; nothing is cached. Half precision is
-    computed in float32, since normalised coordinates in 16 bits would be off by whole voxels. The image is padded to
-    powers of two for as long as this takes.
+    whole displacements give shifts of it. Differentiable in both arguments. Half precision is computed in float32,
+    since normalised coordinates in 16 bits would be off by whole voxels. The image is padded to powers of two for as
+    long as this takes.
 
     Args:
         image: (B, C, *sizes), 2D or 3D. For label maps take ``nearest``, or one-hot maps with ``linear``, which have a
             gradient. A batch of one is repeated for several fields.
-        field: (B, D, *sizes), voxels, see :mod:`monai_hyperscale.registration`. A batch of one serves all images.
+        field: (B, D, *sizes), voxels. A batch of one serves all images.
         mode: ``linear`` or ``nearest``.
         padding: what lies outside the image: its ``border``, or ``zeros``.
 
@@ -33,10 +33,7 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
         RegistrationError: if image and field do not fit together, or ``mode`` or ``padding`` is unknown.
 
     Example:
-        >>> image = torch.arange(12.0).reshape(1, 1, 3, 4)
-        >>> field = torch.zeros(1, 2, 3, 4)
-        >>> torch.equal(warp(image, field), image)
-        True
+        >>> image, field = torch.arange(12.0).reshape(1, 1, 3, 4), torch.zeros(1, 2, 3, 4)
         >>> field[:, 1] = 1  # take every value from one voxel further along the second axis
         >>> warp(image, field)[0, 0, 0]
         tensor([1., 2., 3., 3.])
@@ -61,24 +58,16 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
 
 
 def warp_points(points: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Move points by a displacement field, interpolated linearly between voxels: ``p + field(p)``.
+    """Move points (B, N, D), voxel indices, by a field (B, D, *sizes): ``p + field(p)``, linear between voxels.
 
     A field that warps the moving image onto the fixed one takes points of the fixed image to the moving one; for the
     other way see :func:`invert`. Outside the grid the displacement of its border holds.
-
-    Args:
-        points: (B, N, D), voxel indices of the fixed image's grid in array order.
-        field: (B, D, *sizes), voxels.
-
-    Returns:
-        (B, N, D), voxels.
 
     Raises:
         RegistrationError: if points and field do not fit together.
 
     Example:
-        >>> field = torch.ones(1, 2, 5, 6)
-        >>> warp_points(torch.tensor([[[2.0, 3.5]]]), field)
+        >>> warp_points(torch.tensor([[[2.0, 3.5]]]), torch.ones(1, 2, 5, 6))
         tensor([[[3.0000, 4.5000]]])
     """
     check_field(field)
@@ -97,20 +86,15 @@ def voxel_grid(field: torch.Tensor) -> torch.Tensor:
     """Return the index of every voxel of a field's grid, (1, D, *sizes), in the field's type and on its device.
 
     Example:
-        >>> voxel_grid(torch.zeros(1, 2, 2, 3))[0, 1]
-        tensor([[0., 1., 2.],
-                [0., 1., 2.]])
+        >>> voxel_grid(torch.zeros(1, 2, 2, 3))[0, 1].tolist()
+        [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]
     """
     ticks = [torch.arange(n, device=field.device, dtype=field.dtype) for n in field.shape[2:]]
     return torch.stack(torch.meshgrid(ticks, indexing="ij")).unsqueeze(0)
 
 
 def check_field(field: torch.Tensor) -> None:
-    """Check that a tensor is a displacement field: (B, D, *sizes) of 2 or 3 axes, real numbers.
-
-    Raises:
-        RegistrationError: if it is not.
-    """
+    """Raise :class:`RegistrationError` unless a tensor is a field: (B, D, *sizes), D = 2 or 3, floating point."""
     dims = field.dim() - 2
     if (dims != 2 and dims != 3) or field.shape[1] != dims or not field.is_floating_point():
         raise RegistrationError(
@@ -167,8 +151,7 @@ def _sample(image: torch.Tensor, grid: list[torch.Tensor], mode: str, padding: s
 def pad_to_powers_of_two(image: torch.Tensor, padding: str = "border") -> torch.Tensor:
     """Pad an image at the far end of its axes, with its border or zeros, to sizes for which sampling is exact.
 
-    Only for these do normalised coordinates of whole voxels come back as they were: all that is computed on the way
-    is a fraction that floating point holds.
+    Only for these do normalised coordinates of whole voxels come back as they were.
     """
     pads: list[int] = []
     for n in image.shape[2:]:

@@ -106,7 +106,6 @@ class TrainingOptions(Options):
     network: Arguments = Field(default_factory=dict)
     select: Optional[Annotated[Union[str, tuple[str, ...]], must_be("a text or a list of name patterns")]] = None
     weight_penalty: Annotated[float, number(0, 10)] = 0.0
-    augmentation: Arguments = Field(default_factory=dict)
     synthetic: Arguments = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "instance_optimization": ["Refinement", "optimize_instance"],
         "pair_files": ["check_pairs", "read_pairs"],
-        "pair_transforms": ["PairSlice", "common_size", "pair_augmentation", "registration_preprocessing"],
+        "pair_transforms": ["PairSlice", "common_size", "registration_preprocessing"],
         "pairs": ["Pair", "PairList", "RegistrationImages", "split_pairs"],
         "pictures": ["save_registration_preview"],
         "registrar": ["Registrar", "Registration"],
@@ -18,11 +18,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "PreparePair",
             "RegisterPair",
             "RegularizationWeight",
-            "field_and_target",
             "pairs_to_register",
         ],
         "synthetic_pairs": ["synthetic_pair", "write_synthetic_pairs"],
-        "training_data": ["PairDataset", "RegistrationData", "evaluation_pairs", "load_registration_data"],
+        "training_data": ["PairDataset", "RegistrationData", "load_registration_data"],
         "workload": ["RegistrationWorkload"],
     },
 )

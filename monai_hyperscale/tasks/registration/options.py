@@ -10,7 +10,6 @@ from pydantic import Field, ValidationInfo, model_validator
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.losses import RegistrationLoss
-from monai_hyperscale.tasks.registration.pair_transforms import pair_augmentation
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 from monai_hyperscale.training.option_types import Count, Natural, OneFile, Range, Share, Sizes, must_be, number
@@ -94,10 +93,9 @@ class RegistrationOptions(TrainingOptions):
 
     def settings(self) -> RegistrationSettings:
         try:
-            pair_augmentation(self.spatial_dims, **self.augmentation)
             inspect.signature(write_synthetic_pairs).bind("folder", self.spatial_dims, **self.synthetic)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"augmentation or synthetic: {str(error).rstrip('.')}.") from None
+            raise ConfigError(f"synthetic: {str(error).rstrip('.')}.") from None
         names = ("head_features", "integration_steps", "field_scale", "passes", "regularization")
         own: dict[str, Any] = {name: getattr(self, name) for name in names}
         return RegistrationSettings(**own, **self.shared_settings())

@@ -1,4 +1,4 @@
-"""From image files to what a registration network sees, one size for all, and the augmentation of pairs."""
+"""From image files to what a registration network sees, one size for all."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import (
-    Compose,
-    EnsureTyped,
-    RandAffined,
-    RandFlipd,
-    Randomizable,
-    RandomizableTransform,
-    ResizeWithPadOrCropd,
-    Transform,
-)
+from monai.transforms import Compose, EnsureTyped, Randomizable, ResizeWithPadOrCropd, Transform
 
 from monai_hyperscale.data.datalist import spread
 from monai_hyperscale.data.headers import sizes_at
@@ -27,16 +18,14 @@ from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
 
-__all__ = ["PairSlice", "common_size", "pair_augmentation", "registration_preprocessing"]
+__all__ = ["PairSlice", "common_size", "registration_preprocessing"]
 
 _LOGGER = logging.getLogger(__name__)
 
 # Largest size per axis by default: what trains in reasonable time and memory.
 _LARGEST = {2: 256, 3: 128}
 _MULTIPLE = 8
-# Of a pair: what changes its pose with it, and in which way it is interpolated.
-_IMAGES, _LABELS = ("moving", "fixed"), ("moving_label", "fixed_label")
-_KEYS = (*_IMAGES, *_LABELS)
+_IMAGES = ("moving", "fixed")
 
 
 def registration_preprocessing(
@@ -118,86 +107,6 @@ def common_size(
     return tuple(int(n) for n in np.minimum(needed, bound))
 
 
-def pair_augmentation(
-    spatial_dims: int,
-    flip: Sequence[int] = (),
-    rotate: float = 0.0,
-    scale: float = 0.0,
-    translate: float = 0.0,
-    swap: float = 0.0,
-    slices: bool = False,
-) -> Compose:
-    """Return the augmentation of pairs: one random change of pose for both images and their labels.
-
-    The known displacement of a pair is left out, since it holds no longer. Axes are those of the network.
-
-    Args:
-        spatial_dims: 2 or 3, of the network.
-        flip: axes to flip at random, 0 first.
-        rotate: largest angle per axis, in radians.
-        scale: largest relative change of size.
-        translate: largest shift, in voxels.
-        swap: probability that moving and fixed image change places, which makes twice as many of listed pairs.
-        slices: take a random axial slice of volumes first, see :class:`PairSlice`.
-
-    Raises:
-        ValueError: if ``spatial_dims`` is not 2 or 3, an axis to flip does not exist, or ``swap`` is no probability.
-
-    Example:
-        >>> pair = {"moving": torch.rand(1, 9, 7), "fixed": torch.rand(1, 9, 7), "field": torch.zeros(2, 9, 7)}
-        >>> list(pair_augmentation(2, flip=(0,), rotate=0.2)(pair))
-        ['moving', 'fixed']
-    """
-    if spatial_dims not in (2, 3):
-        raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
-    if any(axis not in range(spatial_dims) for axis in flip):
-        raise ValueError(f"flip must name axes of 0 to {spatial_dims - 1}, got {tuple(flip)}.")
-    if not 0 <= swap <= 1:
-        raise ValueError(f"swap must be a probability in [0, 1], got {swap!r}.")
-    transforms: list[Transform] = [PairSlice(random=True)] if slices else []
-    if swap > 0:
-        transforms.append(_RandSwap(swap))
-    pose: list[Transform] = [RandFlipd(_KEYS, prob=0.5, spatial_axis=axis, allow_missing_keys=True) for axis in flip]
-    if rotate or scale or translate:
-        pose.append(
-            RandAffined(
-                _KEYS,
-                prob=1.0,
-                rotate_range=rotate if spatial_dims == 2 else (rotate,) * 3,
-                scale_range=(scale,) * spatial_dims,
-                translate_range=(translate,) * spatial_dims,
-                mode=("bilinear", "bilinear", "nearest", "nearest"),
-                padding_mode="border",
-                allow_missing_keys=True,
-            )
-        )
-    return Compose([*transforms, _Pose(pose)] if pose else transforms)
-
-
-class _Pose(Randomizable, Transform):
-    """Random changes of pose, after which everything has the type that it had: MONAI makes float32 of all."""
-
-    def __init__(self, transforms: Sequence[Transform]) -> None:
-        self.pose = Compose([*transforms, EnsureTyped(_KEYS, track_meta=False, allow_missing_keys=True)])
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> _Pose:
-        self.pose.set_random_state(seed, state)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        moved = self.pose(data)
-        return {key: moved[key].to(data[key].dtype) if key in _KEYS else moved[key] for key in moved if key != "field"}
-
-
-class _RandSwap(RandomizableTransform):
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        self.randomize(None)
-        if not self._do_transform:
-            return dict(data)
-        other = dict(zip(_KEYS, (*_IMAGES[::-1], *_LABELS[::-1]), strict=True))
-        return {other.get(str(key), key): value for key, value in data.items() if key != "field"}
-
-
 class PairSlice(Randomizable, Transform):
     """Take the same axial slice (last axis) of everything in a pair of volumes, for 2D networks.
 
@@ -219,9 +128,9 @@ class PairSlice(Randomizable, Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the data with 2D tensors."""
         index = self._random_slice(data) if self.random else _shown_slice(data)
-        result = {key: value[..., index] if key in _KEYS else value for key, value in data.items()}
+        result = {key: value[..., index] if isinstance(value, torch.Tensor) else value for key, value in data.items()}
         if "field" in result:
-            flat = result.pop("field")[..., index]
+            flat = result.pop("field")
             if not flat[-1].any():
                 result["field"] = flat[:-1]
         return result

@@ -77,13 +77,10 @@ class PairList(Sequence):
         return bool(self.pairs) and all(pair.field is not None for pair in self.pairs or ())
 
     def sample(self, count: int | None, seed: int = 0) -> PairList:
-        """Return ``count`` pairs drawn at random without repetition, the same for the same seed on every machine.
+        """Return ``count`` pairs drawn at random without repetition, all where that is ``None`` or more than there are.
 
-        Of all pairs, cases are drawn evenly: n pairs of n cases hold each one once as moving and once as fixed image.
-
-        Args:
-            count: how many; ``None``, or more than there are, for all.
-            seed: of the draw.
+        The same for the same seed on every machine. Of all pairs, cases are drawn evenly: n pairs of n cases hold each
+        one once as moving and once as fixed image.
 
         Example:
             >>> drawn = PairList([{"name": name} for name in "abcd"]).sample(4, seed=1)

@@ -43,15 +43,7 @@ def registration_cards(
     name: Callable[[tuple[float, ...]], str],
     note: Callable[[tuple[float, ...]], Optional[str]],
 ) -> tuple[list[Card], list[KeyEntry]]:
-    """Return the cards of one pair, as it was, and one for each φ, and the key to their colours.
-
-    Args:
-        example: of registration.
-        number: of the example in the page, which its pictures do without.
-        labels: value to name, likewise.
-        name: φ in words.
-        note: what stands under the name of a φ.
-    """
+    """Return the cards of one pair, as it was, and one for each φ, and the key to their colours; see :class:`Task`."""
     moving, fixed = (unit_intensity(example.images[kind]) for kind in ("moving", "fixed"))
     target = example.plane(fixed)
     before = [
@@ -133,7 +125,7 @@ def _grid(example: Example, field: np.ndarray, description: str) -> Picture:
 
 
 def save_registration_preview(
-    fixed: MetaTensor, moving: MetaTensor, moved: MetaTensor, path: Union[str, Path], title: str = "", squares: int = 8
+    fixed: MetaTensor, moving: MetaTensor, moved: MetaTensor, path: Union[str, Path], title: str = ""
 ) -> None:
     """Write a PNG of a pair: three orthogonal slices through the middle of a volume, or the one slice of a 2D image.
 
@@ -147,7 +139,6 @@ def save_registration_preview(
         moved: after it, on the same grid.
         path: where to; written whole or not at all.
         title: above the picture.
-        squares: of the checkerboard along the longer side.
 
     Raises:
         RegistrationError: if the images are not of one size.
@@ -170,16 +161,11 @@ def save_registration_preview(
             middle = shown[0].shape[1 + axis] // 2
             slices = tuple(image[0].select(axis, middle).numpy() for image in shown)
             planes.append((f"{plane} {middle}", slices, spacing[up] / spacing[across]))
-    _draw(planes, "lower" if fixed.dim() == 4 else "upper", Path(path), title, squares)
+    _draw(planes, "lower" if fixed.dim() == 4 else "upper", Path(path), title)
 
 
 def checkerboard(first: np.ndarray, second: np.ndarray, squares: int = 8) -> np.ndarray:
-    """Return an image whose squares are taken from the two in turn.
-
-    Args:
-        first: (H, W), of which the first square is.
-        second: (H, W).
-        squares: along the longer side.
+    """Return an image (H, W) whose squares, so many along the longer side, are taken from two in turn.
 
     Example:
         >>> checkerboard(np.zeros((2, 4)), np.ones((2, 4)), squares=4).tolist()
@@ -190,16 +176,14 @@ def checkerboard(first: np.ndarray, second: np.ndarray, squares: int = 8) -> np.
     return np.where((rows + columns) % 2 == 0, first, second)
 
 
-def _draw(
-    planes: list[tuple[str, tuple[np.ndarray, ...], float]], origin: str, path: Path, title: str, squares: int
-) -> None:
+def _draw(planes: list[tuple[str, tuple[np.ndarray, ...], float]], origin: str, path: Path, title: str) -> None:
     # A canvas of its own, not pyplot: no display, no state shared with the caller's figures.
     figure = Figure(figsize=(2.6 * len(_COLUMNS), 2.9 * len(planes) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     for row, (axes, (name, (fixed, moving, moved), aspect)) in enumerate(
         zip(figure.subplots(len(planes), len(_COLUMNS), squeeze=False), planes, strict=True)
     ):
-        greys = (fixed, moving, moved, checkerboard(fixed, moved, squares))
+        greys = (fixed, moving, moved, checkerboard(fixed, moved))
         for axis, picture in zip(axes, (*greys, moving - fixed, moved - fixed), strict=True):
             difference = axis in axes[len(greys) :]
             colours, low = ("seismic", -1.0) if difference else ("gray", 0.0)

@@ -40,14 +40,14 @@ def measured_pairs(
     folders: Sequence[PathLike] = (),
     **given: Any,
 ) -> tuple[RegistrationImages, PairList]:
-    """Return the images of a data set, and the pairs among its cases of a part.
+    """Return the images of a data set, and the pairs among its cases of a part, as a network registers them.
 
     Args:
-        settings: of the network that is measured.
-        dataset_dir: see :func:`read_pairs`.
+        settings: of the network.
+        dataset_dir: see :func:`read_trained_pairs`, as for ``folders`` and what else is given.
         part: see :func:`cases_of_part`.
-        folders: see :func:`read_trained_pairs`.
-        given: ``pairs``, ``atlas`` and ``atlas_label``, see :func:`read_pairs`; ``None`` for those of the training.
+        folders: where an atlas or a list may lie.
+        given: ``pairs``, ``atlas`` and ``atlas_label``.
 
     Raises:
         DatasetError: if the images cannot be used, or are no such as the network takes.
@@ -69,11 +69,11 @@ def read_trained_pairs(
     """Read a folder's images and pairs as a network registers them: to the atlas, or by the list, of its training.
 
     Args:
-        dataset_dir: see :func:`read_pairs`, as for the last three.
+        dataset_dir: see :func:`read_pairs`, as for the last three; ``None`` are those of the training.
         provenance: how the network came about, from its description.
         folders: where an atlas or a list may lie beside the folder, such as that of the weights.
-        pairs: ``None`` for that of the training.
-        atlas: ``None`` for that of the training.
+        pairs: a list.
+        atlas: a case's name or a file.
         atlas_label: label map of an atlas that is a file.
 
     Raises:

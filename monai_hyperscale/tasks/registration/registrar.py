@@ -92,15 +92,7 @@ class Registration:
     def onto_fixed(
         self, image: MetaTensor, matrix: Optional[np.ndarray] = None, nearest: bool = False, outside: float = 0.0
     ) -> MetaTensor:
-        """Resample an image onto the fixed image's grid by affines alone.
-
-        Args:
-            image: see :meth:`apply`, as for the last two.
-            matrix: (4, 4), from millimetres of the fixed image to those of this one, such as :attr:`start`; ``None``
-                where they are the same.
-            nearest: for label maps.
-            outside: value outside.
-        """
+        """Resample an image onto the fixed image's grid by a matrix alone, such as :attr:`start`; see :meth:`apply`."""
         placed = as_placed(image, self.field.dim() - 1)
         return resample(placed, grid_of(self.field), matrix, nearest=nearest, outside=outside)
 

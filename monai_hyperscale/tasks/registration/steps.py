@@ -25,7 +25,6 @@ __all__ = [
     "PreparePair",
     "RegisterPair",
     "RegularizationWeight",
-    "field_and_target",
     "pairs_to_register",
 ]
 
@@ -47,14 +46,7 @@ class PreparePair(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return images (B, 2C, *sizes), the moving one's channels first, and the batch's tensors by name.
-
-        Args:
-            batchdata: ``moving`` and ``fixed``, (B, C, *sizes), and what else a :class:`PairDataset` holds.
-            device: where to.
-            non_blocking: see ``torch.Tensor.to``.
-            kwargs: see ``torch.Tensor.to``.
-        """
+        """Return images (B, 2C, *sizes), the moving one's channels first, and the batch's tensors by name."""
         target = {
             name: value.to(device=device, non_blocking=non_blocking, **kwargs)
             for name, value in batchdata.items()
@@ -81,11 +73,6 @@ class RegularizationWeight:
         """Set the weight of this iteration."""
         (context,) = engine.state.contexts  # type: ignore[attr-defined]
         self.loss.weight = context.get("regularization", self.loss.weight)
-
-
-def field_and_target(output: Mapping[str, Any]) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-    """Return what :class:`PairMeasures` takes of an engine's output."""
-    return output["pred"], output["label"]
 
 
 class PairMeasures(Cumulative):

@@ -11,7 +11,7 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 import torch
-from monai.transforms import Compose, DeleteItemsd, ResizeWithPadOrCrop, Spacingd
+from monai.transforms import Compose, ResizeWithPadOrCrop, Spacingd
 from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 
@@ -22,12 +22,12 @@ from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.io.hashing import digest
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pair_files import PathLike, check_pairs, read_pairs
-from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size
+from monai_hyperscale.tasks.registration.pair_transforms import common_size
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
 from monai_hyperscale.tasks.registration.recorded_pairs import pairing_facts
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 
-__all__ = ["PairDataset", "RegistrationData", "evaluation_pairs", "load_registration_data"]
+__all__ = ["PairDataset", "RegistrationData", "load_registration_data"]
 
 # As many pairs as tell networks apart, of all that the cases make.
 _VALIDATION, _TEST = 20, 40
@@ -42,14 +42,12 @@ class RegistrationData:
         train: pairs to learn from.
         validation: pairs to choose the best weights by.
         test: pairs of cases that nothing depends on, for the report.
-        channels: names of the channels of one image.
-        labels: names of the class indices but the background; empty where there are no labels.
-        label_values: value of every class index in the label files.
-        spatial_dims: 2 or 3, of the files.
-        slices: whether the network sees them slice by slice.
+        channels: see :class:`RegistrationImages`, as for the next two.
+        labels: names of the class indices.
+        label_values: in the files.
+        slices: whether a 2D network sees volumes slice by slice.
         sizes: what images are padded or cropped to, one number per axis of the files.
         seen: voxel size, extent and orientation of the training cases.
-        title: what the data are, for people.
         provenance: where they came from and how they were split, for ``model.json``.
         fingerprint: of the cases' names and their split.
     """
@@ -61,11 +59,9 @@ class RegistrationData:
     channels: tuple[str, ...]
     labels: dict[int, str]
     label_values: tuple[int, ...]
-    spatial_dims: int
     slices: bool
     sizes: tuple[int, ...]
     seen: SeenImages | None
-    title: str
     provenance: dict[str, Any]
     fingerprint: str
 
@@ -129,11 +125,9 @@ def load_registration_data(
         channels=images.channels,
         labels=images.labels,
         label_values=images.label_values,
-        spatial_dims=images.spatial_dims,
         slices=images.spatial_dims > spatial_dims,
         sizes=size,
         seen=seen_images(train.cases) if train.cases else None,
-        title=title,
         provenance={"data": title, "cases": cases, **pairing_facts(images, pairs, atlas)},
         fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
     )
@@ -157,7 +151,7 @@ class PairDataset(Dataset):
     Args:
         pairs: of cases, see :func:`split_pairs`.
         transform: of one case, see :func:`registration_preprocessing`.
-        pair_transform: of a pair, such as :func:`pair_augmentation`, or ``None``.
+        pair_transform: of a pair, such as :class:`PairSlice`, or ``None``.
         cache_rate: share of the cases that is kept in memory.
         num_workers: threads that fill the cache.
         known_fields: whether samples carry the known displacement of their pair, read from its file every time; no
@@ -241,19 +235,3 @@ def _known_field(path: str, sizes: Sequence[int], images: Sequence[str]) -> torc
     if len(values) != len(sizes):
         raise DatasetError(f"{path} is a field of {len(values)} axes, the images have {len(sizes)}.")
     return convert_to_tensor(ResizeWithPadOrCrop(tuple(sizes))(values), track_meta=False)
-
-
-def evaluation_pairs(slices: bool = False, spacing: Sequence[float] | None = None) -> Compose:
-    """Return what is done to a pair of preprocessed volumes before it is measured.
-
-    Args:
-        slices: whether a 2D network sees one slice of each, the one with most labels, see :class:`PairSlice`.
-        spacing: voxel size that the images were resampled to: their known displacement, which was not, is left out.
-
-    Example:
-        >>> pair = {"moving": torch.rand(1, 9, 8, 7), "fixed": torch.rand(1, 9, 8, 7), "field": torch.ones(3, 9, 8, 7)}
-        >>> {key: tuple(value.shape) for key, value in evaluation_pairs(slices=True)(pair).items()}
-        {'moving': (1, 9, 8), 'fixed': (1, 9, 8)}
-    """
-    transforms: list[Any] = [PairSlice()] if slices else []
-    return Compose(transforms if spacing is None else [*transforms, DeleteItemsd("field")])

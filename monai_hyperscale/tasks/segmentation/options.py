@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Annotated, Any, ClassVar, Optional, Union
 
-from pydantic import BeforeValidator, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.tasks.segmentation.distillation import teacher_folders
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.training.option_types import Count, Phis, Sizes, must_be, weights_digest
+from monai_hyperscale.training.option_types import Arguments, Count, Phis, Sizes, must_be, weights_digest
 from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
 __all__ = ["SegmentationInferenceOptions", "SegmentationOptions"]
@@ -43,6 +43,7 @@ class SegmentationOptions(TrainingOptions):
     teacher_phi: Phis = (0.3, 0.4, 0.5)
     channels: Optional[Annotated[tuple[str, ...], must_be("a list of names")]] = None
     roi_size: Optional[Sizes] = None
+    augmentation: Arguments = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_of_a_batch(self) -> SegmentationOptions:

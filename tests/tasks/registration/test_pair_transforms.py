@@ -10,7 +10,6 @@ from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import (
     PairSlice,
     common_size,
-    pair_augmentation,
     registration_preprocessing,
 )
 
@@ -129,29 +128,6 @@ def _pair(*sizes, **more):
     return {**images, **labels, "name": "a to b", **more}
 
 
-@pytest.mark.parametrize("sizes", [(9, 7), (5, 6, 7)])
-def test_no_augmentation_by_default(sizes):
-    pair = _pair(*sizes, field=torch.zeros(len(sizes), *sizes))
-    out = pair_augmentation(len(sizes))(pair)
-    assert out.keys() == pair.keys() and all(out[key] is pair[key] for key in pair)
-
-
-@pytest.mark.parametrize("sizes", [(17, 16), (13, 12, 11)])
-def test_both_images_and_labels_change_alike(sizes):
-    dims = len(sizes)
-    moving = torch.rand(1, *sizes)
-    label = (moving > 0.5).to(torch.uint8)
-    pair = {"moving": moving, "fixed": moving, "moving_label": label, "fixed_label": label, "field": torch.zeros(1)}
-    kept = {key: value.clone() for key, value in pair.items()}
-    augment = pair_augmentation(dims, flip=(0,), rotate=0.3, scale=0.1, translate=1.0).set_random_state(3)
-    out = augment(pair)
-    assert torch.equal(out["moving"], out["fixed"]) and torch.equal(out["moving_label"], out["fixed_label"])
-    assert not torch.allclose(out["moving"], moving) and out["moving"].shape == moving.shape
-    assert out["fixed_label"].dtype == torch.uint8 and type(out["moving"]) is torch.Tensor
-    assert "field" not in out
-    assert all(torch.equal(pair[key], value) for key, value in kept.items()), "the cached images must stay as they are"
-
-
 @pytest.mark.parametrize(("classes", "dtype"), [(300, torch.int16), (40000, torch.int32)])
 def test_any_number_of_classes_keeps_its_indices(tmp_path, classes, dtype):
     values = np.arange(classes, dtype=np.int64).reshape(20, -1, 5) * 100000
@@ -162,42 +138,6 @@ def test_any_number_of_classes_keeps_its_indices(tmp_path, classes, dtype):
     case = preprocessing({key: str(tmp_path / f"{key}.nii.gz") for key in ("image", "label")})
     assert case["label"].dtype == dtype
     assert case["label"].flatten().tolist() == list(range(classes))
-    pair = {key: case["image"] for key in ("moving", "fixed")}
-    pair |= {key: case["label"] for key in ("moving_label", "fixed_label")}
-    out = pair_augmentation(3, flip=(0,), translate=1e-6)(pair)
-    # Nothing but flips moves the indices, and every one of them is still there.
-    for key in ("moving_label", "fixed_label"):
-        assert out[key].dtype == dtype and out[key].flatten().sort()[0].tolist() == list(range(classes))
-
-
-def test_flips_are_exact_and_of_all_chosen_axes():
-    pair = _pair(4, 5)
-    seen = set()
-    augment = pair_augmentation(2, flip=(0, 1))
-    for _ in range(40):
-        out = augment(pair)
-        for axes in ((), (1,), (2,), (1, 2)):
-            if torch.equal(out["moving"], pair["moving"].flip(axes)):
-                assert torch.equal(out["fixed_label"], pair["fixed_label"].flip(axes))
-                seen.add(axes)
-    assert len(seen) == 4
-
-
-def test_swap_exchanges_images_and_labels():
-    pair = _pair(4, 5, field=torch.zeros(2, 4, 5))
-    out = pair_augmentation(2, swap=1.0)(pair)
-    for key, other in (("moving", "fixed"), ("moving_label", "fixed_label")):
-        assert out[key] is pair[other] and out[other] is pair[key]
-    assert out["name"] == "a to b" and "field" not in out
-    augment = pair_augmentation(2, swap=0.5).set_random_state(0)
-    swapped = [augment(pair)["moving"] is pair["fixed"] for _ in range(40)]
-    assert 8 < sum(swapped) < 32
-
-
-def test_bad_augmentation_is_refused():
-    for arguments in ({"spatial_dims": 1}, {"spatial_dims": 2, "flip": (2,)}, {"spatial_dims": 2, "swap": 2.0}):
-        with pytest.raises(ValueError, match="must"):
-            pair_augmentation(**arguments)
 
 
 def test_slice_of_most_labels_or_the_middle():
