@@ -9,61 +9,46 @@ import numpy as np
 import pytest
 import torch
 
-from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.bundle import NetworkSettings, build_network, write_settings
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
+SMALL: dict[str, Any] = {
+    "channels": ("MRI",),
+    "labels": {1: "Anterior", 2: "Posterior"},
+    "network": {"features": (4, 4, 4)},
+    "generator": {"hidden": (6, 4)},
+    "provenance": {"data": "random numbers"},
+}
+
+
+def _write(folder: Path, settings: NetworkSettings) -> Path:
+    torch.manual_seed(0)
+    (folder / "models").mkdir(parents=True)
+    network, last = build_network(settings), settings.out_channels
+    generator = network.generator
+    with torch.no_grad():
+        if settings.task == "segmentation":  # no bias of the logits, so that no label wins everywhere
+            assert network.generated[-1].endswith("final.bias")
+            generator.base[-last:] = 0
+            generator.heads[:, -last:] = 0
+        else:  # a shift that differs along the axes, and a little more that differs everywhere
+            assert network.generated[-1].endswith("head.flow.bias")
+            for parameter in generator.parameters():
+                parameter.add_(torch.randn_like(parameter) / 50)
+            generator.base[-last:] = torch.tensor([0.6, -0.4, 0.3][:last])
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    write_settings(settings, folder / "models" / "model.json")
+    return folder
+
 
 def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
-    torch.manual_seed(0)
-    described = SegmentationSettings(
-        spatial_dims,
-        **{
-            "channels": ("MRI",),
-            "labels": {1: "Anterior", 2: "Posterior"},
-            "network": {"features": (4, 4, 4)},
-            "generator": {"hidden": (6, 4)},
-            "provenance": {"data": "random numbers"},
-            **settings,
-        },
-    )
-    (folder / "models").mkdir(parents=True)
-    network = build_network(described)
-    with torch.no_grad():  # no bias of the logits, so that no label wins everywhere
-        last = network.primary.out_channels
-        network.generator.base[-last:] = 0
-        network.generator.heads[:, -last:] = 0
-    assert network.generated[-1].endswith("final.bias")
-    torch.save(network.state_dict(), folder / "models" / "model.pt")
-    write_settings(described, folder / "models" / "model.json")
-    return folder
+    return _write(folder, SegmentationSettings(spatial_dims, **{**SMALL, **settings}))
 
 
 def _write_registration_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
-    torch.manual_seed(0)
-    described = RegistrationSettings(
-        spatial_dims,
-        **{
-            "channels": ("MRI",),
-            "network": {"features": (4, 4, 4)},
-            "generator": {"hidden": (6, 4)},
-            "head_features": 4,
-            "labels": {1: "Anterior", 2: "Posterior"},
-            "loss": {"smoothness": "gradient", "weight": 0.05},
-            "provenance": {"data": "random numbers"},
-            **settings,
-        },
-    )
-    (folder / "models").mkdir(parents=True)
-    network = build_network(described)
-    assert network.generated[-1].endswith("head.flow.bias")
-    with torch.no_grad():  # a shift that differs along the axes, and a little more that differs everywhere
-        for parameter in network.generator.parameters():
-            parameter.add_(torch.randn_like(parameter) / 50)
-        network.generator.base[-spatial_dims:] = torch.tensor([0.6, -0.4, 0.3][:spatial_dims])
-    torch.save(network.state_dict(), folder / "models" / "model.pt")
-    write_settings(described, folder / "models" / "model.json")
-    return folder
+    own = {"head_features": 4, "loss": {"smoothness": "gradient", "weight": 0.05}}
+    return _write(folder, RegistrationSettings(spatial_dims, **{**SMALL, **own, **settings}))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_hyperscale.bundle.settings import build_network, read_settings
+from monai_hyperscale.bundle import build_network, read_settings
 from monai_hyperscale.cli.main import main
 
 
