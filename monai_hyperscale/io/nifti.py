@@ -89,9 +89,7 @@ def _scaled(image: Any) -> np.ndarray:
 def load_nifti_header(path: Path, placement: Placement = BY_HEADER) -> tuple[Any, np.ndarray, str]:
     """Read the header of a NIfTI file alone; return it with its affine and note, see :func:`nifti_affine`."""
     with _blamed(path), _opened(path) as file:
-        cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
-        file.seek(0)
-        header = cls.from_stream(file).header
+        header = _image_class(file, path).from_stream(file).header
         return header, *nifti_affine(header, placement)
 
 
@@ -101,8 +99,7 @@ def _opened(path: Path) -> Any:
 
 def _read(file: Any, path: Path) -> Any:
     """Return the image in memory, with the file read to its end: nibabel stops before the checksum of a .gz file."""
-    cls = _image_class(file.read(nib.Nifti2Header.sizeof_hdr), path)
-    file.seek(0)
+    cls = _image_class(file, path)
     image = cls.from_stream(file)
     dtype = image.get_data_dtype()
     if dtype.fields is not None:
@@ -122,7 +119,9 @@ def _read(file: Any, path: Path) -> Any:
     return cls.from_bytes(content)
 
 
-def _image_class(start: bytes, path: Path) -> Any:
+def _image_class(file: Any, path: Path) -> Any:
+    start = file.read(nib.Nifti2Header.sizeof_hdr)
+    file.seek(0)
     if path.suffix.lower() in (".mgz", ".mgh"):
         return nib.MGHImage
     for image_class in (nib.Nifti1Image, nib.Nifti2Image):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,27 +32,19 @@ def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.nd
     """
     if labels and path.suffix.lower() in (".jpg", ".jpeg"):
         raise ImageError(f"{path} is a JPEG, whose compression changes label values; store labels as PNG.")
-    try:
-        with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) != 1:
-                raise ImageError(f"{path} has {image.n_frames} pages; one is needed, so split it first.")
-            image.load()
-            if labels:
-                image = single_channel(image, str(path))
-            elif channels == 3:
-                image = image.convert("RGB")
-            elif image.mode in ("1", "LA", "La"):
-                image = image.convert("L")
-            elif image.mode not in GREY_MODES:
-                raise ImageError(
-                    f"{path} is in colour ({image.mode}), but one grey channel is needed; convert it first."
-                )
-            pixels = np.asarray(image)
-            mode = image.mode
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders have no common class either
-        raise _damaged(path, error) from error
+    with _opened(path) as image:
+        if getattr(image, "n_frames", 1) != 1:
+            raise ImageError(f"{path} has {image.n_frames} pages; one is needed, so split it first.")
+        image.load()
+        if labels:
+            image = single_channel(image, str(path))
+        elif channels == 3:
+            image = image.convert("RGB")
+        elif image.mode in ("1", "LA", "La"):
+            image = image.convert("L")
+        elif image.mode not in GREY_MODES:
+            raise ImageError(f"{path} is in colour ({image.mode}), but one grey channel is needed; convert it first.")
+        pixels, mode = np.asarray(image), image.mode
     pixels = pixels.astype(pixels.dtype if labels else np.float32).reshape(*pixels.shape[:2], -1)
     return np.ascontiguousarray(pixels.transpose(2, 1, 0)), mode
 
@@ -72,15 +67,19 @@ def single_channel(image: Image.Image, name: str) -> Image.Image:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of a 2D image file, from its header."""
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with Image.open(path) as image:
-            return image.size
-    except Exception as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ImageError:
-    return ImageError(f"{path} is damaged, or no image that can be read ({first_line(error)}).")
+            yield image
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders have no common class
+        raise ImageError(f"{path} is damaged, or no image that can be read ({first_line(error)}).") from error
 
 
 def save_picture(pixels: np.ndarray, path: Path) -> None:
