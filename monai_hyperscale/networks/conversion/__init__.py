@@ -1,24 +1,10 @@
-"""MONAI's networks as φ-networks: the conversion, and one file of converters per family of networks.
+"""MONAI's networks as φ-networks: the conversion, and the converters of each family of networks.
 
-The core is :mod:`place` (the walk and its register), :mod:`conversion` (what one conversion remembers), :mod:`layers`
-(what takes a strided layer's place), :mod:`norms`, :mod:`refusals`, :mod:`trial`, :mod:`report` and :mod:`network`;
-every other file registers the converters of one family.
+:mod:`place` is the walk and its register, :mod:`conversion` what one conversion remembers and refuses, :mod:`layers`
+what takes a strided layer's place; :mod:`encoders`, :mod:`unets` and :mod:`skip_unets` register the converters.
 """
 
-# Imported for the converters that they register.
-from monai_hyperscale.networks.conversion import (  # noqa: F401
-    attention_unet,
-    basic_unet,
-    dynunet,
-    efficientnet,
-    flexible_unet,
-    residual,
-    resnet,
-    segresnet,
-    unet,
-    vnet,
-    voxelmorph,
-)
+from monai_hyperscale.networks.conversion import encoders, skip_unets, unets  # noqa: F401 (they register converters)
 from monai_hyperscale.networks.conversion.conversion import Conversion
 from monai_hyperscale.networks.conversion.network import RescalableNetwork, rescalable
 from monai_hyperscale.networks.conversion.place import Place, converts, keeps, staged

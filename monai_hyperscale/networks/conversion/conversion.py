@@ -1,14 +1,17 @@
-"""One conversion in progress: what it was told, what it has done, and the kinds of layers that it looks for."""
+"""One conversion in progress: what it does, what it has done, and what it refuses."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import torch.nn as nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from monai_hyperscale.errors import ConversionError
 from monai_hyperscale.networks.conversion.layers import StridedResize
-from monai_hyperscale.networks.conversion.refusals import refusal
 from monai_hyperscale.networks.conversion.report import ConversionReport
 from monai_hyperscale.networks.layers.resize import interpolation_mode
 
@@ -18,15 +21,22 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 
+# Hooks that torch itself registers, by what they are to a user, and the function that takes them off.
+_OF_TORCH = (
+    (SpectralNorm, "spectral normalisation", "torch.nn.utils.remove_spectral_norm"),
+    (WeightNorm, "weight normalisation", "torch.nn.utils.remove_weight_norm"),
+    (prune.BasePruningMethod, "pruning", "torch.nn.utils.prune.remove"),
+)
+_HOOKS = {
+    "_forward_hooks": "forward hook",
+    "_forward_pre_hooks": "forward pre-hook",
+    "_backward_hooks": "backward hook",
+    "_backward_pre_hooks": "backward pre-hook",
+}
+
 
 class Conversion:
-    """One conversion in progress.
-
-    Args:
-        network: to convert; it is changed in place, so pass a copy.
-        norm: ``refuse``, ``group`` or ``instance``: what becomes of batch normalisation.
-        mode: interpolation of the down-sampling, ``linear`` or ``nearest``.
-        rounding: of the sizes, see :func:`~monai_hyperscale.networks.layers.rescaled_size`.
+    """One conversion in progress; the arguments are those of :func:`~monai_hyperscale.networks.rescalable`.
 
     Attributes:
         report: what was replaced so far.
@@ -43,7 +53,10 @@ class Conversion:
         self.mode = mode
         self.rounding = rounding
         self.report = ConversionReport(type(network).__name__)
-        self.spatial_dims = _spatial_dims(network)
+        convs = (module for module in network.modules() if isinstance(module, CONVS))
+        self.spatial_dims = next((len(conv.kernel_size) for conv in convs), 0)
+        if not self.spatial_dims:
+            raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no convolution.")
         self.resize_mode = interpolation_mode("linear", self.spatial_dims)
         self.returns_features = False
         self._claimed: set[nn.Module] = set()
@@ -63,14 +76,21 @@ class Conversion:
 
     def error(self, name: str, module: nn.Module, reason: str) -> ConversionError:
         """Return the error that says which module cannot be converted, and why."""
-        return refusal(self.report.network, name, module, reason)
+        where = f"{name} ({type(module).__name__})" if name else f"the network ({type(module).__name__})"
+        return ConversionError(f"{self.report.network} cannot be made rescalable: {where}: {reason}.")
+
+    def refuse_altered_modules(self) -> None:
+        """Check that no module has a hook, a parametrization or a ``forward`` of its own.
+
+        A hook goes with the module that is replaced, and it may resize where nobody sees it.
+        """
+        for name, module in self.network.named_modules():
+            reason = _altered(module)
+            if reason is not None:
+                raise self.error(name, module, reason)
 
     def refuse_leftovers(self, body: nn.Module) -> None:
-        """Check that no layer of the converted network resamples by a fixed factor or keeps running statistics.
-
-        Raises:
-            ConversionError: if one does.
-        """
+        """Check that no layer of the converted network resamples by a fixed factor or keeps running statistics."""
         for name, module in body.named_modules():
             if module in self._claimed or isinstance(getattr(module, "resize", None), StridedResize):
                 continue
@@ -85,12 +105,7 @@ def strides(module: Any) -> Any:
 
 
 def strided(module: nn.Module) -> bool:
-    """Return whether a convolution or pooling has a stride above 1 along any axis.
-
-    Example:
-        >>> strided(nn.MaxPool2d(2)), strided(nn.Conv2d(1, 1, 3))
-        (True, False)
-    """
+    """Return whether a convolution or pooling has a stride above 1 along any axis."""
     stride = strides(module)
     return stride > 1 if isinstance(stride, int) else max(stride) > 1
 
@@ -104,18 +119,33 @@ def describe(module: nn.Module) -> str:
 
 
 def short(value: Any) -> Any:
-    """Return one number where all axes have the same.
-
-    Example:
-        >>> short((2, 2)), short((2, 1))
-        (2, (2, 1))
-    """
+    """Return one number where all axes have the same."""
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
-def _spatial_dims(network: nn.Module) -> int:
-    for module in network.modules():
-        for dims, kind in enumerate(CONVS, start=1):
-            if isinstance(module, kind):
-                return dims
-    raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no convolution.")
+def _altered(module: nn.Module) -> Optional[str]:
+    # Why a module computes something else than its type says, and the way out; None if it does not.
+    if isinstance(module, LazyModuleMixin):
+        return "its parameters are only made at the first call; run the network once on an image, and convert it then"
+    if parametrize.is_parametrized(module):
+        return (
+            "a parametrization computes its weights at every call; make them plain with "
+            "torch.nn.utils.parametrize.remove_parametrizations, and convert it then"
+        )
+    for attribute, kind in _HOOKS.items():
+        for hook in getattr(module, attribute).values():
+            for of_torch, what, way_out in _OF_TORCH:
+                if isinstance(hook, of_torch):
+                    return f"{what} computes its weights at every call; take it off with {way_out}, and convert it then"
+            return (
+                f"it has a {kind}, which may be lost with a module that is replaced; remove the hook, convert, and "
+                "register it again on the converted network"
+            )
+    if "_orig_mod" in module._modules:
+        return "it is compiled; convert the network that was given to torch.compile, and compile the result"
+    if "forward" in vars(module):
+        return (
+            "its forward was replaced on this one instance; put it into a class, and say how to convert that with "
+            "@converts from networks.conversion"
+        )
+    return None

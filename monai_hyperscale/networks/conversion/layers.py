@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -20,19 +20,7 @@ import torch.nn.functional as F
 
 from monai_hyperscale.networks.layers.resize import VariableResize, _interpolate, _scaled_sizes, resize_like
 
-__all__ = [
-    "InterpolatedUpSample",
-    "LearnedUpSample",
-    "MergingUp",
-    "ResizedPool",
-    "ResizingConv1d",
-    "ResizingConv2d",
-    "ResizingConv3d",
-    "StridedResize",
-    "UpConvolution",
-    "UpThenLayer",
-    "resizing_convolution",
-]
+__all__ = ["InterpolatedUpSample", "LearnedUpSample", "ResizedPool", "StridedResize", "UpBlock", "resizing_convolution"]
 
 
 class StridedResize(VariableResize):
@@ -40,22 +28,7 @@ class StridedResize(VariableResize):
 
     An axis of n voxels and stride s is to leave the layer with ``m = rescaled_size(n, φ ** log2(s))`` voxels: φ for
     the ordinary stride of 2, φ² for 4, and n for 1, so that φ = 0.5 is always the stride that the network was built
-    with and φ = 1 none. It is resized to ``s·m`` before the layer.
-
-    Args:
-        spatial_dims: 1, 2 or 3.
-        stride: of the layer that follows, one number or one per axis.
-        level: see :class:`~monai_hyperscale.networks.layers.VariableResize`; as are ``mode`` and ``rounding``.
-        mode: ``linear`` or ``nearest``.
-        rounding: ``nearest``, ``ceil`` or ``floor``.
-
-    Example:
-        >>> import torch
-        >>> from monai_hyperscale.networks.layers import rescaling_factor
-        >>> resize = StridedResize(spatial_dims=2, stride=(2, 1))
-        >>> with rescaling_factor(0.3):
-        ...     resize(torch.zeros(1, 1, 40, 40)).shape
-        torch.Size([1, 1, 24, 40])
+    with and φ = 1 none. It is resized to ``s·m`` before the layer. ``stride`` is one number or one per axis.
     """
 
     def __init__(
@@ -71,7 +44,6 @@ class StridedResize(VariableResize):
         self.exponents = [math.log2(s) for s in self.stride]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C, *multiples of the strides)."""
         factor = self.factor
         if factor is None:
             factor = self._context_factor()
@@ -83,12 +55,11 @@ class StridedResize(VariableResize):
         return _interpolate(x, sizes, self.mode)
 
     def extra_repr(self) -> str:
-        """Show the settings in ``print(network)``."""
         return f"stride={tuple(self.stride)}, {super().extra_repr()}"
 
 
 class _ResizesFirst:
-    # Before one of torch's convolutions in the order of bases; see resizing_convolution.
+    # Before one of torch's convolutions in the order of bases.
     def __init__(self, conv: Any, resize: StridedResize) -> None:
         names = ("stride", "padding", "dilation", "groups", "padding_mode")
         options = {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
@@ -100,124 +71,58 @@ class _ResizesFirst:
         return self._conv_forward(self.resize(input), self.weight, self.bias)  # type: ignore
 
 
-class ResizingConv1d(_ResizesFirst, nn.Conv1d):
-    """A strided convolution that resizes first; see :func:`resizing_convolution`."""
+class _ResizingConv1d(_ResizesFirst, nn.Conv1d):
+    pass
 
 
-class ResizingConv2d(_ResizesFirst, nn.Conv2d):
-    """A strided convolution that resizes first; see :func:`resizing_convolution`."""
+class _ResizingConv2d(_ResizesFirst, nn.Conv2d):
+    pass
 
 
-class ResizingConv3d(_ResizesFirst, nn.Conv3d):
-    """A strided convolution that resizes first; see :func:`resizing_convolution`."""
+class _ResizingConv3d(_ResizesFirst, nn.Conv3d):
+    pass
 
 
-_RESIZING = {nn.Conv1d: ResizingConv1d, nn.Conv2d: ResizingConv2d, nn.Conv3d: ResizingConv3d}
+_RESIZING = {nn.Conv1d: _ResizingConv1d, nn.Conv2d: _ResizingConv2d, nn.Conv3d: _ResizingConv3d}
 
 
 def resizing_convolution(conv: Any, resize: StridedResize) -> nn.Module:
-    """Return the convolution with the resize in front of it: its parameters are the same, under the same names.
-
-    Args:
-        conv: ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
-        resize: to the sizes that the convolution's stride divides.
-
-    Example:
-        >>> conv = torch.nn.Conv2d(1, 4, 3, stride=2, padding=1)
-        >>> sorted(resizing_convolution(conv, StridedResize(2, stride=2)).state_dict())
-        ['bias', 'weight']
-    """
+    """Return the convolution with the resize in front of it: its parameters are the same, under the same names."""
     return _RESIZING[type(conv)](conv, resize)
 
 
 class ResizedPool(nn.Sequential):
-    """A pooling that resizes first, to a size that its stride divides.
-
-    Example:
-        >>> import torch
-        >>> from monai_hyperscale.networks.layers import rescaling_factor
-        >>> pool = ResizedPool(StridedResize(2, stride=2), torch.nn.MaxPool2d(2))
-        >>> with rescaling_factor(0.3):
-        ...     pool(torch.zeros(1, 1, 40, 10)).shape
-        torch.Size([1, 1, 12, 3])
-    """
+    """A pooling that resizes first, to a size that its stride divides."""
 
     def __init__(self, resize: StridedResize, pool: nn.Module) -> None:
-        super().__init__()
-        self.add_module("resize", resize)
-        self.add_module("pool", pool)
-
-
-class UpConvolution(nn.Module):
-    """MONAI's transposed ``Convolution`` whose result is resized to the size of a reference before ADN.
-
-    Args:
-        conv: the transposed convolution.
-        adn: normalisation, dropout and activation; ``None`` for none.
-        mode: torch's name of the interpolation.
-
-    Example:
-        >>> import torch
-        >>> up = UpConvolution(torch.nn.ConvTranspose2d(4, 2, 2, stride=2), None, "bilinear")
-        >>> up(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
-        torch.Size([1, 2, 13, 10])
-    """
-
-    def __init__(self, conv: nn.Module, adn: nn.Module | None, mode: str) -> None:
-        super().__init__()
-        self.conv = conv
-        self.adn = nn.Identity() if adn is None else adn
-        self.mode = mode
-
-    def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return self.adn(resize_like(self.conv(x), reference, self.mode))
+        super().__init__(OrderedDict(resize=resize, pool=pool))
 
 
 class LearnedUpSample(nn.Sequential):
-    """Up-sampling layers of fixed strides, such as MONAI's ``UpSample``, and a resize to the size of a reference.
+    """Up-sampling layers of fixed strides by name, a resize to the size of a reference, and ``adn`` after it."""
 
-    Args:
-        layers: by name.
-        mode: torch's name of the interpolation.
-
-    Example:
-        >>> import torch
-        >>> up = LearnedUpSample({"deconv": torch.nn.ConvTranspose2d(4, 2, 2, stride=2)}, "bilinear")
-        >>> up(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
-        torch.Size([1, 2, 13, 10])
-    """
-
-    def __init__(self, layers: dict[str, nn.Module], mode: str) -> None:
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
+    def __init__(self, layers: Mapping[str, nn.Module], mode: str, adn: Optional[nn.Module] = None) -> None:
+        super().__init__(OrderedDict(layers, adn=nn.Identity() if adn is None else adn))
+        self.last = len(layers)
         self.mode = mode
 
     def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        for layer in self:
+        for index, layer in enumerate(self):
+            if index == self.last:
+                x = resize_like(x, reference, self.mode)
             x = layer(x)
-        return resize_like(x, reference, self.mode)
+        return x
 
 
 class InterpolatedUpSample(nn.Module):
     """MONAI's non-trainable ``UpSample``, straight to the size of a reference.
 
-    Args:
-        upsample: whose interpolation is taken over, ``align_corners`` included, so that whole factors give its values.
-        preconv: convolution before it; ``None`` for none.
-        postconv: convolution after it; ``None`` for none.
-
-    Example:
-        >>> import torch
-        >>> up = InterpolatedUpSample(torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
-        >>> up(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
-        torch.Size([1, 4, 13, 10])
+    The interpolation is that of ``upsample``, ``align_corners`` included, so that whole factors give its values.
     """
 
     def __init__(
-        self, upsample: nn.Upsample, preconv: nn.Module | None = None, postconv: nn.Module | None = None
+        self, upsample: nn.Upsample, preconv: Optional[nn.Module] = None, postconv: Optional[nn.Module] = None
     ) -> None:
         super().__init__()
         self.preconv = nn.Identity() if preconv is None else preconv
@@ -235,39 +140,21 @@ class InterpolatedUpSample(nn.Module):
         return self.postconv(x)
 
 
-class UpThenLayer(nn.Sequential):
-    """Two parts: an up-sampling to the size of a reference, and what comes after it, under the names of MONAI's block.
+class UpBlock(nn.Sequential):
+    """An up-sampling to the size of a skip connection, and what comes after it, under the names of MONAI's block.
 
-    Example:
-        >>> up = UpConvolution(torch.nn.ConvTranspose2d(4, 2, 2, stride=2), None, "bilinear")
-        >>> UpThenLayer(up, torch.nn.ReLU())(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
-        torch.Size([1, 2, 13, 10])
+    ``skip`` says where the skip connection's maps are concatenated: ``first``, ``last``, or nowhere (``""``).
     """
+
+    def __init__(self, parts: Mapping[str, nn.Module], skip: str = "") -> None:
+        super().__init__(OrderedDict(parts))
+        self.skip = skip
 
     def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Map (B, C, *sizes) to (B, C', *sizes of the reference)."""
-        return self[1](self[0](x, reference))
-
-
-class MergingUp(nn.Sequential):
-    """An up-sampling to the size of a skip connection, and the convolutions of both, under the names of MONAI's block.
-
-    Args:
-        parts: the up-sampling, of (x, reference), and the convolutions after the concatenation, by name.
-        skip_first: whether the skip connection's channels come first.
-
-    Example:
-        >>> up = UpConvolution(torch.nn.ConvTranspose2d(4, 2, 2, stride=2), None, "bilinear")
-        >>> merging = MergingUp({"up": up, "conv": torch.nn.Conv2d(3, 5, 1)}, skip_first=True)
-        >>> merging(torch.zeros(1, 4, 5, 5), torch.zeros(1, 1, 13, 10)).shape
-        torch.Size([1, 5, 13, 10])
-    """
-
-    def __init__(self, parts: dict[str, nn.Module], skip_first: bool) -> None:
-        super().__init__(OrderedDict(parts))
-        self.skip_first = skip_first
-
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        """Merge features (B, C, *sizes) into those of the encoder (B, C', *skip sizes)."""
-        x = self[0](x, skip)
-        return self[1](torch.cat([skip, x] if self.skip_first else [x, skip], dim=1))
+        """Map features (B, C, *sizes), with those of the encoder (B, C', *skip sizes), to (B, C'', *skip sizes)."""
+        x = self[0](x, reference)
+        if self.skip == "first":
+            x = torch.cat([reference, x], dim=1)
+        elif self.skip == "last":
+            x = torch.cat([x, reference], dim=1)
+        return self[1](x)

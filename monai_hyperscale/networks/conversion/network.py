@@ -15,9 +15,7 @@ from monai.networks.utils import copy_model_state
 from monai_hyperscale.errors import CheckpointError, ConversionError
 from monai_hyperscale.io.weights import load_weights
 from monai_hyperscale.networks.conversion.conversion import Conversion
-from monai_hyperscale.networks.conversion.norms import NORMS
 from monai_hyperscale.networks.conversion.place import Place
-from monai_hyperscale.networks.conversion.refusals import refuse_altered_modules
 from monai_hyperscale.networks.conversion.report import ConversionReport, TensorReport
 from monai_hyperscale.networks.conversion.trial import refuse_sizes
 from monai_hyperscale.networks.layers.resize import ROUNDINGS, VariableResize
@@ -28,6 +26,7 @@ __all__ = ["RescalableNetwork", "rescalable"]
 #: A state dict, the file of one, or a network.
 Weights = Union[str, Path, Mapping[str, Any], nn.Module]
 
+_NORMS = ("refuse", "group", "instance")
 # What checkpoints put the state dict under.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 
@@ -35,13 +34,8 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
 class RescalableNetwork(ScaleSpaceNetwork):
     """A converted network; made by :func:`rescalable`.
 
-    Its ``body`` has the parameter names of the network that it was made from.
-
-    Args:
-        body: the converted network.
-        report: what was replaced; kept as ``report``.
-        spatial_dims: of the images.
-        options: passed on to :class:`ScaleSpaceNetwork`.
+    Its ``body`` has the parameter names of the network that it was made from, and its ``report`` says what was
+    replaced; ``spatial_dims`` are those of the images.
     """
 
     def __init__(self, body: nn.Module, report: ConversionReport, spatial_dims: int, **options: Any) -> None:
@@ -52,16 +46,13 @@ class RescalableNetwork(ScaleSpaceNetwork):
         self._converted = report.tensors
 
     def load_weights_from(self, weights: Weights) -> TensorReport:
-        """Take over the tensors that fit by name and shape, and tell which those were.
+        """Take over the tensors that fit by name and shape, and return which those were, as ``report.tensors`` does.
 
         Do this before the network becomes the primary of a ``HyperNetwork``: they are then its θ₀.
 
         Args:
             weights: a state dict, the file of one (or of a checkpoint that has one), or a network: of the network
                 that was converted, or of another rescalable one.
-
-        Returns:
-            which tensors were reused; also kept in ``report.tensors``.
 
         Raises:
             CheckpointError: if the file cannot be read, or no tensor fits.
@@ -134,7 +125,6 @@ def rescalable(
         CheckpointError: if ``weights`` cannot be read or do not fit.
 
     Example:
-        >>> import torch
         >>> from monai.networks.nets import BasicUNet
         >>> plain = BasicUNet(spatial_dims=2, features=(4, 4, 4, 4, 4, 4))
         >>> network = rescalable(plain)
@@ -146,15 +136,15 @@ def rescalable(
     """
     if not isinstance(network, nn.Module):
         raise ConversionError(f"expected a network, an instance of torch.nn.Module, got {network!r}.")
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}.")
+    if norm not in _NORMS:
+        raise ValueError(f"norm must be one of {', '.join(_NORMS)}, got {norm!r}.")
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
     if any(isinstance(module, VariableResize) for module in network.modules()):
         raise ConversionError(f"{type(network).__name__} goes by phi already; use it as it is.")
-    refuse_altered_modules(network)
-    conversion = Conversion(copy.deepcopy(network), norm, mode, rounding)
-    body = Place(conversion, conversion.network).converted()
+    conversion = Conversion(network, norm, mode, rounding)
+    conversion.refuse_altered_modules()
+    body = Place(conversion, copy.deepcopy(network)).converted()
     conversion.refuse_leftovers(body)
     if not any(isinstance(module, VariableResize) for module in body.modules()):
         raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no strided layer.")
@@ -163,7 +153,7 @@ def rescalable(
             f"{type(network).__name__} returns features of several sizes, and rescale_input would bring them all to "
             "that of the image; use it with a network that returns logits."
         )
-    refuse_sizes(network, body, conversion)
+    refuse_sizes(body, conversion)
     tensors = conversion.report.tensors
     before = network.state_dict()
     tensors.reused = [name for name in body.state_dict() if name in before and name not in tensors.adapted]

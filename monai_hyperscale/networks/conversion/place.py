@@ -14,8 +14,11 @@ from typing import Any, Optional, TypeVar
 import torch.nn as nn
 from monai.networks.blocks import ADN, Convolution, MemoryEfficientSwish, Mish, SubpixelUpSample, Swish, UpSample
 from monai.networks.layers.simplelayers import SkipConnection
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from monai_hyperscale.errors import ConversionError
+from monai_hyperscale.networks.conversion import layers
 from monai_hyperscale.networks.conversion.conversion import (
     CONVS,
     POOLS,
@@ -26,16 +29,8 @@ from monai_hyperscale.networks.conversion.conversion import (
     strided,
     strides,
 )
-from monai_hyperscale.networks.conversion.layers import (
-    InterpolatedUpSample,
-    LearnedUpSample,
-    ResizedPool,
-    StridedResize,
-    UpConvolution,
-    resizing_convolution,
-)
-from monai_hyperscale.networks.conversion.norms import convert_norm, is_norm
 from monai_hyperscale.networks.conversion.report import Replacement
+from monai_hyperscale.networks.layers.norm import GuardedGroupNorm, normalization
 from monai_hyperscale.networks.layers.resize import VariableResize
 
 __all__ = ["RESIZED", "Converter", "Place", "converts", "keeps", "staged"]
@@ -54,6 +49,9 @@ _ADAPTIVE = (
     nn.AdaptiveMaxPool2d,
     nn.AdaptiveMaxPool3d,
 )
+
+
+_NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 
 
 @dataclass(frozen=True)
@@ -88,11 +86,6 @@ class Place:
         """Convert children that run one after the other, by default all, in place, and return the level that is next.
 
         A stage all of whose strides are 1 does not resize and takes no level.
-
-        Example:
-            >>> stages = nn.Sequential(nn.Conv2d(1, 1, 1), nn.MaxPool2d(2), nn.Conv2d(1, 1, 3, stride=2, padding=1))
-            >>> Place(Conversion(stages), stages).stages()
-            2
         """
         level = self.level
         for child in children or self._children():
@@ -119,7 +112,7 @@ class Place:
             if strided(module):
                 raise self.error("the size that it is to come back to is not known from its block")
             return module
-        if is_norm(module):
+        if isinstance(module, _NORMS) and _computes_as_torch(kind):
             return self._norm()
         if kind in _ADAPTIVE:
             if any(size not in (1, None) for size in self._per_axis(module.output_size)):
@@ -130,23 +123,20 @@ class Place:
             return module
         raise self.error("this type is not known; say how to convert it with @converts from networks.conversion")
 
-    def resize(self, stride: Any) -> StridedResize:
+    def resize(self, stride: Any) -> layers.StridedResize:
         """Return the resize in front of a layer of this stride, one number or one per axis."""
         of = self.conversion
         strides = stride if isinstance(stride, int) else tuple(stride)
-        return StridedResize(of.spatial_dims, strides, self.level, of.mode, of.rounding)
+        return layers.StridedResize(of.spatial_dims, strides, self.level, of.mode, of.rounding)
 
-    def transposed(self) -> UpConvolution:
-        """Return a transposed MONAI ``Convolution`` as a module of (x, reference) that gives the reference's size.
-
-        Its parts are taken over, under their names.
-        """
+    def transposed(self) -> nn.Module:
+        """Return a transposed MONAI ``Convolution``, its parts under their names, as a module of (x, reference)."""
         conv = self.child("conv")
         self.conversion.claim(conv.module)
         adn = self.child("adn").converted() if hasattr(self.module, "adn") else None
         if strided(conv.module):
             conv.replaced(_RESIZED_AFTER)
-        return UpConvolution(conv.module, adn, self.conversion.resize_mode)
+        return layers.LearnedUpSample({"conv": conv.module}, self.conversion.resize_mode, adn)
 
     def upsample(self) -> nn.Module:
         """Return a MONAI ``UpSample`` as a module of (x, reference) that gives the reference's size.
@@ -155,7 +145,7 @@ class Place:
             ConversionError: if it up-samples to a fixed size.
         """
         parts = dict(self.module.named_children())
-        interpolated = parts.pop("upsample_non_trainable", None)
+        upsample: Any = parts.pop("upsample_non_trainable", None)
         for name, part in parts.items():
             if type(part) in TRANSPOSED:
                 self.conversion.claim(part)
@@ -163,24 +153,13 @@ class Place:
                 # A pixel shuffle is as good as a transposed convolution here: a fixed whole factor.
                 place = self.child(name)
                 parts[name] = place.convert() if type(part) is SubpixelUpSample else place.converted()
-        if interpolated is not None:
-            interpolation = replace(self, module=interpolated)
-            return interpolation.interpolated(parts.get("preconv"), parts.get("postconv"))
-        self.replaced(_RESIZED_AFTER)
-        return LearnedUpSample(parts, self.conversion.resize_mode)
-
-    def interpolated(
-        self, preconv: Optional[nn.Module] = None, postconv: Optional[nn.Module] = None
-    ) -> InterpolatedUpSample:
-        """Return an ``nn.Upsample`` as a module of (x, reference) that interpolates to the reference's size.
-
-        Raises:
-            ConversionError: if it up-samples to a fixed size.
-        """
-        if self.module.size is not None:
-            raise self.error(f"it up-samples to the fixed size {self.module.size}")
-        self.replaced("the same interpolation, to the size of the skip connection")
-        return InterpolatedUpSample(self.module, preconv, postconv)
+        if upsample is None:
+            self.replaced(_RESIZED_AFTER)
+            return layers.LearnedUpSample(parts, self.conversion.resize_mode)
+        if upsample.size is not None:
+            raise self.error(f"it up-samples to the fixed size {upsample.size}")
+        replace(self, module=upsample).replaced("the same interpolation, to the size of the skip connection")
+        return layers.InterpolatedUpSample(upsample, parts.get("preconv"), parts.get("postconv"))
 
     def replaced(self, after: str, level: Optional[int] = None) -> None:
         """Enter the module's replacement in the report, with its level if it down-samples."""
@@ -224,19 +203,44 @@ class Place:
         self.replaced(RESIZED, self.level)
         resize = self.resize(strides(self.module))
         if type(self.module) in CONVS:
-            return resizing_convolution(self.module, resize)
+            return layers.resizing_convolution(self.module, resize)
         self.conversion.claim(self.module)
-        return ResizedPool(resize, self.module)
+        return layers.ResizedPool(resize, self.module)
 
     def _norm(self) -> nn.Module:
-        converted = convert_norm(self.module, self.conversion.norm, self.error)
-        if converted.how is not None:
-            self.replaced(converted.how)
-        of = f"of a {describe(self.module)} that was replaced"
-        tensors = self.conversion.report.tensors
-        tensors.unused.update({self._join(tensor): f"statistics {of}" for tensor in converted.dropped})
-        tensors.adapted.update({self._join(tensor): f"scale and shift {of}" for tensor in converted.adapted})
-        return converted.module
+        # A normalisation that holds for every φ and for a single voxel, with the scale and shift of the given one.
+        module, norm = self.module, self.conversion.norm
+        if isinstance(module, nn.GroupNorm):
+            return _guarded(module, module.num_groups, module.num_channels)
+        running = isinstance(module, _BatchNorm) or getattr(module, "track_running_stats", False)
+        if isinstance(module, _InstanceNorm) and not running:
+            return _guarded(module, module.num_features, module.num_features)
+        if not running:
+            raise self.error("it normalises over a fixed size or over channels; build the network with group norm")
+        if norm == "refuse":
+            raise self.error(
+                "its running statistics are gathered over all phi and are wrong for each of them (1 to 3 % accuracy at "
+                "the extremes in Table 3 of Scale-Adaptive Networks); pass norm='group' or norm='instance' to replace "
+                "it"
+            )
+        channels = module.num_features
+        replacement: Any = normalization(norm, channels)
+        self.replaced(f"group norm of {replacement.num_groups} groups" if norm == "group" else "instance norm")
+        of, tensors = f"of a {describe(module)} that was replaced", self.conversion.report.tensors
+        tensors.unused.update({self._join(name): f"statistics {of}" for name, _ in module.named_buffers()})
+        tensors.adapted.update({self._join(name): f"scale and shift {of}" for name, _ in module.named_parameters()})
+        return _guarded(module, replacement.num_groups, channels)
+
+
+def _guarded(module: Any, groups: int, channels: int) -> GuardedGroupNorm:
+    guarded = GuardedGroupNorm(groups, channels, eps=module.eps, affine=module.weight is not None)
+    guarded.weight, guarded.bias = module.weight, module.bias
+    return guarded.train(module.training)
+
+
+def _computes_as_torch(kind: type[nn.Module]) -> bool:
+    # Any other subclass may compute something else, which its replacement would not.
+    return kind.forward.__module__.startswith(("torch.nn.modules.", "apex.", "monai_hyperscale."))
 
 
 #: Returns what takes the place of the module that stands there.

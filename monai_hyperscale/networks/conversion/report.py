@@ -25,13 +25,12 @@ class Replacement:
     level: Optional[int] = None
 
     def __str__(self) -> str:
-        """Return the name, and the level if there is one."""
         return (self.name or "the network") + ("" if self.level is None else f" (level {self.level})")
 
 
 @dataclass
 class TensorReport:
-    """Which tensors of a converted network come from a source of weights.
+    """Which tensors of a converted network come from a source of weights; ``str`` makes a text of it.
 
     Args:
         source: where they come from: a path, or "the network itself".
@@ -48,13 +47,15 @@ class TensorReport:
     unused: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the counts, and each tensor that is not simply reused."""
         total = len(self.reused) + len(self.adapted) + len(self.fresh)
         lines = [f"Tensors from {self.source}: {len(self.reused) + len(self.adapted)} of {total} reused."]
         for title, tensors in (("adapted", self.adapted), ("fresh", self.fresh), ("not used", self.unused)):
             if tensors:
                 lines.append(f"  {len(tensors)} {title}:")
-                lines += [f"    {names}: {reason}" for reason, names in _by_reason(tensors)]
+            by_reason: dict[str, list[str]] = {}
+            for name, reason in tensors.items():
+                by_reason.setdefault(reason, []).append(name)
+            lines += [f"    {_some(names)}: {reason}" for reason, names in by_reason.items()]
         return "\n".join(lines)
 
 
@@ -81,7 +82,6 @@ class ConversionReport:
     tensors: TensorReport = field(default_factory=lambda: TensorReport("the network itself"))
 
     def __str__(self) -> str:
-        """Return one entry per kind of replacement, then the notes and the tensors."""
         lines = [f"{self.network}, made rescalable:"]
         kinds: dict[tuple[str, str], list[str]] = {}
         for item in self.replaced:
@@ -90,13 +90,6 @@ class ConversionReport:
             lines += [f"  {len(names)} × {before} -> {after}:", f"    {_some(names)}"]
         lines += [f"  {note}" for note in self.notes]
         return "\n".join([*lines, str(self.tensors)])
-
-
-def _by_reason(tensors: dict[str, str]) -> list[tuple[str, str]]:
-    reasons: dict[str, list[str]] = {}
-    for name, reason in tensors.items():
-        reasons.setdefault(reason, []).append(name)
-    return [(reason, _some(names)) for reason, names in reasons.items()]
 
 
 def _some(names: list[str], most: int = 12) -> str:

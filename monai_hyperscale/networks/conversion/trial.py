@@ -18,7 +18,7 @@ from monai_hyperscale.errors import first_line
 from monai_hyperscale.networks.conversion.conversion import CONVS, POOLS, Conversion, describe, strided
 from monai_hyperscale.networks.layers.factor import rescaling_factor
 
-__all__ = ["refuse_sizes", "size_bound"]
+__all__ = ["refuse_sizes"]
 
 # Of torch.nn.modules: the files of layers that bear only some sizes.
 _FILES = tuple(f"torch.nn.modules.{file}" for file in ("linear", "flatten", "padding"))
@@ -33,14 +33,10 @@ class _Failure(NamedTuple):
     error: Exception
 
 
-def size_bound(module: Any) -> bool:
+def _size_bound(module: Any) -> bool:
     """Return whether a layer may bear only some sizes: linear, flattening, padding, or one that wants a least size.
 
     Strided layers are not among them: those that are converted choose their size.
-
-    Example:
-        >>> size_bound(nn.Conv2d(1, 1, 3)), size_bound(nn.Conv2d(1, 1, 3, padding=1))
-        (True, False)
     """
     if isinstance(module, (*CONVS, *POOLS)):
         if strided(module) or module.padding == "same":
@@ -57,24 +53,17 @@ def _axes(value: Any) -> tuple[int, ...]:
     return (value,) * 3 if isinstance(value, int) else tuple(value)
 
 
-def refuse_sizes(original: nn.Module, body: nn.Module, conversion: Conversion) -> None:
+def refuse_sizes(body: nn.Module, conversion: Conversion) -> None:
     """Check that a converted network runs at every φ on an image that the original runs on.
 
-    Only networks with layers that may bear only some sizes, and that no converter has claimed, are tried.
-
-    Args:
-        original: before the conversion.
-        body: after it.
-        conversion: that is over; a remark goes into its report if the original runs on none of the images tried.
-
-    Raises:
-        ConversionError: if the converted network fails at some φ; the sentence names the layer.
+    Only networks with layers that may bear only some sizes, and that no converter has claimed, are tried. A remark goes
+    into the report if the original runs on none of the images tried.
     """
     parts = body.named_modules()
-    suspects = [name for name, module in parts if size_bound(module) and not conversion.claimed(module)]
+    suspects = [name for name, module in parts if _size_bound(module) and not conversion.claimed(module)]
     if not suspects:
         return
-    plain, resized = _weightless(original), _weightless(body)
+    plain, resized = _weightless(conversion.network), _weightless(body)
     _watch(plain)
     features = _watch(resized)
     usual: dict[str, int] = {}

@@ -17,6 +17,9 @@ from monai_hyperscale.search import count_flops
 from tests.networks.comparisons import assert_same
 from tests.networks.network_tests import ODD, PhiNetworkTests
 
+# Groups of four: of two channels and one voxel only a sign is left, which the last bit of the values decides.
+GROUP = ("group", {"num_groups": 1})
+
 
 class ConversionTests(PhiNetworkTests):
     """What holds for every network made by ``rescalable``; a subclass implements :meth:`original`."""
@@ -98,30 +101,28 @@ class ConversionTests(PhiNetworkTests):
                 assert "BatchNorm" in str(network.report)
 
 
-def assert_converts(original: nn.Module, sizes: tuple[int, ...], norm: str = "refuse") -> RescalableNetwork:
-    """Check that a network of one channel is converted to one that is the same at φ = 0.5 and runs at any size and φ.
+def assert_converts(
+    original: nn.Module, sizes: tuple[int, ...], norm: str = "refuse", script: bool = False
+) -> RescalableNetwork:
+    """Check that a network is converted to one that is the same at φ = 0.5 and runs at any size and φ, and return it.
 
-    Args:
-        original: the network, whose norms are replaced in place where ``norm`` says so.
-        sizes: of an image, that the network's strides divide.
-        norm: passed on to ``rescalable``.
-
-    Returns:
-        the converted network, in evaluation mode.
+    Its norms are replaced in place where ``norm`` says so; ``sizes`` are some that its strides divide.
     """
     network = rescalable(original.eval(), norm=norm)
     if norm != "refuse":
         normed(original, norm)
-    x, odd = torch.randn(2, 1, *sizes), torch.randn(2, 1, *(17, 1, 7)[: len(sizes)])
+    channels = next(module.in_channels for module in original.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d)))
+    x, odd = torch.randn(2, channels, *sizes), torch.randn(2, channels, *(17, 1, 7)[: len(sizes)])
     with torch.no_grad():
         assert_same(network(x, phi=0.5), original(x), 1e-4)
         for phi in (0, 0.1, 0.37, 1):
             y = network(odd, phi=phi)
             assert y.isfinite().all() and (y.dim() == 2 or y.shape[2:] == odd.shape[2:])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            scripted = torch.jit.script(network.fold(0.37).eval())
-        assert_same(scripted(odd), network(odd, phi=0.37), 1e-4)
+        if script:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                scripted = torch.jit.script(network.fold(0.37).eval())
+            assert_same(scripted(odd), network(odd, phi=0.37), 1e-4)
     levels = [item.level for item in network.report.replaced if item.level is not None]
     assert levels == sorted(levels) and set(levels) == set(range(network.levels))  # in the network's order
     return network
@@ -138,11 +139,6 @@ def normed(network: nn.Module, kind: str) -> nn.Module:
                 norm.load_state_dict({"weight": child.weight, "bias": child.bias})
                 setattr(module, name, norm)
     return network
-
-
-def instance_normed(network: nn.Module) -> nn.Module:
-    """Return the network with torch's instance normalisation in place of batch normalisation, in place."""
-    return normed(network, "instance")
 
 
 def assert_refused(network: nn.Module, match: str, **options: Any) -> None:

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from monai.networks.blocks import Convolution, UpSample
 from monai.networks.nets import BasicUNet, SwinUNETR
 
-from monai_hyperscale.errors import ConversionError
 from monai_hyperscale.networks import ScaleSpaceUNet
-from monai_hyperscale.networks.conversion import Conversion, Place, converts, keeps, place, rescalable
+from monai_hyperscale.networks.conversion import converts, keeps, place, rescalable
 from tests.networks.conversion.conversion_tests import assert_refused
 
 FEATURES = (4, 4, 4, 4, 4, 4)
@@ -123,6 +122,6 @@ def test_options_reach_the_layers() -> None:
 
 
 def test_a_fixed_size_is_refused() -> None:
-    upsample = Place(Conversion(BasicUNet(2, features=FEATURES)), nn.Upsample(size=(4, 4)), "up")
-    with pytest.raises(ConversionError, match="fixed size"):
-        upsample.interpolated()
+    network: Any = BasicUNet(2, features=FEATURES, upsample="nontrainable")
+    network.upcat_4.upsample.upsample_non_trainable = nn.Upsample(size=(4, 4))
+    assert_refused(network, r"upcat_4\.upsample \(UpSample\): .*fixed size \(4, 4\)")

@@ -1,0 +1,164 @@
+"""Converters of MONAI's U-Nets whose stages stand in a row: ``BasicUNet``, ``DynUNet``, ``SegResNet``, ``VNet``."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import torch
+import torch.nn as nn
+from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetResBlock, UnetUpBlock
+from monai.networks.blocks.segresnet_block import ResBlock
+from monai.networks.nets import BasicUNet, BasicUNetPlusPlus, DynUNet, SegResNet, SegResNetVAE, VNet
+from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+from monai.networks.nets.vnet import DownTransition, InputTransition, LUConv, OutputTransition, UpTransition
+
+from monai_hyperscale.networks.conversion.layers import UpBlock
+from monai_hyperscale.networks.conversion.place import Place, converts, keeps, staged
+from monai_hyperscale.networks.layers.resize import resize_like
+
+keeps(TwoConv, Down, UnetBasicBlock, UnetResBlock, UnetOutBlock, ResBlock)
+keeps(InputTransition, LUConv, DownTransition, OutputTransition)
+# In the order in which BasicUNet makes them, all that goes down comes before what goes up.
+staged(BasicUNet, BasicUNetPlusPlus, VNet)
+
+
+@converts(UpCat)
+def _upcat(place: Place) -> nn.Module:
+    parts = {"upsample": place.child("upsample").upsample(), "convs": place.child("convs").converted()}
+    return UpBlock(parts, "first")
+
+
+@converts(UnetUpBlock)
+def _dynunet_up(place: Place) -> nn.Module:
+    up, block = place.child("transp_conv").transposed(), place.child("conv_block").converted()
+    return UpBlock({"transp_conv": up, "conv_block": block}, "last")
+
+
+class _StagedDynUNet(nn.Module):
+    """The stages of a ``DynUNet``, run in a loop.
+
+    MONAI nests them in skip layers that write the outputs of the supervision heads into a list they share. Here
+    ``forward`` holds them, so two threads do not meet; in evaluation, where nobody sees them, they are not computed.
+    """
+
+    def __init__(self, network: DynUNet) -> None:
+        super().__init__()
+        self.input_block = network.input_block
+        self.downsamples = network.downsamples
+        self.bottleneck = network.bottleneck
+        self.upsamples = network.upsamples
+        self.output_block = network.output_block
+        self.deep_supervision_heads = network.deep_supervision_heads if network.deep_supervision else nn.ModuleList()
+        self.training = network.training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # With deep supervision, in training: (B, 1 + heads, classes, *sizes), the logits first, then those of the
+        # heads from fine to coarse, each resized to the size of the logits by nearest neighbours.
+        x = self.input_block(x)
+        skips = [x]
+        for down in self.downsamples:
+            x = down(x)
+            skips.append(x)
+        x = self.bottleneck(x)
+        coarse: list[torch.Tensor] = []
+        for index, up in enumerate(self.upsamples):
+            x = up(x, skips.pop())
+            if self.training:
+                # An inner loop finds the head of a stage, because TorchScript indexes no module list by a variable.
+                for depth, head in enumerate(self.deep_supervision_heads):
+                    if depth == len(self.upsamples) - 2 - index:
+                        coarse.append(head(x))
+        logits = self.output_block(x)
+        if len(coarse) == 0:
+            return logits
+        maps = [logits]
+        while len(coarse) > 0:
+            maps.append(resize_like(coarse.pop(), logits, "nearest-exact"))
+        return torch.stack(maps, dim=1)
+
+
+@converts(DynUNet)
+def _dynunet(place: Place) -> nn.Module:
+    place.child("skip_layers").left_out("a second name of a tensor that is there already")
+    network = place.module
+    del network.skip_layers
+    level = place.stages("input_block")
+    if level > place.level:
+        place.conversion.note("The output is of the size that the first stage leaves, as the original's is.")
+    level = place.child("downsamples", level).stages()
+    place.convert("bottleneck", level=level)
+    place.convert(*(part for part in ("upsamples", "output_block", "deep_supervision_heads") if hasattr(network, part)))
+    return _StagedDynUNet(network)
+
+
+class _MergingSegResNet(nn.Module):
+    """A ``SegResNet`` that up-samples to the sizes of its skip connections."""
+
+    def __init__(self, network: SegResNet) -> None:
+        super().__init__()
+        self.convInit = network.convInit
+        self.down_layers = network.down_layers
+        self.up_layers = network.up_layers
+        self.up_samples = network.up_samples
+        self.conv_final = network.conv_final if network.use_conv_final else nn.Identity()
+        self.dropout = network.dropout if network.dropout_prob is not None else nn.Identity()
+        self.training = network.training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.dropout(self.convInit(x))
+        skips: list[torch.Tensor] = []
+        for down in self.down_layers:
+            x = down(x)
+            skips.append(x)
+        x = skips.pop()
+        for up, layer in zip(self.up_samples, self.up_layers):  # noqa: B905 (TorchScript knows no strict)
+            skip = skips.pop()
+            x = layer(up[1](up[0](x), skip) + skip)
+        return self.conv_final(x)
+
+
+@converts(SegResNet)
+def _segresnet(place: Place) -> nn.Module:
+    network = place.module
+    place.convert(*(part for part in ("convInit", "up_layers", "conv_final", "dropout") if hasattr(network, part)))
+    place.child("down_layers").stages()
+    for index in range(len(network.up_samples)):
+        up = place.child(f"up_samples.{index}")
+        # A list, since the network calls its parts one by one.
+        network.up_samples[index] = nn.ModuleList([up.child("0").converted(), up.child("1").upsample()])
+    if not network.use_conv_final:
+        place.child("conv_final").left_out("the network is built with use_conv_final=False")
+    return _MergingSegResNet(network)
+
+
+@converts(SegResNetVAE)
+def _refuse_segresnet_vae(place: Place) -> NoReturn:
+    raise place.error("its variational branch is built for images of one size; convert a SegResNet, which has none")
+
+
+class _MergingUpTransition(nn.Module):
+    """VNet's ``UpTransition`` with the up-sampling going to the skip connection's size."""
+
+    def __init__(self, module: Any, mode: str) -> None:
+        super().__init__()
+        self.up_conv = module.up_conv
+        self.bn1 = module.bn1
+        self.dropout = nn.Identity() if module.dropout is None else module.dropout
+        self.dropout2 = module.dropout2
+        self.act_function1 = module.act_function1
+        self.act_function2 = module.act_function2
+        self.ops = module.ops
+        self.mode = mode
+
+    def forward(self, x: torch.Tensor, skipx: torch.Tensor) -> torch.Tensor:
+        up = resize_like(self.up_conv(self.dropout(x)), skipx, self.mode)
+        merged = torch.cat([self.act_function1(self.bn1(up)), self.dropout2(skipx)], dim=1)
+        return self.act_function2(self.ops(merged) + merged)
+
+
+@converts(UpTransition)
+def _vnet_up(place: Place) -> nn.Module:
+    place.conversion.claim(place.module.up_conv)
+    place.convert()
+    place.replaced("the same, with a resize to the skip connection's size after up_conv")
+    return _MergingUpTransition(place.module, place.conversion.resize_mode)
