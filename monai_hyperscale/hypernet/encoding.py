@@ -53,11 +53,7 @@ _ENCODINGS = {"complement": ComplementEncoding, "identity": IdentityEncoding}
 
 
 def encoding_layer(encoding: str | nn.Module) -> nn.Module:
-    """Return the encoding called ``complement`` or ``identity``, or the module given.
-
-    Raises:
-        ValueError: for any other name.
-    """
+    """Return the encoding called ``complement`` or ``identity``, or the module given."""
     if isinstance(encoding, nn.Module):
         return encoding
     if encoding in _ENCODINGS:

@@ -34,19 +34,14 @@ class HyperNetwork(nn.Module):
         generator: default: :class:`MLPGenerator` with hidden widths (10, 16).
         select: which parameters are generated, see :func:`select_parameters`; convolutions by default.
         context: the numbers that the weights are generated from; by default one φ. Where ``primary`` has a ``context``
-            of its own, as φ-networks have, it tells how many levels there are and what one φ stands for.
-
-    Attributes:
-        context: the numbers, see :class:`ContextSpec`. Those with a default may be left out of calls, as tools need
-            that know only ``network(x)``.
+            of its own, as φ-networks have, it says how many levels there are and what one φ stands for. Numbers with
+            a default may be left out of calls, as tools need that know only ``network(x)``.
 
     Raises:
         ValueError: if ``select`` matches nothing or a shared parameter, or a number of ``context`` has neither one
             value nor as many as ``primary`` has levels.
 
     Example:
-        >>> import torch
-        >>> from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
         >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(hidden=(10, 8)))
         >>> x = torch.rand(1, 1, 31, 17)
@@ -86,16 +81,9 @@ class HyperNetwork(nn.Module):
         return tuple(self._scope.shapes)
 
     def generate(self, phi: Any = None, **numbers: Any) -> dict[str, torch.Tensor]:
-        """Return the generated weights for a context, by the primary network's parameter names.
+        """Return the generated weights for a context, as :meth:`fold` takes it, by the primary network's names.
 
         They are computed in float32 even under autocast: half precision loses the differences between nearby φ.
-
-        Args:
-            phi: one number, or one per level.
-            numbers: the others of :attr:`context`.
-
-        Raises:
-            PhiError: if a number is unknown, missing or not valid.
         """
         return self._generate(self.context(phi=phi, **numbers))
 

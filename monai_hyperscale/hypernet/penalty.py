@@ -15,7 +15,9 @@ __all__ = ["GeneratedWeightPenalty"]
 
 
 class GeneratedWeightPenalty(nn.Module):
-    """A loss with a penalty on the generated weights θ(φ) added: what weight decay is for a plain network.
+    """A loss with ‖θ(φ)‖² of the generated weights added: what weight decay is for a plain network.
+
+    The paper writes "the 2-norm"; its comparison with weight decay, and the size of the factor, speak for the square.
 
     The generators of the network are watched, so that the penalty sees the very weights of the forward passes since its
     last call, and nothing is generated twice. What else generates weights with gradients in between counts too. Without
@@ -25,8 +27,6 @@ class GeneratedWeightPenalty(nn.Module):
         loss: any loss, called as this one is.
         network: the hypernetwork, or a network with hypernetworks inside.
         weight: factor of the penalty; the paper's is 6.25e-5. At 0 nothing is watched.
-        squared: penalise ‖θ‖² as weight decay does. The paper writes "the 2-norm"; its comparison with weight decay,
-            and the size of the factor, speak for the square. ``False`` takes the norm itself.
 
     Raises:
         ValueError: if the network has no weight generator, or ``weight`` is negative.
@@ -42,9 +42,7 @@ class GeneratedWeightPenalty(nn.Module):
         True
     """
 
-    def __init__(
-        self, loss: Callable[..., torch.Tensor], network: nn.Module, weight: float = 6.25e-5, squared: bool = True
-    ) -> None:
+    def __init__(self, loss: Callable[..., torch.Tensor], network: nn.Module, weight: float = 6.25e-5) -> None:
         super().__init__()
         if not weight >= 0:
             raise ValueError(f"weight must be 0 or more, got {weight}.")
@@ -53,7 +51,6 @@ class GeneratedWeightPenalty(nn.Module):
             raise ValueError(f"{type(network).__name__} has no weight generator; use the loss alone.")
         self.loss = loss
         self.weight = weight
-        self.squared = squared
         self._records = [_Record() for _ in generators] if weight else []
         for generator, record in zip(generators, self._records, strict=False):
             generator.register_forward_hook(record)
@@ -69,12 +66,11 @@ class GeneratedWeightPenalty(nn.Module):
         value = self.loss(*args, **kwargs)
         if not self._records or not torch.is_grad_enabled():
             return value
-        square = torch.stack([_mean_square_norm(record.take()) for record in self._records]).sum()
-        return value + self.weight * (square if self.squared else square.sqrt())
+        return value + self.weight * torch.stack([_mean_square_norm(record.take()) for record in self._records]).sum()
 
     def extra_repr(self) -> str:
         """Return the settings, for printing."""
-        return f"weight={self.weight:g}, squared={self.squared}"
+        return f"weight={self.weight:g}"
 
 
 def _mean_square_norm(passes: Sequence[Mapping[str, torch.Tensor]]) -> torch.Tensor:

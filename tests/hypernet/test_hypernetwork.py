@@ -81,12 +81,6 @@ def test_what_is_no_context(phi: Any) -> None:
             call()
 
 
-def test_any_finite_context_for_a_network_without_phi() -> None:
-    # An input size, say; [0, 1] is the rule of φ-networks, and they check it.
-    net = HyperNetwork(nn.Conv2d(1, 1, 1), strong())
-    assert net(torch.zeros(1, 1, 4, 4), phi=224).isfinite().all()
-
-
 # --- several contexts
 
 
@@ -329,6 +323,7 @@ def test_generator_of_ones_own() -> None:
     net = HyperNetwork(conv, Stored())
     torch.testing.assert_close(net.fold(0.35).weight, nn.Parameter(3 * weight))
     assert net(torch.randn(1, 1, 5, 5), phi=0.35).shape == (1, 2, 3, 3)
+    assert net(torch.zeros(1, 1, 4, 4), phi=224).isfinite().all()  # [0, 1] is the rule of φ-networks, and they check it
 
 
 def test_no_warnings_in_ordinary_use() -> None:

@@ -1,15 +1,17 @@
-"""What all weight generators share: θ₀ as one flat vector, the heads as one matrix, and the cut into tensors."""
+"""What all weight generators share, and the two simplest of them: no change with the context, and a linear one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 import torch.nn as nn
 
-__all__ = ["HeadsGenerator", "WeightGenerator"]
+from monai_hyperscale.hypernet.encoding import encoding_layer
+
+__all__ = ["ConstantGenerator", "HeadsGenerator", "LinearGenerator", "WeightGenerator"]
 
 
 class WeightGenerator(nn.Module):
@@ -67,8 +69,30 @@ class FlatGenerator(WeightGenerator):
             raise ValueError("the generator has not been bound to a primary network; wrap both in a HyperNetwork.")
 
     def extra_repr(self) -> str:
-        """Return the number of tensors, for printing."""
+        """Return the settings, for printing."""
         return f"tensors={len(self.shapes)}"
+
+
+class ConstantGenerator(FlatGenerator):
+    """The weights of the primary network themselves, whatever φ is.
+
+    With φ drawn anew at each step this is the baseline Stochastic, with one φ throughout it is Fixed (SSHN section
+    4.3); everything else that a :class:`HyperNetwork` goes through stays the same.
+
+    Example:
+        >>> generator = ConstantGenerator()
+        >>> generator.bind({"weight": torch.ones(2)})
+        >>> generator(torch.tensor([0.1]))["weight"].tolist(), generator(torch.tensor([0.5]))["weight"].tolist()
+        ([1.0, 1.0], [1.0, 1.0])
+    """
+
+    def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
+        # concatenation copies, so nothing is shared with the primary network.
+        self.base = nn.Parameter(torch.cat([value.flatten() for value in self._remember(parameters)]))
+
+    def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        self._check_bound()
+        return self._cut(self.base)
 
 
 class HeadsGenerator(FlatGenerator):
@@ -94,11 +118,7 @@ class HeadsGenerator(FlatGenerator):
         self.reference = reference
 
     def build(self, width: int) -> tuple[int, float]:
-        """Allocate what :meth:`embed` needs.
-
-        Returns:
-            the length k of e, and the ‖e‖² that ``head_scale`` reckons with.
-        """
+        """Allocate what :meth:`embed` needs; return the length k of e, and the ‖e‖² that ``head_scale`` is for."""
         raise NotImplementedError
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
@@ -111,7 +131,6 @@ class HeadsGenerator(FlatGenerator):
         return e if self.reference is None else e - self.embed(torch.full_like(context, self.reference))
 
     def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
-        """Allocate the heads for these tensors and initialise them; see :class:`WeightGenerator`."""
         values = self._remember(parameters)
         k, energy = self.build(width)
         # Tensor by tensor: a copy of the heads of a large 3D network would be gigabytes.
@@ -132,10 +151,43 @@ class HeadsGenerator(FlatGenerator):
         return values
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map the values of a context (width,) to the weights, views of one flat vector."""
         self._check_bound()
         return self._cut(torch.addmm(self.base[None], self.change(context)[None], self.heads).view(-1))
 
     def extra_repr(self) -> str:
-        """Return the settings, for printing."""
-        return f"head_scale={self.head_scale:g}, tensors={len(self.shapes)}"
+        return f"head_scale={self.head_scale:g}, {super().extra_repr()}"
+
+
+class LinearGenerator(HeadsGenerator):
+    """θ(c) = θ₀ + c·H: one linear layer from the context to every weight, as SAN's meta learners (section 3.1).
+
+    With one value the generator has twice the weights of the primary network, the smallest that depends on φ.
+
+    Args:
+        encoding: ``identity`` (default): the context as it is. SAN's ε = 0.1·S/32 of an input size S is
+            ``IdentityEncoding(scale=0.1 / 32)``. Or ``complement``, or a module: see :class:`MLPGenerator`.
+        head_scale: the spread of c·H at initialisation relative to that of θ₀, per tensor and at c = 1.
+        reference: context at which the weights stay θ₀, see :class:`HeadsGenerator`.
+
+    Raises:
+        ValueError: for an unknown encoding.
+
+    Example:
+        >>> generator = LinearGenerator()
+        >>> generator.bind({"weight": torch.randn(8, 1, 3, 3)})
+        >>> at = [generator(torch.tensor([phi]))["weight"] for phi in (0.0, 0.25, 0.5)]
+        >>> torch.allclose(at[1], (at[0] + at[2]) / 2, atol=1e-6)
+        True
+    """
+
+    def __init__(
+        self, encoding: Union[str, nn.Module] = "identity", head_scale: float = 0.1, reference: Optional[float] = None
+    ) -> None:
+        super().__init__(head_scale, reference)
+        self.encoding = encoding_layer(encoding)
+
+    def build(self, width: int) -> tuple[int, float]:
+        return self.encoding.width(width), float(width)  # type: ignore[operator]
+
+    def embed(self, context: torch.Tensor) -> torch.Tensor:
+        return self.encoding(context)

@@ -62,7 +62,7 @@ class FiLMGenerator(MLPGenerator):
         self._modulated: list[_Layer] = []
 
     def prepare(self, layers: Mapping[str, nn.Module]) -> list[str]:
-        """Check the layers, note where their output channels are, and give a zero bias to those that have none."""
+        # Note where the output channels of the layers are, and give a zero bias to those that have none.
         modules: dict[str, Any] = {}
         for path, layer in {name.rpartition(".")[0]: layer for name, layer in layers.items()}.items():
             module: Any = layer
@@ -82,7 +82,6 @@ class FiLMGenerator(MLPGenerator):
         return [f"{prefix}{attribute}" for prefix in modules for attribute in ("weight", "bias")]
 
     def bind(self, parameters: Mapping[str, torch.Tensor], width: int = 1, keep_start: Collection[str] = ()) -> None:
-        """Allocate the perceptron and a scale and a shift per channel; see :class:`WeightGenerator`."""
         values = self._remember(parameters)
         k, energy = self.build(width)
         prefixes = [name.removesuffix("weight") for name in parameters if name.rpartition(".")[2] == "weight"]
@@ -102,7 +101,6 @@ class FiLMGenerator(MLPGenerator):
         self.to(self.base)
 
     def forward(self, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Map the values of a context (width,) to the modulated weights."""
         self._check_bound()
         shared = self._cut(self.base)
         sizes = [layer.channels for layer in self._modulated]

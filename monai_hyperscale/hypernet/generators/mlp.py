@@ -13,9 +13,9 @@ from monai.networks.layers.utils import get_act_layer
 from monai_hyperscale.hypernet.encoding import encoding_layer
 from monai_hyperscale.hypernet.generators.base import HeadsGenerator
 
-__all__ = ["INITS", "MLPGenerator"]
+__all__ = ["MLPGenerator"]
 
-INITS = ("residual", "paper", "paper_fan_out")
+_INITS = ("residual", "paper", "paper_fan_out")
 
 
 class MLPGenerator(HeadsGenerator):
@@ -60,8 +60,8 @@ class MLPGenerator(HeadsGenerator):
         super().__init__(head_scale, reference)
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden needs at least one width of at least 1, got {tuple(hidden)}.")
-        if init not in INITS:
-            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}.")
+        if init not in _INITS:
+            raise ValueError(f"init must be one of {', '.join(_INITS)}, got {init!r}.")
         self.hidden = tuple(hidden)
         self.encoding = encoding_layer(encoding)
         self.init = init
@@ -75,7 +75,7 @@ class MLPGenerator(HeadsGenerator):
             raise ValueError(f"reference needs init='residual', got {init!r}.")
 
     def build(self, width: int) -> tuple[int, float]:
-        """Allocate the hidden layers; return k, twice: after Kaiming e has about unit mean square."""
+        # k, twice: after Kaiming e has about unit mean square.
         inputs = self.encoding.width(width)  # type: ignore[operator]
         layers = []
         for following in self.hidden:
@@ -101,12 +101,10 @@ class MLPGenerator(HeadsGenerator):
         return values if self.init == "residual" else torch.zeros_like(values)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Map the values of a context (width,) to the last hidden layer e (k,)."""
         e = self.encoding(context)
         for layer in self.layers:
             e = self.activation(layer(e))
         return e
 
     def extra_repr(self) -> str:
-        """Return the settings, for printing."""
         return f"hidden={self.hidden}, init={self.init}, tensors={len(self.shapes)}"
