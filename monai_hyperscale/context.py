@@ -75,10 +75,7 @@ class ContextNumber:
         return (self.low + self.high) / 2
 
     def values(self, given: object) -> tuple[float, ...]:
-        """Return what was given as checked numbers: one, or as many as there are.
-
-        Args:
-            given: a number or a sequence of them; tensors and NumPy arrays count as such, texts do not.
+        """Return a number or a sequence of them (a tensor, an array), checked: one, or as many as there are.
 
         Raises:
             PhiError: if one is not a number within the limits, or there are more or fewer.
@@ -97,9 +94,8 @@ class ContextNumber:
     def _value(self, given: object) -> float:
         given = _plain(given)
         least, most = self.limits
-        wanted = (
-            "a finite number" if math.isinf(least) or math.isinf(most) else f"a number between {least:g} and {most:g}"
-        )
+        finite = math.isfinite(least) and math.isfinite(most)
+        wanted = f"a number between {least:g} and {most:g}" if finite else "a finite number"
         if isinstance(given, bool) or not isinstance(given, Real):
             raise PhiError(f"{self.name} must be {wanted}, got {given!r} ({type(given).__name__}).")
         value = float(given)
@@ -108,22 +104,14 @@ class ContextNumber:
         return value
 
     def spread(self, given: object) -> tuple[float, ...]:
-        """Return as many values as there are, which one alone stands for.
-
-        Raises:
-            PhiError: if what was given is not valid.
-        """
+        """Return as many values as there are, which one alone stands for; see :meth:`values`."""
         values = self.values(given)
         if len(values) > 1 or self.count in (None, 1):
             return values
         return (min(self.limits[1], self.first * values[0]), *values * (self.count - 1))
 
     def trained(self, given: object) -> bool:
-        """Return whether values lie in the range seen in training.
-
-        Raises:
-            PhiError: if what was given is not valid.
-        """
+        """Return whether values lie in the range seen in training; see :meth:`values`."""
         values = self.values(given)
         if len(values) == 1:
             return self.low <= values[0] <= self.high
@@ -174,15 +162,7 @@ class Context(Mapping[str, Value]):
 
     @classmethod
     def of(cls, given: Any) -> Context:
-        """Return a context as it is, and φ alone, one or one per level, as the context that names nothing else.
-
-        Raises:
-            PhiError: if it is neither.
-
-        Example:
-            >>> Context.of(0.3)
-            Context(phi=0.3)
-        """
+        """Return a context as it is, and φ alone, one or one per level, as the context that names nothing else."""
         return given if isinstance(given, Context) else cls(phi=ContextNumber("phi", count=None).values(given))
 
     def several(self, name: str) -> tuple[float, ...]:
@@ -259,10 +239,7 @@ class ContextSpec:
         raise PhiError(f"the network takes {' and '.join(self.names)}, not {name}; {hint}")
 
     def __call__(self, **given: Any) -> Context:
-        """Return one value of every number, checked.
-
-        Args:
-            given: values by name; what is ``None`` is not given, and has its default.
+        """Return one value of every number, checked; what is ``None`` has its default.
 
         Raises:
             PhiError: if a number is unknown, missing or not valid.
@@ -287,10 +264,7 @@ class ContextSpec:
         return all(number.trained(context[number.name]) for number in self.numbers)
 
     def with_defaults(self, **defaults: Any) -> ContextSpec:
-        """Return the same numbers with other defaults.
-
-        Args:
-            defaults: by name; what is ``None`` stays as it is.
+        """Return the same numbers with other defaults; what is ``None`` stays as it is.
 
         Raises:
             PhiError: if a number is unknown, or its value not valid.

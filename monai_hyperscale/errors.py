@@ -84,15 +84,9 @@ class GeneratedWeightError(RuntimeError, AttributeError):
 
 
 def first_line(error: BaseException, otherwise: str = "") -> str:
-    r"""Return the first line of a library's message, without its full stop, to stand inside a sentence.
+    """Return the first line of a library's message, without its full stop, to stand inside a sentence.
 
-    Args:
-        error: whose message it is.
-        otherwise: what to return where there is no message; the error's type by default.
-
-    Example:
-        >>> first_line(OSError("No space left.\nSee the manual.")), first_line(EOFError())
-        ('No space left', 'EOFError')
+    Where there is no message it is ``otherwise``, by default the error's type.
     """
     return (str(error).strip().splitlines() or [otherwise or type(error).__name__])[0].rstrip(".")
 

@@ -8,7 +8,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from monai_hyperscale.errors import PhiError
-from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
 from monai_hyperscale.networks import ScaleSpaceNetwork, ScaleSpaceUNet
 from monai_hyperscale.networks.layers import (
     VariableResize,
@@ -42,12 +41,8 @@ def test_resize_layers_are_found_wherever_they_are() -> None:
 def test_without_resize_layers_phi_would_do_nothing() -> None:
     with pytest.raises(ValueError, match="no VariableResize"):
         ScaleSpaceNetwork(nn.Conv2d(1, 1, 3))
-
-
-def test_phi_is_required() -> None:
-    network = ScaleSpaceNetwork(VariableResize(2))
     with pytest.raises(PhiError, match="fold"):
-        network(torch.zeros(1, 1, 4, 4))
+        ScaleSpaceNetwork(VariableResize(2))(torch.zeros(1, 1, 4, 4))
 
 
 def test_factor_ends_with_the_call() -> None:
@@ -85,6 +80,8 @@ def test_one_network_inside_another_keeps_its_own_factor() -> None:
 
 def test_outer_factor_comes_back() -> None:
     with rescaling_factor(0.5):
+        with pytest.raises(PhiError), rescaling_factor(2):
+            pass
         with rescaling_factor([0.1, 0.2]):
             assert (current_factor(0), current_factor(1)) == (0.1, 0.2)
             with pytest.raises(PhiError, match="level 2"):
@@ -138,17 +135,6 @@ def test_input_factor(phi: Any, factors: tuple[float, ...]) -> None:
     assert plain.body.sizes == expected[1:]
 
 
-def test_factors_without_one_for_the_input() -> None:
-    network = ScaleSpaceNetwork(Sees())
-    assert network.levels == 2 and not network.rescale_input
-    assert network.per_level(0.1) == (0.1, 0.1) and network.per_level([0.1, 0.2]) == (0.1, 0.2)
-    for count in (3, 4):
-        with pytest.raises(PhiError, match="2, one per level"):
-            network.per_level([0.5] * count)
-    with pytest.raises(PhiError, match="3, one per level"):
-        ScaleSpaceNetwork(Sees(), rescale_input=True).per_level([0.5, 0.5])
-
-
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 def test_rescaled_input_is_resizing_around_the_network(spatial_dims: int, mode: str) -> None:
@@ -200,18 +186,3 @@ def test_stacked_maps_are_resized_each_by_itself() -> None:
     y = resize_maps(maps, image, "bilinear")
     for index in range(4):
         torch.testing.assert_close(y[:, index], resize_maps(maps[:, index], image, "bilinear"), atol=1e-6, rtol=0)
-
-
-def test_rescaled_input_and_a_hypernetwork() -> None:
-    network = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4), rescale_input=True)
-    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0)).eval()
-    x = torch.randn(1, 1, 23, 18)
-    with torch.no_grad():
-        assert net.context.flat(net.context(phi=0.2)) == (0.2,)
-        y = net(x, phi=0.2)
-        torch.testing.assert_close(net.fold(0.2)(x), y, atol=1e-6, rtol=0)
-        # The same weights with the same factors, named one by one.
-        weights = net.fold(0.2).state_dict()
-        plain: Any = ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4), rescale_input=True).eval()
-        plain.load_state_dict({name: value for name, value in weights.items()})
-        torch.testing.assert_close(plain(x, phi=[0.4, 0.2, 0.2]), y, atol=1e-5, rtol=0)

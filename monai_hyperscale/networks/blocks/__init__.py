@@ -1,7 +1,6 @@
 """Building blocks of φ-networks."""
 
 from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
-from monai_hyperscale.networks.blocks.feature_pyramid import FeaturePyramid
-from monai_hyperscale.networks.blocks.pyramid_pooling import PyramidPooling
+from monai_hyperscale.networks.blocks.pyramids import FeaturePyramid, PyramidPooling
 
 __all__ = ["ConvolutionStage", "FeaturePyramid", "PyramidPooling"]

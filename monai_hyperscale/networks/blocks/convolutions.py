@@ -61,12 +61,6 @@ def initialize(module: nn.Module) -> None:
     """Initialise the convolutions of ``module`` as the paper says: Kaiming, zero biases (SSHN section 3).
 
     Torch's own default shrinks the signal where there is no normalisation.
-
-    Example:
-        >>> conv = nn.Conv2d(1, 8, 3)
-        >>> initialize(conv)
-        >>> conv.bias.abs().max().item()
-        0.0
     """
     for conv in module.modules():
         if isinstance(conv, _ConvNd):

@@ -76,10 +76,7 @@ def rescaling_factor(phi: Phi) -> Iterator[tuple[float, ...]]:
 
 
 def current_factor(level: int) -> float:
-    """Return the factor of one level of the network that is running.
-
-    Args:
-        level: index of the down-sampling step, 0 the first.
+    """Return the factor of one level (0 is the first down-sampling) of the network that is running.
 
     Raises:
         PhiError: if no factor is set, or fewer factors than levels were given.

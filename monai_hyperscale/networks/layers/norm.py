@@ -18,11 +18,6 @@ class GuardedGroupNorm(nn.GroupNorm):
 
     With one group per channel this is instance normalisation. A single value has no variance: torch refuses it,
     and the formula would return zero whatever the input. Here the scale and shift are applied to the value itself.
-
-    Example:
-        >>> import torch
-        >>> GuardedGroupNorm(4, 4)(torch.ones(1, 4, 1, 1)).flatten().tolist()
-        [1.0, 1.0, 1.0, 1.0]
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -45,14 +40,7 @@ def _guarded_group(dim: int) -> type[GuardedGroupNorm]:
 
 
 def normalization_name(norm: Optional[Union[str, tuple]], channels: int) -> Optional[tuple[str, dict]]:
-    """Return the normalisation of a φ-network as MONAI's blocks take it: ``(name, options)``.
-
-    Args:
-        norm: see :func:`normalization`.
-        channels: number of channels.
-
-    Raises:
-        ValueError: see :func:`normalization`.
+    """Return the normalisation of a φ-network as MONAI's blocks take it, (name, options); see :func:`normalization`.
 
     Example:
         >>> from monai.networks.blocks import Convolution

@@ -50,12 +50,9 @@ def from_patches(y: torch.Tensor, patch_size: int, image: torch.Tensor) -> torch
     """Undo :func:`to_patches` for maps of any number of channels.
 
     Args:
-        y: (B, C·patch_size^D, *small sizes).
+        y: (B, C·patch_size^D, *small sizes); they become (B, C, *sizes).
         patch_size: as it went in.
         image: what the patches were made of, (B, any, *sizes).
-
-    Returns:
-        (B, C, *sizes).
 
     Example:
         >>> image = torch.rand(2, 3, 5, 7)

@@ -77,11 +77,7 @@ def _scaled_sizes(sizes: list[int], factor: float, rounding: str) -> list[int]:
 
 
 def interpolation_mode(mode: str, spatial_dims: int) -> str:
-    """Return torch's name for ``linear`` or ``nearest`` interpolation over ``spatial_dims`` axes.
-
-    Raises:
-        ValueError: if ``mode`` is neither, or ``spatial_dims`` is not 1, 2 or 3.
-    """
+    """Return torch's name for ``linear`` or ``nearest`` interpolation over ``spatial_dims`` axes."""
     if spatial_dims not in _LINEAR:
         raise ValueError(f"spatial_dims must be 1, 2 or 3, got {spatial_dims!r}.")
     if mode == "linear":
@@ -171,8 +167,7 @@ class VariableResize(nn.Module):
         ValueError: if an argument is not one of those named.
 
     Example:
-        >>> import torch
-        >>> from monai_hyperscale.networks.layers import VariableResize, rescaling_factor
+        >>> from monai_hyperscale.networks.layers import rescaling_factor
         >>> with rescaling_factor(0.25):
         ...     VariableResize(spatial_dims=2)(torch.zeros(1, 8, 31, 32)).shape
         torch.Size([1, 8, 8, 8])

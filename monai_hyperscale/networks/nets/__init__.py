@@ -1,11 +1,9 @@
-"""φ-networks, one architecture a file."""
+"""φ-networks."""
 
 from monai_hyperscale.networks.nets.fpn import ScaleSpaceFPN
-from monai_hyperscale.networks.nets.pspnet import ScaleSpacePSPNet
-from monai_hyperscale.networks.nets.residual_unet import ScaleSpaceResidualUNet
 from monai_hyperscale.networks.nets.scale_space import RescaledInput, ScaleSpaceNetwork
-from monai_hyperscale.networks.nets.se_unet import ScaleSpaceSEUNet
 from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
+from monai_hyperscale.networks.nets.unet_stages import ScaleSpacePSPNet, ScaleSpaceResidualUNet, ScaleSpaceSEUNet
 
 __all__ = [
     "RescaledInput",

@@ -22,13 +22,7 @@ class EncoderNetwork(ScaleSpaceNetwork):
     """A φ-network around an :class:`Encoder`, whose arguments are the fields of this dataclass.
 
     A subclass says what is its own: further fields, the stages if they are others, and the body made of them. Its
-    constructor takes all fields, in their order.
-
-    Args:
-        spatial_dims: see :class:`ScaleSpaceUNet`, as for all others.
-
-    Raises:
-        ValueError: if an argument is out of range.
+    constructor takes all fields, in their order; see :class:`ScaleSpaceUNet`.
     """
 
     spatial_dims: int
@@ -62,32 +56,14 @@ class EncoderNetwork(ScaleSpaceNetwork):
 
     def encoder_stage(self, in_channels: int, out_channels: int) -> nn.Module:
         """Return a stage of the encoder."""
-        return ConvolutionStage(
-            self.spatial_dims,
-            in_channels,
-            out_channels,
-            self.convolutions,
-            self.kernel_size,
-            self.norm,
-            self.act,
-            self.dropout,
-        )
+        options = (self.convolutions, self.kernel_size, self.norm, self.act, self.dropout)
+        return ConvolutionStage(self.spatial_dims, in_channels, out_channels, *options)
 
 
 class Encoder(nn.Module):
-    """Stages with a :class:`VariableResize` between any two; the factor is known to these only.
+    """The stages of a network, with a :class:`VariableResize` between any two; these alone know the factor.
 
-    Args:
-        network: whose arguments and stages they are.
-        in_channels: channels of what the first stage gets.
-
-    Example:
-        >>> from monai_hyperscale.networks import ScaleSpaceUNet
-        >>> from monai_hyperscale.networks.layers import rescaling_factor
-        >>> encoder = Encoder(ScaleSpaceUNet(2, in_channels=1, out_channels=3, features=(4, 8)), in_channels=1)
-        >>> with rescaling_factor(0.3):
-        ...     [tuple(maps.shape) for maps in encoder.encode(torch.zeros(1, 1, 10, 7))]
-        [(1, 4, 10, 7), (1, 8, 3, 2)]
+    ``in_channels`` are those of what the first stage gets.
     """
 
     def __init__(self, network: EncoderNetwork, in_channels: int) -> None:

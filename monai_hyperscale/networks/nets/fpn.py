@@ -9,7 +9,7 @@ import torch
 import torch.nn as nn
 from monai.networks.layers.factories import Conv
 
-from monai_hyperscale.networks.blocks.feature_pyramid import FeaturePyramid
+from monai_hyperscale.networks.blocks.pyramids import FeaturePyramid
 from monai_hyperscale.networks.layers.resize import resize_like
 from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
@@ -56,12 +56,7 @@ class ScaleSpaceFPN(EncoderNetwork):
         deep_supervision: whether to return the logits of every resolution in training, as the paper's network does.
             All other arguments are those of :class:`ScaleSpaceUNet`, of which it has no ``patch_size``.
 
-    Raises:
-        ValueError: if an argument is out of range.
-
     Example:
-        >>> import torch
-        >>> from monai_hyperscale.networks import ScaleSpaceFPN
         >>> net = ScaleSpaceFPN(3, in_channels=1, out_channels=3, features=(4, 4, 4), deep_supervision=True)
         >>> [tuple(logits.shape) for logits in net(torch.zeros(1, 1, 11, 7, 1), phi=0.3)]
         [(1, 3, 11, 7, 1), (1, 3, 11, 7, 1), (1, 3, 11, 7, 1)]
@@ -73,7 +68,6 @@ class ScaleSpaceFPN(EncoderNetwork):
     deep_supervision: bool = False
 
     def make_body(self) -> nn.Module:
-        """Return the encoder, the pyramid and its heads."""
         width: Any = self.features[0] if self.decoder_features is None else self.decoder_features
         if not isinstance(width, int) or width < 1:
             raise ValueError(f"decoder_features must be one number of channels, at least 1, got {width!r}.")

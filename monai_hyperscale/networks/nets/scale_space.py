@@ -17,17 +17,16 @@ __all__ = ["RescaledInput", "ScaleSpaceNetwork"]
 
 
 class RescaledInput(nn.Module):
-    """A network that sees the image at another size, with its logits resized to the size of the image.
+    """A network that sees the image at another size: what ``fold`` returns where the input has a factor of its own.
 
-    What :meth:`ScaleSpaceNetwork.fold` returns where the input has a factor of its own. Logits may be one map, a list
-    of maps, or maps stacked along axis 1; what has no spatial axes (class scores) is left as it is.
+    Logits, one map, a list of maps or maps stacked along axis 1, are resized to the size of the image; what has no
+    spatial axes (class scores) is left as it is.
 
     Args:
         resize: the layer that resizes the image.
         body: the network.
 
     Example:
-        >>> import torch
         >>> from monai_hyperscale.networks.layers import VariableResize
         >>> resize = VariableResize(spatial_dims=2)
         >>> resize.fix(0.5)
@@ -66,7 +65,6 @@ class ScaleSpaceNetwork(nn.Module):
         ValueError: if ``body`` has no resize layer, so that φ would do nothing.
 
     Example:
-        >>> import torch
         >>> from monai_hyperscale.networks.layers import VariableResize
         >>> net = ScaleSpaceNetwork(nn.Sequential(VariableResize(2), VariableResize(2, level=1)), rescale_input=True)
         >>> net.levels, net.per_level(0.25)
@@ -98,19 +96,11 @@ class ScaleSpaceNetwork(nn.Module):
         return ContextSpec(ContextNumber("phi", count=self.levels, first=2.0 if self.rescale_input else 1.0))
 
     def per_level(self, phi: Phi) -> tuple[float, ...]:
-        """Return the factor of each of the network's ``levels``, which one φ alone stands for.
-
-        Raises:
-            PhiError: if a factor is not a number in [0, 1], or their number is neither 1 nor that of the levels.
-        """
+        """Return the factor of each of the network's ``levels``, which one φ alone stands for."""
         return self.context["phi"].spread(phi)
 
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> Any:
-        """Run the network at ``phi``.
-
-        Args:
-            x: images (B, C, *sizes), any size of at least one voxel per axis.
-            phi: one rescaling factor in [0, 1], or one per level.
+        """Run the network on images (B, C, *sizes) of any size at ``phi``, one factor in [0, 1] or one per level.
 
         Raises:
             PhiError: if ``phi`` is missing or not valid.

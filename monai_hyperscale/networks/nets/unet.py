@@ -67,8 +67,6 @@ class ScaleSpaceUNet(EncoderNetwork):
         ValueError: if an argument is out of range.
 
     Example:
-        >>> import torch
-        >>> from monai_hyperscale.networks import ScaleSpaceUNet
         >>> net = ScaleSpaceUNet(spatial_dims=3, in_channels=1, out_channels=3, features=(4, 4, 4))
         >>> net(torch.zeros(1, 1, 11, 7, 1), phi=0.3).shape
         torch.Size([1, 3, 11, 7, 1])
@@ -78,7 +76,6 @@ class ScaleSpaceUNet(EncoderNetwork):
     patch_size: int = 1
 
     def make_body(self) -> nn.Module:
-        """Return the encoder and the decoder, on patches of the image if it is to be so."""
         stages = len(self.features) - 1
         widths = self.features[-2::-1] if self.decoder_features is None else self.decoder_features
         if len(widths) != stages or min(widths) < 1:

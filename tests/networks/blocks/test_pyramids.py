@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from monai.networks.blocks import FeaturePyramidNetwork
 
 from monai_hyperscale.networks.blocks import FeaturePyramid, PyramidPooling
-from monai_hyperscale.networks.blocks.pyramid_pooling import average_bins
+from monai_hyperscale.networks.blocks.pyramids import average_bins
 from tests.networks.network_tests import both_dimensions
 
 

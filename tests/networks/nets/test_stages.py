@@ -22,19 +22,6 @@ def stage(architecture: Any, spatial_dims: int, in_channels: int, out_channels: 
 
 
 @both_dimensions
-@pytest.mark.parametrize("architecture", U_NETS)
-@pytest.mark.parametrize("convolutions", [1, 3])
-def test_stages_keep_the_size_down_to_one_voxel(architecture: Any, spatial_dims: int, convolutions: int) -> None:
-    for norm in ("group", "instance", None):
-        block = stage(architecture, spatial_dims, 3, 8, convolutions=convolutions, norm=norm).train()
-        for sizes in ((1, 1, 1), (7, 1, 5)):
-            y = block(torch.randn((1, 3, *sizes)[: 2 + spatial_dims]))
-            assert y.shape == (1, 8, *sizes)[: 2 + spatial_dims]
-            y.square().sum().backward()
-            assert y.isfinite().all() and all(p.grad.isfinite().all() for p in block.parameters())
-
-
-@both_dimensions
 @pytest.mark.parametrize("in_channels", [3, 8])
 @pytest.mark.parametrize("norm", ["group", None])
 def test_residual_stage(spatial_dims: int, in_channels: int, norm: Any) -> None:

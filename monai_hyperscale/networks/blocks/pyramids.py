@@ -1,4 +1,4 @@
-"""Pyramid pooling, the context module of PSPNet."""
+"""Blocks that gather context over resolutions: the path of the Feature Pyramid Network, the pooling of PSPNet."""
 
 from __future__ import annotations
 
@@ -9,28 +9,68 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from monai.networks.blocks import Convolution
+from monai.networks.layers.factories import Conv
 
 from monai_hyperscale.networks.blocks.convolutions import initialize
 from monai_hyperscale.networks.layers.norm import normalization_name
 from monai_hyperscale.networks.layers.resize import interpolation_mode, resize_like
 
-__all__ = ["PyramidPooling", "average_bins"]
+__all__ = ["FeaturePyramid", "PyramidPooling"]
+
+
+class FeaturePyramid(nn.Module):
+    """Turn maps of several resolutions into as many of one width, each with context from the coarser ones.
+
+    Lin et al., Feature Pyramid Networks for Object Detection, 2017, section 3. Each map passes a 1×1 convolution;
+    from the coarsest on, the sum so far is resized to the next finer map and added to it; a k×k convolution on each
+    sum gives the pyramid. The names are those of MONAI's ``FeaturePyramidNetwork``, which knows torch's ``nearest``
+    only: shifted by half a voxel, and by more where sizes are not doubled.
+
+    Args:
+        spatial_dims: 1, 2 or 3.
+        in_channels: channels of each map, finest first.
+        out_channels: channels of every map of the pyramid.
+        kernel_size: odd size of the last convolutions' kernels.
+        mode: ``linear`` or ``nearest`` resizing.
+
+    Example:
+        >>> pyramid = FeaturePyramid(2, in_channels=(4, 8), out_channels=6)
+        >>> [tuple(maps.shape) for maps in pyramid([torch.zeros(1, 4, 9, 7), torch.zeros(1, 8, 3, 2)])]
+        [(1, 6, 9, 7), (1, 6, 3, 2)]
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int,
+        in_channels: Sequence[int],
+        out_channels: int,
+        kernel_size: int = 3,
+        mode: str = "linear",
+    ) -> None:
+        super().__init__()
+        conv = Conv[Conv.CONV, spatial_dims]
+        self.mode = interpolation_mode(mode, spatial_dims)
+        self.inner_blocks = nn.ModuleList(conv(channels, out_channels, 1) for channels in in_channels)
+        self.layer_blocks = nn.ModuleList(
+            conv(out_channels, out_channels, kernel_size, padding=kernel_size // 2) for _ in in_channels
+        )
+        initialize(self)
+
+    def forward(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Map features (B, C_l, *sizes_l), finest first, to (B, out_channels, *sizes_l)."""
+        inner: list[torch.Tensor] = []
+        for index, block in enumerate(self.inner_blocks):
+            inner.append(block(maps[index]))
+        for index in range(len(inner) - 2, -1, -1):
+            inner[index] = inner[index] + resize_like(inner[index + 1], inner[index], self.mode)
+        pyramid: list[torch.Tensor] = []
+        for index, block in enumerate(self.layer_blocks):
+            pyramid.append(block(inner[index]))
+        return pyramid
 
 
 def average_bins(x: torch.Tensor, bins: int) -> torch.Tensor:
-    """Average maps over ``bins`` bins along each axis, or as many as the axis has voxels if these are fewer.
-
-    Args:
-        x: maps (B, C, *sizes).
-        bins: at least 1.
-
-    Returns:
-        (B, C, *bins), the value of torch's adaptive average pooling.
-
-    Example:
-        >>> average_bins(torch.arange(6.0).reshape(1, 1, 1, 6), 3).flatten().tolist()
-        [0.5, 2.5, 4.5]
-    """
+    """Average maps (B, C, *sizes) over ``bins`` bins along each axis, or as many as the axis has voxels if fewer."""
     size = [min(bins, n) for n in x.shape[2:]]
     if x.dim() == 3:
         return F.adaptive_avg_pool1d(x, size[0])
