@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNet
 
 from monai_hyperscale.hypernet import HyperNetwork, MLPGenerator
 from tests.hypernet.examples import TwoInputs, strong
-from tests.networks.comparisons import assert_threads_agree, copy_of
+from tests.networks.comparisons import copy_of
 from tests.networks.references import assert_plain, assert_shares_nothing
 
 # Networks that know nothing of φ: how to build one, what to generate, and an input.
@@ -134,7 +134,3 @@ class TestAnyModule:
             expected = first_tensor(net(*args, phi=0.3))
             torch.testing.assert_close(first_tensor(copied(*args, phi=0.3)), expected, atol=0, rtol=0)
         assert_shares_nothing(copied, net)
-
-    def test_threads(self, name: str) -> None:
-        net, args = self.hypernetwork(name)
-        assert_threads_agree(lambda phi: first_tensor(net(*args, phi=phi)), [0.1, 0.9], rounds=5)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-import warnings
 from typing import Any
 
 import pytest
@@ -23,7 +21,7 @@ PER_LEVEL = ContextSpec(ContextNumber("phi", count=None))
 def test_three_threads_many_rounds() -> None:
     net = HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), strong()).eval()
     x = torch.randn(1, 1, 8, 8)
-    assert_threads_agree(lambda phi: net(x, phi=phi), [0.05, 0.5, 1.0], rounds=500)
+    assert_threads_agree(lambda phi: net(x, phi=phi), [0.05, 0.5, 1.0], rounds=100)
 
 
 def test_gradients_in_two_threads() -> None:
@@ -35,7 +33,7 @@ def test_gradients_in_two_threads() -> None:
             loss = net(x, phi=phi).square().sum()
             return torch.autograd.grad(loss, net.generator.heads)[0]  # type: ignore[arg-type]
 
-    assert_threads_agree(gradient, [0.1, 0.9], rounds=100)
+    assert_threads_agree(gradient, [0.1, 0.9], rounds=30)
 
 
 # --- calling
@@ -73,14 +71,6 @@ def test_phi_is_required() -> None:
             HyperNetwork(primary)(torch.zeros(1, 1, 4, 4))
 
 
-@pytest.mark.parametrize("phi", ["0.5", math.nan, math.inf, [0.5, math.nan], {}, object(), [0.5, "0.5"]])
-def test_what_is_no_context(phi: Any) -> None:
-    net = HyperNetwork(nn.Conv2d(1, 1, 1), context=ContextSpec(ContextNumber("phi", count=2)))
-    for call in (lambda: net(torch.zeros(1, 1, 4, 4), phi=phi), lambda: net.fold(phi), lambda: net.generate(phi)):
-        with pytest.raises(PhiError, match="phi must be"):
-            call()
-
-
 # --- several contexts
 
 
@@ -98,15 +88,6 @@ def test_a_context_per_level() -> None:
         others[level] += 1e-3  # too little for another size, so what changes is the weights
         assert (net(x, phi=others) - y).abs().max() > 1e-6
     assert net.generator.layers[0].in_features == 6  # type: ignore[index, union-attr]
-
-
-@pytest.mark.parametrize(("count", "given"), [(1, 3), (3, 2), (3, 4), (3, 0)])
-def test_wrong_number_of_factors(count: int, given: int) -> None:
-    context = ContextSpec(ContextNumber("phi", count=count))
-    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), context=context)
-    for call in (lambda phi: net(torch.zeros(1, 1, 4, 4), phi=phi), net.fold):
-        with pytest.raises(PhiError, match="for all levels|one per level|one number"):
-            call([0.5] * given)
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -272,21 +253,6 @@ def test_autocast_keeps_generated_weights_exact() -> None:
     torch.testing.assert_close(plain.weight, nn.Parameter(expected["weight"].detach()), atol=0, rtol=0)
 
 
-def test_fold_can_be_trained_alone() -> None:
-    net = HyperNetwork(nn.Conv2d(1, 2, 3), strong())
-    state = {name: value.clone() for name, value in net.state_dict().items()}
-    plain = net.fold(0.5)
-    assert all(p.requires_grad for p in plain.parameters())
-    x = torch.randn(1, 1, 6, 6)
-    before = plain(x)
-    before.square().sum().backward()
-    assert all(p.grad is None for p in net.parameters())
-    torch.optim.SGD(plain.parameters(), lr=0.1).step()
-    assert (plain(x) - before).abs().max() > 1e-3
-    for name, value in net.state_dict().items():
-        torch.testing.assert_close(value, state[name], atol=0, rtol=0)
-
-
 def test_fold_in_inference_mode() -> None:
     net = HyperNetwork(nn.Conv2d(1, 2, 3), strong())
     x = torch.randn(1, 1, 6, 6)
@@ -324,12 +290,3 @@ def test_generator_of_ones_own() -> None:
     torch.testing.assert_close(net.fold(0.35).weight, nn.Parameter(3 * weight))
     assert net(torch.randn(1, 1, 5, 5), phi=0.35).shape == (1, 2, 3, 3)
     assert net(torch.zeros(1, 1, 4, 4), phi=224).isfinite().all()  # [0, 1] is the rule of φ-networks, and they check it
-
-
-def test_no_warnings_in_ordinary_use() -> None:
-    with warnings.catch_warnings(record=True) as given:
-        warnings.simplefilter("always")
-        net = HyperNetwork(ScaleSpaceUNet(3, 1, 2, features=(4, 4, 4)))
-        net(torch.randn(1, 1, 5, 6, 7), phi=0.4).sum().backward()
-        net.fold(0.4)(torch.randn(1, 1, 5, 6, 7))
-    assert [str(warning.message) for warning in given] == []

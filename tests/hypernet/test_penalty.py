@@ -43,18 +43,13 @@ def test_is_added_to_the_loss() -> None:
     net = hypernetwork()
     inner = DiceLoss(sigmoid=True)
     loss = GeneratedWeightPenalty(inner, net)
-    y = net(X, phi=0.4)
-    torch.testing.assert_close(loss(y, LABEL), inner(y, LABEL) + 6.25e-5 * squares(net, 0.4))
-    assert "weight=6.25e-05" in repr(loss)
-
-
-def test_nothing_is_generated_twice() -> None:
-    net = hypernetwork()
     calls: list[int] = []
     net.generator.register_forward_hook(lambda *_: calls.append(1))
-    loss = GeneratedWeightPenalty(nn.MSELoss(), net)
-    loss(net(X, phi=0.4), LABEL).backward()
-    assert len(calls) == 1
+    y = net(X, phi=0.4)
+    value = loss(y, LABEL)
+    assert len(calls) == 1  # nothing is generated twice
+    torch.testing.assert_close(value, inner(y, LABEL) + 6.25e-5 * squares(net, 0.4))
+    assert "weight=6.25e-05" in repr(loss)
 
 
 def test_sees_the_pass_before_it() -> None:

@@ -16,6 +16,7 @@ from monai.networks.blocks import ADN, Convolution, MemoryEfficientSwish, Mish, 
 from monai.networks.layers.simplelayers import SkipConnection
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from monai_hyperscale.errors import ConversionError
 from monai_hyperscale.networks.conversion import layers
@@ -41,16 +42,6 @@ _RESIZED_AFTER = "the same, then resized to the size of the skip connection"
 
 # Of torch.nn.modules: the files whose layers leave the spatial size alone, or make it the same whatever it was.
 _SIZE_KEEPING = {f"torch.nn.modules.{file}" for file in ("activation", "dropout", "linear", "padding", "flatten")}
-_ADAPTIVE = (
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-)
-
-
 _NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 
 
@@ -114,7 +105,7 @@ class Place:
             return module
         if isinstance(module, _NORMS) and _computes_as_torch(kind):
             return self._norm()
-        if kind in _ADAPTIVE:
+        if isinstance(module, (_AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)) and _computes_as_torch(kind):
             if any(size not in (1, None) for size in self._per_axis(module.output_size)):
                 size = short(module.output_size)
                 self.conversion.note(f"{self.name} ({kind.__name__}) gives the size {size} whatever phi is.")

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn as nn
-from monai.networks.nets import BasicUNet, EfficientNetBN, UNet
-from monai.networks.nets.resnet import resnet10
+from monai.networks.nets import UNet
 
-from monai_hyperscale.networks.conversion import rescalable, trial
+from monai_hyperscale.networks.conversion import rescalable
 from tests.networks.conversion.conversion_tests import assert_refused
 
 PHIS = (0.0, 0.1, 0.37, 0.5, 1.0)
@@ -93,16 +92,3 @@ def test_the_trial_leaves_the_networks_and_the_random_numbers_alone() -> None:
         assert all(module.training and not module._forward_hooks for module in each.modules())
         assert all(torch.equal(value, state[name]) for name, value in each.state_dict().items())
     assert all(parameter.requires_grad and not parameter.is_meta for parameter in converted.parameters())
-
-
-def test_networks_of_monai_need_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = []
-    weightless = trial._weightless
-    monkeypatch.setattr(trial, "_weightless", lambda network: tried.append(network) or weightless(network))
-    rescalable(BasicUNet(2, features=(4, 4, 4, 4, 4, 4)))
-    rescalable(resnet10(pretrained=False, spatial_dims=2, n_input_channels=1), norm="group")
-    rescalable(EfficientNetBN("efficientnet-b0", pretrained=False), norm="group")
-    assert not tried
-    # That it would be noticed.
-    rescalable(halved(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)))
-    assert tried
