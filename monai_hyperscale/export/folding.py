@@ -70,11 +70,7 @@ class Folding(ABC, Generic[Settings]):
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
         """Return the name of the first test case of a data set, and its files for :meth:`read`.
 
-        Of data that the network was not trained on it is the first case.
-
-        Args:
-            dataset_dir: as networks of the task are measured on.
-            bundle: the network's folder, where what its training used may lie.
+        Of data that the network was not trained on it is the first case. What the training used may lie in ``bundle``.
 
         Raises:
             DatasetError: if there is no such case, or the network takes other images.
@@ -90,11 +86,7 @@ class Folding(ABC, Generic[Settings]):
         """Return the bundle in MONAI's own terms, or in words why there can be none."""
 
     def check_count(self, images: Sequence[Any]) -> None:
-        """Check that there is one image for each of :attr:`takes`.
-
-        Raises:
-            ExportError: if there are more or fewer.
-        """
+        """Raise ``ExportError`` unless there is one image for each of :attr:`takes`."""
         if len(images) != len(self.takes):
             wanted = " and ".join(self.takes)
             raise ExportError(f"a network for {self.settings.task} is compared on {wanted}, got {len(images)}.")
@@ -145,26 +137,15 @@ class StockBundle(ABC):
     def write_inputs(
         self, folder: Path, images: Sequence[MetaTensor], size: Sequence[int]
     ) -> tuple[list[Path], dict[str, str]]:
-        """Write files to compare on.
-
-        Args:
-            folder: of the files.
-            images: as :meth:`Folding.read` gives them; none for synthetic anatomy.
-            size: of synthetic anatomy.
+        """Write images, or synthetic anatomy of a size, as files to compare on.
 
         Returns:
-            the files, and what the configuration has to be told of them.
+            the files, and what else the bundle's command needs to find them.
         """
 
     @abstractmethod
     def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
-        """Compare what the bundle wrote with this package's own outputs for the same files.
-
-        Args:
-            source: the network that the bundle was made from.
-            files: of :meth:`write_inputs`.
-            outputs: folder of what the bundle wrote.
-            real: whether the files are of real images.
+        """Compare what the bundle wrote into ``outputs`` with this package's own for the same files, real or not.
 
         Returns:
             how well they agree, for the manifest.

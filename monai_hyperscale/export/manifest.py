@@ -30,18 +30,11 @@ class _Part(BaseModel):
 
 
 class FoldedFile(_Part):
-    """A file of a fold; those that hold the network say what of, and how far from the source they compute.
+    """A file of a fold; those that hold the network say for which images, and how far from the source they compute.
 
-    Attributes:
-        path: in the folder of the fold.
-        bytes: its size.
-        sha256: of its content.
-        format: one of :data:`~monai_hyperscale.export.CHOICES`.
-        sizes: ``any``, or those of the only image that it takes, such as ``1 x 1 x 36 x 50 x 36``.
-        largest_difference: to the source, in units of the source's largest output.
-        label_agreement: share of voxels with the same label; ``None`` where channels are no labels.
-        verified_shapes: of the images that it was compared on.
-        opset: of ONNX.
+    ``sizes`` are ``any``, or those of the only image that it takes, such as ``1 x 1 x 36 x 50 x 36``;
+    ``largest_difference`` is in units of the source's largest output; ``label_agreement`` is the share of voxels with
+    the same label, ``None`` where channels are no labels.
     """
 
     path: str
@@ -103,21 +96,10 @@ class VerifiedOn(_Part):
 
 
 class Manifest(_Part):
-    """The content of ``manifest.json``.
+    """The content of ``manifest.json``, in version :attr:`format`.
 
-    Attributes:
-        format: version of this content.
-        task: of the network.
-        phi: one factor, or one per level.
-        regularization: λ, of networks that take it.
-        source: the bundle that was folded.
-        input: of the network.
-        cost: of one image of ``size``.
-        verified_on: what the files were compared on.
-        versions: of what made the files.
-        left_out: why a format is not there, by its name.
-        bundle: how well the bundle in MONAI's own terms agrees with this package, where there is one.
-        files: all but the manifest.
+    ``cost`` is that of one image; ``left_out`` says why a format is not there; ``bundle`` how well the bundle in
+    MONAI's own terms agrees with this package, where there is one.
     """
 
     format: Literal[1]

@@ -38,13 +38,13 @@ _LONGEST = 2**17
 
 @dataclass(frozen=True)
 class FoldSource:
-    """A bundle's network at one φ.
+    """A bundle's network at one φ, in float32 on the CPU.
 
     Attributes:
         bundle: the folder that was named.
         folder: that of ``model.json`` and ``model.pt``.
         settings: what the network was trained for.
-        network: the hypernetwork, in float32 on the CPU.
+        network: the hypernetwork.
         context: φ, and what else the weights are generated from.
         plain: the folded network.
         weights_sha256: of ``model.pt``.
@@ -60,12 +60,7 @@ class FoldSource:
 
     @classmethod
     def from_bundle(cls, bundle: Union[str, Path], phi: Phi, **numbers: Any) -> FoldSource:
-        """Read a bundle and fold its network.
-
-        Args:
-            bundle: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
-            phi: rescaling factor in [0, 1], or one per level.
-            numbers: the others of the network's context, such as ``regularization``; ``None`` for the default.
+        """Read a bundle and fold its network; arguments as those of ``fold_bundle``.
 
         Raises:
             CheckpointError: if there is no trained network, or its files are damaged or do not belong together.

@@ -95,11 +95,7 @@ def _without_asserts(program: ExportedProgram) -> ExportedProgram:
 
 @contextmanager
 def symbolic_sizes(precise_norms: bool = False) -> Iterator[None]:
-    """Let the networks of this package compute sizes so that ``torch.export`` can record it, inside the block.
-
-    Args:
-        precise_norms: see :func:`exported_program`.
-    """
+    """Let the networks of this package compute sizes so that ``torch.export`` can record it, inside the block."""
     functions: list[tuple[Any, str, Callable[..., Any]]] = [
         (resize, "_scaled_sizes", _whole_number_sizes),
         (resize, "_interpolate", _interpolate),

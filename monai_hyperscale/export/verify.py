@@ -62,7 +62,7 @@ def compare(
     Args:
         reference: maps (B, C, *sizes) to (B, C', *sizes).
         candidate: the same.
-        inputs: images (B, C, *sizes); at least one.
+        inputs: images; at least one.
         labels: whether the channels are those of labels.
 
     Example:
@@ -94,17 +94,9 @@ def compare(
 def check_bundle(
     folder: Path, stock: StockBundle, source: FoldSource, images: Sequence[MetaTensor], size: Sequence[int]
 ) -> dict[str, Any]:
-    """Run a bundle with MONAI alone and compare its outputs with this package's own on the same files.
+    """Run a bundle with MONAI alone and compare its outputs with this package's own, for the manifest.
 
-    Args:
-        folder: of the bundle.
-        stock: what the bundle is.
-        source: the network it was made from.
-        images: to run on; none for synthetic anatomy.
-        size: of synthetic anatomy.
-
-    Returns:
-        how well the outputs agree, for the manifest.
+    It runs on the images, or where there are none on synthetic anatomy of the size.
 
     Raises:
         ExportError: if the bundle does not run, or its output is another.

@@ -27,11 +27,7 @@ _SAME_PLACE = 1e-3
 
 
 def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
-    """Return an image with so many axes, 2D image files placed as ITK places them; a volume of one slice can be 2D.
-
-    Args:
-        image: (C, *sizes), with its affine in RAS.
-        dims: 2 or 3.
+    """Return an image with 2 or 3 axes, 2D image files placed as ITK places them; a volume of one slice can be 2D.
 
     Raises:
         RegistrationError: if it has another number of axes, or is 2D and not in the plane of x and y.
@@ -54,18 +50,10 @@ def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
 
 
 def check_together(label: MetaTensor, image: MetaTensor) -> None:
-    """Check that a label map can be one of an image: as many axes, and in the same place.
-
-    Args:
-        label: (1, *sizes), with its affine in RAS; its grid may be another.
-        image: (C, *sizes), with its affine in RAS.
+    """Check that a label map can be one of an image: as many axes, and in the same place; its grid may be another.
 
     Raises:
         RegistrationError: if not.
-
-    Example:
-        >>> label, image = (MetaTensor(torch.zeros(1, n, 4, 4), affine=torch.eye(4)) for n in (5, 6))
-        >>> check_together(label, image)
     """
     dims = 2 if image.dim() == 4 and image.shape[-1] == 1 and label.dim() == 3 else image.dim() - 1
     grids = [grid_of(as_placed(each, dims)) for each in (label, image)]

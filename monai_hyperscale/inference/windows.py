@@ -86,16 +86,13 @@ def labels_in_windows(
 def labels_by_slices(
     volume: torch.Tensor, run: Run, batch_size: int = 8, device: Optional[torch.device] = None
 ) -> torch.Tensor:
-    """Return the labels of a volume that a 2D network sees slice by slice.
+    """Return the labels (H, W, D) of a volume (C, H, W, D) that a 2D network sees slice by slice of the last axis.
 
     Args:
-        volume: (C, H, W, D); slices are those of the last axis.
+        volume: of any device.
         run: from slices (B, C, H, W) on the device to logits (B, K, H, W).
         batch_size: slices per pass.
         device: where slices go; the volume's by default.
-
-    Returns:
-        class indices (H, W, D), as :func:`labels_in_windows` has them.
 
     Example:
         >>> labels_by_slices(torch.rand(1, 5, 4, 11), lambda x: torch.cat([-x, x], 1)).unique()
@@ -111,13 +108,7 @@ def labels_by_slices(
 
 
 def most_likely(scores: torch.Tensor) -> torch.Tensor:
-    """Return the index of the greatest score of every voxel; of the first, where several are the greatest.
-
-    Args:
-        scores: (K, *sizes).
-
-    Returns:
-        (*sizes), in the type of :func:`index_type`.
+    """Return the index of the greatest of the scores (K, *sizes) of every voxel, the first of several; in small type.
 
     Example:
         >>> most_likely(torch.tensor([[0.0, 2.0, 1.0], [1.0, 2.0, 0.0]]))

@@ -7,23 +7,23 @@ from typing import Any
 import pytest
 
 from monai_hyperscale.cli.main import main
-from tests.report.made_up import segmentation_results
+from tests.report.made_up import segmentation_results, without_cost
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     path = tmp_path / "results" / "frontier.json"
     path.parent.mkdir()
-    path.write_text(json.dumps(segmentation_results(5, 2)))
+    path.write_text(json.dumps(without_cost(segmentation_results(5, 2), "flops", "latency")))
     return path
 
 
 def test_page_and_figures(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, figures = tmp_path / "out" / "report.html", tmp_path / "figures"
     assert main(["report", str(results), "-o", str(page), "--figures", str(figures)]) == 0
-    assert capsys.readouterr().err == f"wrote {page} and 8 figures in {figures}\n"
+    assert capsys.readouterr().err == f"wrote {page} and 4 figures in {figures}\n"
     assert "sshn_seg on Task04_Hippocampus" in page.read_text(encoding="utf-8")
-    assert len(list(figures.iterdir())) == 8
+    assert len(list(figures.iterdir())) == 4
 
 
 def test_folder_of_results(results: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_outputs_that_exist_stay(results: Path, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == f"error: {figures / 'score_memory.svg'} exists already; add --overwrite.\n"
     assert not page.exists() and len(list(figures.iterdir())) == 1
     assert main([*command, "--overwrite"]) == 0
-    assert page.is_file() and len(list(figures.iterdir())) == 8
+    assert page.is_file() and len(list(figures.iterdir())) == 4
 
 
 @pytest.mark.parametrize(

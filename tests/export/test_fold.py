@@ -26,6 +26,16 @@ def reference(bundle, phi):
     return lambda x: source.network(x, phi=phi)
 
 
+def check_files(out, network, shapes):
+    """Compare both light files with a network on images of these shapes."""
+    files = [torch.jit.load(out / "models/model.ts"), load_folded(out / "models/model.safetensors")]
+    with torch.no_grad():
+        for shape in shapes:
+            x = torch.rand(shape)
+            for file in files:
+                torch.testing.assert_close(file(x), network(x), atol=1e-5, rtol=0)
+
+
 def left(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != "bundle")
 
@@ -42,22 +52,14 @@ def spoiled(monkeypatch):
     monkeypatch.setitem(FORMATS, "torchscript", replace(form, write=write))
 
 
-def test_files_compute_what_the_network_does(segmentation, tmp_path):
-    bundle = segmentation()
-    fold_bundle(bundle, 0.3, tmp_path / "out", LIGHT)
-    network = reference(bundle, 0.3)
-    files = [torch.jit.load(tmp_path / "out/models/model.ts"), load_folded(tmp_path / "out/models/model.safetensors")]
-    for shape in ((1, 1, 24, 20), (3, 1, 31, 9), (1, 1, 2, 1)):
-        x = torch.rand(shape)
-        with torch.no_grad():
-            for file in files:
-                torch.testing.assert_close(file(x), network(x), atol=1e-5, rtol=0)
-            assert (network(x) - reference(bundle, 0.5)(x)).abs().max() > 1e-4
-
-
-def test_the_manifest_tells_everything(segmentation, tmp_path):
+def test_files_compute_what_the_network_does_and_the_manifest_tells_everything(segmentation, tmp_path):
     bundle = segmentation()
     returned = fold_bundle(bundle, 0.3, tmp_path / "out", LIGHT)
+    network, other = reference(bundle, 0.3), reference(bundle, 0.5)
+    check_files(tmp_path / "out", network, ((1, 1, 24, 20), (3, 1, 31, 9), (1, 1, 2, 1)))
+    with torch.no_grad():
+        x = torch.rand(1, 1, 24, 20)
+        assert (network(x) - other(x)).abs().max() > 1e-4
     manifest = read_manifest(tmp_path / "out")
     assert manifest == json.loads(json.dumps(returned))
     assert manifest["phi"] == [0.3] and manifest["task"] == "segmentation"
@@ -111,34 +113,29 @@ def test_a_registration_network(registration, tmp_path):
     bundle = registration(passes=2)
     manifest = fold_bundle(bundle, 0.25, tmp_path / "out", LIGHT)
     assert all(entry["label_agreement"] is None for entry in manifest["files"])
-    x = torch.rand(1, 2, 9, 8, 7)
+    check_files(tmp_path / "out", reference(bundle, 0.25), [(1, 2, 9, 8, 7)])
     with torch.no_grad():
-        expected = reference(bundle, 0.25)(x)
-        for file in (
-            torch.jit.load(tmp_path / "out/models/model.ts"),
-            load_folded(tmp_path / "out/models/model.safetensors"),
-        ):
-            torch.testing.assert_close(file(x), expected, atol=1e-5, rtol=0)
-    assert expected.abs().max() > 0.01
+        assert reference(bundle, 0.25)(torch.rand(1, 2, 9, 8, 7)).abs().max() > 0.01
 
 
-def test_factors_per_level_and_a_weight_of_smoothness(segmentation, registration, tmp_path):
-    per_level = segmentation(per_level=True)
-    manifest = fold_bundle(per_level, (0.4, 0.2), tmp_path / "levels", LIGHT)
-    assert manifest["phi"] == [0.4, 0.2]
-    bundle = registration_at(registration, tmp_path)
-    manifest = fold_bundle(bundle, 0.3, tmp_path / "smooth", ["safetensors"], regularization=0.8)
+@pytest.mark.parametrize("rescale_input", [False, True])
+def test_a_factor_per_level(segmentation, tmp_path, rescale_input):
+    """With a factor of the input in front where that has one; the files are folds of exactly these factors."""
+    bundle = segmentation(per_level=True, rescale_input=rescale_input)
+    phi = (0.8, 0.5, 0.2)[not rescale_input :]
+    assert fold_bundle(bundle, phi, tmp_path / "out", LIGHT)["phi"] == list(phi)
+    check_files(tmp_path / "out", reference(bundle, phi), [(1, 1, 24, 20), (1, 1, 9, 1)])
+    with torch.no_grad():
+        x = torch.rand(1, 1, 24, 20)
+        assert (reference(bundle, phi)(x) - reference(bundle, phi[::-1])(x)).abs().max() > 1e-3
+
+
+def test_a_weight_of_smoothness(registration, tmp_path):
+    bundle = registration(2, regularization=(0.0, 1.0))
+    manifest = fold_bundle(bundle, 0.3, tmp_path / "out", LIGHT, regularization=0.8)
     assert (manifest["phi"], manifest["regularization"]) == ([0.3], [0.8])
     source = FoldSource.from_bundle(bundle, 0.3)
-    x = torch.rand(1, 2, 9, 8)
-    with torch.no_grad():
-        folded = load_folded(tmp_path / "smooth/models/model.safetensors")(x)
-        torch.testing.assert_close(folded, source.network(x, phi=0.3, regularization=0.8), atol=1e-5, rtol=0)
-
-
-def registration_at(registration, tmp_path):
-    (tmp_path / "bundle").rename(tmp_path / "first")
-    return registration(2, regularization=(0.0, 1.0))
+    check_files(tmp_path / "out", lambda x: source.network(x, phi=0.3, regularization=0.8), [(1, 2, 9, 8)])
 
 
 def test_a_file_that_differs_is_refused_and_nothing_is_left(segmentation, tmp_path, spoiled):
@@ -247,21 +244,16 @@ def test_bad_arguments(segmentation, tmp_path):
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"{}" * 50])
-def test_safetensors_that_are_damaged(segmentation, tmp_path, spoil):
+def test_safetensors_that_are_damaged_or_of_others(segmentation, tmp_path):
+    from safetensors.torch import save
+
     fold_bundle(segmentation(), 0.3, tmp_path / "out", ["safetensors"])
     path = tmp_path / "out/models/model.safetensors"
-    path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(ExportError, match="damaged or was not written by fold"):
-        load_folded(path)
-
-
-def test_safetensors_of_others(tmp_path):
-    from safetensors.torch import save_file
-
-    save_file({"weight": torch.zeros(2)}, str(tmp_path / "x.safetensors"))
-    with pytest.raises(ExportError, match="was not written by fold"):
-        load_folded(tmp_path / "x.safetensors")
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"{}" * 50, save({"weight": torch.zeros(2)})):
+        path.write_bytes(content)
+        with pytest.raises(ExportError, match="damaged or was not written by fold"):
+            load_folded(path)
 
 
 @pytest.mark.parametrize("size", [None, (17, 30)])

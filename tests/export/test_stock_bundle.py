@@ -147,27 +147,12 @@ def test_voxels_that_are_not_finite(segmentation, tmp_path):
     stock = SegmentationStockBundle(source.settings)
     assert checking.check_bundle(tmp_path / "out", stock, source, [], (20, 18, 16)) == {"label_agreement": 1.0}
     (tmp_path / "scans").mkdir()
-    image.rename(tmp_path / "scans" / image.name)
-    checking._run(
-        tmp_path / "out",
-        {"dataset_dir": str(tmp_path / "scans"), "output_dir": str(tmp_path / "stock"), "device": "cpu"},
-    )
-    assert (
-        main(
-            [
-                "segment",
-                str(tmp_path / "scans/scan.nii.gz"),
-                "-o",
-                str(tmp_path / "own.nii.gz"),
-                "--bundle",
-                str(bundle),
-                "--phi",
-                "0.3",
-            ]
-        )
-        == 0
-    )
-    np.testing.assert_array_equal(read_image(tmp_path / "stock/scan.nii.gz"), read_image(tmp_path / "own.nii.gz"))
+    image = image.rename(tmp_path / "scans" / image.name)
+    folders = {"dataset_dir": str(tmp_path / "scans"), "output_dir": str(tmp_path / "stock"), "device": "cpu"}
+    checking._run(tmp_path / "out", folders)
+    own = tmp_path / "own.nii.gz"
+    assert main(["segment", str(image), "-o", str(own), "--bundle", str(bundle), "--phi", "0.3"]) == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "stock/scan.nii.gz"), read_image(own))
 
 
 def test_a_bundle_that_does_something_else_is_refused(segmentation, tmp_path, monkeypatch):
@@ -191,6 +176,11 @@ def test_a_bundle_that_does_something_else_is_refused(segmentation, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
+def test_registration(registration, tmp_path):
+    manifest = fold_bundle(registration(passes=2), 0.3, tmp_path / "out", ["bundle"], size=(22, 18, 17))
+    assert manifest["bundle"]["field_difference_voxels"]["largest"] < 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 2])
 def test_registration_without_this_package(registration, tmp_path, passes):
@@ -210,11 +200,6 @@ def test_registration_without_this_package(registration, tmp_path, passes):
     assert moved.shape == expected.shape and field.shape == (*expected.shape, 3)
     np.testing.assert_allclose(moved.affine, expected.affine, atol=1e-5)
     assert np.abs(field.get_fdata()).max() > 0.01
-
-
-def test_registration(registration, tmp_path):
-    manifest = fold_bundle(registration(passes=2), 0.3, tmp_path / "out", ["bundle"], size=(22, 18, 17))
-    assert manifest["bundle"]["field_difference_voxels"]["largest"] < 1e-3
 
 
 def test_registration_that_monai_has_no_transforms_for(registration, tmp_path):

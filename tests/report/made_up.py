@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
+
+from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 
 COSTS = ("flops", "latency", "memory")
 
@@ -59,7 +62,10 @@ def vector_results(**changes: Any) -> dict[str, Any]:
 def without_cost(results: dict[str, Any], *keys: str) -> dict[str, Any]:
     """Return results in which costs were not measured."""
     rows = [{**row, **dict.fromkeys(keys)} for row in results["rows"]]
-    kept = {name: _left(results[name], keys) for name in ("pareto", "hypervolume", "knee")}
+    kept = {
+        name: {key: value for key, value in results[name].items() if key not in keys}
+        for name in ("pareto", "hypervolume", "knee")
+    }
     return {**results, "rows": rows, **kept}
 
 
@@ -69,8 +75,18 @@ def without_labels(results: dict[str, Any]) -> dict[str, Any]:
     return {**results, "rows": rows, "labels": {}, "metric": {"name": "correlation", "higher_is_better": True}}
 
 
-def _left(found: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key not in keys}
+def of_other_cases(results: dict[str, Any], shift: float = 0.0, keep: int = 1, **data: Any) -> dict[str, Any]:
+    """Return results of one in ``keep`` φ on other cases, with scores that differ by ``shift``."""
+    other = copy.deepcopy(results)
+    other["rows"] = other["rows"][::keep]
+    other["pareto"], other["knee"], other["hypervolume"] = {}, {}, {}
+    names = data.pop("cases", [f"new_{number}" for number in range(len(other["data"]["cases"]))])
+    other["data"] = {**other["data"], "part": "test", "cases": names, **data}
+    for number, row in enumerate(other["rows"]):
+        for end in ("mean", "low", "high"):
+            row["score"][end] += shift + 0.0007 * (-1) ** number
+        row["cases"] = dict(zip(names, row["cases"].values(), strict=True))
+    return other
 
 
 def _row(
@@ -101,7 +117,9 @@ def _interval(values: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
 
 
 def _results(task: str, names: list[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    fronts = {key: _front(rows, key) for key in COSTS}
+    scores = [row["score"]["mean"] for row in rows]
+    costs = {key: [row[key] for row in rows] for key in COSTS}
+    costs["latency"] = [found["median"] for found in costs["latency"]]
     return {
         "format": 1,
         "kind": "frontier",
@@ -133,36 +151,7 @@ def _results(task: str, names: list[str], rows: list[dict[str, Any]]) -> dict[st
             "command": ["monai-hyperscale", "pareto", "bundles/sshn_seg", "--dataset", "Task04_Hippocampus"],
         },
         "rows": rows,
-        "pareto": fronts,
-        "hypervolume": {key: _hypervolume(rows, fronts[key], key) for key in COSTS},
-        "knee": {key: _knee(rows, fronts[key], key) for key in COSTS},
+        "pareto": {key: pareto_points(values, scores) for key, values in costs.items()},
+        "hypervolume": {key: hypervolume(values, scores) for key, values in costs.items()},
+        "knee": {key: knee(values, scores) for key, values in costs.items()},
     }
-
-
-def _cost(row: dict[str, Any], key: str) -> float:
-    return row["latency"]["median"] if key == "latency" else row[key]
-
-
-def _front(rows: list[dict[str, Any]], key: str) -> list[int]:
-    best, front = -1.0, []
-    for n in sorted(range(len(rows)), key=lambda n: (_cost(rows[n], key), -rows[n]["score"]["mean"])):
-        if rows[n]["score"]["mean"] > best:
-            best = rows[n]["score"]["mean"]
-            front.append(n)
-    return front
-
-
-def _hypervolume(rows: list[dict[str, Any]], front: list[int], key: str) -> float:
-    largest = max(_cost(row, key) for row in rows)
-    ends = [*(_cost(rows[n], key) for n in front[1:]), largest]
-    return sum(
-        (end - _cost(rows[n], key)) / largest * rows[n]["score"]["mean"] for n, end in zip(front, ends, strict=True)
-    )
-
-
-def _knee(rows: list[dict[str, Any]], front: list[int], key: str) -> int:
-    """Return the point of the front that lies farthest above the line from its first to its last point."""
-    x = np.array([_cost(rows[n], key) for n in front])
-    y = np.array([rows[n]["score"]["mean"] for n in front])
-    x, y = ((v - v.min()) / (np.ptp(v) or 1) for v in (x, y))
-    return front[int(np.argmax(y - x))]

@@ -15,12 +15,15 @@ from monai_hyperscale.search.budget import choose, default_objective, measured_c
 from monai_hyperscale.search.results import Frontier
 from tests.report.conftest import Browser
 from tests.report.made_up import (
+    of_other_cases,
     registration_results,
     segmentation_results,
     vector_results,
     without_cost,
     without_labels,
 )
+
+Read = Callable[[dict[str, Any]], Frontier]
 
 HOSTILE = (
     "</script></style><img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>'\"&amp;"
@@ -47,7 +50,7 @@ def results() -> dict[str, Any]:
 
 
 @pytest.fixture
-def frontier(results: dict[str, Any], as_frontier: Callable[[dict[str, Any]], Frontier]) -> Frontier:
+def frontier(results: dict[str, Any], as_frontier: Read) -> Frontier:
     return as_frontier(results)
 
 
@@ -73,13 +76,9 @@ def page(frontier: Frontier, tmp_path: Path) -> Path:
     return tmp_path / "report.html"
 
 
-def test_dial_shows_the_numbers_of_its_row(browser: Browser, page: Path, frontier: Frontier) -> None:
+@pytest.mark.parametrize("phi", [0.0, 0.27, 0.5])
+def test_dial_shows_the_numbers_of_its_row(browser: Browser, page: Path, frontier: Frontier, phi: float) -> None:
     browser.open(page)
-    for phi in (0.0, 0.27, 0.5):
-        check_numbers(browser, frontier, phi)
-
-
-def check_numbers(browser: Browser, frontier: Frontier, phi: float) -> None:
     browser.enter("#phi", [row.phi for row in frontier.rows].index((phi,)))
     shown = browser.run(
         "return Object.fromEntries([...document.querySelectorAll('[data-field]')]"
@@ -213,9 +212,7 @@ dice>=1; dice>=1.01; dice>=100%; dice>=101%
 """
 
 
-def test_budget_is_answered_as_on_the_command_line(
-    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path
-) -> None:
+def test_budget_is_answered_as_on_the_command_line(browser: Browser, as_frontier: Read, tmp_path: Path) -> None:
     texts = [text.strip() for text in BUDGETS.replace("\n", ";").split(";") if text.strip()]
     less = segmentation_results(21, 5, metric={"name": "surface Dice", "higher_is_better": False})
     less["options"]["metric"] = "assd"
@@ -281,8 +278,8 @@ def test_table_is_sorted_by_any_column(browser: Browser, page: Path, frontier: F
 
 
 PAGES: dict[str, Callable[[], tuple[dict[str, Any], list[Example]]]] = {
-    "segmentation": lambda: (segmentation_results(), [example("hippocampus_017"), example("b")]),
-    "registration": lambda: (registration_results(), [example("a to b", registration=True)]),
+    "segmentation": lambda: (segmentation_results(21), [example("hippocampus_017"), example("b")]),
+    "registration": lambda: (registration_results(11), [example("a to b", registration=True)]),
     "several factors": lambda: (vector_results(), []),
     "no cost": lambda: (without_cost(segmentation_results(11), "flops", "latency", "memory"), []),
     "no labels": lambda: (without_labels(registration_results(7)), []),
@@ -290,30 +287,33 @@ PAGES: dict[str, Callable[[], tuple[dict[str, Any], list[Example]]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", PAGES)
+@pytest.mark.parametrize(
+    ("kind", "confirmed"), [*((kind, False) for kind in PAGES), ("registration", True), ("several factors", True)]
+)
 def test_no_request_no_error_and_no_overflow(
-    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path, kind: str
+    browser: Browser, as_frontier: Read, tmp_path: Path, kind: str, confirmed: bool
 ) -> None:
     results, examples = PAGES[kind]()
-    page = tmp_path / "report.html"
-    write_report(as_frontier(results), page, examples)
+    page, metric = tmp_path / "report.html", results["metric"]["name"]
+    other = as_frontier(of_other_cases(results, -0.02, 3)) if confirmed else None
+    write_report(as_frontier(results), page, examples, confirm=other)
     assert page.stat().st_size < 3e6
     browser.open(page)
     for width, scheme in ((1280, "light"), (400, "dark")):
         browser.resize(width, scheme)
-        for row in range(0, len(results["rows"]), 20):
+        for row in range(0, len(results["rows"]), 10):
             browser.enter("#phi", row)
-        browser.enter("#budget", f"{results['metric']['name']} >= 0.5")
+        browser.enter("#budget", f"{metric} >= 0.5")
         assert browser.find("#answer").get_attribute("data-state") == "met"
-        assert browser.overflow() == 0
-        assert browser.find(".table-box").rect["width"] < width
-    assert browser.complaints() == []
-    assert browser.requests() == [page.as_uri()]
+        assert not confirmed or browser.text("#answer span").startswith("On ")
+        assert browser.overflow() == 0 and browser.find(".table-box").rect["width"] < width
+        # No reading runs into the next.
+        for reading in browser.all(".readings > div"):
+            assert browser.run("return arguments[0].scrollWidth - arguments[0].clientWidth", reading) <= 0
+    assert browser.complaints() == [] and browser.requests() == [page.as_uri()]
 
 
-def test_what_comes_from_files_stays_text(
-    browser: Browser, as_frontier: Callable[[dict[str, Any]], Frontier], tmp_path: Path
-) -> None:
+def test_what_comes_from_files_stays_text(browser: Browser, as_frontier: Read, tmp_path: Path) -> None:
     results = segmentation_results(5, 2)
     renamed = dict(zip(results["data"]["cases"], [HOSTILE, "b"], strict=True))
     for row in results["rows"]:
@@ -324,13 +324,15 @@ def test_what_comes_from_files_stays_text(
     results["machine"] |= {HOSTILE: HOSTILE, "processor": {"deep": HOSTILE}}
     results["options"] |= {"command": [HOSTILE], HOSTILE: [HOSTILE]}
     results["metric"]["name"] = HOSTILE
+    other = of_other_cases(results, 0.0, 2, part=f"{HOSTILE} test", cases=[f"{HOSTILE} there", "c"])
     page = tmp_path / "report.html"
-    write_report(as_frontier(results), page, [example(HOSTILE)])
+    write_report(as_frontier(results), page, [example(HOSTILE)], confirm=as_frontier(other))
     browser.open(page, 400)
-    assert browser.driver.title == f"{HOSTILE} on {HOSTILE}"
+    browser.enter("#budget", "flops <= 1T")
+    assert f"{HOSTILE} test" in browser.text("#answer span")
+    assert browser.driver.title == browser.text("h1") == f"{HOSTILE} on {HOSTILE}"
     assert browser.complaints() == [] and browser.requests() == [page.as_uri()]
     assert browser.all("img") == [] and len(browser.all("script")) == 2
-    assert browser.text("h1") == f"{HOSTILE} on {HOSTILE}"
     assert browser.text("[data-label='0'] th") == HOSTILE
     assert browser.overflow() == 0
 
@@ -349,16 +351,7 @@ def test_text_stands_out_from_its_ground(browser: Browser, page: Path) -> None:
     browser.open(page)
     for scheme in ("light", "dark"):
         browser.resize(1280, scheme)
-        for selector in (
-            "h1",
-            ".quiet",
-            "dt",
-            ".dial output",
-            ".chips button",
-            ".answer",
-            "td",
-            ".card figcaption span",
-        ):
+        for selector in "h1|.quiet|dt|.dial output|.chips button|.answer|td|.card figcaption span".split("|"):
             assert browser.run(CONTRAST, selector) >= 4.5, (scheme, selector)
 
 

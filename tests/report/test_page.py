@@ -15,7 +15,6 @@ import pytest
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.report import Example, write_report
-from monai_hyperscale.report import page as page_module
 from monai_hyperscale.search.results import Frontier
 from tests.report.made_up import registration_results, segmentation_results, vector_results, without_cost
 
@@ -268,12 +267,6 @@ def test_scores_that_are_missing(as_frontier: Read, tmp_path: Path) -> None:
     assert page.inside["p"][1] == "No case has a Dice."
 
 
-def test_same_frontier_same_page(as_frontier: Read, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    frontier = as_frontier(segmentation_results(5, 2))
-    assert written(frontier, tmp_path / "a")[0] == written(frontier, tmp_path / "b")[0]
-
-
 def test_page_is_written_whole_or_not_at_all(
     as_frontier: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,8 +297,3 @@ def test_names_cannot_break_out_of_the_page(as_frontier: Read, tmp_path: Path) -
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     data = json.loads(page.inside["script"][0])
     assert data["metric"] == hostile
-
-
-def test_resources_are_in_the_package() -> None:
-    for name in ("templates/page.html.j2", "report.css", "report.js", "budget.js"):
-        assert page_module._resource(name)
