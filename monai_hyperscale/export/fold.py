@@ -77,11 +77,7 @@ def fold_bundle(
 
 
 def check_output(output: Union[str, Path], bundle: Union[str, Path], overwrite: bool = False) -> None:
-    """Check that a folder can be made.
-
-    Raises:
-        ExportError: if it is a file, lies in the bundle or around it, or exists and may not be replaced.
-    """
+    """Raise ``ExportError`` if a folder cannot be made: a file, in the bundle or around it, or there already."""
     out, source = Path(output), Path(bundle).resolve()
     place = out.resolve()
     if place == source or source in place.parents or place in source.parents:

@@ -26,12 +26,9 @@ Settings = TypeVar("Settings", bound=NetworkSettings)
 
 
 class Folding(ABC, Generic[Settings]):
-    """The images that a network of one task takes.
+    """The images that a network of one task takes: what it takes at once, in words, such as ``("the image",)``.
 
-    Attributes:
-        settings: of the network.
-        takes: what the network takes at once, in words, such as ``("the image",)``.
-        output_is_classes: whether the channels of the output are classes, of which the greatest is meant.
+    With ``output_is_classes`` the channels of its output are classes, of which the greatest is meant.
     """
 
     takes: ClassVar[tuple[str, ...]] = ("the image",)
@@ -51,29 +48,20 @@ class Folding(ABC, Generic[Settings]):
 
     @abstractmethod
     def prepared(self, images: Sequence[MetaTensor]) -> torch.Tensor:
-        """Return images, one for each of :attr:`takes`, as the network takes them, (1, C, *sizes).
-
-        Raises:
-            ExportError: if the network takes others.
-        """
+        """Return images of files as the network takes them, (1, C, *sizes); if it takes others, ``ExportError``."""
 
     @abstractmethod
     def read(self, paths: Sequence[Any]) -> list[MetaTensor]:
         """Read images from files: one for each of :attr:`takes`; where that is one, the files of its channels.
 
-        Raises:
-            ExportError: if there are more or fewer files.
-            ImageError: if a file cannot be read.
+        ``ExportError`` is raised if there are more or fewer files.
         """
 
     @abstractmethod
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
-        """Return the name of the first test case of a data set, and its files for :meth:`read`.
+        """Return the name of the first test case of a data set, and its files for :meth:`read`; else ``DatasetError``.
 
         Of data that the network was not trained on it is the first case. What the training used may lie in ``bundle``.
-
-        Raises:
-            DatasetError: if there is no such case, or the network takes other images.
         """
 
     def read_test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[list[MetaTensor], dict]:
@@ -121,11 +109,7 @@ class ImageFolding(Folding[Settings]):
 
 
 class StockBundle(ABC):
-    """A bundle of a folded network that names nothing of this package.
-
-    Attributes:
-        arguments: of its command, beside folders.
-    """
+    """A bundle of a folded network that names nothing of this package; ``arguments`` of its command, beside folders."""
 
     arguments: ClassVar[str] = ""
 
@@ -139,19 +123,14 @@ class StockBundle(ABC):
     ) -> tuple[list[Path], dict[str, str]]:
         """Write images, or synthetic anatomy of a size, as files to compare on.
 
-        Returns:
-            the files, and what else the bundle's command needs to find them.
+        Returns the files, and what else the bundle's command needs to find them.
         """
 
     @abstractmethod
     def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
         """Compare what the bundle wrote into ``outputs`` with this package's own for the same files, real or not.
 
-        Returns:
-            how well they agree, for the manifest.
-
-        Raises:
-            ExportError: if they do not.
+        Returns how well they agree, for the manifest; ``ExportError`` is raised if they do not.
         """
 
     def card_rows(self) -> list[tuple[str, str]]:

@@ -33,16 +33,11 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file.
+    """A kind of file; ``path`` is in the folder of the fold.
 
-    Attributes:
-        name: on the command line.
-        title: for people.
-        path: in the folder of the fold.
-        write: writes the source's folded network to a path, for the example's size alone unless ``dynamic``; returns
-            the file's function from input to output as read back from disk.
-        packages: what must be installed beyond this package's own.
-        fixed: whether it can be written for one size where it cannot be for any.
+    ``write`` writes the source's folded network to a path, for the example's size alone unless ``dynamic``, and returns
+    the file's function from input to output as read back from disk. Where it cannot be for any size, a ``fixed`` one
+    will do.
     """
 
     name: str

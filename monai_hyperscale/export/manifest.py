@@ -77,9 +77,6 @@ class VerifiedOn(_Part):
     """What the files of a fold were compared on.
 
     Example:
-        >>> case = {"name": "liver", "part": "test", "case": "a"}
-        >>> print(VerifiedOn(input="a.nii.gz", synthetic=False, tolerance=1e-4, data=case))
-        a.nii.gz (test case a of liver)
         >>> print(VerifiedOn(input="synthetic anatomy", synthetic=True, tolerance=1e-4))
         synthetic anatomy, no real image
     """

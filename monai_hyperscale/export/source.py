@@ -38,16 +38,9 @@ _LONGEST = 2**17
 
 @dataclass(frozen=True)
 class FoldSource:
-    """A bundle's network at one φ, in float32 on the CPU.
+    """A bundle's network at one φ, in float32 on the CPU: the hypernetwork, its context, and the plain network.
 
-    Attributes:
-        bundle: the folder that was named.
-        folder: that of ``model.json`` and ``model.pt``.
-        settings: what the network was trained for.
-        network: the hypernetwork.
-        context: φ, and what else the weights are generated from.
-        plain: the folded network.
-        weights_sha256: of ``model.pt``.
+    ``bundle`` is the folder that was named, ``folder`` that of ``model.json`` and ``model.pt``.
     """
 
     bundle: Path
@@ -60,12 +53,7 @@ class FoldSource:
 
     @classmethod
     def from_bundle(cls, bundle: Union[str, Path], phi: Phi, **numbers: Any) -> FoldSource:
-        """Read a bundle and fold its network; arguments as those of ``fold_bundle``.
-
-        Raises:
-            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
-            PhiError: if a number is unknown to the network, or not valid.
-        """
+        """Read a bundle and fold its network; arguments and errors as those of ``fold_bundle``."""
         folder = model_folder(bundle)
         settings = read_settings(folder / "model.json", NetworkSettings)
         network = trained_network(folder, settings).eval().requires_grad_(False)
@@ -107,16 +95,10 @@ class FoldSource:
 
 
 class Inputs:
-    """Images as the network takes them, of any size: from files, or synthetic anatomy.
+    """Images as the network takes them, of any size: from :meth:`Folding.read`, or synthetic anatomy.
 
-    Args:
-        source: the network.
-        images: as :func:`monai_hyperscale.io.read_image` gives them, one for each that the network takes at once; none
-            for synthetic anatomy.
-        size: voxels per axis; default: the image's, or what the bundle was trained on.
-
-    Raises:
-        ExportError: if there are more or fewer images, or ``size`` has another number of axes.
+    ``size`` is by default the image's, or what the bundle was trained on. ``ExportError`` is raised if there are more
+    or fewer images than the network takes, or ``size`` has another number of axes.
     """
 
     def __init__(

@@ -85,12 +85,8 @@ def evaluator() -> Config:
 def write_volume(path: Path, settings: Any, image: Optional[MetaTensor], size: Sequence[int], number: int = 0) -> Path:
     """Write an image as a file that MONAI reads, its channels as the fourth axis, and return its path.
 
-    Args:
-        path: of the file.
-        settings: of the network; synthetic anatomy has as many channels and labels.
-        image: to write, as :func:`monai_hyperscale.io.read_image` gives it; ``None`` for synthetic anatomy.
-        size: of synthetic anatomy, in voxels of the network; another ``number`` is another anatomy.
-        number: of the anatomy.
+    Without an image it is synthetic anatomy of a size in voxels of the network, with as many channels and labels;
+    another number is another anatomy.
     """
     if image is not None:
         voxels, affine = image.as_tensor().numpy(), image_source(image).affine

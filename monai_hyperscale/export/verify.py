@@ -30,12 +30,10 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well two networks agree.
+    """How well two networks agree on inputs of these shapes.
 
-    Attributes:
-        difference: largest absolute difference, in units of the reference's largest absolute value.
-        labels: share of voxels whose greatest channel is the same, 0 to 1; ``None`` where channels are no labels.
-        shapes: of the inputs that were compared.
+    ``difference`` is the largest, in units of the reference's largest absolute value; ``labels`` the share of voxels
+    whose greatest channel is the same, ``None`` where channels are no labels.
     """
 
     difference: float
@@ -54,21 +52,10 @@ def compare(
     inputs: Sequence[torch.Tensor],
     labels: bool = True,
 ) -> Agreement:
-    """Compare two networks on images.
+    """Compare two networks on images (B, C, *sizes), ``labels`` where channels are classes.
 
     The candidate runs twice on each, since TorchScript optimises a network after its first run. A difference that is
     not a number, and an output of another shape, count as infinite.
-
-    Args:
-        reference: maps (B, C, *sizes) to (B, C', *sizes).
-        candidate: the same.
-        inputs: images; at least one.
-        labels: whether the channels are those of labels.
-
-    Example:
-        >>> x = torch.tensor([[[1.0, -4.0]]])
-        >>> round(compare(torch.neg, lambda x: -x + 0.002, [x], labels=False).difference, 6)
-        0.0005
     """
     if not inputs:
         raise ValueError("there must be an image to compare on.")
@@ -96,10 +83,8 @@ def check_bundle(
 ) -> dict[str, Any]:
     """Run a bundle with MONAI alone and compare its outputs with this package's own, for the manifest.
 
-    It runs on the images, or where there are none on synthetic anatomy of the size.
-
-    Raises:
-        ExportError: if the bundle does not run, or its output is another.
+    It runs on the images, or where there are none on synthetic anatomy of the size. ``ExportError`` is raised if it
+    does not run, or its output is another.
     """
     with tempfile.TemporaryDirectory() as temporary:
         inputs, outputs = Path(temporary) / "in", Path(temporary) / "out"

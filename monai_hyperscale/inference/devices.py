@@ -45,14 +45,9 @@ def choose_device(name: str = "auto") -> torch.device:
 def first_that_fits(attempt: Callable[[Way], Result], ways: Sequence[Way], what: str, next_way: str = "") -> Result:
     """Return what the first of several ways to do a thing gives for which the memory suffices.
 
-    Args:
-        attempt: does it in one of the ways.
-        ways: each takes less memory than the one before.
-        what: takes too much, for messages, such as ``the image``.
-        next_way: how it goes on after the first, for messages, such as ``in windows``.
-
-    Raises:
-        MemoryError: if the memory is too small for all of them.
+    Each of the ``ways`` takes less memory than the one before. Messages name ``what`` takes too much, such as ``the
+    image``, and the ``next_way``, such as ``in windows``. Where the memory is too small for all, ``MemoryError`` is
+    raised.
     """
     for left, way in reversed(list(enumerate(reversed(ways)))):
         # Not the next way inside the handler: the error holds what the failed one had in memory.

@@ -17,11 +17,7 @@ __all__ = ["FoldedInference", "LabelInference"]
 
 
 class FoldedInference(nn.Module):
-    """Pass an image through a folded network by an inferer: in one piece, in windows, or slice by slice.
-
-    Args:
-        network: a plain network, such as ``Segmenter.fold`` returns.
-        inferer: how images go through it.
+    """Pass an image through a plain network by an inferer: in one piece, in windows, or slice by slice.
 
     Example:
         >>> run = FoldedInference(nn.Conv2d(1, 3, 1), PhiInferer())
@@ -50,11 +46,6 @@ class LabelInference(FoldedInference):
 
     It is what :class:`Segmenter` does between preparing an image and bringing the label map back to its grid; the
     inferer says which images go through whole, the windows of the others, and the precision.
-
-    Example:
-        >>> label = LabelInference(nn.Conv2d(1, 3, 1), PhiWholeImageInferer(spatial_dims=2))(torch.rand(1, 1, 8, 6))
-        >>> label.shape, label.dtype
-        (torch.Size([1, 8, 6]), torch.uint8)
     """
 
     inferer: PhiWholeImageInferer

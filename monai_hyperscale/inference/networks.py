@@ -25,14 +25,9 @@ _KEPT_NETWORKS = 4
 
 
 class FoldedNetworks(OrderedDict[Context, nn.Module]):
-    """Plain networks by their context, made at the first call and kept while there are few.
+    """Plain networks by their context, made at the first call on the device and kept while there are few.
 
     The weights are those at construction. Several threads may call it at once.
-
-    Args:
-        network: with trained weights.
-        spatial_dims: 2 or 3, of the network.
-        device: where the folded networks run.
     """
 
     def __init__(self, network: HyperNetwork, spatial_dims: int, device: Union[str, torch.device] = "cpu") -> None:
@@ -122,11 +117,7 @@ def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:
 
 
 def model_folder(bundle_dir: Union[str, Path]) -> Path:
-    """Return the folder of ``model.json`` and ``model.pt``: ``models`` in a bundle, or the folder itself.
-
-    Raises:
-        CheckpointError: if it does not exist.
-    """
+    """Return the folder of ``model.json`` and ``model.pt``: ``models`` in a bundle, or the folder itself."""
     folder = Path(bundle_dir)
     if not folder.is_dir():
         raise CheckpointError(f"bundle {folder} does not exist; name a bundle's folder.")

@@ -24,20 +24,9 @@ _SAME_PLACE, _DECIMALS = 1e-3, 3
 
 
 def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTensor:
-    """Return a volume as MONAI's ``Spacing`` resamples it.
+    """Return a volume (C, *sizes) as MONAI's ``Spacing`` resamples it, in float32; itself where MONAI leaves it so.
 
-    Args:
-        image: (C, *sizes), three-dimensional, with its affine.
-        spacing: the transform, or another function that calls it on an image and hands ``lazy`` on.
-
-    Returns:
-        float32 (C, *new sizes) with the new affine; the image itself where MONAI leaves it as it is.
-
-    Example:
-        >>> from monai.transforms import Spacing
-        >>> image = MetaTensor(torch.arange(4.0).reshape(1, 1, 1, 4), affine=torch.eye(4))
-        >>> at_spacing(image, Spacing((1, 1, 0.5))).as_tensor().flatten()
-        tensor([0.0000, 0.5000, 1.0000, 1.5000, 2.0000, 2.5000, 3.0000])
+    ``spacing`` is the transform, or another function that calls it on an image and hands ``lazy`` on.
     """
     before = np.asarray(image.affine, dtype=np.float64)
     # At the origin: elsewhere the rounding of headers decides whether a voxel that is half outside is one more.
@@ -58,16 +47,10 @@ def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTen
 
 
 def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Return a label map on another grid of the same space, every voxel with the nearest label.
+    """Return a label map (X, Y, Z) on another grid of the same space, every voxel with the nearest label.
 
-    Args:
-        label: (X, Y, Z), whole numbers.
-        affine: (4, 4), of the label map.
-        target: (4, 4), of the grid of the result.
-        sizes: of the result.
-
-    Returns:
-        array of these sizes, of the label's type, laid out as files of volumes are (the first axis is contiguous).
+    ``affine`` is the label map's, ``target`` and ``sizes`` are the result's, which is laid out as files of volumes are
+    (the first axis is contiguous).
 
     Example:
         >>> label = torch.tensor([[[1, 2, 3]]], dtype=torch.uint8)

@@ -31,10 +31,6 @@ def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
 
     Raises:
         RegistrationError: if it has another number of axes, or is 2D and not in the plane of x and y.
-
-    Example:
-        >>> as_placed(MetaTensor(torch.zeros(1, 5, 4, 1), affine=torch.eye(4)), 2).shape
-        torch.Size([1, 5, 4])
     """
     voxels = image.as_tensor()
     if dims == 2 and voxels.dim() == 4 and voxels.shape[-1] == 1:

@@ -17,15 +17,7 @@ _seconds: ContextVar[Optional[dict[str, float]]] = ContextVar("seconds", default
 
 @contextmanager
 def measured() -> Iterator[dict[str, float]]:
-    """Give the seconds of every :func:`stage` that this thread goes through inside the block, by name.
-
-    Example:
-        >>> with measured() as seconds:
-        ...     with stage("network"):
-        ...         pass
-        >>> list(seconds)
-        ['network']
-    """
+    """Give the seconds of every :func:`stage` that this thread goes through inside the block, by name."""
     seconds: dict[str, float] = {}
     token = _seconds.set(seconds)
     try:

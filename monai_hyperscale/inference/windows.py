@@ -38,18 +38,12 @@ def labels_in_windows(
     Args:
         image: (C, *sizes).
         run: from windows (1, C, *roi) on the device to logits (1, K, *roi).
-        roi_size: size of the windows; ``None`` for 128 along every axis, and 0 for the whole of one.
+        roi_size: of the windows; ``None`` for 128 along every axis, and 0 for the whole of one.
         overlap: of neighbouring windows, in [0, 1).
         device: where windows go and their logits are; the image's by default.
 
     Returns:
         class indices (*sizes), on the CPU: in the type of :func:`index_type`.
-
-    Example:
-        >>> image = torch.rand(1, 20, 9, 7)
-        >>> label = labels_in_windows(image, lambda window: torch.cat([0.5 - window, window - 0.5], 1), (8, 8, 8))
-        >>> torch.equal(label, (image[0] > 0.5).to(torch.uint8))
-        True
     """
     device = image.device if device is None else device
     sizes = tuple(image.shape[1:])
@@ -88,15 +82,7 @@ def labels_by_slices(
 ) -> torch.Tensor:
     """Return the labels (H, W, D) of a volume (C, H, W, D) that a 2D network sees slice by slice of the last axis.
 
-    Args:
-        volume: of any device.
-        run: from slices (B, C, H, W) on the device to logits (B, K, H, W).
-        batch_size: slices per pass.
-        device: where slices go; the volume's by default.
-
-    Example:
-        >>> labels_by_slices(torch.rand(1, 5, 4, 11), lambda x: torch.cat([-x, x], 1)).unique()
-        tensor([1], dtype=torch.uint8)
+    ``run`` leads from slices (B, C, H, W) on the device to logits (B, K, H, W).
     """
     device = volume.device if device is None else device
     parts = []
@@ -132,19 +118,6 @@ class WindowSums:
     Windows come in rows: along the shortest axis first, along the longest last. A window's part that no later one
     reaches is complete together with what earlier ones left there; the rest, a strip at the far end of every axis, is
     kept for them. So no more is in memory than one window and, of every axis, one strip as wide as the overlap.
-
-    Args:
-        sizes: of the image, at least those of a window.
-        roi_size: of the windows.
-        overlap: of neighbouring windows, in [0, 1).
-
-    Example:
-        >>> sums = WindowSums((6, 4), (4, 4), overlap=0.5)
-        >>> for index, window in sums.windows():
-        ...     box, total = sums.add(index, torch.ones(1, 4, 4))
-        ...     print(box[0], total[0, :, 0])
-        slice(0, 2, None) tensor([1., 1.])
-        slice(2, 6, None) tensor([2., 2., 1., 1.])
     """
 
     def __init__(self, sizes: Sequence[int], roi_size: Sequence[int], overlap: float) -> None:
@@ -165,16 +138,10 @@ class WindowSums:
     def add(
         self, index: dict[int, int], scores: torch.Tensor, first: int = 0
     ) -> tuple[tuple[slice, ...], torch.Tensor]:
-        """Add one window, or some of its planes, and return what is complete with it.
+        """Add one window, or some of its planes, and return what is complete with it: a box, and its sums.
 
-        Args:
-            index: of the window, from :meth:`windows`.
-            scores: (K, *roi), changed in place; of the first of :attr:`axes` there may be fewer planes, if all those
-                of a window come one after another.
-            first: of these planes.
-
-        Returns:
-            the box of the image that is complete, which may be empty, and its sums, a view of ``scores``.
+        ``scores`` (K, *roi) are changed in place, and the sums are a view of them. Of the first of :attr:`axes` there
+        may be fewer planes, from ``first`` on, if all those of a window come one after another.
         """
         # Along the axes that are done, the place in the image; along the others that in the window.
         place = [slice(0, r) for r in self.roi_size]

@@ -19,14 +19,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG picture.
+    """An SVG picture of ``shape`` (rows, columns), later layers on top; without a ``description`` it is decoration.
 
-    Attributes:
-        shape: (rows, columns).
-        layers: what it shows; later ones lie on top.
-        description: for those who do not see it; ``None`` for decoration.
-        kind: class of the element.
-        stretched: whether it fills its place whatever its shape.
+    ``kind`` is the class of the element; one that is ``stretched`` fills its place whatever its shape.
     """
 
     shape: Sequence[int]
@@ -38,13 +33,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures of one φ, or of what there was before.
+    """Pictures of one φ, or of what there was before, each with a name above it or ``None``; a note beside the title.
 
-    Attributes:
-        title: in bold.
-        pictures: each with a name above it, or ``None``.
-        note: beside the title.
-        phi: what the dial finds the card by; empty for none.
+    ``phi`` is what the dial finds the card by; empty for none.
     """
 
     title: str

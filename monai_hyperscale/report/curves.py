@@ -46,18 +46,9 @@ class _Scale:
 class Chart:
     """One curve of the page, in values; ``left`` to ``foot`` are the edges of the drawing in pixels.
 
-    Attributes:
-        title: above the chart.
-        axis: name of the horizontal axis.
-        description: for those who do not see it.
-        cost: key of the cost, or ``phi``.
-        unit: of the cost, in those of the file.
-        points: rows in the order of φ.
-        pareto: positions of the Pareto points.
-        there: (cost, score) on the other cases, at the costs of the page's own frontier: that of one image, which the
-            other one may have measured on a larger image or another machine. Of several factors there is none.
-        band: quadrilaterals of the intervals; none where there are several factors.
-        knee: where the knee is, and its name.
+    ``unit`` is that of the cost, in those of the file. ``there`` are (cost, score) on the other cases, at the costs of
+    the page's own frontier: that of one image, which the other one may have measured on a larger image or another
+    machine. Where there are several factors, rows have no order: ``there`` and ``band`` are empty.
     """
 
     title: str

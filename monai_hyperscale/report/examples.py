@@ -95,11 +95,7 @@ def example_of(workload: Workload, frontier: Frontier) -> Example:
 
 
 def check_examples(view: View, examples: Sequence[Example]) -> None:
-    """Check that examples have what the frontier's task shows.
-
-    Raises:
-        ImageError: if one has not.
-    """
+    """Raise ``ImageError`` unless examples have what the frontier's task shows."""
     needed = set(view.task.shown)
     for example in examples:
         if not needed <= set(example.images) <= needed | {"label"}:

@@ -8,14 +8,13 @@ from typing import Any, Optional, Union
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Path2D
 
 from monai_hyperscale.io.atomic import replacing
-from monai_hyperscale.report.view import Cost, Point, View, band
+from monai_hyperscale.report.view import Cost, View, band
 from monai_hyperscale.search.results import Frontier
 
 __all__ = ["figure_names", "write_figures"]
@@ -71,22 +70,18 @@ def _costs(view: View) -> list[Optional[Cost]]:
 
 
 def _figure(view: View, cost: Optional[Cost]) -> Figure:
+    """Draw the rows with their intervals, the Pareto points and the knee."""
     # A canvas of its own, not pyplot: no display, no state shared with the caller's figures.
     figure = Figure(figsize=_SIZE, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    points = view.points(cost)
-    if points:
-        _draw(axes, view, cost, points)
     axes.set_xlabel(f"{cost.title} ({cost.unit})" if cost else "φ")
     axes.set_ylabel(view.metric)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(width=0.6, length=3)
-    return figure
-
-
-def _draw(axes: Axes, view: View, cost: Optional[Cost], points: list[Point]) -> None:
-    """Draw the rows with their intervals, the Pareto points and the knee."""
+    points = view.points(cost)
+    if not points:
+        return figure
     _, x, means, lows, highs = (np.array(values) for values in zip(*points, strict=True))
     if view.single:
         pieces = [Path2D([*corners, corners[0]], closed=True) for corners in band(points)]
@@ -96,18 +91,15 @@ def _draw(axes: Axes, view: View, cost: Optional[Cost], points: list[Point]) -> 
     else:
         axes.vlines(x, lows, highs, color=_BLUE, alpha=0.3, linewidth=0.8)
     axes.scatter(x, means, s=7, facecolor="white", edgecolor=_GREY, linewidth=0.6, zorder=3)
-    best = set(view.pareto(cost))
+    best, knee = set(view.pareto(cost)), view.knee(cost)
     front = [(point.cost, point.mean) for point in points if point.position in best]
     if front:
         xs, ys = zip(*front, strict=True)
         axes.scatter(xs, ys, s=10, color=_BLUE, zorder=4)
-    knee = view.knee(cost)
-    for point in points:
-        if knee is None or point.position != knee:
-            continue
-        axes.scatter(
-            point.cost, point.mean, s=60, marker="D", facecolor="none", edgecolor="black", linewidth=0.9, zorder=5
-        )
+    at = next(((point.cost, point.mean) for point in points if point.position == knee), None)
+    if at is not None and knee is not None:
+        axes.scatter(at[0], at[1], s=60, marker="D", facecolor="none", edgecolor="black", linewidth=0.9, zorder=5)
         name = view.phi_name(view.rows[knee].phi) if view.single else "knee"
         down = -14 if view.higher_is_better else 8
-        axes.annotate(name, (point.cost, point.mean), textcoords="offset points", xytext=(6, down), fontsize=7)
+        axes.annotate(name, at, textcoords="offset points", xytext=(6, down), fontsize=7)
+    return figure

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from monai_hyperscale.data.intensity import UnitIntensity
 
@@ -42,12 +42,7 @@ def unit_intensity(image: np.ndarray) -> np.ndarray:
 
 
 def reduced(plane: np.ndarray, nearest: bool = False) -> np.ndarray:
-    """Return a plane (rows, columns) of at most 256 pixels along its longer side, of the same type.
-
-    Example:
-        >>> reduced(np.zeros((512, 300), np.uint8)).shape
-        (256, 150)
-    """
+    """Return a plane (rows, columns) of at most 256 pixels along its longer side, of the same type."""
     factor = max(plane.shape) / _LARGEST
     if factor <= 1:
         return plane
@@ -72,17 +67,12 @@ def labels_uri(plane: np.ndarray, values: Sequence[int]) -> str:
     for position, value in enumerate(values):
         indices[labels == value] = 1 + position % colours
     picture = Image.fromarray(indices)
-    picture.putpalette([0, 0, 0] + [part for colour in LABEL_COLOURS for part in _rgb(colour)])
+    picture.putpalette([0, 0, 0] + [part for colour in LABEL_COLOURS for part in ImageColor.getrgb(colour)])
     return _uri(picture, transparency=bytes([0] + [round(255 * _OPACITY)] * colours))
 
 
 def colours_uri(plane: np.ndarray, palette: Sequence[Sequence[float]]) -> str:
-    """Return a plane of palette indices as a PNG.
-
-    Args:
-        plane: (rows, columns), whole numbers.
-        palette: (red, green, blue) from 0 to 1 of at most 256 indices.
-    """
+    """Return a plane of palette indices as a PNG; the palette is of at most 256 (red, green, blue) from 0 to 1."""
     picture = Image.fromarray(reduced(plane, nearest=True).astype(np.uint8))
     picture.putpalette([round(255 * part) for colour in palette for part in colour[:3]])
     return _uri(picture)
@@ -100,12 +90,10 @@ def outline(plane: np.ndarray) -> str:
     parts = []
     for lines, command in ((labels[1:] != labels[:-1], "h"), ((labels[:, 1:] != labels[:, :-1]).T, "v")):
         along, across = scale if command == "h" else scale[::-1]
-        for number, line in enumerate(lines, start=1):
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
-            for start, end in edges.reshape(-1, 2):
-                place = (start * along, number * across)
-                x, y = place if command == "h" else place[::-1]
-                parts.append(f"M{x:.5g} {y:.5g}{command}{(end - start) * along:.5g}")
+        for number, start, end in _runs(lines):
+            place = (start * along, (number + 1) * across)
+            x, y = place if command == "h" else place[::-1]
+            parts.append(f"M{x:.5g} {y:.5g}{command}{(end - start) * along:.5g}")
     return "".join(parts)
 
 
@@ -116,18 +104,17 @@ def filled(mask: np.ndarray) -> str:
         >>> filled(np.array([[False, True, True], [False, False, True]]))
         'M1 0h2v1h-2zM2 1h1v1h-1z'
     """
-    parts = []
+    return "".join(f"M{start} {row}h{end - start}v1h{start - end}z" for row, start, end in _runs(mask))
+
+
+def _runs(mask: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Yield row, start and end of every run of a mask (rows, columns)."""
     for row, line in enumerate(mask):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
-        parts += [f"M{start} {row}h{end - start}v1h{start - end}z" for start, end in edges.reshape(-1, 2)]
-    return "".join(parts)
+        yield from ((row, start, end) for start, end in edges.reshape(-1, 2))
 
 
 def _uri(image: Image.Image, **options: object) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True, **options)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

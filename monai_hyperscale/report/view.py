@@ -27,12 +27,7 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost that was measured: its key in the file, what it is, and the unit it is shown in, ``scale`` of the file's.
-
-    Example:
-        >>> Cost.measured([0.2, 0.05], "latency", "Time", {"µs": 1e-6, "ms": 1e-3, "s": 1.0}).unit
-        'ms'
-    """
+    """A cost that was measured: its key in the file, what it is, and the unit that it is shown in."""
 
     key: str
     title: str
@@ -80,10 +75,6 @@ def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
     """Return the band of the intervals as quadrilaterals of (cost, score), one between each two neighbours.
 
     Each goes the same way round, so that where measured costs go to and fro they add up rather than cancel out.
-
-    Example:
-        >>> band([Point(0, 2.0, 0.5, 0.4, 0.6), Point(1, 1.0, 0.7, 0.6, 0.8)])
-        [[(1.0, 0.8), (2.0, 0.6), (2.0, 0.4), (1.0, 0.6)]]
     """
     pieces = []
     for pair in pairwise(points):
@@ -93,14 +84,10 @@ def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 
 
 class View:
-    """A frontier as a report shows it.
+    """A frontier as a report shows it, and one of other cases where choices are to be confirmed.
 
     Rows of one φ go from the smallest to the largest; those of several factors stay as they are. All positions are
     positions in this order.
-
-    Args:
-        frontier: as it was read.
-        confirm: the same frontier with one of other cases, where choices are to be confirmed.
     """
 
     def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
@@ -213,12 +200,7 @@ class View:
 
 
 def capital(name: str) -> str:
-    """Return a name with a capital letter in front, as it begins a line.
-
-    Example:
-        >>> capital("surface Dice"), capital("HD95")
-        ('Surface Dice', 'HD95')
-    """
+    """Return a name with a capital letter in front, as it begins a line: HD95 stays HD95."""
     return name[:1].upper() + name[1:]
 
 

@@ -169,12 +169,7 @@ def _suggestions(view: View) -> list[str]:
 
 
 def _round(value: float, up: bool) -> str:
-    """Return a number of two significant digits that is not below, or not above, a value.
-
-    Example:
-        >>> _round(0.8873, False), _round(41.2, True), _round(0.0, True)
-        ('0.88', '42', '0')
-    """
+    """Return a number of two significant digits that is not below, or not above, a value."""
     if value == 0:
         return "0"
     decimals = 1 - math.floor(math.log10(abs(value)))

@@ -24,9 +24,7 @@ def test_page_and_figures(results: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"wrote {page} and 4 figures in {figures}\n"
     assert "sshn_seg on Task04_Hippocampus" in page.read_text(encoding="utf-8")
     assert len(list(figures.iterdir())) == 4
-
-
-def test_folder_of_results(results: Path, tmp_path: Path) -> None:
+    # The folder of results will do.
     assert main(["report", str(results.parent), "-o", str(tmp_path / "report.html")]) == 0
     assert (tmp_path / "report.html").is_file()
 
@@ -60,17 +58,15 @@ def test_results_that_cannot_be_read(content: str, tmp_path: Path, capsys: pytes
     assert sorted(tmp_path.iterdir()) == [results]
 
 
-def test_the_table_beside_the_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_and_truncated_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "frontier.csv").write_text("phi,flops\n")
-    assert main(["report", str(tmp_path / "frontier.csv"), "-o", str(tmp_path / "report.html")]) != 0
-    assert "name the frontier.json beside it" in capsys.readouterr().err
-
-
-def test_truncated_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results.write_text(results.read_text()[:-500])
-    assert main(["report", str(results), "-o", str(tmp_path / "report.html")]) != 0
-    assert "is damaged or cut off" in capsys.readouterr().err
-    assert not (tmp_path / "report.html").exists()
+    for path, said in (
+        (tmp_path / "frontier.csv", "name the frontier.json beside it"),
+        (results, "is damaged or cut off"),
+    ):
+        assert main(["report", str(path), "-o", str(tmp_path / "report.html")]) != 0
+        assert said in capsys.readouterr().err and not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -164,16 +160,9 @@ def test_what_cannot_confirm_is_told_and_nothing_is_written(
     assert sorted(tmp_path.iterdir()) == [results.parent, other]
 
 
-def test_no_such_results_to_confirm_on(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    outputs = ["-o", str(tmp_path / "report.html")]
-    assert main(["report", str(results), "--confirm", str(tmp_path / "none"), *outputs]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: frontier {tmp_path / 'none'} does not exist; ") and error.count("\n") == 1
-
-
-def test_no_such_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", str(tmp_path / "none.json"), "-o", str(tmp_path / "report.html")]) == 2
-    assert capsys.readouterr().err == (
-        f"error: frontier {tmp_path / 'none.json'} does not exist; name the frontier.json that pareto wrote, or its "
-        "folder.\n"
-    )
+def test_no_such_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing, output = str(tmp_path / "none.json"), ["-o", str(tmp_path / "report.html")]
+    for arguments in ([missing], [str(results), "--confirm", missing]):
+        assert main(["report", *arguments, *output]) == 2
+        said = f"error: frontier {missing} does not exist; name the frontier.json that pareto wrote, or its folder.\n"
+        assert capsys.readouterr().err == said

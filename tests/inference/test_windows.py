@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from monai.data.utils import compute_importance_map
 from monai.inferers import SliceInferer, SlidingWindowInferer
 
 from monai_hyperscale.inference import windows
@@ -62,30 +61,6 @@ def test_same_as_monai(
     assert clear.float().mean() > 0.99 and len(found.unique()) == 5
 
 
-@pytest.mark.parametrize(("sizes", "roi", "overlap"), [case for case in CASES if 0 not in case[1]])
-def test_sums_are_complete_and_every_voxel_comes_once(
-    sizes: tuple[int, ...], roi: tuple[int, ...], overlap: float
-) -> None:
-    padded = tuple(max(n, r) for n, r in zip(sizes, roi, strict=True))
-    sums, weights = WindowSums(padded, roi, overlap), compute_importance_map(roi, mode="gaussian")
-    outer = sums.axes[0]
-    expected, found, times = torch.zeros(2, *padded), torch.zeros(2, *padded), torch.zeros(padded)
-    number = 0
-    for index, window in sums.windows():
-        number += 1
-        scores = torch.randn(2, *roi) * weights
-        expected[(slice(None), *window)] += scores
-        # Planes two by two, the last alone where their number is odd.
-        for first in range(0, roi[outer], 2):
-            part = scores.narrow(outer + 1, first, min(2, roi[outer] - first))
-            box, total = sums.add(index, part, first)
-            found[(slice(None), *box)] = total
-            times[box] += 1
-    assert number == torch.tensor([len(starts) for starts in sums.starts]).prod()
-    assert (times == 1).all()
-    assert torch.allclose(found, expected, atol=1e-5)
-
-
 def test_kept_sums_are_strips_of_the_overlap() -> None:
     sums = WindowSums((64, 40, 48), (16, 16, 16), overlap=0.25)
     for index, _ in sums.windows():
@@ -135,22 +110,6 @@ def test_slices_are_those_of_monai() -> None:
     found = labels_by_slices(volume, run, batch_size=8)
     assert torch.equal(found, logits.argmax(0).to(torch.uint8)) and len(found.unique()) == 5
     assert batches == theirs == [8, 8, 3]
-
-
-def test_windows_are_those_of_monai_in_another_order() -> None:
-    seen: dict[str, set[bytes]] = {"ours": set(), "theirs": set()}
-    image = torch.randn(1, 11, 17, 9)
-    for who, infer in (
-        ("ours", lambda run: labels_in_windows(image, run, (6, 6, 6), 0.4)),
-        ("theirs", lambda run: SlidingWindowInferer((6, 6, 6), 1, 0.4)(image[None], run)),
-    ):
-
-        def run(window: torch.Tensor, who: str = who) -> torch.Tensor:
-            seen[who].add(window.contiguous().numpy().tobytes())
-            return torch.cat([-window, window], 1)
-
-        infer(run)
-    assert seen["ours"] == seen["theirs"] and len(seen["ours"]) > 10
 
 
 def test_every_combination_of_few_windows() -> None:
