@@ -17,13 +17,18 @@ BUNDLE = default_bundle("sshn_reg")
 CONFIGS = BUNDLE / "configs"
 
 
-@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.735), (0.25, 0.735)])
-def test_shipped_weights_register_unseen_scans(shared_data, phi, least):
+@pytest.fixture(scope="module")
+def pairs(shared_data):
     settings = read_settings(BUNDLE / "models" / "model.json", RegistrationSettings)
-    pairs = unseen_pairs(shared_data / "Task04_Hippocampus", settings, count=20, seed=0)
+    return settings, unseen_pairs(shared_data / "Task04_Hippocampus", settings, count=20, seed=0)
+
+
+@pytest.mark.parametrize(("phi", "least"), [(0.5, 0.735), (0.25, 0.735)])
+def test_shipped_weights_register_unseen_scans(pairs, phi, least):
+    settings, found = pairs
     network = best_weights(build_network(settings), BUNDLE / "models").fold(phi)
     before, after, folded = [], [], []
-    for pair in pairs:
+    for pair in found:
         with torch.no_grad():
             field = network(torch.cat([pair["moving"], pair["fixed"]], dim=1))
         before.append(overlap(pair["moving_label"], pair["fixed_label"]))
