@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from benchmarks import end_to_end
-from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 
 def test_the_scan_is_like_a_scan(tmp_path: Path) -> None:
@@ -21,12 +20,6 @@ def test_the_scan_is_like_a_scan(tmp_path: Path) -> None:
     assert "".join(nib.aff2axcodes(image.affine)) == "LPS" and np.count_nonzero(image.affine[:3, :3]) == 5
     voxels = np.asarray(image.dataobj)
     assert voxels.min() < -950 and voxels.max() > 500 and 0 < np.median(voxels[18:22, 16:20]) < 120
-
-
-def test_bundle_takes_scans_as_they_are(tmp_path: Path) -> None:
-    end_to_end.write_bundle(tmp_path / "b", 25, (4, 4), (8, 8, 8), patch_size=2, spacing=(1, 1, 1))
-    settings = Segmenter.from_bundle(tmp_path / "b").settings
-    assert settings.out_channels == 26 and settings.roi_size == (8, 8, 8) and settings.spacing == (1, 1, 1)
 
 
 def test_command_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,7 @@ import torch
 
 from benchmarks import training_time
 from benchmarks.training_time import CONFIGS, SpreadPhi, Training, in_one, minutes, summary
-from monai_hyperscale.bundle import write_settings
-from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.inference import PhiInferer
-from monai_hyperscale.inference.networks import FoldedNetworks
-from monai_hyperscale.tasks.segmentation.distillation import SoftenedLabels
-from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import ChoicePhi, FixedPhi, UniformPhi
 
 CPU = torch.device("cpu")
@@ -71,6 +66,7 @@ def test_a_program_trains(method: str, training: Training, monkeypatch: pytest.M
     before = [value.detach().clone() for value in networks[0].parameters()]
     run()
     after = list(networks[0].parameters())
+    assert training.steps == 10 * 7 and training.facts["batch_size"] == 2
     # Called twice, it is eight steps of one network, on the configuration's batches, at the phi that it says.
     assert len(seen) == 8 and len({network for *_, network in seen}) == 1
     assert {shape for _, shape, _ in seen} == {(2, 1, 16, 16)}
@@ -78,11 +74,6 @@ def test_a_program_trains(method: str, training: Training, monkeypatch: pytest.M
     assert [phi for phi, *_ in seen] == pytest.approx(expected * 2)
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert parameters == sum(value.numel() for value in after)
-
-
-def test_steps_are_those_of_the_configuration(training: Training) -> None:
-    assert training.steps == 10 * 7
-    assert training.facts == {"precision": "fp32", "batch_size": 2, "learning_rate": 0.003}
 
 
 def test_sums_and_ratios_are_of_the_same_round() -> None:
@@ -109,36 +100,6 @@ def test_trainings_that_follow_one_another_are_added() -> None:
     # 30 and 30 minutes of 50 and 25, then 60 and 30 of 100 and 100.
     assert rows["sshn"]["minutes"]["median"] == pytest.approx((60 + 90) / 2)
     assert rows["sshn"]["ratio"]["median"] == pytest.approx((60 / 75 + 90 / 200) / 2)
-
-
-def test_a_teacher_works_in_every_step_at_the_phi_of_a_fixed_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = SegmentationSettings(2, ("synthetic",), {1: "a"}, network={"features": (4, 4)}, phi_range=(0.0, 0.5))
-    torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
-    write_settings(settings, tmp_path / "model.json")
-    taught = {"teacher": str(tmp_path), "teacher_phi": [0.4]}
-    training = Training(CONFIGS[:1], {"output_dir": str(tmp_path), **SMALL, **taught}, CPU, batches=2)
-    at: list[float] = []
-    called: list[int] = []
-    fold, call = FoldedNetworks.at, SoftenedLabels.__call__
-
-    def folded(self: Any, phi: float) -> Any:
-        at.append(phi)
-        return fold(self, phi)
-
-    def prepared(self: Any, *args: Any, **kwargs: Any) -> Any:
-        called.append(1)
-        return call(self, *args, **kwargs)
-
-    monkeypatch.setattr(FoldedNetworks, "at", folded)
-    monkeypatch.setattr(SoftenedLabels, "__call__", prepared)
-    for method, phi, expected in (("fixed", 0.2, 0.2), ("sshn", None, 0.4)):
-        at.clear()
-        called.clear()
-        run, _ = training.program(method, phi, 3)
-        run()
-        assert at == [expected] and len(called) == 3
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,8 +178,7 @@ def test_registration_has_what_was_before_and_folds(registration_bundle, dataset
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "shares"), [(2, [6, 3]), (4, [3, 3, 3, 0])])  # of cases, of phi
-def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, tmp_path, processes, shares):
+def test_more_processes_than_cases_share_the_phi_and_give_the_same(bundle, dataset, measured, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
         "import sys, torch.distributed as dist\n"
@@ -197,16 +196,14 @@ def test_processes_share_the_work_and_give_the_same(bundle, dataset, measured, t
         "dist.destroy_process_group()\n"
     )
     out = tmp_path / "out"
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4"]
     command = [sys.executable, *torchrun, *map(str, (script, bundle, dataset, out))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     frontier = read_frontier(out)
-    seen = [(out / f"seen_{rank}").read_text().split() for rank in range(processes)]
-    assert [int(calls) for calls, _ in seen] == shares
-    # A process has prepared no case but its own.
-    assert [int(cases) for _, cases in seen] == ([2, 1] if processes == 2 else [3, 3, 3, 0])
+    seen = [(out / f"seen_{rank}").read_text().split() for rank in range(4)]
+    assert seen == [["3", "3"]] * 3 + [["0", "0"]]  # calls, and cases
     ours, alone = without_times(frontier), without_times(measured)
     for content in (ours, alone):
         content.pop("machine")  # the threads differ

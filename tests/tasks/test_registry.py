@@ -40,3 +40,9 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_training_without_labels_reports_the_correlation() -> None:
+    task = task_named("registration")
+    scores = [task.trained_score(task.settings(2, ("MRI",), labels=labels)) for labels in ({}, {1: "a"})]
+    assert scores == ["correlation", None] and task_named("segmentation").trained_score(None) is None

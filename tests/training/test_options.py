@@ -114,32 +114,12 @@ def weights(tmp_path: Path) -> Path:
 
 
 CHANGES: dict[str, Any] = {
-    "seed": 1,
-    "keep_phi": 0.5,
-    "method": "film",
-    "phi": 0.3,
-    "per_level": True,
-    "rescale_input": True,
-    "phi_range": [0.1, 0.5],
-    "phi_exponent": 2.0,
-    "val_phi": 0.3,
-    "batch_size": 4,
-    "learning_rate": 0.1,
-    "ema_momentum": 0.1,
-    "spatial_dims": 2,
-    "spacing": [1, 1, 2],
-    "split": [0.6, 0.2, 0.2],
-    "network": {"features": [4, 4]},
-    "select": "norms",
-    "weight_penalty": 0.1,
-    "augmentation": {"rotate": 0.1},
-    "synthetic": {"cases": 5},
-    "precision": "bf16",
-    "phis_per_step": 2,
-    "teacher_phi": [0.5],
-    "channels": ["CT"],
-    "roi_size": 16,
-}
+    "seed": 1, "keep_phi": 0.5, "method": "film", "phi": 0.3, "per_level": True, "rescale_input": True,
+    "phi_range": [0.1, 0.5], "phi_exponent": 2.0, "val_phi": 0.3, "batch_size": 4, "learning_rate": 0.1,
+    "ema_momentum": 0.1, "spatial_dims": 2, "spacing": [1, 1, 2], "split": [0.6, 0.2, 0.2], "select": "norms",
+    "network": {"features": [4, 4]}, "weight_penalty": 0.1, "augmentation": {"rotate": 0.1}, "precision": "bf16",
+    "synthetic": {"cases": 5}, "phis_per_step": 2, "teacher_phi": [0.5], "channels": ["CT"], "roi_size": 16,
+}  # fmt: skip
 
 
 def test_all_that_changes_the_numbers_is_in_the_fingerprint(weights: Path) -> None:
