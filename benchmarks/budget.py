@@ -78,7 +78,7 @@ def measured_grid(workload: Workload, text: str) -> dict[tuple[float, ...], Fron
     """Measure every φ of a grid; the intervals, which nothing here needs, from few samples."""
     from tqdm import tqdm
 
-    measure = RowMeasurer(workload, {"flops", "score"}, SweepOptions(bootstrap=10))
+    measure = RowMeasurer(workload, SweepOptions(rounds=0, memory=False, bootstrap=10))
     grid = phi_grid(text)
     workload.check_phi(grid)
     return {phi: measure(phi) for phi in tqdm(grid, unit="phi", file=sys.stderr)}

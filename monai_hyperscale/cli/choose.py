@@ -183,7 +183,7 @@ def _by_measuring(args: Arguments) -> _Chosen:
     }
     rounds = SweepOptions.rounds * ("latency" in quantities)
     options = SweepOptions(rounds, "memory" in quantities, seed=args.seed, notes=notes)
-    measure = RowMeasurer(workload, quantities, options)
+    measure = RowMeasurer(workload, options)
     evaluations = len(grid) if args.sampler == "grid" else min(args.evaluations, len(grid))
     say(f"{workload.title}: {len(workload.names)} cases ({workload.part}), up to {evaluations} of {len(grid)} phi")
     with progress(evaluations, "phi") as step:
@@ -197,7 +197,7 @@ def _by_measuring(args: Arguments) -> _Chosen:
         _confirm(chosen, other, str(args.confirm))
     elif workload.part == "validation" and chosen.choice.met:
         test = workload_of(args, args.source, "test")
-        row = RowMeasurer(test, quantities, options)(chosen.choice.row.phi)
+        row = RowMeasurer(test, options)(chosen.choice.row.phi)
         chosen.confirmed = make_frontier(test, [row], options, {}), row
     if args.output is not None and chosen.choice.met:
         content = chosen.as_dict()

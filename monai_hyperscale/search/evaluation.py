@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
@@ -35,14 +35,12 @@ Phi = tuple[float, ...]
 
 
 class RowMeasurer:
-    """Measures the row of a φ, once; ``latency`` and ``memory`` only if they are among ``quantities``."""
+    """Measures the row of a φ, once, as the options say."""
 
-    def __init__(self, workload: Workload, quantities: Collection[str], options: Optional[SweepOptions] = None) -> None:
+    def __init__(self, workload: Workload, options: Optional[SweepOptions] = None) -> None:
         self.workload = workload
         self.options = options or SweepOptions()
         self.rows: dict[Phi, FrontierRow] = {}
-        self._rounds = self.options.rounds if "latency" in quantities else 0
-        self._memory = "memory" in quantities
         self._image = workload.image(self.options.sizes)
         self._flops: dict[Phi, float] = {}
 
@@ -50,7 +48,7 @@ class RowMeasurer:
         """Return the row of φ."""
         if phi not in self.rows:
             run = self.workload.run(as_phi(phi))
-            cost = measure_costs([lambda: run], self._image, self._rounds, self._memory)[0]
+            cost = measure_costs([lambda: run], self._image, self.options.rounds, self.options.memory)[0]
             names = self.workload.names
             results = {name: self.workload.measure(index, run) for index, name in enumerate(names)}
             self.rows[phi] = make_row(self.workload, phi, cost, results, self.options)

@@ -138,16 +138,6 @@ def test_what_cannot_be_answered_is_told_in_one_sentence(
     assert captured.out == "" and len(captured.err.splitlines()) == 1 and message in captured.err
 
 
-def test_damaged_files_are_told(tmp_path: Path, capsys: Any) -> None:
-    path = write_frontier(tmp_path / "frontier.json")
-    path.write_text(path.read_text()[:300])
-    for command in (["choose", str(path), "--maximize", "dice"], ["report", str(path), "-o", str(tmp_path / "r.html")]):
-        assert main(command) == 1
-        error = capsys.readouterr().err
-        assert "is damaged or cut off (" in error and len(error.splitlines()) == 1
-        assert error.endswith("; write it anew, with monai-hyperscale pareto --overwrite if that wrote it.\n")
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "shapes"

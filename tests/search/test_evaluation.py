@@ -1,5 +1,6 @@
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -46,17 +47,6 @@ def test_tpe_comes_near_the_best_of_the_grid(text, seed):
     assert found.met and len(rows) == len(set(calls)) == len(calls) == 25
     assert found.row.flops == pytest.approx(wanted.flops, rel=0.01)
     assert found.row.score.mean == pytest.approx(wanted.score.mean, rel=0.01)
-
-
-def test_tpe_beats_chance_on_three_factors():
-    limits, objective = read_limits(["flops<=5.6G"], DICE), Objective("score", False)
-    wanted = choose([smooth(phi) for phi in CUBE], limits, objective).row.score.mean
-
-    def gap(sampler):
-        found = [search_phi(smooth, CUBE, limits, objective, sampler, 25, seed) for seed in range(4)]
-        return sum(wanted - choose(rows, limits, objective).row.score.mean for rows in found)
-
-    assert gap("tpe") < gap("random") and gap("tpe") / 4 < 0.01 * wanted
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -123,10 +113,10 @@ def test_a_row_is_that_of_the_sweep(bundle, dataset, tmp_path):
     workload = open_workload(bundle, dataset)
     options = SweepOptions(rounds=2, memory=False, bootstrap=200)
     wanted = sweep(workload, phi_grid("0.1,0.5"), tmp_path, options).rows
-    measure = RowMeasurer(workload, {"flops", "score"}, options)
+    measure = RowMeasurer(workload, replace(options, rounds=0))
     for row in wanted:
         assert measure.flops(row.phi) == row.flops
         found = measure(row.phi)
         assert (found.score, found.cases, found.flops) == (row.score, row.cases, row.flops)
         assert found.latency is None and found is measure(row.phi)
-    assert RowMeasurer(workload, {"latency"}, options)((0.5,)).latency.runs == 2
+    assert RowMeasurer(workload, options)((0.5,)).latency.runs == 2
