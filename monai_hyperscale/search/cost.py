@@ -17,7 +17,7 @@ from monai_hyperscale.search.memory import MemoryProbe
 from monai_hyperscale.search.results import Latency
 from monai_hyperscale.search.timing import interleaved_rounds, spread
 
-__all__ = ["CostSample", "InferenceCost", "count_flops", "measure_costs"]
+__all__ = ["InferenceCost", "count_flops", "measure_costs"]
 
 # Bytes of folded networks that are held at a time; all of these are timed in turn.
 _HELD = 2**31
@@ -73,27 +73,22 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
 
 @dataclass(frozen=True)
 class InferenceCost:
-    """What one inference costs; ``None`` for what was not measured.
+    """What one inference costs, as far as it is measured.
 
-    Operations, parameters of the folded network, seconds, peak bytes beside weights and image, and the seconds of every
-    stage of one case from file to file.
+    Operations, parameters of the folded network, peak bytes beside weights and image, seconds of every round, and the
+    seconds of every stage of one case from file to file.
     """
-
-    flops: int
-    parameters: int
-    latency: Optional[Latency] = None
-    memory: Optional[int] = None
-    stages: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class CostSample:
-    """What is known so far of the cost of one network; ``seconds`` of one inference, one from every round done."""
 
     flops: int
     parameters: int
     memory: Optional[int] = None
     seconds: tuple[float, ...] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> Optional[Latency]:
+        """Median and quartiles of the seconds."""
+        return spread(self.seconds) if self.seconds else None
 
 
 def measure_costs(
@@ -102,8 +97,8 @@ def measure_costs(
     rounds: int = 9,
     memory: bool = True,
     progress: Optional[Callable[[], object]] = None,
-    known: Sequence[CostSample] = (),
-    save: Optional[Callable[[Sequence[CostSample]], object]] = None,
+    known: Sequence[InferenceCost] = (),
+    save: Optional[Callable[[Sequence[InferenceCost]], object]] = None,
 ) -> list[InferenceCost]:
     """Measure folded networks on one image.
 
@@ -115,8 +110,8 @@ def measure_costs(
         rounds: times taken of each; 0 for none.
         memory: whether peak memory is measured, see :class:`MemoryProbe`.
         progress: called after each of ``len(runs) * (2 + rounds)`` steps.
-        known: samples of the first networks that an interrupted measurement saved: it goes on there.
-        save: called with the samples of the first networks after each of them, and after every round.
+        known: costs of the first networks that an interrupted measurement saved: it goes on there.
+        save: called with the costs of the first networks after each of them, and after every round.
 
     Example:
         >>> conv = partial(nn.Conv2d, 1, 2, 3, padding=1, bias=False)
@@ -125,9 +120,9 @@ def measure_costs(
         (2304, 18, 3)
     """
     done = progress or (lambda: None)
-    keep = save or (lambda samples: None)
-    samples = list(known)
-    if len(samples) == len(runs) and all(len(sample.seconds) >= rounds for sample in samples):
+    keep = save or (lambda costs: None)
+    costs = list(known)
+    if len(costs) == len(runs) and all(len(cost.seconds) >= rounds for cost in costs):
         for _ in range(len(runs) * (2 + rounds)):
             done()
         runs = []
@@ -136,37 +131,34 @@ def measure_costs(
         held: dict[int, nn.Module] = {}
         for place, make in enumerate(runs):
             run = make().eval()
-            flops = None if place < len(samples) else count_flops(run, image)
+            flops = None if place < len(costs) else count_flops(run, image)
             done()
             if flops is not None:
                 peak = None if probe is None else probe.peak(run, image)
-                samples.append(CostSample(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
-                keep(samples)
+                costs.append(InferenceCost(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
+                keep(costs)
             done()
             if rounds:
                 held[place] = run
             size = sum(parameter.numel() * parameter.element_size() for parameter in run.parameters())
             if held and (place == len(runs) - 1 or len(held) * size > _HELD):
-                _take_times(held, samples, image, rounds, done, keep)
+                _take_times(held, costs, image, rounds, done, keep)
                 held = {}
-    return [
-        InferenceCost(sample.flops, sample.parameters, spread(sample.seconds) if rounds else None, sample.memory)
-        for sample in samples
-    ]
+    return costs
 
 
 def _take_times(
     held: Mapping[int, nn.Module],
-    samples: list[CostSample],
+    costs: list[InferenceCost],
     image: torch.Tensor,
     rounds: int,
     done: Callable[[], object],
-    keep: Callable[[Sequence[CostSample]], object],
+    keep: Callable[[Sequence[InferenceCost]], object],
 ) -> None:
-    """Add the rounds that are missing to the samples of the networks that are held."""
-    first = min(rounds, *(len(samples[place].seconds) for place in held))
+    """Add the rounds that are missing to the costs of the networks that are held."""
+    first = min(rounds, *(len(costs[place].seconds) for place in held))
     for place in held:
-        samples[place] = replace(samples[place], seconds=samples[place].seconds[:first])
+        costs[place] = replace(costs[place], seconds=costs[place].seconds[:first])
     for _ in range(first * len(held)):
         done()
     if first == rounds:
@@ -175,5 +167,5 @@ def _take_times(
         programs = {place: partial(run, image) for place, run in held.items()}
         for seconds in interleaved_rounds(programs, rounds, image.device, progress=done, first=first):
             for place, value in seconds.items():
-                samples[place] = replace(samples[place], seconds=(*samples[place].seconds, value))
-            keep(samples)
+                costs[place] = replace(costs[place], seconds=(*costs[place].seconds, value))
+            keep(costs)

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import torch.distributed as dist
 
 from monai_hyperscale.io.hashing import digest
-from monai_hyperscale.search.cost import CostSample, InferenceCost, measure_costs
+from monai_hyperscale.search.cost import InferenceCost, measure_costs
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow, Interval
@@ -185,20 +185,13 @@ def _costs(
 ) -> list[InferenceCost]:
     measured_by = [options.rounds, options.memory, options.sizes]
     key = {"machine": describe_machine(workload.device), "options": measured_by, "phi": phis}
-    samples, stages = files.read_costs(key, len(phis))
-    runs = [partial(workload.run, as_phi(phi)) for phi in phis]
-
-    def save(measured: Sequence[CostSample]) -> None:
-        samples[:] = measured
-        files.write_costs(key, samples, stages)
-
-    image = workload.image(options.sizes)
-    costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1), list(samples), save)
-    if options.rounds:
-        for phi in phis[len(stages) :]:
-            stages.append(dict(workload.stages(as_phi(phi))))
-            files.write_costs(key, samples, stages)
-        costs = [replace(cost, stages=times) for cost, times in zip(costs, stages, strict=True)]
+    runs, image = [partial(workload.run, as_phi(phi)) for phi in phis], workload.image(options.sizes)
+    known, save = files.read_costs(key, len(phis)), partial(files.write_costs, key)
+    costs = measure_costs(runs, image, options.rounds, options.memory, partial(done, 1), known, save)
+    for place, phi in enumerate(phis if options.rounds else ()):
+        if not costs[place].stages:
+            costs[place] = replace(costs[place], stages=dict(workload.stages(as_phi(phi))))
+            save(costs)
     return costs
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.io.atomic import PARTIAL, write_text
-from monai_hyperscale.search.cost import CostSample
+from monai_hyperscale.search.cost import InferenceCost
 from monai_hyperscale.search.results import phi_name
 from monai_hyperscale.search.workload import CaseResult
 
@@ -123,29 +123,23 @@ class ProgressFiles:
                     _LOGGER.warning("%s is damaged: phi = %s is measured again.", path, phi_name(phi))
         return found
 
-    def write_costs(
-        self, key: Mapping[str, Any], samples: Sequence[CostSample], stages: Sequence[Mapping[str, float]] = ()
-    ) -> None:
+    def write_costs(self, key: Mapping[str, Any], costs: Sequence[InferenceCost]) -> None:
         """Write what is known so far of the costs of the first φ, and ``key``: what they depend on, for JSON."""
-        costs = {"samples": [asdict(sample) for sample in samples], "stages": [dict(times) for times in stages]}
-        write_text(self.folder / _COSTS, json.dumps({"kind": _KIND, "key": key, **costs}) + "\n")
+        content = {"kind": _KIND, "key": key, "costs": [asdict(cost) for cost in costs]}
+        write_text(self.folder / _COSTS, json.dumps(content) + "\n")
 
-    def read_costs(self, key: Mapping[str, Any], count: int) -> tuple[list[CostSample], list[dict[str, float]]]:
+    def read_costs(self, key: Mapping[str, Any], count: int) -> list[InferenceCost]:
         """Return what :meth:`write_costs` wrote; nothing where it is damaged, or was measured on another machine."""
         content = _read(self.folder / _COSTS)
         try:
-            if content["key"] != json.loads(json.dumps(key)):
-                return [], []
-            samples = _SAMPLES.validate_python(content["samples"])
-            stages = _STAGES.validate_python(content["stages"])
+            same = content["key"] == json.loads(json.dumps(key))
+            return _MEASURED.validate_python(content["costs"])[:count] if same else []
         except (TypeError, KeyError, ValueError):
-            return [], []
-        return samples[:count], stages[:count]
+            return []
 
 
 _CASES = TypeAdapter(dict[str, CaseResult])
-_SAMPLES = TypeAdapter(list[CostSample])
-_STAGES = TypeAdapter(list[dict[str, float]])
+_MEASURED = TypeAdapter(list[InferenceCost])
 
 
 def _stem(phi: Sequence[float]) -> str:

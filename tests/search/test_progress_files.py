@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.search.cost import CostSample
+from monai_hyperscale.search import InferenceCost
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.workload import CaseResult
 
 PLAN = {"data set": "liver", "grid of phi": [[0.1], [0.5, 0.25]]}
 SCORES = {"a": CaseResult({"1": 0.9})}
+COSTS = [InferenceCost(3, 4, None, (0.5, 0.25), {"reading": 0.5})]
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def files(tmp_path):
     files.write_cases((0.1,), SCORES)
     files.write_cases((0.5, 0.25), SCORES, process=1)
     files.write_cases((1e-5,), SCORES)
-    files.write_costs({"machine": "m"}, [CostSample(3, 4, None, (0.5, 0.25))], [{"reading": 0.5}])
+    files.write_costs({"machine": "m"}, COSTS)
     return files
 
 
@@ -34,8 +35,7 @@ def test_the_same_sweep_goes_on(files):
     files.begin({"data set": "liver", "grid of phi": [(0.1,), (0.5, 0.25)]})
     assert {name: (files.folder / name).read_bytes() for name in names(files.folder)} == before
     assert files.read_cases((0.5, 0.25), ["a", "b"], ["1"]) == SCORES
-    assert files.read_costs({"machine": "m"}, 2) == ([CostSample(3, 4, None, (0.5, 0.25))], [{"reading": 0.5}])
-    assert files.read_costs({"machine": "n"}, 2) == ([], [])
+    assert files.read_costs({"machine": "m"}, 2) == COSTS and files.read_costs({"machine": "n"}, 2) == []
     with pytest.raises(FrontierError, match="an unfinished sweep with another data set;.* or start anew with --over"):
         files.begin({**PLAN, "data set": "spleen"})
     assert len(before) == len(names(files.folder)) == 5
