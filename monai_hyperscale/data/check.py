@@ -82,11 +82,7 @@ def check_cases(dataset: Any, limit: int | None = 500, more: Sequence[str] = ())
 
 
 def tell_places(cases: Sequence[Mapping[str, Any]]) -> None:
-    """Warn of images whose place in space is a guess: of the first one, and how many there are.
-
-    Args:
-        cases: with their images. What cannot be read is left to what reads it whole.
-    """
+    """Warn of images whose place in space is a guess; what cannot be read is left to what reads it whole."""
     noted = []
     for case in cases:
         with suppress(DatasetError):

@@ -59,11 +59,10 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
     - ``dataset.json`` of the Medical Segmentation Decathlon (``training`` list, ``modality``, ``labels`` by number);
     - ``dataset.json`` of nnU-Net (``channel_names``, ``labels`` by name, one file per channel: ``case_0000.nii.gz``);
     - no json: ``imagesTr`` and ``labelsTr``, or ``images`` and ``labels``, paired by name whatever the suffix. Channels
-      come from the image headers. All label files are read for the values they hold (evenly spread ones, if they are
-      many and large): values in ascending order are the classes 0 (background), 1, 2, …, named "label <value>".
+      come from the image headers, and the values of all label files (evenly spread ones, if they are many and large),
+      in ascending order, are the classes 0 (background), 1, 2, …, named "label <value>".
 
-    Files are NIfTI (``.nii``, ``.nii.gz``) or 2D images (``.png``, ``.tif``, ``.bmp``, ``.jpg``). Hidden files are left
-    out. Only headers are opened, but for labels that no json names.
+    Files are NIfTI or 2D images (``.png``, ``.tif``, ``.bmp``, ``.jpg``). Hidden ones are left out.
 
     Args:
         dataset_dir: the folder.
@@ -108,11 +107,7 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
 
 
 def read_description(root: Path) -> dict[str, Any]:
-    """Return the content of a folder's ``dataset.json``, empty where there is none.
-
-    Raises:
-        DatasetError: if it is no JSON object.
-    """
+    """Return the content of a folder's ``dataset.json``, empty where there is none."""
     path = root / "dataset.json"
     if not path.is_file():
         return {}
@@ -162,16 +157,7 @@ def _stem(path: str | os.PathLike) -> str:
 
 
 def inside(root: Path, relative: Any, listing: str = "dataset.json") -> Path:
-    """Join a listed path to the folder; refuse one that leaves it, since a data set may come from anywhere.
-
-    Args:
-        root: the folder.
-        relative: the path as listed.
-        listing: name of the list, for the message.
-
-    Raises:
-        DatasetError: if the path leaves the folder, or is no text.
-    """
+    """Join a listed path to the folder; refuse one that leaves it, since a data set may come from anywhere."""
     if not isinstance(relative, str):
         raise DatasetError(f"paths in {root / listing} must be text, got {relative!r}.")
     joined = os.path.normpath(os.path.join(root, relative))
@@ -196,11 +182,7 @@ def _channel_files(path: Path) -> list[Path]:
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by their names without suffix; hidden files are left out.
-
-    Raises:
-        DatasetError: if two files differ in their suffix only.
-    """
+    """Return the image files of a folder by their names without suffix; hidden files are left out."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not file_suffix(path) or not path.is_file():
@@ -238,16 +220,7 @@ def _paired_cases(root: Path) -> list[dict]:
 
 
 def channel_names(description: Mapping[str, Any], cases: Sequence[dict], first: FileHeader) -> tuple[str, ...]:
-    """Return the names of the image channels: those that are declared, else what the files hold.
-
-    Args:
-        description: content of ``dataset.json``, or nothing.
-        cases: with their images.
-        first: header of the first image.
-
-    Raises:
-        DatasetError: if the declared channels are not numbered.
-    """
+    """Return the names of the image channels: those that are declared, else what the files hold."""
     declared = description.get("channel_names", description.get("modality"))
     names: list[str] = []
     if isinstance(declared, Mapping):
@@ -276,15 +249,7 @@ def _image_channels(files: Sequence[str]) -> int:
 
 
 def declared_labels(listing: Path, declared: Any) -> tuple[dict[int, str], tuple[int, ...]]:
-    """Return (class → name, file value of each class) from Decathlon's {"1": name} or nnU-Net's {name: 1}.
-
-    Args:
-        listing: the file that declares them, for messages.
-        declared: what it declares.
-
-    Raises:
-        DatasetError: if that names no labels, or in a way that is not supported.
-    """
+    """Return (class → name, file value of each class) from Decathlon's {"1": name} or nnU-Net's {name: 1}."""
     where = f"'labels' of {listing}"
     if not isinstance(declared, Mapping) or not declared:
         raise DatasetError(f"{where} must map numbers to names, got {declared!r}.")
@@ -312,15 +277,7 @@ def declared_labels(listing: Path, declared: Any) -> tuple[dict[int, str], tuple
 
 
 def scanned_labels(root: Path, paths: Sequence[str]) -> tuple[dict[int, str], tuple[int, ...]]:
-    """Return (class → name, file value of each class) from the values that label files hold.
-
-    Args:
-        root: whose files they are, for messages.
-        paths: the files; evenly spread ones are read, if they are many and large.
-
-    Raises:
-        DatasetError: if they hold no labels.
-    """
+    """Return (class → name, file value of each class) from the values that label files hold."""
     values = sorted(label_values(spread_voxels(paths, _SCANNED_VOXELS)) - {0})
     if not values:
         raise DatasetError(f"the label files of {root} hold background (0) only; nothing can be learned from them.")

@@ -43,12 +43,7 @@ _LARGEST = 1e18
 
 
 def channel_kind(name: str) -> str:
-    """Return how a channel of this name is scaled: ``ct``, ``colour``, ``grey`` or ``other``.
-
-    Example:
-        >>> [channel_kind(name) for name in ("MRI", "CT", "FLAIR", "green", "grey", "contrast")]
-        ['other', 'ct', 'other', 'colour', 'grey', 'other']
-    """
+    """Return how a channel of this name is scaled: ``ct``, ``colour``, ``grey`` or ``other``."""
     lowered = name.strip().lower()
     if lowered in _COLOURS:
         return "colour"
@@ -59,9 +54,6 @@ def channel_kind(name: str) -> str:
 
 def ct_window(name: str) -> tuple[float, float]:
     """Return the least and greatest Hounsfield units that are told apart in a CT channel, which its name may say.
-
-    Raises:
-        ConfigError: if what the name says is no window.
 
     Example:
         >>> ct_window("CT"), ct_window("CT [-1000, 1000]")

@@ -174,7 +174,7 @@ def write_synthetic_dataset(
 
 
 def write_once(
-    folder: Path, listing: str, settings: dict[str, Any], write: Callable[[Path, dict[str, Any]], None]
+    folder: Path, listing: str, settings: dict[str, Any], write: Callable[[Path, dict[str, Any]], dict[str, Any]]
 ) -> Path:
     """Fill a folder with synthetic data all at once, or not at all; leave it as it is if it holds them already.
 
@@ -182,7 +182,7 @@ def write_once(
         folder: where to; an own folder, which is replaced if it holds synthetic data of other settings.
         listing: the file in it that lists the others, in a list of dictionaries, and has the settings as "synthetic".
         settings: what the data depend on.
-        write: fills a new folder.
+        write: fills a new folder, and returns what the list says of this data set alone.
 
     Returns:
         The folder, as an absolute path.
@@ -196,13 +196,40 @@ def write_once(
     _refuse_other_content(folder, listing)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    structures = {str(n): f"structure {n}" for n in range(1, settings["labels"] + 1)}
     try:
-        write(draft, settings)
+        description = {
+            "description": "Random shapes made by monai-hyperscale for a first run; they show no real anatomy.",
+            "modality": {"0": "synthetic" if settings["spatial_dims"] == 3 else "grey"},
+            "labels": {"0": "background", **structures},
+            **write(draft, settings),
+            "synthetic": settings,
+        }
+        (draft / listing).write_text(json.dumps(description, indent=1), encoding="utf-8")
         _replace_folder(draft, folder, listing, settings)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _LOGGER.info("wrote synthetic anatomy to %s; it shows no real anatomy.", folder)
     return folder
+
+
+def write_array(array: np.ndarray, path: Path) -> np.ndarray:
+    """Write an image, which is float32, or a label map: 8-bit PNG, or NIfTI of 1 mm, centred at 0; return its affine.
+
+    That of a 2D image file is ITK's: pixels of 1 mm to left and back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_image = array.dtype == np.float32
+    if array.ndim == 2:
+        pixels = np.rint(255 * array.clip(max=1)).astype(np.uint8) if is_image else array
+        Image.fromarray(pixels.T).save(path)  # PIL's first axis is the vertical one
+        return np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine = np.eye(4)
+    affine[:3, 3] = -(np.array(array.shape) - 1) / 2
+    volume = nib.Nifti1Image(np.rint(1000 * array).astype(np.int16) if is_image else array, affine)
+    volume.header.set_xyzt_units("mm")
+    nib.save(volume, path)
+    return affine
 
 
 def _is_complete(folder: Path, listing: str, settings: dict[str, Any]) -> bool:
@@ -228,37 +255,21 @@ def _refuse_other_content(folder: Path, listing: str) -> None:
         raise DatasetError(f"{folder} holds other files; give a new or empty folder for the synthetic data set.")
 
 
-def _write_cases(folder: Path, settings: dict[str, int]) -> None:
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir(parents=True)
-    dims, labels = settings["spatial_dims"], settings["labels"]
-    suffix = ".nii.gz" if dims == 3 else ".png"
+def _write_cases(folder: Path, settings: dict[str, int]) -> dict[str, Any]:
+    dims, suffix = settings["spatial_dims"], ".nii.gz" if settings["spatial_dims"] == 3 else ".png"
     training = []
     for index in range(settings["cases"]):
-        image, label = synthetic_case([settings["seed"], index], dims, settings["size"], labels)
-        case = {"image": f"./imagesTr/case_{index:03d}{suffix}", "label": f"./labelsTr/case_{index:03d}{suffix}"}
-        if dims == 3:
-            affine = np.eye(4)
-            affine[:3, 3] = -(np.array(image.shape) - 1) / 2
-            for key, array in (("image", np.rint(1000 * image).astype(np.int16)), ("label", label)):
-                volume = nib.Nifti1Image(array, affine)
-                volume.header.set_xyzt_units("mm")
-                nib.save(volume, folder / case[key])
-        else:
-            for key, array in (("image", np.rint(255 * image.clip(max=1)).astype(np.uint8)), ("label", label)):
-                Image.fromarray(array.T).save(folder / case[key])  # PIL's first axis is the vertical one
+        made = synthetic_case([settings["seed"], index], dims, settings["size"], settings["labels"])
+        case = {key: f"./{key}sTr/case_{index:03d}{suffix}" for key in ("image", "label")}
+        for path, array in zip(case.values(), made, strict=True):
+            write_array(array, folder / path)
         training.append(case)
-    description = {
+    return {
         "name": "Synthetic anatomy",
-        "description": "Random shapes made by monai-hyperscale for a first run; they show no real anatomy.",
         "tensorImageSize": f"{dims}D",
-        "modality": {"0": "synthetic" if dims == 3 else "grey"},
-        "labels": {"0": "background", **{str(n): f"structure {n}" for n in range(1, labels + 1)}},
         "numTraining": len(training),
         "training": training,
-        "synthetic": settings,
     }
-    (folder / "dataset.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def _replace_folder(draft: Path, folder: Path, listing: str, settings: dict[str, Any]) -> None:

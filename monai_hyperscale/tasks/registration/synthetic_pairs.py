@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
-from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from monai_hyperscale.data.synthetic import smooth_field, synthetic_case, write_once
+from monai_hyperscale.data.synthetic import smooth_field, synthetic_case, write_array, write_once
 
 __all__ = ["synthetic_pair", "write_synthetic_pairs"]
 
@@ -142,51 +139,20 @@ def write_synthetic_pairs(
     return write_once(Path(folder), "pairs.json", settings, _write_pairs)
 
 
-def _write_pairs(folder: Path, settings: dict[str, Any]) -> None:
+def _write_pairs(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     # Here, because writers of fields are not needed by those who only read data sets.
     from monai_hyperscale.io.fields import write_field
 
-    for name in ("images", "labels", "fields"):
-        (folder / name).mkdir(parents=True)
-    dims, labels = settings["spatial_dims"], settings["labels"]
-    suffix = ".nii.gz" if dims == 3 else ".png"
+    (folder / "fields").mkdir(parents=True)
+    dims, suffix = settings["spatial_dims"], ".nii.gz" if settings["spatial_dims"] == 3 else ".png"
+    options = {key: settings[key] for key in ("size", "labels", "displacement", "in_plane")}
     listed = []
     for index in range(settings["pairs"]):
-        options = {key: settings[key] for key in ("size", "labels", "displacement", "in_plane")}
         made = synthetic_pair([settings["seed"], index], dims, **options)
         entry = {key: f"images/pair_{index:03d}_{key}{suffix}" for key in ("moving", "fixed")}
         entry |= {f"{key}_label": f"labels/pair_{index:03d}_{key}{suffix}" for key in ("moving", "fixed")}
-        affine = _affine(made["fixed"].shape)
-        for key, path in entry.items():
-            _write_array(made[key], folder / path, affine)
+        affines = [write_array(made[key], folder / path) for key, path in entry.items()]
         entry["field"] = f"fields/pair_{index:03d}.nii.gz"
-        write_field(torch.from_numpy(made["field"]), folder / entry["field"], affine)
+        write_field(torch.from_numpy(made["field"]), folder / entry["field"], affines[0])
         listed.append(entry)
-    description = {
-        "name": "Synthetic pairs",
-        "description": "Random shapes and displacements made by monai-hyperscale; they show no real anatomy.",
-        "modality": {"0": "synthetic" if dims == 3 else "grey"},
-        "labels": {"0": "background", **{str(n): f"structure {n}" for n in range(1, labels + 1)}},
-        "pairs": listed,
-        "synthetic": settings,
-    }
-    (folder / "pairs.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-
-
-def _affine(sizes: Sequence[int]) -> np.ndarray:
-    """Return the grid of a volume, centred at 0; that of a 2D image file is ITK's, pixels of 1 mm to left and back."""
-    if len(sizes) == 2:
-        return np.diag([-1.0, -1.0, 1.0, 1.0])
-    affine = np.eye(4)
-    affine[:3, 3] = -(np.array(sizes) - 1) / 2
-    return affine
-
-
-def _write_array(array: np.ndarray, path: Path, affine: np.ndarray) -> None:
-    is_image = array.dtype == np.float32
-    if array.ndim == 2:
-        Image.fromarray(np.rint(255 * array).astype(np.uint8).T if is_image else array.T).save(path)
-        return
-    volume = nib.Nifti1Image(np.rint(1000 * array).astype(np.int16) if is_image else array, affine)
-    volume.header.set_xyzt_units("mm")
-    nib.save(volume, path)
+    return {"name": "Synthetic pairs", "pairs": listed}
