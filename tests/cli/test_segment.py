@@ -68,28 +68,6 @@ def test_existing_outputs(tmp_path: Path, bundle: Path, scan: Scan, capsys: pyte
     assert nib.load(tmp_path / "out" / "b.nii.gz").shape == (9, 8, 7)
 
 
-def test_volumes(tmp_path: Path, bundle: Path, scan: Scan) -> None:
-    images = [scan("a.nii.gz"), scan("b.nii.gz")]
-    command = ["segment", *map(str, images), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]
-    report = tmp_path / "reports" / "v.json"
-    assert main([*command, "--volumes", str(report)]) == 0
-    content = json.loads(report.read_text())
-    assert content["unit"] == "mm3"
-    for entry, image in zip(content["images"], images, strict=True):
-        assert (entry["image"], entry["phi"]) == (str(image), 0.5)
-        written = nib.load(entry["output"])
-        voxel = abs(np.linalg.det(nib.load(image).affine))
-        for label, name in ((1, "Anterior"), (2, "Posterior")):
-            count = int((np.asarray(written.dataobj) == label).sum())
-            measured = entry["labels"][label - 1]
-            assert (measured["label"], measured["name"], measured["voxels"]) == (label, name, count)
-            assert measured["volume"] == pytest.approx(count * voxel)
-    assert main([*command, "--volumes", str(report), "--skip-existing"]) == 0
-    again = json.loads(report.read_text())
-    assert [entry["labels"] for entry in again["images"]] == [entry["labels"] for entry in content["images"]]
-    assert [entry["phi"] for entry in again["images"]] == [None, None]
-
-
 def test_label_maps_of_others_get_no_names(
     tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,22 +80,34 @@ def test_label_maps_of_others_get_no_names(
     assert not (tmp_path / "v.json").exists()
 
 
-def test_volumes_as_a_table(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
-    image, output, table = scan(), tmp_path / "out.nii.gz", tmp_path / "tables" / "v.CSV"
-    command = ["segment", str(image), "-o", str(output), "--bundle", str(bundle), "--volumes", str(table)]
-    assert main(command) == 0
-    assert capsys.readouterr().err == f"wrote {output}, {table}\n"
+def test_volumes_and_their_table(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
+    images, out = [str(scan("a.nii.gz")), str(scan("b.nii.gz"))], tmp_path / "out"
+    report, table = tmp_path / "reports" / "v.json", tmp_path / "tables" / "v.CSV"
+    command = ["segment", *images, "-o", str(out), "--bundle", str(bundle)]
+    assert main([*command, "--volumes", str(table)]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"wrote {table}"
+    assert main([*command, "--volumes", str(table)]) == 2
+    others = f"{out / 'a.nii.gz'} and 2 more exist already; add --overwrite or --skip-existing."
+    assert last_error(capsys) == f"error: {others}"
+    assert main([*command, "--volumes", str(report), "--overwrite"]) == 0
+    content = json.loads(report.read_text())
     with open(table, newline="") as file:
-        rows = list(csv.DictReader(file))
-    written = nib.load(output)
-    counts = [int((np.asarray(written.dataobj) == label).sum()) for label in (1, 2)]
-    assert [(row["label"], row["name"]) for row in rows] == [("1", "Anterior"), ("2", "Posterior")]
-    assert [int(row["voxels"]) for row in rows] == counts
-    voxel = abs(np.linalg.det(nib.load(image).affine))
-    assert [float(row["volume_mm3"]) for row in rows] == pytest.approx([count * voxel for count in counts])
-    assert {(row["image"], row["output"], row["phi"]) for row in rows} == {(str(image), str(output), "0.5")}
-    assert main(command) == 2
-    assert last_error(capsys) == (f"error: {output} and {table} exist already; add --overwrite or --skip-existing.")
+        rows = iter(list(csv.DictReader(file)))
+    for entry, image in zip(content["images"], images, strict=True):
+        assert (entry["image"], entry["phi"]) == (image, 0.5)
+        written = np.asarray(nib.load(entry["output"]).dataobj)
+        voxel = abs(np.linalg.det(nib.load(image).affine))
+        for label, name, measured in zip((1, 2), ("Anterior", "Posterior"), entry["labels"], strict=True):
+            count, row = int((written == label).sum()), next(rows)
+            assert (measured["label"], measured["name"], measured["voxels"]) == (label, name, count)
+            assert measured["volume"] == pytest.approx(count * voxel)
+            assert (row["image"], row["output"], row["phi"]) == (image, entry["output"], "0.5")
+            assert (row["label"], row["name"], row["voxels"]) == (str(label), name, str(count))
+            assert float(row["volume_mm3"]) == pytest.approx(count * voxel)
+    assert main([*command, "--volumes", str(report), "--skip-existing"]) == 0
+    again = json.loads(report.read_text())
+    assert [entry["labels"] for entry in again["images"]] == [entry["labels"] for entry in content["images"]]
+    assert [entry["phi"] for entry in again["images"]] == [None, None]
 
 
 def test_preview(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,20 +147,6 @@ def test_phi_out_of_the_trained_range_is_told(
     assert "warning" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("phi", ["1.5", "-0.1", "nan", "x", "", "0.5,,0.5"])
-def test_phi_that_is_none(scan: Scan, phi: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["segment", str(scan()), "-o", "out", f"--phi={phi}"]) == 2
-    assert "phi must be a number between 0 and 1" in capsys.readouterr().err
-
-
-def test_number_of_factors_is_checked(
-    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["segment", str(scan()), "-o", str(tmp_path / "out"), "--bundle", str(bundle), "--phi", "0.5,0.4,0.3"]
-    assert main(command) == 2
-    assert "got 3" in last_error(capsys) and files(tmp_path / "out") == []
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,6 +154,10 @@ def test_number_of_factors_is_checked(
         (["--volumes", "v.txt"], "--volumes is a file that ends in .json or .csv, got v.txt."),
         (["--bundle", "none"], "bundle none does not exist; name the folder of a trained bundle."),
         (["--bundle", "."], "no description of a trained network"),
+        (["scann.nii.gz"], "error: image scann.nii.gz does not exist; check the path."),
+        (["--phi", "0.5,0.4,0.3"], "got 3"),
+        (["--phi", "0.5,,0.5"], "phi must be a number between 0 and 1"),
+        (["-o", "file/a.nii.gz"], "cannot be made"),
     ],
 )
 def test_usage_errors_leave_nothing(
@@ -190,18 +170,11 @@ def test_usage_errors_leave_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["segment", str(scan()), "-o", str(tmp_path / "out"), "--bundle", str(bundle), *arguments]
-    assert main(command) == 2
+    Path("file").touch()
+    usual = {"-o": str(tmp_path / "out"), "--bundle": str(bundle)}
+    given = [word for name, value in usual.items() if name not in arguments for word in (name, value)]
+    assert main(["segment", str(scan()), *given, *arguments]) == 2
     assert message in last_error(capsys)
-    assert not (tmp_path / "out").exists()
-
-
-def test_mistyped_path_stops_before_any_work(
-    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
-) -> None:
-    images = [str(scan()), str(tmp_path / "scann.nii.gz")]
-    assert main(["segment", *images, "-o", str(tmp_path / "out"), "--bundle", str(bundle)]) == 2
-    assert last_error(capsys) == f"error: image {images[1]} does not exist; check the path."
     assert not (tmp_path / "out").exists()
 
 
@@ -212,15 +185,6 @@ def test_missing_device_falls_back_aloud(
     assert main(["segment", str(scan()), "-o", str(output), "--bundle", str(bundle), "--device", "cuda:63"]) == 0
     assert "warning: device cuda:63 is not on this machine" in capsys.readouterr().err
     assert output.exists()
-
-
-def test_folder_that_cannot_be_made(
-    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    command = ["segment", str(scan()), "-o", str(tmp_path / "file" / "a.nii.gz"), "--bundle", str(bundle)]
-    assert main(command) == 2
-    assert "cannot be made" in last_error(capsys)
 
 
 def test_full_disk_is_one_sentence(
@@ -284,13 +248,6 @@ def test_warnings_of_reading_are_shown_and_logging_is_left_alone(
     assert main(["segment", str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]) == 0
     assert "warning: " in (text := capsys.readouterr().err) and "1 voxels that are NaN or infinite" in text
     assert logging.getLogger("monai_hyperscale").handlers == before
-
-
-def test_verbose(tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]) -> None:
-    image, output = scan(), tmp_path / "a.nii.gz"
-    assert main(["segment", str(image), "-o", str(output), "--bundle", str(bundle), "-v", "--device", "cpu"]) == 0
-    text = capsys.readouterr().err
-    assert f"bundle {bundle}, device cpu" in text and f"{image} -> {output}" in text
 
 
 def test_windows_by_max_voxels(tmp_path: Path, write_bundle: Callable[..., Path], scan: Scan) -> None:

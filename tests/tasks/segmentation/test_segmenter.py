@@ -14,7 +14,6 @@ from monai.data import MetaTensor
 from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.data.intensity import NormalizeChannels
 from monai_hyperscale.errors import CheckpointError, ImageError, PhiError
-from monai_hyperscale.inference import PhiWholeImageInferer
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
@@ -126,27 +125,23 @@ def test_too_little_memory_leads_to_windows(segmenter: Make, caplog: pytest.LogC
     assert "too little memory" in caplog.text
 
 
-def test_other_errors_of_the_network_come_through(segmenter: Make) -> None:
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError, "mat1 and mat2"),
+        (torch.OutOfMemoryError("CUDA out of memory"), MemoryError, "even in windows"),
+    ],
+)
+def test_errors_of_the_network_come_through(
+    segmenter: Make, raised: Exception, kind: type[Exception], message: str
+) -> None:
     model = segmenter()
-    network = with_threshold(model)
 
     def broken(x: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        raise raised
 
-    network.forward = broken  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        model.segment(MetaTensor(torch.rand(1, 4, 4, 4)), 0.5)
-
-
-def test_out_of_memory_in_windows_too(segmenter: Make) -> None:
-    model = segmenter()
-    network = with_threshold(model)
-
-    def never(x: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    network.forward = never  # type: ignore[method-assign]
-    with pytest.raises(MemoryError, match="even in windows"):
+    with_threshold(model).forward = broken  # type: ignore[method-assign]
+    with pytest.raises(kind, match=message):
         model.segment(MetaTensor(torch.rand(1, 4, 4, 4)), 0.5)
 
 
@@ -161,21 +156,12 @@ def test_slices_of_volumes_are_axial(segmenter: Make, affine: np.ndarray) -> Non
     assert sum(shape[0] for shape in network.shapes) == voxels.shape[inferior_superior]
 
 
-def test_two_dimensions(segmenter: Make) -> None:
-    voxels = blob((14, 9))
-    for shape in ((1, 14, 9), (1, 14, 9, 1)):
-        model = segmenter(2)
-        with_threshold(model)
-        label = model.segment(MetaTensor(torch.as_tensor(voxels).float().reshape(shape)), 0.5)
-        assert np.array_equal(label, expected_of(voxels).reshape(shape[1:]))
-
-
-def test_one_slice_for_a_network_over_slices(segmenter: Make) -> None:
-    model = segmenter(2, slices=True)
+@pytest.mark.parametrize(("shape", "slices"), [((1, 14, 9), False), ((1, 14, 9, 1), False), ((1, 14, 9), True)])
+def test_two_dimensions(segmenter: Make, shape: tuple[int, ...], slices: bool) -> None:
+    model, voxels = segmenter(2, slices=slices), blob((14, 9))
     with_threshold(model)
-    voxels = blob((14, 9))
-    label = model.segment(MetaTensor(torch.as_tensor(voxels)[None].float(), affine=torch.eye(4)), 0.5)
-    assert np.array_equal(label, expected_of(voxels))
+    image = MetaTensor(torch.as_tensor(voxels).float().reshape(shape), affine=torch.eye(4))
+    assert np.array_equal(model.segment(image, 0.5), expected_of(voxels).reshape(shape[1:]))
 
 
 def test_label_values_of_the_training_files(segmenter: Make) -> None:
@@ -259,8 +245,7 @@ def bundle(folder: Path, half: bool = False) -> SegmentationSettings:
     return settings
 
 
-@pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("place", [".", "models"])
+@pytest.mark.parametrize(("place", "half"), [(".", True), ("models", False)])
 def test_from_bundle(tmp_path: Path, place: str, half: bool) -> None:
     settings = bundle(tmp_path / place, half)
     model = Segmenter.from_bundle(tmp_path, max_voxels=5)
@@ -291,12 +276,3 @@ def test_bundles_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "model.pt").unlink()
     with pytest.raises(CheckpointError, match="no weights at"):
         Segmenter.from_bundle(tmp_path)
-
-
-def test_agrees_with_the_inferer_of_training(segmenter: Make) -> None:
-    model = segmenter()
-    voxels = torch.as_tensor(blob())[None].float()
-    prepared = NormalizeChannels(("MRI",))(voxels)[None]
-    with torch.no_grad():
-        logits = PhiWholeImageInferer(0.4)(prepared, model.network)
-    assert np.array_equal(model.segment(MetaTensor(voxels), 0.4), logits[0].argmax(0).numpy())
