@@ -17,8 +17,8 @@ from monai_hyperscale.export import fold_bundle
 from monai_hyperscale.export import verify as checking
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.seen import SeenImages
+from monai_hyperscale.tasks.segmentation.folding import SegmentationStockBundle, segmentation_config
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle, segmentation_config
 
 # Runs MONAI's command where neither this package nor what only it needs can be imported, and proves it.
 ALONE = """
@@ -163,13 +163,13 @@ def test_a_bundle_that_does_something_else_is_refused(segmentation, tmp_path, mo
         config["preprocessing"]["transforms"].insert(3, {"_target_": "Flipd", "keys": "image", "spatial_axis": 0})
         return config
 
-    monkeypatch.setattr("monai_hyperscale.tasks.segmentation.stock.segmentation_config", wrong)
+    monkeypatch.setattr("monai_hyperscale.tasks.segmentation.folding.segmentation_config", wrong)
     # Flipping is undone after the network, so only a network that is not symmetric shows it.
     with pytest.raises(ExportError, match="another label map than segment"):
         fold_bundle(segmentation(3), 0.3, tmp_path / "out", ["bundle"])
 
     monkeypatch.setattr(
-        "monai_hyperscale.tasks.segmentation.stock.segmentation_config", lambda _: {**right(_), "network_def": "$1/0"}
+        "monai_hyperscale.tasks.segmentation.folding.segmentation_config", lambda _: {**right(_), "network_def": "$1/0"}
     )
     with pytest.raises(ExportError, match="does not run with MONAI .division by zero"):
         fold_bundle(tmp_path / "bundle", 0.3, tmp_path / "out", ["bundle"])

@@ -16,7 +16,7 @@ __all__ = ["ACCURACY", "ClassScore", "Correct"]
 class ClassScore:
     """A score of classes.
 
-    Attributes:
+    Args:
         key: as the command line takes it.
         name: for people.
         higher_is_better: whether more of it is better.
@@ -47,15 +47,7 @@ class Correct(Cumulative):
     """
 
     def __call__(self, predicted: Sequence[torch.Tensor], wanted: Sequence[Any]) -> torch.Tensor:
-        """Measure a batch and keep its rows.
-
-        Args:
-            predicted: scores (classes,) of every case.
-            wanted: class of every case.
-
-        Returns:
-            (B, 1) in float64.
-        """
+        """Measure and keep the scores (classes,) of cases against their classes; return (B, 1) in float64."""
         rows = [[ACCURACY(scores, int(index))] for scores, index in zip(predicted, wanted, strict=True)]
         found = torch.tensor(rows, dtype=torch.float64)
         self.extend(found)

@@ -24,8 +24,7 @@ def classify(args: Arguments) -> int:
     from monai_hyperscale.console.tables import print_table
     from monai_hyperscale.inference.folded import FoldedInference
     from monai_hyperscale.inference.inferers import PhiInferer
-    from monai_hyperscale.tasks.classification.folding import ClassificationFolding
-    from monai_hyperscale.tasks.classification.workload import Classifier
+    from monai_hyperscale.tasks.classification.workload import ClassificationFolding, Classifier
 
     classifier = opened(args, Classifier)
     settings, folding = classifier.settings, ClassificationFolding(classifier.settings)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised
 
@@ -17,9 +17,18 @@ from monai_hyperscale.data.headers import case_header, file_suffix, seen_images
 from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.images import split_suffix
+from monai_hyperscale.tasks.classification.settings import ClassificationSettings
 from monai_hyperscale.tasks.classification.shapes import write_shapes
+from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
-__all__ = ["ImageClasses", "load_class_data", "preprocessing", "read_classes"]
+__all__ = [
+    "ClassificationOptions",
+    "ImageClasses",
+    "InferenceOptions",
+    "load_class_data",
+    "preprocessing",
+    "read_classes",
+]
 
 
 @dataclass(frozen=True)
@@ -128,3 +137,12 @@ def preprocessing(
     noise = RandGaussianNoised("image", prob=0.3, std=0.1)
     steps = [*varied, noise] if training else []
     return Compose([loading, EnsureTyped("image", track_meta=False), *steps]).flatten()
+
+
+class ClassificationOptions(TrainingOptions):
+    """See :class:`TrainingOptions`."""
+
+    data: ClassVar[str] = "a folder with one folder of images per class"
+
+    def settings(self) -> ClassificationSettings:
+        return ClassificationSettings(labels={0: "x", 1: "y"}, **self.shared_settings())

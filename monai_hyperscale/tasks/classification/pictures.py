@@ -26,12 +26,7 @@ def classification_cards(
 ) -> tuple[list[Card], list[KeyEntry]]:
     """Return the cards of one example, one for each φ with the classes' probabilities as a bar, and their colours.
 
-    Args:
-        example: of classification.
-        number: of the example in the page.
-        labels: class index to name, in the order of their colours.
-        name: φ in words.
-        note: what stands beside the name of a φ.
+    See :attr:`Task.cards`.
     """
     image = example.plane(unit_intensity(example.images["image"]))
     identity = f"slice-{number}"

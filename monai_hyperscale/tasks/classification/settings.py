@@ -1,4 +1,4 @@
-"""What a trained classification network is."""
+"""What a trained classification network is: a φ-encoder, the mean over the places of its last maps, a linear head."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
+import torch
 from pydantic import model_validator
+from torch import nn
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings, lists_to_tuples
 from monai_hyperscale.errors import CheckpointError
-from monai_hyperscale.tasks.classification.network import ScaleSpaceClassifier
+from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
-__all__ = ["ClassificationSettings"]
+__all__ = ["ClassificationSettings", "ScaleSpaceClassifier"]
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,34 @@ class ClassificationSettings(NetworkSettings):
         if sorted(self.labels) != list(range(len(self.labels))) or len(self.labels) < 2:
             raise ValueError(f"labels must name at least two classes, numbered from 0, got {self.labels}")
         return self
+
+
+class ScaleSpaceClassifier(EncoderNetwork):
+    """An encoder whose maps are rescaled by φ between stages, and one score for each class.
+
+    The mean over places makes the scores independent of the size of the last maps, so that any φ and any image size
+    will do. The head is learned as usual; the weights of the convolutions are what a hypernetwork generates.
+
+    Args:
+        spatial_dims: see :class:`ScaleSpaceUNet`, as for all others.
+
+    Example:
+        >>> net = ScaleSpaceClassifier(spatial_dims=2, in_channels=1, out_channels=3, features=(4, 8))
+        >>> net(torch.zeros(5, 1, 31, 17), phi=0.3).shape
+        torch.Size([5, 3])
+    """
+
+    def make_body(self) -> nn.Module:
+        return _Classifier(self)
+
+
+class _Classifier(Encoder):
+    """The encoder with its head."""
+
+    def __init__(self, network: ScaleSpaceClassifier) -> None:
+        super().__init__(network, network.in_channels)
+        self.head = nn.Linear(network.features[-1], network.out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images (B, C, *sizes) to scores (B, classes)."""
+        return self.head(self.encode(x)[-1].flatten(2).mean(2))

@@ -60,9 +60,6 @@ def write_shapes(folder: str | Path, cases: int = 60, size: int = 32, seed: int 
         cases: images, as many of each shape as of the others.
         size: pixels along both axes.
         seed: of the images.
-
-    Returns:
-        the folder.
     """
     root = Path(folder)
     for number in range(cases):

@@ -17,10 +17,10 @@ class Classification(Task):
     trial = {**TRIAL, "synthetic": {"cases": 12, "size": 20}}
     commands = {"classify": "monai_hyperscale.tasks.classification.classify:classify"}
     settings = lazy("settings:ClassificationSettings")
-    training_options = lazy("options:ClassificationOptions")
-    inference_options = lazy("options:InferenceOptions")
+    training_options = lazy("data:ClassificationOptions")
+    inference_options = lazy("data:InferenceOptions")
     workload = lazy("workload:ClassificationWorkload")
-    folding = lazy("folding:ClassificationFolding")
+    folding = lazy("workload:ClassificationFolding")
     cards = lazy("pictures:classification_cards")
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:

@@ -1,16 +1,17 @@
-"""Classification networks measured on images by class."""
+"""Classification networks measured on images by class, and what their folds are compared on."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
 
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.export.folding import ImageFolding
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.inference.networks import TrainedNetwork
@@ -20,7 +21,7 @@ from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptio
 from monai_hyperscale.tasks.classification.data import preprocessing, read_classes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
 
-__all__ = ["ClassificationWorkload", "Classifier"]
+__all__ = ["ClassificationFolding", "ClassificationWorkload", "Classifier"]
 
 
 class Classifier(TrainedNetwork):
@@ -73,3 +74,16 @@ class ClassificationWorkload(Workload):
         image = self.network_input(index)
         found = {phi: run(image)[0].softmax(0).cpu().numpy() for phi, run in runs.items()}
         return {"image": image[0, 0].cpu().numpy()}, found
+
+
+class ClassificationFolding(ImageFolding[ClassificationSettings]):
+    """Images prepared as in training, see :class:`Folding`."""
+
+    def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
+        found = read_classes(dataset_dir)
+        check_kind(self.settings, found, dataset_dir)
+        case = cases_of_part(found.cases, self.settings.provenance, dataset_dir.expanduser().resolve().name, "test")[0]
+        return str(case["name"]), [case["image"]]
+
+    def stock_bundle(self) -> str:
+        return "classes are not written by it yet; the TorchScript file beside it runs without this package"

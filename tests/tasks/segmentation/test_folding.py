@@ -5,9 +5,8 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import SaveImage
 
-from monai_hyperscale.tasks.segmentation.folding import SegmentationFolding
+from monai_hyperscale.tasks.segmentation.folding import SegmentationFolding, SegmentationStockBundle
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.tasks.segmentation.stock import SegmentationStockBundle
 
 
 @pytest.mark.parametrize(("largest", "written"), [(2**24, True), (2**24 + 1, False), (312782551, False)])
