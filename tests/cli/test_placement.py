@@ -9,14 +9,10 @@ from typing import Optional
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from monai_hyperscale.cli.main import main
-
-OBLIQUE = np.array([[-0.96, 0.56, 0, 10], [0.28, 1.92, 0, -12], [0, 0, 3, -10], [0, 0, 0, 1.0]])
-PSR = np.array([[0, 0, 1.0, -9], [-1.5, 0, 0, 12], [0, 1.2, 0, -9], [0, 0, 0, 1]])
-
+from tests.cli.registering import OBLIQUE, PSR, itk_resampled, last_error
 
 SHIFTED = np.array([[1.1, 0, 0, -8], [0, -2.1, 0, 11], [0, 0, 2.9, -12], [0, 0, 0, 1]])
 TURNED = np.array([[0, -1.2, 0, 9], [1.5, 0, 0, -11], [0, 0, 1, -8], [0, 0, 0, 1]])
@@ -34,20 +30,6 @@ def pair(tmp_path: Path) -> list[str]:
         voxels = 5000 * gaussian_filter(draw.standard_normal(sizes), 2)
         nib.save(nib.Nifti1Image(voxels.astype(np.float32), affine), paths[-1])
     return paths
-
-
-def last_error(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line
-
-
-def itk_resampled(moving: str, fixed: str, field: str) -> np.ndarray:
-    """Return what SimpleITK makes of files alone, as its users write it."""
-    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(field, sitk.sitkVectorFloat64))
-    image = sitk.ReadImage(moving, sitk.sitkFloat32)
-    least = float(sitk.GetArrayFromImage(image).min())
-    moved = sitk.Resample(image, sitk.ReadImage(fixed), transform, sitk.sitkLinear, least)
-    return sitk.GetArrayFromImage(moved).transpose()
 
 
 def with_header(

@@ -54,15 +54,6 @@ def test_the_network_is_the_one_described():
     assert field.shape == (1, 2, 11, 9) and field.abs().max() < 1e-2
 
 
-def test_a_level_each_and_lambda():
-    settings = replace(SETTINGS, per_level=True)
-    network = build_network(settings)
-    assert network.context.width == 3
-    with torch.no_grad():
-        one, each = (network(torch.rand(1, 4, 9, 7), phi=phi) for phi in (0.5, (0.5, 0.5)))
-    assert one.shape == each.shape == (1, 2, 9, 7)
-
-
 def test_context():
     # Where none is given, λ is in the middle of what the network was trained for.
     assert SETTINGS.context(phi=0.3) == {"phi": 0.3, "regularization": 0.4}
@@ -93,9 +84,6 @@ def test_one_task_is_not_the_other(tmp_path):
         {"regularization": [0.6, 0.2]},
         {"regularization": [0, 2]},
         {"regularization": 0.5},
-        {"spatial_dims": 4},
-        {"channels": []},
-        {"labels": ["core"]},
         {"sizes": 3},
     ],
 )
