@@ -34,14 +34,10 @@ class LocalNCC(nn.Module):
 
     Windows are cut off at the image's border. Neither MONAI's loss, which fills them up with zeros that correlate,
     nor neurite's: without contrast in a window, the one takes the rounding errors of its sums for correlation (−232
-    was seen), the other raises. Here variances have a floor, so such windows count as 0 and have no gradient to speak
-    of.
+    was seen), the other raises. Here variances have a floor, so such windows count as 0 and have next to no gradient.
 
     Args:
-        window: edge of the window in voxels, odd.
-
-    Raises:
-        ConfigError: for a window that is not odd.
+        window: edge of the window in voxels, odd; another is a :class:`ConfigError`.
 
     Example:
         >>> image = torch.rand(1, 1, 20, 20)

@@ -48,12 +48,7 @@ class Residual(NamedTuple):
 
     @classmethod
     def of(cls, field: torch.Tensor, inverse: torch.Tensor) -> Residual:
-        """Return the residual of an inverse, whichever way it was found; both (B, D, *sizes), voxels.
-
-        Example:
-            >>> Residual.of(torch.ones(1, 2, 4, 4), torch.full((1, 2, 4, 4), -0.5)).maximum
-            0.7071067690849304
-        """
+        """Return the residual of an inverse, whichever way it was found; both (B, D, *sizes), voxels."""
         return cls._worst(compose(field, inverse).norm(dim=1).flatten(1))
 
     @classmethod
@@ -128,9 +123,8 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
         RegistrationError: if ``field`` is not of that shape, or holds values that are not finite.
 
     Example:
-        >>> inverse, residual = invert(torch.full((1, 2, 8, 8), 1.5))
-        >>> inverse.unique(), residual.maximum
-        (tensor([-1.5000]), 0.0)
+        >>> invert(torch.full((1, 2, 8, 8), 1.5))[0].unique()
+        tensor([-1.5000])
     """
     check_field(field)
     if not bool(torch.isfinite(field).all()):

@@ -31,10 +31,7 @@ class FieldHead(nn.Module):
         channels: of the feature maps.
         integration_steps: 0 takes what the convolution gives as the displacement; otherwise it is a stationary
             velocity, integrated by scaling and squaring in this many steps.
-        field_scale: size of the grid that the field is predicted and integrated on, relative to the image's.
-
-    Raises:
-        ValueError: for a number of steps below 0, or a scale that is not in (0, 1].
+        field_scale: in (0, 1], size of the grid that the field is predicted and integrated on, relative to the image's.
 
     Example:
         >>> field = FieldHead(2, channels=4)(torch.rand(1, 4, 9, 7), torch.zeros(1, 2, 9, 7))

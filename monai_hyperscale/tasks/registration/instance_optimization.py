@@ -54,12 +54,12 @@ def optimize_instance(
         RegistrationError: if the loss is not finite, or ``steps`` is below 0.
 
     Example:
-        >>> from monai_hyperscale.losses import RegistrationLoss
         >>> moving = torch.linspace(0, 1, 16).expand(1, 1, 12, 16) ** 2
         >>> pair = {"moving": moving, "fixed": moving.roll(-1, dims=3)}
-        >>> refined = optimize_instance(torch.zeros(1, 2, 12, 16), pair, RegistrationLoss(weight=0.001), steps=10)
-        >>> refined.after < refined.before, bool(refined.field[0, 1].mean() > 0.2)
-        (True, True)
+        >>> def miss(field, pair):
+        ...     return (field[:, 1] - 0.5).square().mean()
+        >>> optimize_instance(torch.zeros(1, 2, 12, 16), pair, miss, steps=10).after < 0.25
+        True
     """
     check_field(field)
     if steps < 0:

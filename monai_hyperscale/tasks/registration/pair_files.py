@@ -53,9 +53,9 @@ def read_pairs(
 
     Images are those of a data set as :func:`read_dataset` knows them, with their labels; or without labels those that
     ``dataset.json`` lists, else those in ``imagesTr``, ``images`` or the folder itself. By default every image is
-    registered to every other. A list says otherwise: ``pairs.json`` or ``pairs.csv`` in the folder, or a file of that
-    kind anywhere. JSON holds a list, alone or as ``"pairs"`` beside ``"labels"``; CSV has a header line. Both have
-    these entries, of which the first two are needed (a JSON entry may be ``[moving, fixed]``):
+    registered to every other. A list says otherwise: ``pairs.json`` or ``pairs.csv``. JSON holds a list, alone or as
+    ``"pairs"`` beside ``"labels"``; CSV has a header line. Both have these entries, of which the first two are needed
+    (a JSON entry may be ``[moving, fixed]``):
 
     - ``moving``, ``fixed``: a path, relative to the list, or the name of a case of the folder;
     - ``moving_label``, ``fixed_label``: path of a label map on the image's grid; a case of the folder brings its own;
@@ -63,7 +63,7 @@ def read_pairs(
 
     Args:
         dataset_dir: the folder.
-        pairs: a list; ``None`` for that of the folder, if it has one.
+        pairs: a list anywhere; ``None`` for that of the folder, if it has one.
         atlas: an image of the folder, by its case's name, or a path: the fixed image of all pairs.
         atlas_label: path of the label map of an atlas given by its path.
 
@@ -240,23 +240,11 @@ def _entry(entry: Any, listing: Path) -> dict[str, str]:
 
 
 def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
-    """Stop with one clear sentence if the images cannot be registered.
+    """Stop with one clear sentence, a :class:`DatasetError`, at the first thing for which images cannot be registered.
 
-    Beside what :func:`check_cases` looks at, that pairs of known displacement lie on one grid. Voxel sizes that differ
-    from case to case are told in the log.
-
-    Args:
-        images: what :func:`read_pairs` returned.
-        limit: how many cases to open, evenly spread over the list; ``None`` for all.
-
-    Raises:
-        DatasetError: at the first thing that is wrong.
-
-    Example:
-        >>> check_pairs(RegistrationImages([], ("MRI",), {}, 3))
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.DatasetError: there are 0 images; a pair needs two.
+    Looked at are: that every file exists; the headers of up to ``limit`` cases, evenly spread (channels, axes, that
+    image and label lie on one grid); that pairs of known displacement lie on one grid; and the label values, as in
+    :func:`check_dataset`. Voxel sizes that differ from case to case are told in the log.
     """
     cases = images.cases
     if len(cases) < 2:

@@ -175,12 +175,11 @@ def split_pairs(
 
     Args:
         images: what :func:`read_pairs` returned.
-        fractions: shares of the three parts, of the cases.
-        seed: of the split; the same on every machine.
+        fractions: see :func:`split_cases`, as for ``seed``.
+        seed: of the split.
 
     Raises:
         DatasetError: if there are too few cases or pairs.
-        ValueError: if ``fractions`` is not three shares ≥ 0 with a sum above 0.
 
     Example:
         >>> cases = [{"name": f"{n:02d}", "image": f"{n}.nii.gz"} for n in range(20)]

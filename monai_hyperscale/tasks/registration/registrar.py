@@ -106,8 +106,8 @@ class Registration:
     def inverse(self) -> tuple[MetaTensor, Residual]:
         """The field from the moving image's points to the fixed one's, on the moving image's grid, and its residual.
 
-        SimpleITK resamples the fixed image onto the moving one by it. A velocity is integrated backwards; a
-        displacement is inverted numerically, see :func:`invert`. The residual is that of the network's own grid.
+        A velocity is integrated backwards; a displacement is inverted numerically, see :func:`invert`. The residual is
+        that of the network's own grid.
         """
         if self._velocity is None:
             inverse, residual = invert(self._displacement)
@@ -131,8 +131,7 @@ class Registrar(TrainedNetwork):
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
         force: take images that are far outside of what the network was trained on, with a warning in the log.
-        keep: the result: ``network`` for the network's field, ``start`` for the alignment at the start alone, or the
-            ``better`` of the two by the similarity that the network was trained with.
+        keep: one of :data:`KEEP`; the better by the similarity that the network was trained with.
 
     Raises:
         ValueError: for an unknown precision.
@@ -140,8 +139,7 @@ class Registrar(TrainedNetwork):
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
         >>> settings = RegistrationSettings(3, ("MRI",), network={"features": (4, 4)}, head_features=4)
-        >>> fixed = MetaTensor(torch.rand(1, 11, 7, 5), affine=torch.eye(4))
-        >>> moving = MetaTensor(torch.rand(1, 6, 9, 5), affine=torch.diag(torch.tensor([2.0, 1.0, 1.0, 1.0])))
+        >>> moving, fixed = MetaTensor(torch.rand(1, 6, 9, 5)), MetaTensor(torch.rand(1, 11, 7, 5))
         >>> Registrar(settings, build_network(settings)).register(moving, fixed, phi=0.3).field.shape
         torch.Size([3, 11, 7, 5])
     """

@@ -17,14 +17,11 @@ __all__ = ["RegistrationSettings"]
 
 @dataclass(frozen=True)
 class RegistrationSettings(NetworkSettings):
-    """A trained registration network's architecture, images and range of φ.
-
-    The network takes two images of the same channels, the moving one first, and returns the displacement field of
-    :mod:`monai_hyperscale.registration`.
+    """A trained registration network, which takes two images of the same channels, the moving one first.
 
     Args:
-        spatial_dims: 2 or 3, of the network.
-        channels: name of every channel of one image, such as ``("MRI",)``.
+        spatial_dims: see :class:`NetworkSettings`, as for all that is not named here.
+        channels: of one image.
         sizes: what the images were padded or cropped to in training, in voxels; ``None`` where they were not.
         head_features: features that the network hands to the convolution that makes the field.
         integration_steps: see :class:`RegistrationNetwork`, as for the next two.
@@ -34,12 +31,10 @@ class RegistrationSettings(NetworkSettings):
         regularization: least and greatest λ seen in training where it is a number the weights are generated from
             (Hoopes et al., HyperMorph, 2021); ``None`` where they know of φ alone.
         labels: name of every label that validation compared.
-        others: see :class:`NetworkSettings`.
 
     Example:
-        >>> settings = RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0))
-        >>> settings.in_channels, settings.context(phi=0.25)
-        (2, Context(phi=0.25, regularization=0.5))
+        >>> RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0)).context(phi=0.25)
+        Context(phi=0.25, regularization=0.5)
     """
 
     task: ClassVar[str] = "registration"

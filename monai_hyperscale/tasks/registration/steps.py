@@ -79,23 +79,19 @@ class PairMeasures(Cumulative):
     """Measure predicted fields, one row per pair: by their known displacement, else by labels, else by correlation.
 
     The score is ``error_removed``, the share of the error of no displacement that is gone, else ``dice``, else
-    ``correlation``. Rows hold what it is made of:
-
-    - ``error_before`` and ``error``: mean end-point error in voxels, of no displacement and of the field;
-    - ``dice NAME`` of every label, warped to the nearest;
-    - ``correlation`` of the fixed and the moved image, see :func:`correlation`.
+    ``correlation``. Rows hold ``error_before`` and ``error``, the mean end-point error in voxels of no displacement and
+    of the field; or ``dice NAME`` of every label, warped to the nearest; or :func:`correlation` after warping.
 
     Args:
         labels: name of every class index but the background; empty where there are no labels.
         known_fields: whether the pairs come with their true displacement.
 
     Example:
-        >>> measures = PairMeasures({1: "disc"})
         >>> label = torch.zeros(1, 1, 9, 7)
         >>> label[..., 2:5, 2:5] = 1
         >>> pair = {"moving": label, "fixed": label, "moving_label": label, "fixed_label": label}
-        >>> measures.names, measures(torch.zeros(1, 2, 9, 7), pair)
-        (('dice disc',), tensor([[1.]], dtype=torch.float64))
+        >>> PairMeasures({1: "disc"})(torch.zeros(1, 2, 9, 7), pair)
+        tensor([[1.]], dtype=torch.float64)
     """
 
     def __init__(self, labels: Mapping[int, str], known_fields: bool = False) -> None:
@@ -171,13 +167,7 @@ class RegisterPair:
     """Register one pair of files and write the moved image and the field: an iteration of MONAI's evaluator.
 
     ``a_to_b.nii.gz`` (``.png`` for 2D image files) is image a on the grid of b, and ``a_to_b_field.nii.gz`` the field
-    that takes it there, in ITK's convention.
-
-    Args:
-        registrar: with trained weights.
-        phi: the rescaling factor, one or one per level.
-        output_dir: where the files go.
-        options: ``start``, ``instance_steps`` and ``regularization`` of :meth:`Registrar.register`.
+    that takes it there, in ITK's convention. ``options`` are those of :meth:`Registrar.register`.
     """
 
     def __init__(self, registrar: Registrar, phi: Phi, output_dir: str | Path, **options: Any) -> None:

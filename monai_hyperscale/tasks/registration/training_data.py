@@ -82,17 +82,17 @@ def load_registration_data(
     """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
 
     Args:
-        dataset_dir: folder of the images, see :func:`read_pairs`; ``None`` for synthetic pairs.
+        dataset_dir: see :func:`read_pairs`, as for ``pairs``, ``atlas`` and ``atlas_label``.
         synthetic_dir: where synthetic pairs are written.
         spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
         fractions: shares of training, validation and test cases.
-        pairs: see :func:`read_pairs`, as for the next two.
+        pairs: a list of pairs.
         atlas: the fixed image of every pair.
-        atlas_label: label map of an atlas that is a file.
+        atlas_label: its label map.
         sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
         seed: seed of the split, the draw and synthetic pairs.
-        synthetic: further arguments of :func:`write_synthetic_pairs`, such as ``pairs`` and ``size``.
+        synthetic: further arguments of :func:`write_synthetic_pairs`.
 
     Raises:
         DatasetError: if the images cannot be used.
@@ -145,8 +145,7 @@ class PairDataset(Dataset):
 
     An item is ``{"moving", "fixed"[, "moving_label", "fixed_label"][, "field"], "name"}``: images float32 (C, *sizes),
     labels class indices (1, *sizes), and the true displacement (D, *sizes) in voxels, where the list has it for all
-    pairs and ``transform`` does not resample the images. Which pair an index means never changes, so a sampler draws
-    the pairs: ``torch.utils.data.RandomSampler(dataset, num_samples=…)``.
+    pairs and ``transform`` does not resample the images. Which pair an index means never changes.
 
     Args:
         pairs: of cases, see :func:`split_pairs`.
@@ -154,8 +153,7 @@ class PairDataset(Dataset):
         pair_transform: of a pair, such as :class:`PairSlice`, or ``None``.
         cache_rate: share of the cases that is kept in memory.
         num_workers: threads that fill the cache.
-        known_fields: whether samples carry the known displacement of their pair, read from its file every time; no
-            training needs it.
+        known_fields: whether samples carry the known displacement of their pair, read from its file every time.
 
     Raises:
         RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
@@ -166,8 +164,8 @@ class PairDataset(Dataset):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     images = read_pairs(write_synthetic_pairs(folder, spatial_dims=2, pairs=3, size=24))
         ...     sample = PairDataset(images.pair_list, registration_preprocessing(images.channels, 2, (32, 32)))[1]
-        >>> sample["name"], [tuple(sample[key].shape) for key in ("moving", "field")]
-        ('pair_001_moving to pair_001_fixed', [(1, 32, 32), (2, 32, 32)])
+        >>> sample["name"], sample["field"].shape
+        ('pair_001_moving to pair_001_fixed', torch.Size([2, 32, 32]))
     """
 
     def __init__(
