@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.ndimage import map_coordinates
 
-from monai_hyperscale.data import synthetic_case, write_synthetic_dataset
-from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.data import synthetic_case
 from monai_hyperscale.tasks.registration.pair_files import check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pairs import split_pairs
 from monai_hyperscale.tasks.registration.synthetic_pairs import synthetic_pair, write_synthetic_pairs
@@ -105,18 +103,6 @@ def test_simpleitk_applies_the_written_field(tmp_path, dims):
     assert before > 0.03 and after < 0.022
 
 
-def test_volumes_have_a_sensible_header(tmp_path):
-    folder = write_synthetic_pairs(tmp_path / "pairs", 3, pairs=1, size=12, labels=1)
-    affines = []
-    for path in sorted(folder.rglob("*.nii.gz")):
-        image = nib.load(path)
-        assert image.header.get_xyzt_units()[0] == "mm" and nib.aff2axcodes(image.affine) == ("R", "A", "S")
-        affines.append(image.affine)
-    assert len(affines) == 5
-    for affine in affines:
-        np.testing.assert_allclose(affine, affines[0], atol=1e-6)
-
-
 def _stamps(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
 
@@ -132,20 +118,3 @@ def test_complete_pairs_are_used_again_and_others_replaced(tmp_path):
     write_synthetic_pairs(folder, **{**arguments, "displacement": 0.1})
     assert json.loads((folder / "pairs.json").read_text())["synthetic"]["displacement"] == 0.1
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
-def test_other_files_are_never_replaced(tmp_path):
-    folder = write_synthetic_dataset(tmp_path / "a", 2, cases=3, size=12, labels=1)
-    with pytest.raises(DatasetError, match="holds other files"):
-        write_synthetic_pairs(folder, 2, pairs=1, size=12)
-    assert (folder / "dataset.json").is_file()
-
-
-def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
-    def fail(*_, **__):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("monai_hyperscale.io.fields.write_field", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_synthetic_pairs(tmp_path / "a", 2, pairs=1, size=12)
-    assert list(tmp_path.iterdir()) == []

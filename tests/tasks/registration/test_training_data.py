@@ -164,10 +164,6 @@ def test_pairs_of_an_epoch_depend_on_its_seed_alone(tmp_path, write):
     assert torch.equal(_epoch(data, 1, 2)[1], workers)
 
 
-def test_no_pairs():
-    assert len(PairDataset(PairList(), lambda case: case)) == 0
-
-
 def test_hippocampus_before_registration(shared_data):
     images = read_pairs(shared_data / "Task04_Hippocampus")
     pairs = PairList(images.cases).sample(30, seed=0)
