@@ -63,7 +63,8 @@ def plan_jobs(
     folder_given = len(images) == 1 and images[0].is_dir()
     target = Path(output)
     if folder_given:
-        images = _folder_images(images[0], suffix if _same_file(images[0], target) else "")
+        beside = target.exists() and images[0].samefile(target)
+        images = _folder_images(images[0], suffix if beside else "")
     for image in images:
         if image.is_dir():
             raise ArgumentError(f"{image} is a folder; name image files, or one folder alone.")
@@ -144,7 +145,3 @@ def _identity(path: Path) -> tuple[int, int]:
     # Of the file behind links of both kinds, and whatever the case of its name.
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first.exists() and second.exists() and first.samefile(second)

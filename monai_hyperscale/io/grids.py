@@ -22,7 +22,6 @@ __all__ = [
     "grid_of",
     "is_invertible",
     "itk_image",
-    "itk_transform",
     "overlap",
     "ras_matrix",
     "reduced",
@@ -156,23 +155,8 @@ def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image
     return image
 
 
-def itk_transform(matrix: np.ndarray, dims: int) -> sitk.AffineTransform:
-    """Return the affine transform of a (4, 4) matrix between millimetres in RAS as SimpleITK has it, in LPS."""
-    lps = reduced(RAS_LPS @ matrix @ RAS_LPS, dims)
-    transform = sitk.AffineTransform(dims)
-    transform.SetMatrix(lps[:-1, :-1].ravel().tolist())
-    transform.SetTranslation(lps[:-1, -1].tolist())
-    return transform
-
-
 def ras_matrix(transform: sitk.AffineTransform) -> np.ndarray:
-    """Return the (4, 4) matrix in RAS of a transform of SimpleITK, whatever its centre: undoes :func:`itk_transform`.
-
-    Example:
-        >>> turned = np.array([[0, -1.0, 0, 5], [1, 0, 0, 3], [0, 0, 1, 2], [0, 0, 0, 1]])
-        >>> np.allclose(ras_matrix(itk_transform(turned, 3)), turned)
-        True
-    """
+    """Return the (4, 4) matrix in RAS of a transform of SimpleITK, whatever its centre."""
     dims = transform.GetDimension()
     lps = np.eye(4)
     lps[:dims, :dims] = np.asarray(transform.GetMatrix()).reshape(dims, dims)

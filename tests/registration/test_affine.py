@@ -7,7 +7,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.io.grids import Grid, grid_of, itk_image, itk_transform, overlap, ras_matrix
+from monai_hyperscale.io.grids import Grid, grid_of, itk_image, overlap, ras_matrix
 from monai_hyperscale.registration.affine import align_affine, align_centres
 
 
@@ -67,14 +67,15 @@ def test_itk_image_of_vectors() -> None:
     assert image[1, 2, 3] == tuple(vectors[:, 1, 2, 3])
 
 
-def test_itk_transform_moves_points_as_the_matrix_does() -> None:
-    matrix = turned(0.4, (1.1, 0.9, 1.0), (3, -2, 5))
-    x, y, z, _ = matrix @ (1, 2, 3, 1)
-    transform = itk_transform(matrix, 3)
-    assert transform.TransformPoint((-1, -2, 3)) == pytest.approx((-x, -y, z))
-    transform.SetCenter((5.0, 6.0, 7.0))  # changes what it does; the matrix must follow
-    x, y, z, _ = ras_matrix(transform) @ (1, 2, 3, 1)
-    assert transform.TransformPoint((-1, -2, 3)) == pytest.approx((-x, -y, z))
+def test_the_matrix_of_a_transform_moves_points_as_it_does() -> None:
+    transform = sitk.AffineTransform(3)
+    transform.Rotate(0, 2, 0.4)
+    transform.Scale((1.1, 0.9, 1.0))
+    transform.SetTranslation((3.0, -2.0, 5.0))
+    for centre in ((0.0, 0.0, 0.0), (5.0, 6.0, 7.0)):  # changes what it does; the matrix must follow
+        transform.SetCenter(centre)
+        x, y, z, _ = ras_matrix(transform) @ (1, 2, 3, 1)
+        assert transform.TransformPoint((-1, -2, 3)) == pytest.approx((-x, -y, z))
 
 
 def test_same_grid() -> None:
