@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
-from monai_hyperscale.export import fold_bundle
+from monai_hyperscale.export import fold_bundle, read_manifest
 from monai_hyperscale.export import verify as checking
 from monai_hyperscale.io import read_image
 from monai_hyperscale.io.seen import SeenImages
@@ -219,15 +219,24 @@ def test_metadata_and_model_card(segmentation, tmp_path):
     metadata = ConfigParser.load_config_file(out / "configs/metadata.json")
     needed = "version monai_version pytorch_version numpy_version required_packages_version task description authors"
     assert set(needed.split()) | {"copyright", "network_data_format", "schema", "changelog"} <= metadata.keys()
-    assert "phi = 0.3" in metadata["name"] and set(metadata["required_packages_version"]) == {
-        "pytorch-ignite",
-        "nibabel",
-    }
+    assert "phi = 0.3" in metadata["name"]
+    assert set(metadata["required_packages_version"]) == {"pytorch-ignite", "nibabel"}
     image = metadata["network_data_format"]["inputs"]["image"]
     assert (image["num_channels"], image["channel_def"]) == (1, {"0": "MRI"})
     card = (out / "docs/README.md").read_text()
     assert card.startswith("# bundle at phi = 0.3\n") and "0 background, 1 Anterior, 2 Posterior" in card
-    assert "models/model.ts" in card
+    manifest = read_manifest(out)
+    (file,) = (entry for entry in manifest["files"] if entry["path"] == "models/model.ts")
+    for row in (
+        f"| folded from | bundle, weights with SHA-256 {manifest['source']['weights_sha256'][:16]}… |",
+        "| trained on | random numbers |",
+        f"| parameters | {manifest['cost']['parameters']:,} |",
+        f"| cost | {manifest['cost']['flops'] / 1e9:.3g} GFLOPs for 24 × 20 × 16 voxels |",
+        "| spacing | the image's own |",
+        f"| models/model.ts | {file['bytes']:,} | any | {file['largest_difference']:.1e} |",
+    ):
+        assert f"\n{row}\n" in card, row
+    assert "measured on synthetic anatomy, no real image. Hashes" in card and "{{" not in card
     for path in ("configs/inference.json", "configs/metadata.json"):
         assert "monai_hyperscale" not in (out / path).read_text()
         json.loads((out / path).read_text())

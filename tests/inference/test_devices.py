@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from monai_hyperscale.inference import choose_device
+from monai_hyperscale.inference.devices import choose_device, first_that_fits, out_of_memory
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
@@ -42,3 +42,38 @@ def test_fallback_is_told(
 def test_unknown_names(name: str) -> None:
     with pytest.raises(ValueError, match="device must be auto, cpu, cuda or"):
         choose_device(name)
+
+
+def fails_below(least: int) -> list[int]:
+    """Return the ways tried until one takes at least so much."""
+    tried: list[int] = []
+
+    def attempt(way: int) -> list[int]:
+        tried.append(way)
+        if way < least:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return tried
+
+    return first_that_fits(attempt, (1, 2, 3), "the image", "in windows")
+
+
+def test_the_first_way_that_fits_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert fails_below(1) == [1] and not caplog.records
+        assert fails_below(3) == [1, 2, 3]
+    assert caplog.messages == ["there is too little memory for the image at once; going on in windows."] * 2
+
+
+def test_none_fits(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(MemoryError, match="the image does not fit into memory even in windows"):
+        fails_below(4)
+    assert len(caplog.records) == 2  # nothing goes on after the last
+
+
+def test_other_errors_are_no_want_of_memory() -> None:
+    def attempt(way: int) -> None:
+        raise RuntimeError("wrong shape")
+
+    with pytest.raises(RuntimeError, match="wrong shape"):
+        first_that_fits(attempt, (1, 2), "the image")
+    assert out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."))
