@@ -26,10 +26,10 @@ TRAIN = str(TASK.bundle / "configs" / "train.json")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training long enough to learn the shapes."""
     folder = tmp_path_factory.mktemp("shapes")
+    short = {"val_phi": [0.2, 0.5], "max_epochs": 4, "val_interval": 4}
     flow = ConfigWorkflow(
-        config_file=TRAIN, workflow_type="train", logging_file=False, output_dir=str(folder), device="cpu",
-        val_phi=[0.2, 0.5],
-    )  # fmt: skip
+        config_file=TRAIN, workflow_type="train", logging_file=False, output_dir=str(folder), device="cpu", **short
+    )
     flow.initialize()
     flow.run()
     flow.finalize()

@@ -28,8 +28,7 @@ def batch(shares=False):
     return {"image": torch.rand(2, 1, 9, 7), "label": label}
 
 
-@pytest.mark.parametrize("shares", [False, True])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("shares", "precision"), [(False, "fp32"), (True, "bf16")])
 def test_targets_are_label_and_mean_prediction(teacher, shares, precision):
     folder, network = teacher
     data = batch(shares)
@@ -61,13 +60,10 @@ def test_several_teachers_count_alike(teacher, tmp_path):
     torch.testing.assert_close(target, (torch.stack(each).mean(0) + label) / 2, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("named", [[], [None], 3, {"a": 1}])
-def test_what_is_no_folder_is_told(named):
-    with pytest.raises(ConfigError, match="teacher must be a folder of a trained network or a list"):
-        softened_labels(named, [0.5], SETTINGS)
-
-
-def test_without_a_teacher_batches_are_as_ever():
+def test_what_is_no_folder_is_told_and_without_a_teacher_batches_are_as_ever():
+    for named in ([], [None], 3, {"a": 1}):
+        with pytest.raises(ConfigError, match="teacher must be a folder of a trained network or a list"):
+            softened_labels(named, [0.5], SETTINGS)
     assert softened_labels(None, [0.5], SETTINGS) is default_prepare_batch
 
 
