@@ -77,7 +77,7 @@ def _device(value: Any) -> str:
 
 
 def _data_folder(value: Any) -> str:
-    if not isinstance(value, (str, Path)) or not Path(value).is_dir():
+    if not Path(str(value)).is_dir():
         raise DatasetError(f"must be an existing folder, got {str(value)!r}.")
     return str(value)
 

@@ -21,6 +21,7 @@ __all__ = [
     "CosineSchedule",
     "EpochSeed",
     "GradientClipping",
+    "Handler",
     "LossSchedule",
     "PhiSampler",
     "StopOnDivergence",
@@ -44,7 +45,7 @@ def training_inferer(precision: str = "fp32", phis_per_step: int = 1) -> PhiInfe
     return PhiPartsInferer([0.5] * phis_per_step, precision)
 
 
-class _Handler:
+class Handler:
     """Acts at one kind of event of a trainer."""
 
     event: ClassVar[Any]
@@ -57,7 +58,7 @@ class _Handler:
         raise NotImplementedError
 
 
-class PhiSampler(_Handler):
+class PhiSampler(Handler):
     """Draw one φ, or context, per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
 
     What was drawn is in ``engine.state.contexts`` for other handlers: a list of one, or, of an inferer that takes one
@@ -100,7 +101,7 @@ class CosineSchedule(WarmupCosineSchedule):
         self.__dict__.update(state_dict)
 
 
-class StopOnDivergence(_Handler):
+class StopOnDivergence(Handler):
     """End a training whose loss is NaN or infinite with a TrainingError, before its weights are taken for a result."""
 
     event = Events.ITERATION_COMPLETED
@@ -115,7 +116,7 @@ class StopOnDivergence(_Handler):
             )
 
 
-class EpochSeed(_Handler):
+class EpochSeed(Handler):
     """Seed everything at the start of every epoch from the seed and the epoch's number.
 
     So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a resume,
@@ -142,7 +143,7 @@ class EpochSeed(_Handler):
             self.sampler.set_epoch(engine.state.epoch)
 
 
-class LossSchedule(_Handler):
+class LossSchedule(Handler):
     """Set ``epoch`` of a scheduled loss at the start of every epoch."""
 
     event = Events.EPOCH_STARTED
@@ -154,7 +155,7 @@ class LossSchedule(_Handler):
         self.loss.epoch = engine.state.epoch
 
 
-class GradientClipping(_Handler):
+class GradientClipping(Handler):
     """Clip the norm of the gradient to ``max_norm`` before every step of the trainer's optimizer."""
 
     event = IterationEvents.BACKWARD_COMPLETED

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from monai.engines import Evaluator
 from monai.metrics import Cumulative
 
@@ -16,8 +16,11 @@ from monai_hyperscale.inference.inferers import PhiInferer
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
+from monai_hyperscale.training.schedules import Handler
 
 __all__ = ["LabelDice", "PhiValidation", "evaluate_phis", "mean_of_rows"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def mean_of_rows(rows: Any) -> float:
@@ -81,7 +84,7 @@ def evaluate_phis(
     return scores
 
 
-class PhiValidation:
+class PhiValidation(Handler):
     """Validate a training at several φ, and put the results into the trainer's metrics.
 
     The metrics are ``val_dice`` or another score (its mean over φ, by which the best weights are chosen) and
@@ -95,6 +98,8 @@ class PhiValidation:
         interval: epochs between validations; the last epoch is always validated.
         score: name of the score, ``dice`` for example.
     """
+
+    event = Events.EPOCH_COMPLETED
 
     def __init__(
         self,
@@ -111,14 +116,8 @@ class PhiValidation:
         self.contexts = [Context.of(phi) for phi in phis]
         self.interval = interval
         self.score = score
-        self.logger = logging.getLogger(__name__)
 
-    def attach(self, engine: Engine) -> None:
-        """Act at the end of epochs of ``engine``."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Validate, if it is this epoch's turn."""
+    def __call__(self, engine: Any) -> None:
         state, key = engine.state, key_metric(self.score)
         for name in [name for name in state.metrics if name.startswith(key)]:
             del state.metrics[name]
@@ -129,7 +128,7 @@ class PhiValidation:
         state.metrics |= {"_".join([key, *_labels(context)]): score for context, score in scores.items()}
         state.metrics[key] = sum(scores.values()) / len(scores)
         by_phi = "  ".join(f"{_name(context)}: {score:.4f}" for context, score in scores.items())
-        self.logger.info(f"Epoch {state.epoch}: {in_words(self.score)} {state.metrics[key]:.4f}  by phi  {by_phi}")
+        _LOGGER.info(f"Epoch {state.epoch}: {in_words(self.score)} {state.metrics[key]:.4f}  by phi  {by_phi}")
 
 
 def _name(context: Context) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from monai.engines import PrepareBatch
 from monai.metrics import Cumulative
 
@@ -18,6 +18,7 @@ from monai_hyperscale.registration import warp
 from monai_hyperscale.search.metrics import METRICS, correlation
 from monai_hyperscale.tasks.registration.pair_files import PathLike, read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
+from monai_hyperscale.training.schedules import Handler
 from monai_hyperscale.training.validation import mean_of_rows
 
 __all__ = [
@@ -55,23 +56,20 @@ class PreparePair(PrepareBatch):
         return torch.cat([target["moving"], target["fixed"]], dim=1), target
 
 
-class RegularizationWeight:
+class RegularizationWeight(Handler):
     """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees too (HyperMorph).
 
     Args:
         loss: with a ``weight``, such as :class:`RegistrationLoss`; it stays as it is where no λ is drawn.
     """
 
+    event = Events.ITERATION_STARTED  # attach after :class:`PhiSampler`
+
     def __init__(self, loss: Any) -> None:
         self.loss = loss
 
-    def attach(self, engine: Engine) -> None:
-        """Act at the start of every iteration of ``engine``; attach after :class:`PhiSampler`."""
-        engine.add_event_handler(Events.ITERATION_STARTED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        """Set the weight of this iteration."""
-        (context,) = engine.state.contexts  # type: ignore[attr-defined]
+    def __call__(self, engine: Any) -> None:
+        (context,) = engine.state.contexts
         self.loss.weight = context.get("regularization", self.loss.weight)
 
 
