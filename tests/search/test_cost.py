@@ -21,33 +21,24 @@ def test_a_convolution_costs_two_operations_per_product(dims, sizes):
     assert count_flops(FoldedInference(conv, PhiInferer()), image[:1]) == count_flops(conv, image[:1])
 
 
-@pytest.mark.parametrize(("mode", "sizes"), [("linear", (9,)), ("bilinear", (9, 7)), ("trilinear", (5, 6, 7))])
-def test_resizing_costs_a_product_and_a_sum_for_each_neighbour(mode, sizes):
-    resize = nn.Upsample(sizes, mode=mode)
-    image = torch.zeros(2, 3, *[4] * len(sizes))
-    flops = 2 * 2 ** len(sizes) * 2 * 3 * torch.Size(sizes).numel()
-    assert count_flops(resize, image) == flops
-    with torch.inference_mode():
-        assert count_flops(resize, image) == flops
-    assert count_flops(nn.Upsample(sizes), image) == 0  # the nearest voxel is copied
-
-
-@pytest.mark.parametrize("sizes", [(9, 7), (5, 6, 7)])
-def test_warping_costs_as_resizing_does(sizes):
-    grid = torch.zeros(2, *sizes, len(sizes))
-    sample = Sampler(grid)
-    assert (
-        count_flops(sample, torch.zeros(2, 3, *[4] * len(sizes))) == 4 * 2 ** len(sizes) * 3 * grid[0, ..., 0].numel()
-    )
-
-
 class Sampler(nn.Module):
-    def __init__(self, grid):
+    def __init__(self, sizes):
         super().__init__()
-        self.grid = grid
+        self.grid = torch.zeros(2, *sizes, len(sizes))
 
     def forward(self, image):
         return nn.functional.grid_sample(image, self.grid, align_corners=False)
+
+
+@pytest.mark.parametrize(("mode", "sizes"), [("linear", (9,)), ("bilinear", (9, 7)), ("trilinear", (5, 6, 7))])
+def test_resizing_and_warping_cost_a_product_and_a_sum_for_each_neighbour(mode, sizes):
+    image = torch.zeros(2, 3, *[4] * len(sizes))
+    flops = 2 * 2 ** len(sizes) * 2 * 3 * torch.Size(sizes).numel()
+    for layer in [nn.Upsample(sizes, mode=mode), *([Sampler(sizes)] if len(sizes) > 1 else [])]:
+        assert count_flops(layer, image) == flops
+        with torch.inference_mode():
+            assert count_flops(layer, image) == flops
+    assert count_flops(nn.Upsample(sizes), image) == 0  # the nearest voxel is copied
 
 
 def test_the_cost_falls_with_phi():
