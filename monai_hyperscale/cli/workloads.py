@@ -88,7 +88,8 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
         # One GPU for each process of torchrun.
         if torch.cuda.is_available():
             name = f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    device = choose_device(name)
+    with wrong_arguments():
+        device = choose_device(name)
     settings = read_settings(model_folder(bundle) / "model.json")
     with wrong_arguments(FrontierError):
         task_named(settings.task).metric(args.metric, args.tolerance)
