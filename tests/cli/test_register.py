@@ -309,6 +309,23 @@ def test_a_poor_start_gets_a_hint(
     assert "hint:" not in capsys.readouterr().err
 
 
+def test_a_start_that_does_harm_is_told(
+    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = write_labels(tmp_path / "label.nii.gz", (15, 12, 9), OBLIQUE)
+    for name, path in (("scan", pair[1]), ("map", label)):
+        nib.save(nib.load(path).slicer[5:], tmp_path / f"{name}.nii.gz")  # a crop, whose middle is elsewhere
+    command = ["register", f"{tmp_path}/scan.nii.gz", pair[1], "-o", f"{tmp_path}/a.nii.gz", "--overwrite"]
+    command += ["--labels", f"{tmp_path}/map.nii.gz", "--fixed-labels", label, "--bundle", str(registration_bundle)]
+    for keep in ("start", "network"):
+        assert main([*command, "--centres", "--keep", keep]) == 0
+        assert "as they lie are better than the result; --centres does harm here" in capsys.readouterr().err
+    assert main([*command, "--keep", "network"]) == 0
+    assert "worse than what it started from; --keep start takes that." in capsys.readouterr().err
+    assert main([*command, "--keep", "start"]) == 0
+    assert "warning: by Dice" not in capsys.readouterr().err
+
+
 def test_info_tells_of_registration(
     tmp_path: Path, write_registration_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

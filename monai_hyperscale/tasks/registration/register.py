@@ -261,16 +261,23 @@ def _tell(args: Arguments, report: dict[str, Any]) -> None:
             f"hint: the images are not aligned as they lie (correlation {before:.3f}); --affine aligns them first, "
             "--centres lays the middles of crops on each other."
         )
+    if args.verbose:
+        say(json.dumps(report))
     if "dice" in report:
         say(
             "mean Dice "
             + ", ".join(f"{when} {_figure(dice['mean'])}" for when, dice in report["dice"].items() if dice["labels"])
         )
-        means = [dice["mean"] for dice in report["dice"].values()]
-        if None not in means and report["kept"] == "network" and means[-1] < max(means):
+        means = {when: dice["mean"] for when, dice in report["dice"].items()}
+        if None in means.values() or means["after"] == max(means.values()):
+            return
+        if means["before"] == max(means.values()) and "start" in means:
+            way = f"--{report['start']['kind']}"
+            say(
+                f"warning: by Dice the images as they lie are better than the result; {way} does harm here, leave it out."
+            )
+        elif report["kept"] == "network":
             say("warning: by Dice the result is worse than what it started from; --keep start takes that.")
-    if args.verbose:
-        say(json.dumps(report))
 
 
 def _figure(value: Optional[float]) -> str:
