@@ -213,15 +213,10 @@ class RegistrationLoss(nn.Module):
         self.classes = classes
 
     def forward(self, field: torch.Tensor, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return the loss of a field, a scalar.
+        """Return the loss of a field (B, D, *sizes) in voxels, a scalar.
 
-        Args:
-            field: (B, D, *sizes) in voxels.
-            target: ``moving`` and ``fixed``, (B, C, *sizes); and for Dice ``moving_label`` and ``fixed_label``, label
-                maps (B, 1, *sizes) or one-hot maps.
-
-        Raises:
-            RegistrationError: if these do not fit together.
+        ``target`` holds ``moving`` and ``fixed``, (B, C, *sizes); and for Dice ``moving_label`` and ``fixed_label``,
+        label maps (B, 1, *sizes) or one-hot maps. What does not fit together is a :class:`RegistrationError`.
         """
         parts = self.parts(field, target)
         scale = 1 - self.weight if self.balance else 1.0

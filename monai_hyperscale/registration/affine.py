@@ -51,18 +51,15 @@ def align_affine(moving: MetaTensor, fixed: MetaTensor, seed: int = 0) -> np.nda
 
     Example:
         >>> import torch
-        >>> axes = np.meshgrid(*[np.linspace(-2, 2, 20)] * 2, indexing="ij")
-        >>> blob = torch.as_tensor(np.exp(-(axes[0] ** 2) - 3 * (axes[1] - 0.3) ** 2))[None]
-        >>> shifted = torch.eye(4)
-        >>> shifted[0, 3] = 30  # mm
-        >>> align_affine(MetaTensor(blob, affine=shifted), MetaTensor(blob, affine=torch.eye(4)))[:2, 3].round(-1)
+        >>> blob = torch.exp(-torch.linspace(-2, 2, 20) ** 2)[:, None] * torch.exp(-torch.linspace(-4, 4, 20) ** 2)
+        >>> there, here = (MetaTensor(blob[None], affine=torch.diag(torch.ones(4))) for _ in range(2))
+        >>> there.affine[0, 3] = 30  # mm
+        >>> align_affine(there, here)[:2, 3].round(-1)
         array([30.,  0.])
     """
     grids = grid_of(moving), grid_of(fixed)
-    images = [
-        itk_image(image[0].cpu().numpy().astype(np.float32), grid)
-        for image, grid in zip((moving, fixed), grids, strict=True)
-    ]
+    both = zip((moving, fixed), grids, strict=True)
+    images = [itk_image(image[0].cpu().numpy().astype(np.float32), grid) for image, grid in both]
     method = _method(images[1].GetSize(), seed)
     try:
         transform, before = _best_start(method, images[0], images[1], grids)

@@ -86,13 +86,9 @@ def integrate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
 
 
 def compose(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the one field that does what warping by ``first`` and then by ``second`` does.
+    """Return the one field that does what warping by ``first`` and then by ``second`` does; (B, D, *sizes), voxels.
 
     ``warp(warp(image, first), second)`` is ``warp(image, compose(first, second))``, but for one interpolation less.
-    Both are (B, D, *sizes), voxels.
-
-    Raises:
-        RegistrationError: if the fields are not on one grid.
 
     Example:
         >>> shift = torch.ones(1, 3, 4, 4, 4)
@@ -221,10 +217,7 @@ def resize_field(field: torch.Tensor, sizes: list[int]) -> torch.Tensor:
 
     Args:
         field: (B, D, *sizes), displacement or velocity, voxels.
-        sizes: voxels per axis of the new grid.
-
-    Raises:
-        RegistrationError: if ``sizes`` does not name one number of at least 1 per axis.
+        sizes: voxels per axis of the new grid, one number of at least 1 each, or it is a :class:`RegistrationError`.
 
     Example:
         >>> resize_field(torch.ones(1, 2, 4, 5), [8, 5])[0, :, 0, 0]
@@ -272,9 +265,7 @@ def jacobian_determinant(field: torch.Tensor) -> torch.Tensor:
 
 
 def folded_share(field: torch.Tensor) -> torch.Tensor:
-    """Return the share of voxels at which a field folds: Jacobian determinant of at most zero.
-
-    Takes (B, D, *sizes), voxels, and returns (B,), from 0 to 1.
+    """Return the share (B,) of voxels at which a field (B, D, *sizes) folds: Jacobian determinant of at most zero.
 
     Example:
         >>> field = torch.zeros(2, 2, 4, 4)

@@ -45,15 +45,6 @@ _FIELD_TOLERANCE = 0.01
 _MEAN_TOLERANCE = 0.1
 
 
-def _why_not(settings: RegistrationSettings) -> str | None:
-    """Return why there can be no such bundle, or ``None`` if there can."""
-    if settings.spatial_dims != 3:
-        return "MONAI has no transforms that lay 2D image files on one grid"
-    if settings.spacing is not None:
-        return "MONAI has no transform that gives the fixed image's grid another voxel size as in training"
-    return None
-
-
 def _config(settings: RegistrationSettings) -> Config:
     """Return ``inference.json`` of a folded registration network, for volumes at their own voxel size."""
     return {
@@ -243,4 +234,8 @@ class RegistrationFolding(Folding[RegistrationSettings]):
         return str(pair["name"]), [pair["moving"]["image"], pair["fixed"]["image"]]
 
     def stock_bundle(self) -> Union[RegistrationStockBundle, str]:
-        return _why_not(self.settings) or RegistrationStockBundle(self.settings)
+        if self.settings.spatial_dims != 3:
+            return "MONAI has no transforms that lay 2D image files on one grid"
+        if self.settings.spacing is not None:
+            return "MONAI has no transform that gives the fixed image's grid another voxel size as in training"
+        return RegistrationStockBundle(self.settings)

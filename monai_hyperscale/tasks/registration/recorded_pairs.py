@@ -42,15 +42,7 @@ def measured_pairs(
 ) -> tuple[RegistrationImages, PairList]:
     """Return the images of a data set, and the pairs among its cases of a part, as a network registers them.
 
-    Args:
-        settings: of the network.
-        dataset_dir: see :func:`read_trained_pairs`, as for ``folders`` and what else is given.
-        part: see :func:`cases_of_part`.
-        folders: where an atlas or a list may lie.
-        given: ``pairs``, ``atlas`` and ``atlas_label``.
-
-    Raises:
-        DatasetError: if the images cannot be used, or are no such as the network takes.
+    See :func:`read_trained_pairs` for the arguments, and :func:`cases_of_part` for the parts.
     """
     images = read_trained_pairs(dataset_dir, settings.provenance, folders, **given)
     check_kind(settings, images, dataset_dir)

@@ -59,11 +59,10 @@ class Registration:
     Attributes:
         moved: the moving image on the fixed image's grid, (C, *fixed sizes).
         field: from the fixed image's points to the moving one's, the alignment at the start included: float32
-            (D, *fixed sizes), voxels of the fixed image's grid, with its affine. What files hold, after conversion.
+            (D, *fixed sizes), voxels of the fixed image's grid, with its affine.
         start: (4, 4), the alignment at the start alone, from millimetres of the fixed image to those of the moving one.
         report: sizes, φ, seconds, folded share and more, ready for JSON. ``correlation`` is that of the images as the
-            network sees them, see :func:`correlation`: ``before`` or, where these were aligned, at the ``start``, and
-            ``after``.
+            network sees them: ``before`` or, where these were aligned, at the ``start``, and ``after``.
     """
 
     moved: MetaTensor
@@ -181,7 +180,7 @@ class Registrar(TrainedNetwork):
             fixed: as ``moving``.
             phi: rescaling factor in [0, 1], or one per level.
             start: one of :data:`STARTS`.
-            instance_steps: of the optimisation of this pair after the network, see :func:`optimize_instance`.
+            instance_steps: of :func:`optimize_instance` after the network.
             regularization: λ, for networks trained for several.
 
         Raises:
