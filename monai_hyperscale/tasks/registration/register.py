@@ -272,10 +272,8 @@ def _tell(args: Arguments, report: dict[str, Any]) -> None:
         if None in means.values() or means["after"] == max(means.values()):
             return
         if means["before"] == max(means.values()) and "start" in means:
-            way = f"--{report['start']['kind']}"
-            say(
-                f"warning: by Dice the images as they lie are better than the result; {way} does harm here, leave it out."
-            )
+            option = f"--{report['start']['kind']}"
+            say(f"warning: by Dice the images as they lie are better than the result; {option} does harm here.")
         elif report["kept"] == "network":
             say("warning: by Dice the result is worse than what it started from; --keep start takes that.")
 
