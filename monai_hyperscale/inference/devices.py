@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from monai_hyperscale.errors import ConfigError
+
 __all__ = ["choose_device", "first_that_fits", "out_of_memory"]
 
 logger = logging.getLogger(__name__)
@@ -24,14 +26,14 @@ def choose_device(name: str = "auto") -> torch.device:
         name: ``auto`` (CUDA if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:<number>``.
 
     Raises:
-        ValueError: for any other name.
+        ConfigError: for any other name.
 
     Example:
         >>> choose_device("cpu")
         device(type='cpu')
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:<number>, got {name!r}.")
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:<number>, got {name!r}.")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda" if available else "cpu")
