@@ -40,41 +40,38 @@ def select_parameters(network: nn.Module, select: Selector = "convolutions") -> 
         >>> select_parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)))
         ['0.weight', '0.bias']
     """
-    chosen: list[str] = []
-    matched: list[str] = []
-    for prefix, module in network.named_modules():
-        for name, parameter in module.named_parameters(prefix, recurse=False):
-            if _wanted(module, name, select):
-                matched.append(name)
-                if parameter.requires_grad:
-                    _refuse_second_reference(module, name)
-                    chosen.append(name)
-    _refuse_nothing(network, select, chosen, matched)
-    by_identity: dict[int, str] = {}
+    wanted = [
+        (module, name)
+        for prefix, module in network.named_modules()
+        for name, _ in module.named_parameters(prefix, recurse=False)
+        if _wanted(module, name, select)
+    ]
+    patterns = [] if callable(select) or isinstance(select, str) else select
+    dead = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for _, name in wanted)]
+    if not wanted or dead:
+        told = repr(dead[0]) if wanted else f"select={select!r}"
+        raise ValueError(f"{told} matches no parameter of {type(network).__name__}.")
     parameters = dict(network.named_parameters(remove_duplicate=False))
-    for name in parameters:
-        first = by_identity.setdefault(id(parameters[name]), name)
+    chosen = []
+    for module, name in wanted:
+        if parameters[name].requires_grad:
+            _refuse_second_reference(module, name, parameters[name])
+            chosen.append(name)
+    if not chosen:
+        raise ValueError(
+            f"select={select!r} matches frozen parameters of {type(network).__name__} alone, which stay as they are; "
+            "set requires_grad of those to generate."
+        )
+    by_identity: dict[int, str] = {}
+    for name, parameter in parameters.items():
+        first = by_identity.setdefault(id(parameter), name)
         if first != name and (name in chosen or first in chosen):
             raise ValueError(f"{name} and {first} are one shared parameter, which cannot be generated; untie them.")
     return chosen
 
 
-def _refuse_nothing(network: nn.Module, select: Selector, chosen: list[str], matched: list[str]) -> None:
-    if matched and not chosen:
-        raise ValueError(
-            f"select={select!r} matches frozen parameters of {type(network).__name__} alone, which stay as they are; "
-            "set requires_grad of those to generate."
-        )
-    patterns = [] if callable(select) or isinstance(select, str) else list(select)
-    dead = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in matched)]
-    if not matched or dead:
-        told = repr(dead[0]) if matched else f"select={select!r}"
-        raise ValueError(f"{told} matches no parameter of {type(network).__name__}.")
-
-
-def _refuse_second_reference(module: nn.Module, name: str) -> None:
+def _refuse_second_reference(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
     # Such a module would go on computing with the old values, whatever is generated.
-    parameter = module._parameters[name.rpartition(".")[2]]
     for key, value in vars(module).items():
         if value is parameter or (isinstance(value, (list, tuple)) and any(item is parameter for item in value)):
             raise ValueError(

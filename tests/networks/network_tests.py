@@ -63,6 +63,8 @@ class PhiNetworkTests:
     half_output = torch.bfloat16
     #: How folds are exported to ONNX: with ``torch.export``, with the exporter for TorchScript, or with both.
     exporters: tuple[str, ...] = ("torch.export", "torchscript")
+    #: Whether ``torch.export``, where it is one of two, is tested with the quick tests.
+    quick_export = False
 
     def network(self, spatial_dims: int) -> nn.Module:
         """Return a small φ-network with ``in_channels`` input channels and no dropout."""
@@ -99,8 +101,9 @@ class PhiNetworkTests:
         quick = (cls.dimensions[-1], USUAL_PHI)
         if "exporter" in metafunc.fixturenames:
             cases = [(n, phi, how) for n in cls.dimensions for phi in (0.0, USUAL_PHI, 1.0) for how in cls.exporters]
-            names = ("spatial_dims", "phi", "exporter")
-            metafunc.parametrize(names, [cls._param(*case, slow=case[:2] != quick) for case in cases])
+            second = () if cls.quick_export or len(cls.exporters) == 1 else ("torch.export",)
+            params = [cls._param(*case, slow=case[:2] != quick or case[2] in second) for case in cases]
+            metafunc.parametrize(("spatial_dims", "phi", "exporter"), params)
         elif metafunc.function is cls.test_torchscript:
             cases = [(n, phi) for n in cls.dimensions for phi in PHIS]
             metafunc.parametrize(("spatial_dims", "phi"), [cls._param(*case, slow=case != quick) for case in cases])

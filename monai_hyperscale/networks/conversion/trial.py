@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn as nn
@@ -27,17 +27,8 @@ _SIZES = (64, 128, 256, 32, 28, 16, 8, 48, 96, 112, 160, 192, 224, 240, 299, 320
 _PHIS = (0.5, 0.0, 0.3, 1.0)
 
 
-class _Failure(NamedTuple):
-    name: str
-    module: nn.Module
-    error: Exception
-
-
 def _size_bound(module: Any) -> bool:
-    """Return whether a layer may bear only some sizes: linear, flattening, padding, or one that wants a least size.
-
-    Strided layers are not among them: those that are converted choose their size.
-    """
+    # Linear, flattening, padding, or a layer that wants a least size; strided layers choose their size once converted.
     if isinstance(module, (*CONVS, *POOLS)):
         if strided(module) or module.padding == "same":
             return False
@@ -79,7 +70,8 @@ def refuse_sizes(body: nn.Module, conversion: Conversion) -> None:
         with rescaling_factor(phi):
             failure = _failure(resized, image)
         if failure is not None:
-            raise conversion.error(failure.name, failure.module, _reason(failure, phi))
+            name, error = failure
+            raise conversion.error(name, resized.get_submodule(name), _reason(resized.get_submodule(name), error, phi))
         usual = usual or dict(features)
         for name, count in features.items():
             if count != usual.get(name, count):
@@ -122,7 +114,7 @@ def _images(body: nn.Module, spatial_dims: int) -> Iterator[torch.Tensor]:
         yield torch.empty((1, channels, *[size] * spatial_dims), device="meta")
 
 
-def _failure(network: nn.Module, x: torch.Tensor) -> Optional[_Failure]:
+def _failure(network: nn.Module, x: torch.Tensor) -> Optional[tuple[str, Exception]]:
     # Which module could not run on an image, and what it said; None if all could.
     names = {module: name for name, module in network.named_modules()}
     running: list[nn.Module] = []
@@ -138,18 +130,17 @@ def _failure(network: nn.Module, x: torch.Tensor) -> Optional[_Failure]:
         with torch.no_grad():
             network(x)
     except Exception as error:  # whatever its layers, or those of others, raise
-        return _Failure(names[running[-1]], running[-1], error)
+        return names[running[-1]], error
     finally:
         for hook in hooks:
             hook.remove()
     return None
 
 
-def _reason(failure: _Failure, phi: float) -> str:
-    module: Any = failure.module
+def _reason(module: nn.Module, error: Exception, phi: float) -> str:
     if isinstance(module, (*CONVS, *POOLS)):
         return (
             f"at phi = {phi:g} its maps are smaller than {describe(module)} can take; let it pad them by zeros, so "
             "that it keeps their size"
         )
-    return f"at phi = {phi:g} it fails ({first_line(failure.error)}), since the sizes of its maps go by phi"
+    return f"at phi = {phi:g} it fails ({first_line(error)}), since the sizes of its maps go by phi"

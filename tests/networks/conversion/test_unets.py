@@ -19,6 +19,7 @@ from tests.networks.conversion.test_encoders import flexible_unet
 
 class TestBasicUNet(ConversionTests):
     exporters = ("torch.export", "torchscript")
+    quick_export = True
 
     def original(self, spatial_dims: int) -> nn.Module:
         return BasicUNet(spatial_dims, self.in_channels, 3, features=(4, 4, 8, 8, 8, 4), norm=GROUP)

@@ -12,6 +12,8 @@ from tests.networks.network_tests import PhiNetworkTests, both_dimensions
 
 
 class TestScaleSpaceUNet(PhiNetworkTests):
+    quick_export = True
+
     def network(self, spatial_dims: int) -> nn.Module:
         return ScaleSpaceUNet(spatial_dims, self.in_channels, 3, features=(8, 8, 8, 8, 8))
 
