@@ -18,7 +18,7 @@ from monai_hyperscale.networks.conversion.conversion import Conversion
 from monai_hyperscale.networks.conversion.place import Place
 from monai_hyperscale.networks.conversion.report import ConversionReport, TensorReport
 from monai_hyperscale.networks.conversion.trial import refuse_sizes
-from monai_hyperscale.networks.layers.resize import ROUNDINGS, VariableResize
+from monai_hyperscale.networks.layers.resize import VariableResize
 from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
 
 __all__ = ["RescalableNetwork", "rescalable"]
@@ -110,7 +110,7 @@ def rescalable(
     there for completeness, φ ≤ 0.5 for use.
 
     Args:
-        network: one of those that MONAI has and this package knows, see below; it is left as it is.
+        network: one of MONAI's that this package knows, or of a type registered with ``converts``; it is left as it is.
         norm: what becomes of normalisation with running statistics, which mix over φ and are wrong for each: ``refuse``
             with an error, or replace by ``group`` or ``instance`` normalisation, which keep scale and shift.
         weights: to start from, see :meth:`RescalableNetwork.load_weights_from`; those of ``network`` by default.
@@ -138,8 +138,6 @@ def rescalable(
         raise ConversionError(f"expected a network, an instance of torch.nn.Module, got {network!r}.")
     if norm not in _NORMS:
         raise ValueError(f"norm must be one of {', '.join(_NORMS)}, got {norm!r}.")
-    if rounding not in ROUNDINGS:
-        raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}.")
     if any(isinstance(module, VariableResize) for module in network.modules()):
         raise ConversionError(f"{type(network).__name__} goes by phi already; use it as it is.")
     conversion = Conversion(network, norm, mode, rounding)
@@ -185,7 +183,7 @@ def _state_dict(weights: Weights) -> tuple[str, dict[str, torch.Tensor]]:
 
 
 def _without_prefix(given: dict[str, torch.Tensor], body: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Return tensors without what wrappers put before every name (``module.``, ``net.``), if they fit so."""
+    # Without what wrappers put before every name (``module.``, ``net.``), if they fit so.
     names = given
     while names and not body.keys() & names.keys():
         if len({name.partition(".")[0] for name in names}) > 1 or not all("." in name for name in names):

@@ -130,11 +130,7 @@ class Place:
         return layers.LearnedUpSample({"conv": conv.module}, self.conversion.resize_mode, adn)
 
     def upsample(self) -> nn.Module:
-        """Return a MONAI ``UpSample`` as a module of (x, reference) that gives the reference's size.
-
-        Raises:
-            ConversionError: if it up-samples to a fixed size.
-        """
+        """Return a MONAI ``UpSample`` as a module of (x, reference) that gives the reference's size."""
         parts = dict(self.module.named_children())
         upsample: Any = parts.pop("upsample_non_trainable", None)
         for name, part in parts.items():
@@ -166,11 +162,7 @@ class Place:
         return self.conversion.error(self.name, self.module, reason)
 
     def check_padding(self, layer: Any) -> None:
-        """Check that a strided layer divides a size that its stride divides by exactly the stride.
-
-        Raises:
-            ConversionError: if it does not.
-        """
+        """Check that a strided layer divides a size that its stride divides by exactly the stride."""
         padding = 0 if layer.padding == "valid" else layer.padding
         values = (strides(layer), layer.kernel_size, padding, getattr(layer, "dilation", 1))
         for stride, kernel, pad, dilation in zip(*map(self._per_axis, values), strict=True):

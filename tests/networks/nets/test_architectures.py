@@ -169,6 +169,9 @@ def test_bad_arguments_of_their_own() -> None:
     for architecture in U_NETS:
         with pytest.raises(ValueError, match="decoder_features must name 1 stages"):
             architecture(2, 1, 2, features=(8, 8), decoder_features=(8, 8))
+    for patch_size in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="patch_size must be a whole number of voxels"):
+            ScaleSpaceUNet(2, 1, 3, features=(4, 4), patch_size=patch_size)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="decoder_features must be one number"):
         ScaleSpaceFPN(2, 1, 2, features=(8, 4), decoder_features=(8,))  # type: ignore[arg-type]
 
@@ -193,12 +196,6 @@ def test_patches_are_what_a_network_of_more_channels_sees(architecture: Any, spa
     image = torch.rand(2, 1, *(8, 10, 12)[:spatial_dims])
     maps = inner(pixelunshuffle(image, spatial_dims, 2), phi=0.4)
     torch.testing.assert_close(network(image, phi=0.4), pixelshuffle(maps, spatial_dims, 2))
-
-
-@pytest.mark.parametrize("patch_size", [0, -1, 1.5, True, "2"])
-def test_patch_size_must_be_a_whole_number(patch_size: Any) -> None:
-    with pytest.raises(ValueError, match="patch_size must be a whole number of voxels"):
-        ScaleSpaceUNet(2, 1, 3, features=(4, 4), patch_size=patch_size)
 
 
 # --- residual and squeeze-and-excitation stages against their formulas
