@@ -136,24 +136,12 @@ def case_header(case: Mapping[str, Any]) -> FileHeader:
 
 
 def seen_images(cases: Iterable[Mapping[str, Any]]) -> SeenImages:
-    """Return what the images of a data list are like in space, from their headers.
-
-    Args:
-        cases: with a file, or one file per channel, as ``image``.
-
-    Raises:
-        DatasetError: if a file cannot be read.
-    """
+    """Return what the images of a data list are like in space, from their headers."""
     return SeenImages.of((header.sizes, header.affine) for header in map(case_header, cases))
 
 
 def sizes_at(cases: Iterable[Mapping[str, Any]], spacing: Sequence[float] | None = None) -> list[np.ndarray]:
-    """Return the voxels per axis that images have as they are loaded, volumes in RAS order.
-
-    Args:
-        cases: a data list.
-        spacing: voxel size in mm that volumes are resampled to; ``None``: none.
-    """
+    """Return the voxels per axis of images as they are loaded: volumes in RAS order, and at ``spacing`` in mm."""
     found = []
     for header in map(case_header, cases):
         sizes = header.in_ras(header.sizes)
@@ -164,11 +152,7 @@ def sizes_at(cases: Iterable[Mapping[str, Any]], spacing: Sequence[float] | None
 
 
 def label_values(paths: Iterable[str | Path]) -> set[int]:
-    """Return the values that label files hold, by the rule of :func:`monai_hyperscale.io.read_label`.
-
-    Raises:
-        DatasetError: if a file cannot be read, or holds values that are not whole numbers or colours.
-    """
+    """Return the values that label files hold, by the rule of :func:`monai_hyperscale.io.read_label`."""
     found: set[int] = set()
     for path in paths:
         try:

@@ -20,10 +20,7 @@ _CHUNK = 2**20
 
 
 def label_counts(label: np.ndarray) -> dict[int, int]:
-    """Return how many voxels have each of the values that occur, in ascending order.
-
-    Args:
-        label: whole numbers.
+    """Return how many voxels of a label map have each of the values that occur, in ascending order.
 
     Example:
         >>> label_counts(np.array([[0, 7], [7, 7]], dtype=np.uint8))

@@ -52,13 +52,7 @@ class TrainingCases:
 
 
 def folder_or_made(dataset_dir: str | Path | None, made: str, write: Callable[[], Path]) -> tuple[Path, str]:
-    """Return a data set's folder and title; make one, once for all processes, where none is named.
-
-    Args:
-        dataset_dir: the folder, or ``None``.
-        made: what is made then, such as ``synthetic 3D anatomy``.
-        write: makes it.
-    """
+    """Return a data set's folder and title; where none is named, ``write`` makes one, once for all processes."""
     if dataset_dir is not None:
         return Path(dataset_dir), Path(dataset_dir).resolve().name
     logging.getLogger(__name__).info("No dataset_dir is given: training on %s, which shows nothing real.", made)
@@ -67,11 +61,6 @@ def folder_or_made(dataset_dir: str | Path | None, made: str, write: Callable[[]
 
 
 def split_facts(title: str, parts: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return what :class:`TrainingCases` says of a split: ``title``, ``provenance`` and ``fingerprint``.
-
-    Args:
-        title: of the data set.
-        parts: names of the cases of training, validation and test.
-    """
+    """Return what :class:`TrainingCases` says of a split by the names of its three parts' cases."""
     cases = dict(zip(("train", "validation", "test"), map(list, parts), strict=True))
     return {"title": title, "provenance": {"data": title, "cases": cases}, "fingerprint": digest(list(cases.values()))}

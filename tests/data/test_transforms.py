@@ -22,8 +22,8 @@ from monai_hyperscale.data import (
     slice_sampling,
 )
 
-ORIENTATIONS = ["RAS", "LAS", "LPS", "PSR", "SAR", "IRP"]
-ANGLES = [(0, 0, 0), (17, 5, -9), (45, 0, 0), (30, -40, 50)]
+ORIENTATIONS = ["RAS", "LPS", "PSR", "IRP"]
+ANGLES = [(0, 0, 0), (17, 5, -9), (30, -40, 50)]
 
 
 def _affine(orientation, angles, spacing=(0.7, 1.9, 1.2)):

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "load_training_data",
             "require_images",
         ],
-        "volumes": ["LabelVolume", "label_volumes"],
+        "volumes": ["label_volumes"],
         "workload": ["SegmentationWorkload"],
     },
 )

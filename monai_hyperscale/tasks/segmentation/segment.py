@@ -6,7 +6,6 @@ import json
 import sys
 import time
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,8 +205,8 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
             say(f"{job.image} -> {job.output} ({time.perf_counter() - started:.1f} s)")
     if args.volumes is not None:
         with stage("volumes"):
-            volumes = label_volumes(label, None if source.is_picture else source.affine, segmenter.settings.value_names)
-        entry["labels"] = [asdict(volume) for volume in volumes]
+            affine = None if source.is_picture else source.affine
+            entry["labels"] = label_volumes(label, affine, segmenter.settings.value_names)
     return entry
 
 

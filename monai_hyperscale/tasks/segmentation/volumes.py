@@ -5,34 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
 
 from monai_hyperscale.data.labels import label_counts
 
-__all__ = ["LabelVolume", "label_volumes", "volume_table"]
+__all__ = ["label_volumes", "volume_table"]
 
 
-@dataclass(frozen=True)
-class LabelVolume:
-    """How much of an image one label takes.
-
-    Args:
-        label: its value.
-        name: its name.
-        voxels: how many voxels have it.
-        volume: in mm³; ``None`` where voxels have no size.
-    """
-
-    label: int
-    name: str
-    voxels: int
-    volume: Optional[float]
-
-
-def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mapping[int, str]) -> list[LabelVolume]:
+def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Measure the labels that have a name, those that are absent included, in ascending order.
 
     Args:
@@ -41,14 +23,20 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
             2D image that counts one slice of the thickness the affine tells. ``None``: voxels have no size.
         names: label value to name, without background.
 
+    Returns:
+        ``label``, ``name``, ``voxels`` and ``volume`` of each, in mm³; ``None`` where voxels have no size.
+
     Example:
         >>> label_volumes(np.array([[0, 1], [1, 1]]), np.diag([2.0, 2.0, 1.0, 1.0]), {1: "tumour", 2: "oedema"})[0]
-        LabelVolume(label=1, name='tumour', voxels=3, volume=12.0)
+        {'label': 1, 'name': 'tumour', 'voxels': 3, 'volume': 12.0}
     """
     voxel = None if affine is None else abs(float(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])))
     found = label_counts(label)
     counts = {value: found.get(value, 0) for value in sorted(names)}
-    return [LabelVolume(v, names[v], n, None if voxel is None else n * voxel) for v, n in counts.items()]
+    return [
+        {"label": value, "name": names[value], "voxels": count, "volume": None if voxel is None else count * voxel}
+        for value, count in counts.items()
+    ]
 
 
 def volume_table(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monai_hyperscale.data.labels import label_counts
-from monai_hyperscale.tasks.segmentation.volumes import LabelVolume, label_volumes
+from monai_hyperscale.tasks.segmentation.volumes import label_volumes
 
 
 def test_against_a_sphere_of_known_volume() -> None:
@@ -12,7 +12,7 @@ def test_against_a_sphere_of_known_volume() -> None:
     grid = np.stack(np.meshgrid(*(np.arange(60) - 29.5,) * 3, indexing="ij"), -1) * spacing
     ball = (np.linalg.norm(grid, axis=-1) < 10).astype(np.uint8)
     (volume,) = label_volumes(ball, np.diag([*spacing, 1]), {1: "ball"})
-    assert volume.volume == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.01)
+    assert volume["volume"] == pytest.approx(4 / 3 * np.pi * 10**3, rel=0.01)
 
 
 def test_volume_does_not_depend_on_orientation() -> None:
@@ -23,19 +23,15 @@ def test_volume_does_not_depend_on_orientation() -> None:
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([2, 3, 0.5])
     (volume,) = label_volumes(label, affine, {3: "x"})
-    assert (volume.voxels, volume.volume) == (4, pytest.approx(12.0))
+    assert (volume["voxels"], volume["volume"]) == (4, pytest.approx(12.0))
 
 
 def test_absent_labels_are_zero_and_nameless_ones_left_out() -> None:
-    label = np.array([[[0, 5, 7]]])
-    assert label_volumes(label, np.eye(4), {7: "b", 2: "a"}) == [
-        LabelVolume(2, "a", 0, 0.0),
-        LabelVolume(7, "b", 1, 1.0),
-    ]
-
-
-def test_pixels_without_a_size() -> None:
-    assert label_volumes(np.ones((2, 3), int), None, {1: "cell"}) == [LabelVolume(1, "cell", 6, None)]
+    absent, there = label_volumes(np.array([[[0, 5, 7]]]), np.eye(4), {7: "b", 2: "a"})
+    assert absent == {"label": 2, "name": "a", "voxels": 0, "volume": 0.0}
+    assert there == {"label": 7, "name": "b", "voxels": 1, "volume": 1.0}
+    (pixels,) = label_volumes(np.ones((2, 3), int), None, {1: "cell"})
+    assert (pixels["voxels"], pixels["volume"]) == (6, None)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int16, np.int32, np.int64])
