@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 from monai.transforms import Compose, ResizeWithPadOrCrop, Spacingd
@@ -18,9 +17,9 @@ from torch.utils.data import Dataset
 from monai_hyperscale.data.check import check_dimensions
 from monai_hyperscale.data.headers import image_files, seen_images
 from monai_hyperscale.data.reading import CachedCases
+from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
 from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.io.hashing import digest
-from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pair_files import PathLike, check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import common_size
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
@@ -34,40 +33,19 @@ _VALIDATION, _TEST = 20, 40
 
 
 @dataclass(frozen=True)
-class RegistrationData:
-    """What a bundle's configuration asks of its pairs.
+class RegistrationData(TrainingCases):
+    """The pairs of a training, by case, see :class:`TrainingCases`.
 
     Args:
-        folder: of the images.
-        train: pairs to learn from.
-        validation: pairs to choose the best weights by.
-        test: pairs of cases that nothing depends on, for the report.
-        channels: see :class:`RegistrationImages`, as for the next two.
-        labels: names of the class indices.
-        label_values: in the files.
-        slices: whether a 2D network sees volumes slice by slice.
         sizes: what images are padded or cropped to, one number per axis of the files.
-        seen: voxel size, extent and orientation of the training cases.
-        provenance: where they came from and how they were split, for ``model.json``.
-        fingerprint: of the cases' names and their split.
+        others: see :class:`TrainingCases`; the pairs of a part are a :class:`PairList`.
     """
 
-    folder: Path
-    train: PairList
-    validation: PairList
-    test: PairList
-    channels: tuple[str, ...]
-    labels: dict[int, str]
-    label_values: tuple[int, ...]
-    slices: bool
     sizes: tuple[int, ...]
-    seen: SeenImages | None
-    provenance: dict[str, Any]
-    fingerprint: str
 
 
 def load_registration_data(
-    dataset_dir: PathLike | None,
+    dataset_dir: str | Path | None,
     synthetic_dir: PathLike,
     spatial_dims: int = 3,
     fractions: Sequence[float] = (0.75, 0.05, 0.2),
@@ -97,13 +75,12 @@ def load_registration_data(
     Raises:
         DatasetError: if the images cannot be used.
     """
-    logger = logging.getLogger(__name__)
-    title = Path(dataset_dir).resolve().name if dataset_dir is not None else f"synthetic {spatial_dims}D pairs"
-    if dataset_dir is None:
-        logger.info("No dataset_dir is given: training on synthetic pairs with known displacement.")
-        with idist.one_rank_first():
-            dataset_dir = write_synthetic_pairs(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {}))
-    images = read_pairs(dataset_dir, pairs, atlas, atlas_label)
+    folder, title = folder_or_made(
+        dataset_dir,
+        f"synthetic {spatial_dims}D pairs",
+        lambda: write_synthetic_pairs(synthetic_dir, spatial_dims, seed=seed, **(synthetic or {})),
+    )
+    images = read_pairs(folder, pairs, atlas, atlas_label)
     check_pairs(images)
     check_dimensions(title, images.spatial_dims, spatial_dims)
     parts = split_pairs(images, fractions, seed)
@@ -111,26 +88,17 @@ def load_registration_data(
     subjects = {case["name"] for case in images.subjects}
     names = [[case["name"] for case in part.cases if case["name"] in subjects] for part in parts]
     train, validation, test = parts[0], parts[1].sample(_VALIDATION, seed), parts[2].sample(_TEST, seed)
-    logger.info(
+    logging.getLogger(__name__).info(
         f"{title}: {len(images.cases)} images, channels {', '.join(images.channels)}, labels "
         f"{', '.join(images.labels.values()) or 'none'}; {len(train)} training, {len(validation)} validation and "
         f"{len(test)} test pairs; sizes {size}."
     )
-    cases = dict(zip(("train", "validation", "test"), names, strict=True))
-    return RegistrationData(
-        Path(dataset_dir),
-        train,
-        validation,
-        test,
-        channels=images.channels,
-        labels=images.labels,
-        label_values=images.label_values,
-        slices=images.spatial_dims > spatial_dims,
-        sizes=size,
-        seen=seen_images(train.cases) if train.cases else None,
-        provenance={"data": title, "cases": cases, **pairing_facts(images, pairs, atlas)},
-        fingerprint=digest([names, [[pair["name"] for pair in part] for part in (validation, test)]]),
-    )
+    facts = split_facts(title, names)
+    facts["provenance"] |= pairing_facts(images, pairs, atlas)
+    facts["fingerprint"] = digest([names, [[pair["name"] for pair in part] for part in (validation, test)]])
+    shared = {name: getattr(images, name) for name in ("channels", "labels", "label_values", "spatial_dims")}
+    slices, seen = images.spatial_dims > spatial_dims, seen_images(train.cases) if train.cases else None
+    return RegistrationData(folder, train, validation, test, **shared, slices=slices, seen=seen, **facts, sizes=size)
 
 
 def _sizes(sizes: int | Sequence[int], axes: int) -> tuple[int, ...]:
