@@ -17,6 +17,7 @@ from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, 
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import trained_network
 from monai_hyperscale.tasks import task_named
+from monai_hyperscale.training.checkpoints import starting_network
 from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.options import Kind, TrainingOptions, options_from, unknown_option
 
@@ -35,7 +36,8 @@ def check_training(task: str) -> None:
     """
     options, later = _training_options(task)
     if not later & _OF_THE_NETWORK:
-        network = build_network(options.settings())
+        fresh = options.warm_start is None and "warm_start" not in later
+        network = starting_network(options.settings()) if fresh else build_network(options.settings())
         if options.method["name"] == "fixed":
             _check_phi("phi", options.phi, network)
         else:
