@@ -18,8 +18,6 @@ from monai_hyperscale.analysis.figures import BLUE, COLOURS, GREY, drawing, tidy
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.results import Frontier, FrontierRow
 
-__all__ = ["FactorInfluence", "LevelGain", "draw_level_costs", "draw_level_map", "factor_influence", "gains_at_cost"]
-
 _COLUMNS = 4
 
 
@@ -157,9 +155,9 @@ Panel = tuple[str, int, int, Mapping[tuple[float, float], float]]
 
 
 def level_panels(frontier: Frontier) -> list[Panel]:
-    """Return the heat maps' content: of two factors one panel, of three a panel for each value of the first.
+    """Return the heat maps' content: for two factors one panel, for three one for each value of the first.
 
-    Of more there is a panel for each pair of factors, with the mean over the settings of the others.
+    For more there is one for each pair of factors, with the mean over the settings of the others.
     """
     count = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}

@@ -17,8 +17,6 @@ from monai_hyperscale.search.results import Interval
 from monai_hyperscale.search.statistics import case_score, interval
 from monai_hyperscale.search.workload import Workload
 
-__all__ = ["TransferCurve", "draw_transfer", "fixed_curve", "transfer_curve", "transferred"]
-
 #: Methods whose weights are the same for every φ.
 _CONSTANT = ("fixed", "stochastic")
 
@@ -45,11 +43,7 @@ class TransferCurve:
 
 
 def transferred(workload: Workload, weights_phi: float, phi: float) -> FoldedInference:
-    """Return a network with the weights for one φ whose resize layers go by another: f_φ(·; h(φ′)).
-
-    A folded network has φ in its resize layers and in the values of its weights; the weights are taken from the fold
-    for φ′, ``weights_phi``.
-    """
+    """Return a network with the weights for φ′, ``weights_phi``, whose resize layers go by φ: f_φ(·; h(φ′))."""
     run = workload.run(phi)
     if weights_phi == phi:
         return run

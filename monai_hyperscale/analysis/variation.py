@@ -16,8 +16,6 @@ from monai_hyperscale.errors import ConfigError, PhiError
 from monai_hyperscale.hypernet import ConstantGenerator, HyperNetwork
 from monai_hyperscale.networks.layers.factor import Phi
 
-__all__ = ["LayerVariation", "coefficients_of_variation", "draw_variation", "layers_in_order", "weight_variation"]
-
 # What a layer's distribution is described by, in the order of the fields of LayerVariation, and of a box.
 _QUANTILES = (0.5, 0.25, 0.75, 0.05, 0.95)
 _BOX = ("med", "q1", "q3", "whislo", "whishi")

@@ -17,8 +17,6 @@ from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["fold_metadata", "model_card", "write_configs"]
-
 
 def write_configs(source: FoldSource, stock: StockBundle, folder: Path) -> None:
     """Write a bundle's configurations and metadata, its task's ``logging.conf`` and the source's licences."""

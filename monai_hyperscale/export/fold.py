@@ -24,8 +24,6 @@ from monai_hyperscale.io.atomic import PARTIAL
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
 
-__all__ = ["BUNDLE", "CHOICES", "check_output", "fold_bundle", "write_fold"]
-
 logger = logging.getLogger(__name__)
 
 #: The format that is a MONAI bundle; it contains that of ``torchscript``.

@@ -20,16 +20,11 @@ from monai_hyperscale.io.images import read_image
 if TYPE_CHECKING:
     from monai_hyperscale.export.source import FoldSource
 
-__all__ = ["Folding", "ImageFolding", "StockBundle"]
-
 Settings = TypeVar("Settings", bound=NetworkSettings)
 
 
 class Folding(ABC, Generic[Settings]):
-    """The images that a network of one task takes: what it takes at once, in words, such as ``("the image",)``.
-
-    With ``output_is_classes`` the channels of its output are classes, of which the greatest is meant.
-    """
+    """The images that a network of one task takes at once, in words; are the channels of its output classes?"""
 
     takes: ClassVar[tuple[str, ...]] = ("the image",)
     output_is_classes: ClassVar[bool] = True
@@ -52,17 +47,11 @@ class Folding(ABC, Generic[Settings]):
 
     @abstractmethod
     def read(self, paths: Sequence[Any]) -> list[MetaTensor]:
-        """Read images from files: one for each of :attr:`takes`; where that is one, the files of its channels.
-
-        ``ExportError`` is raised if there are more or fewer files.
-        """
+        """Read images from as many files as :attr:`takes` has, else ``ExportError``; of one, from its channels."""
 
     @abstractmethod
     def test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[str, list[Any]]:
-        """Return the name of the first test case of a data set, and its files for :meth:`read`; else ``DatasetError``.
-
-        Of data that the network was not trained on it is the first case. What the training used may lie in ``bundle``.
-        """
+        """Return name and files of the first test case of a data set, of other data the first; or ``DatasetError``."""
 
     def read_test_case(self, dataset_dir: Path, bundle: Optional[Path] = None) -> tuple[list[MetaTensor], dict]:
         """Return the images of :meth:`test_case`, and what a manifest says of them: ``name``, ``part``, ``case``."""
@@ -121,17 +110,11 @@ class StockBundle(ABC):
     def write_inputs(
         self, folder: Path, images: Sequence[MetaTensor], size: Sequence[int]
     ) -> tuple[list[Path], dict[str, str]]:
-        """Write images, or synthetic anatomy of a size, as files to compare on.
-
-        Returns the files, and what else the bundle's command needs to find them.
-        """
+        """Write images, or synthetic anatomy of a size; return the files and further arguments of the command."""
 
     @abstractmethod
     def compare(self, source: FoldSource, files: Sequence[Path], outputs: Path, real: bool) -> dict[str, Any]:
-        """Compare what the bundle wrote into ``outputs`` with this package's own for the same files, real or not.
-
-        Returns how well they agree, for the manifest; ``ExportError`` is raised if they do not.
-        """
+        """Return how well ``outputs`` agree with this package's own for the files, else ``ExportError``."""
 
     def card_rows(self) -> list[tuple[str, str]]:
         """Return what the model card's table says beside what all networks have."""

@@ -23,8 +23,6 @@ from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.symbolic import exported_program, size_oblivious
 
-__all__ = ["FORMATS", "OPSET", "Format", "load_folded", "missing_packages"]
-
 #: Least ONNX operator set that samples volumes at arbitrary points, as registration does.
 OPSET = 20
 
@@ -33,11 +31,9 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file; ``path`` is in the folder of the fold.
+    """A kind of file; ``path`` is in the folder of the fold. Where it cannot be for any size, a ``fixed`` one will do.
 
-    ``write`` writes the source's folded network to a path, for the example's size alone unless ``dynamic``, and returns
-    the file's function from input to output as read back from disk. Where it cannot be for any size, a ``fixed`` one
-    will do.
+    ``write`` writes a folded network, for the example's size alone unless ``dynamic``, and returns the file's function.
     """
 
     name: str
@@ -123,13 +119,7 @@ def _safetensors(source: FoldSource, path: Path, example: torch.Tensor, dynamic:
 
 
 def load_folded(path: Union[str, Path]) -> nn.Module:
-    """Rebuild a folded network from the ``model.safetensors`` that ``fold`` wrote.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        the plain network, which maps (B, C, *sizes) to (B, C', *sizes), on the CPU, without gradients.
+    """Rebuild a folded network from the ``model.safetensors`` that ``fold`` wrote: on the CPU, without gradients.
 
     Raises:
         ExportError: if the file is missing, damaged, or was not written by ``fold``.

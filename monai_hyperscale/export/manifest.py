@@ -15,8 +15,6 @@ import monai_hyperscale
 from monai_hyperscale.errors import ExportError, first_mistake
 from monai_hyperscale.io.hashing import sha256
 
-__all__ = ["MANIFEST", "FoldedFile", "Manifest", "VerifiedOn", "files_of", "read_manifest", "versions"]
-
 #: The file's name.
 MANIFEST = "manifest.json"
 
@@ -32,9 +30,8 @@ class _Part(BaseModel):
 class FoldedFile(_Part):
     """A file of a fold; those that hold the network say for which images, and how far from the source they compute.
 
-    ``sizes`` are ``any``, or those of the only image that it takes, such as ``1 x 1 x 36 x 50 x 36``;
-    ``largest_difference`` is in units of the source's largest output; ``label_agreement`` is the share of voxels with
-    the same label, ``None`` where channels are no labels.
+    ``sizes`` are ``any`` or such as ``1 x 1 x 36 x 50 x 36``; the difference is in units of the source's largest
+    output.
     """
 
     path: str
@@ -74,12 +71,7 @@ class _Case(_Part):
 
 
 class VerifiedOn(_Part):
-    """What the files of a fold were compared on.
-
-    Example:
-        >>> print(VerifiedOn(input="synthetic anatomy", synthetic=True, tolerance=1e-4))
-        synthetic anatomy, no real image
-    """
+    """What the files of a fold were compared on; as text ``synthetic anatomy, no real image``."""
 
     input: str
     synthetic: bool
@@ -93,11 +85,7 @@ class VerifiedOn(_Part):
 
 
 class Manifest(_Part):
-    """The content of ``manifest.json``, in version :attr:`format`.
-
-    ``cost`` is that of one image; ``left_out`` says why a format is not there; ``bundle`` how well the bundle in
-    MONAI's own terms agrees with this package, where there is one.
-    """
+    """The content of ``manifest.json``; ``left_out`` says why a format is not there, ``bundle`` how well it agrees."""
 
     format: Literal[1]
     kind: Literal["fold"]

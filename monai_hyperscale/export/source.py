@@ -26,8 +26,6 @@ from monai_hyperscale.io.hashing import sha256
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["FoldSource", "Inputs"]
-
 # Voxels along every axis where the bundle names no size.
 _USUAL = {2: 128, 3: 64}
 # Most voxels that files are compared on at once; larger images are cropped in their middle.
@@ -38,10 +36,7 @@ _LONGEST = 2**17
 
 @dataclass(frozen=True)
 class FoldSource:
-    """A bundle's network at one φ, in float32 on the CPU: the hypernetwork, its context, and the plain network.
-
-    ``bundle`` is the folder that was named, ``folder`` that of ``model.json`` and ``model.pt``.
-    """
+    """A bundle's network at one φ, in float32 on the CPU; ``folder`` is that of ``model.json`` and ``model.pt``."""
 
     bundle: Path
     folder: Path
@@ -97,8 +92,8 @@ class FoldSource:
 class Inputs:
     """Images as the network takes them, of any size: from :meth:`Folding.read`, or synthetic anatomy.
 
-    ``size`` is by default the image's, or what the bundle was trained on. ``ExportError`` is raised if there are more
-    or fewer images than the network takes, or ``size`` has another number of axes.
+    ``size`` is by default the image's, or what the bundle was trained on; of another number of axes it is an
+    ExportError.
     """
 
     def __init__(

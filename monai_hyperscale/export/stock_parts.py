@@ -17,19 +17,6 @@ from monai.data import MetaTensor
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.io import image_source
 
-__all__ = [
-    "BUNDLE_ROOT",
-    "FILL",
-    "LEAST_SIZE",
-    "NETWORK",
-    "WRITTEN_META",
-    "evaluator",
-    "files_of",
-    "lambda_step",
-    "per_channel",
-    "write_volume",
-]
-
 Config = dict[str, Any]
 
 #: Fewest voxels per axis of synthetic anatomy.
@@ -85,8 +72,7 @@ def evaluator() -> Config:
 def write_volume(path: Path, settings: Any, image: Optional[MetaTensor], size: Sequence[int], number: int = 0) -> Path:
     """Write an image as a file that MONAI reads, its channels as the fourth axis, and return its path.
 
-    Without an image it is synthetic anatomy of a size in voxels of the network, with as many channels and labels;
-    another number is another anatomy.
+    Without an image it is synthetic anatomy of a size in voxels of the network; another number is another anatomy.
     """
     if image is not None:
         voxels, affine = image.as_tensor().numpy(), image_source(image).affine

@@ -25,8 +25,6 @@ from monai_hyperscale.networks.layers.norm import GuardedGroupNorm
 from monai_hyperscale.registration import fields as registration_fields
 from monai_hyperscale.registration import network as registration_network
 
-__all__ = ["exported_program", "size_oblivious", "symbolic_sizes"]
-
 # φ·n in units of 2**-40, which leaves room in 64 bits for axes of 16 million voxels.
 _UNIT = 1 << 40
 # Sizes for which whole-number arithmetic is compared with that of the networks.

@@ -22,8 +22,6 @@ from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.folding import StockBundle
 from monai_hyperscale.export.source import FoldSource
 
-__all__ = ["TOLERANCE", "Agreement", "check_bundle", "compare"]
-
 #: Largest difference to the source network that a file may have, in units of the source's largest absolute value.
 TOLERANCE = 1e-4
 
@@ -81,11 +79,7 @@ def compare(
 def check_bundle(
     folder: Path, stock: StockBundle, source: FoldSource, images: Sequence[MetaTensor], size: Sequence[int]
 ) -> dict[str, Any]:
-    """Run a bundle with MONAI alone and compare its outputs with this package's own, for the manifest.
-
-    It runs on the images, or where there are none on synthetic anatomy of the size. ``ExportError`` is raised if it
-    does not run, or its output is another.
-    """
+    """Return how a bundle, run by MONAI alone on images or synthetic anatomy, agrees with this package."""
     with tempfile.TemporaryDirectory() as temporary:
         inputs, outputs = Path(temporary) / "in", Path(temporary) / "out"
         inputs.mkdir()

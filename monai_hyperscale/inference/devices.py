@@ -11,8 +11,6 @@ import torch
 
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["choose_device", "first_that_fits", "out_of_memory"]
-
 logger = logging.getLogger(__name__)
 
 Way = TypeVar("Way")
@@ -45,11 +43,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def first_that_fits(attempt: Callable[[Way], Result], ways: Sequence[Way], what: str, next_way: str = "") -> Result:
-    """Return what the first of several ways to do a thing gives for which the memory suffices.
+    """Return what the first of several ways to do a thing gives for which the memory suffices, else ``MemoryError``.
 
-    Each of the ``ways`` takes less memory than the one before. Messages name ``what`` takes too much, such as ``the
-    image``, and the ``next_way``, such as ``in windows``. Where the memory is too small for all, ``MemoryError`` is
-    raised.
+    Each of the ``ways`` takes less memory than the one before. Messages name ``what`` takes too much, and the
+    ``next_way``.
     """
     for left, way in reversed(list(enumerate(reversed(ways)))):
         # Not the next way inside the handler: the error holds what the failed one had in memory.

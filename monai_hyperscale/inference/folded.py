@@ -13,17 +13,9 @@ from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
 from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
 
-__all__ = ["FoldedInference", "LabelInference"]
-
 
 class FoldedInference(nn.Module):
-    """Pass an image through a plain network by an inferer: in one piece, in windows, or slice by slice.
-
-    Example:
-        >>> run = FoldedInference(nn.Conv2d(1, 3, 1), PhiInferer())
-        >>> run(torch.zeros(1, 1, 8, 6)).shape
-        torch.Size([1, 3, 8, 6])
-    """
+    """Pass an image through a plain network by an inferer: in one piece, in windows, or slice by slice."""
 
     def __init__(self, network: nn.Module, inferer: PhiInferer) -> None:
         super().__init__()
@@ -44,17 +36,13 @@ class FoldedInference(nn.Module):
 class LabelInference(FoldedInference):
     """Find the most likely class of every voxel, without the logits of a large image ever being in memory.
 
-    It is what :class:`Segmenter` does between preparing an image and bringing the label map back to its grid; the
-    inferer says which images go through whole, the windows of the others, and the precision.
+    The inferer says which images go through whole, the windows of the others, and the precision.
     """
 
     inferer: PhiWholeImageInferer
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map an image (1, C, *sizes), on any device, to class indices (1, *sizes) on the CPU.
-
-        In windows, then on the CPU, if the memory is too small for more.
-        """
+        """Map an image (1, C, *sizes) to class indices (1, *sizes) on the CPU; in windows if memory is too small."""
         device = next(self.network.parameters()).device
 
         def attempt(way: tuple[torch.device, int]) -> torch.Tensor:

@@ -18,17 +18,12 @@ from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.io.weights import load_weights
 
-__all__ = ["FoldedNetworks", "TrainedNetwork", "model_folder", "trained_network"]
-
 # Folded networks that are kept; one is as large as a plain U-Net.
 _KEPT_NETWORKS = 4
 
 
 class FoldedNetworks(OrderedDict[Context, nn.Module]):
-    """Plain networks by their context, made at the first call on the device and kept while there are few.
-
-    The weights are those at construction. Several threads may call it at once.
-    """
+    """Plain networks by their context, made at the first call and kept while there are few; safe for threads."""
 
     def __init__(self, network: HyperNetwork, spatial_dims: int, device: Union[str, torch.device] = "cpu") -> None:
         super().__init__()
@@ -38,11 +33,7 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
         self._lock = threading.Lock()
 
     def at(self, phi: Any = None, **numbers: Any) -> nn.Module:
-        """Return the plain network for a context, on the device; the same one each time while it is kept.
-
-        Raises:
-            PhiError: if a number is unknown, missing or not valid.
-        """
+        """Return the plain network for a context, while it is kept the same one; a PhiError for wrong numbers."""
         context = self.network.context(phi=phi, **numbers)
         with self._lock:
             if context not in self:
@@ -58,13 +49,7 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
 class TrainedNetwork:
     """A trained network, folded for one context at a time; tasks make theirs of it.
 
-    The weights are those at construction; training the network further changes nothing here. Several threads may use
-    it at once, each with its own φ.
-
-    Args:
-        settings: what the network was trained for.
-        network: with trained weights.
-        device: where the folded networks run.
+    The weights are those at construction. Several threads may use it at once, each with its own φ.
     """
 
     kind: ClassVar[type[NetworkSettings]]
@@ -77,15 +62,9 @@ class TrainedNetwork:
 
     @classmethod
     def from_bundle(cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any) -> Any:
-        """Read a bundle's trained network.
+        """Read the network of a bundle, a training's output folder, or a folder of ``model.json`` and ``model.pt``.
 
-        Args:
-            bundle_dir: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
-            device: where to run.
-            options: further arguments of the class.
-
-        Raises:
-            CheckpointError: if there is no trained network, or its files are damaged or do not belong together.
+        ``CheckpointError`` is raised if there is none, or its files are damaged or do not belong together.
         """
         folder = model_folder(bundle_dir)
         settings = read_settings(folder / "model.json", cls.kind)
@@ -97,11 +76,7 @@ class TrainedNetwork:
 
 
 def trained_network(folder: Path, settings: NetworkSettings) -> HyperNetwork:
-    """Return the network that ``model.json`` in a folder describes, by ``settings``, with the weights beside it.
-
-    Raises:
-        CheckpointError: if there are no weights, or they are damaged or not of that network.
-    """
+    """Return the network of ``settings`` with the weights in a folder; a CheckpointError if they are others."""
     weights = load_weights(folder / "model.pt")
     network = build_network(settings)
     try:

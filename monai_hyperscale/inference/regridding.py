@@ -14,8 +14,6 @@ from monai.networks.layers import AffineTransform
 
 from monai_hyperscale.io.order import laid_out
 
-__all__ = ["at_spacing", "label_on_grid"]
-
 # Voxels of a result at a time. Each takes 50 bytes or so while it is computed.
 _SLAB = 2**22
 
@@ -24,10 +22,7 @@ _SAME_PLACE, _DECIMALS = 1e-3, 3
 
 
 def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTensor:
-    """Return a volume (C, *sizes) as MONAI's ``Spacing`` resamples it, in float32; itself where MONAI leaves it so.
-
-    ``spacing`` is the transform, or another function that calls it on an image and hands ``lazy`` on.
-    """
+    """Return a volume (C, *sizes) as MONAI's ``Spacing``, or a function that calls it, resamples it, in float32."""
     before = np.asarray(image.affine, dtype=np.float64)
     # At the origin: elsewhere the rounding of headers decides whether a voxel that is half outside is one more.
     origin = np.eye(4)
@@ -49,14 +44,8 @@ def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTen
 def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     """Return a label map (X, Y, Z) on another grid of the same space, every voxel with the nearest label.
 
-    ``affine`` is the label map's, ``target`` and ``sizes`` are the result's, which is laid out as files of volumes are
-    (the first axis is contiguous).
-
-    Example:
-        >>> label = torch.tensor([[[1, 2, 3]]], dtype=torch.uint8)
-        >>> turned = np.array([[0, 1.0, 0, 0], [0, 0, 1, 0], [-0.5, 0, 0, 2], [0, 0, 0, 1]])
-        >>> label_on_grid(label, np.eye(4), turned, (6, 1, 1))[:, 0, 0]
-        array([3, 3, 2, 1, 1, 1], dtype=uint8)
+    ``affine`` is the label map's, ``target`` and ``sizes`` are the result's, whose first axis is contiguous as in
+    files.
     """
     matrix = np.linalg.solve(np.asarray(affine, dtype=np.float64), np.asarray(target, dtype=np.float64))
     axes = np.abs(matrix[:3, :3]).argmax(axis=0)

@@ -17,8 +17,6 @@ from monai_hyperscale.io.images import image_source
 from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.registration.warping import warp_points
 
-__all__ = ["as_placed", "check_together", "move_field", "resample", "working_grid"]
-
 # Voxels of a result at a time. Each takes 150 bytes or so while it is computed.
 _SLAB = 2**20
 
@@ -29,8 +27,7 @@ _SAME_PLACE = 1e-3
 def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
     """Return an image with 2 or 3 axes, 2D image files placed as ITK places them; a volume of one slice can be 2D.
 
-    Raises:
-        RegistrationError: if it has another number of axes, or is 2D and not in the plane of x and y.
+    ``RegistrationError`` is raised if it has another number of axes, or is 2D and not in the plane of x and y.
     """
     voxels = image.as_tensor()
     if dims == 2 and voxels.dim() == 4 and voxels.shape[-1] == 1:
@@ -46,11 +43,7 @@ def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
 
 
 def check_together(label: MetaTensor, image: MetaTensor) -> None:
-    """Check that a label map can be one of an image: as many axes, and in the same place; its grid may be another.
-
-    Raises:
-        RegistrationError: if not.
-    """
+    """Raise a RegistrationError unless a label map has an image's axes and lies in its place, on whatever grid."""
     dims = 2 if image.dim() == 4 and image.shape[-1] == 1 and label.dim() == 3 else image.dim() - 1
     grids = [grid_of(as_placed(each, dims)) for each in (label, image)]
     if overlap(grids[0], grids[1], np.eye(4)) == 0:
@@ -71,21 +64,18 @@ def resample(
     nearest: bool = False,
     outside: float = 0.0,
 ) -> MetaTensor:
-    """Resample an image onto another grid.
+    """Resample an image (C, *sizes) onto another grid, in its type by nearest neighbour, else floating.
 
     Points on the very edge of the image count as inside it, and of two voxels that are equally near the one further
     right, to the front or up is the nearest: neither hangs on the order of a file's axes or the rounding of headers.
 
     Args:
-        image: (C, *sizes), with its affine in RAS.
+        image: with its affine in RAS.
         grid: of the result.
         matrix: (4, 4), from millimetres of ``grid`` to those of the image, RAS; ``None``: they are the same.
         field: (D, *grid sizes), voxels of ``grid``: takes its points to those of the image, in place of a matrix.
         nearest: for label maps; else linear.
         outside: value of what lies outside the image.
-
-    Returns:
-        (C, *grid sizes), with the affine of ``grid``: in the image's type by nearest neighbour, else floating.
 
     Example:
         >>> image = MetaTensor(torch.arange(4.0).reshape(1, 4, 1), affine=torch.eye(4))

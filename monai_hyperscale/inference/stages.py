@@ -10,8 +10,6 @@ from typing import Optional
 
 import torch
 
-__all__ = ["measured", "stage", "timed"]
-
 _seconds: ContextVar[Optional[dict[str, float]]] = ContextVar("seconds", default=None)
 
 

@@ -14,8 +14,6 @@ from monai.utils import fall_back_tuple
 from monai_hyperscale.data.labels import index_type
 from monai_hyperscale.inference.stages import stage
 
-__all__ = ["WindowSums", "labels_by_slices", "labels_in_windows", "most_likely"]
-
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 # Bytes of logits that are worked on at once: what stays in the cache.
@@ -31,19 +29,10 @@ def labels_in_windows(
 ) -> torch.Tensor:
     """Return the labels that MONAI's ``SlidingWindowInferer(roi_size, 1, overlap, mode="gaussian")`` leads to.
 
-    The windows, their weights and what lies beyond the border are the same. MONAI keeps logits of the whole image:
-    8 GB for 25 labels of a CT scan of 512 x 512 x 300. Here a voxel's label is settled once no later window reaches it,
-    see :class:`WindowSums`: what is kept are three strips, 0.7 GB for that scan.
-
-    Args:
-        image: (C, *sizes).
-        run: from windows (1, C, *roi) on the device to logits (1, K, *roi).
-        roi_size: of the windows; ``None`` for 128 along every axis, and 0 for the whole of one.
-        overlap: of neighbouring windows, in [0, 1).
-        device: where windows go and their logits are; the image's by default.
-
-    Returns:
-        class indices (*sizes), on the CPU: in the type of :func:`index_type`.
+    MONAI keeps logits of the whole image: 8 GB for 25 labels of a CT scan of 512 x 512 x 300. Here a voxel's label is
+    settled once no later window reaches it, see :class:`WindowSums`: three strips are kept, 0.7 GB for that scan.
+    ``run`` leads from windows (1, C, *roi) of the image (C, *sizes) to logits (1, K, *roi), both on the ``device``; the
+    result (*sizes), on the CPU, has the type of :func:`index_type`. A ``roi_size`` of 0 is the whole of an axis.
     """
     device = image.device if device is None else device
     sizes = tuple(image.shape[1:])
@@ -80,10 +69,7 @@ def labels_in_windows(
 def labels_by_slices(
     volume: torch.Tensor, run: Run, batch_size: int = 8, device: Optional[torch.device] = None
 ) -> torch.Tensor:
-    """Return the labels (H, W, D) of a volume (C, H, W, D) that a 2D network sees slice by slice of the last axis.
-
-    ``run`` leads from slices (B, C, H, W) on the device to logits (B, K, H, W).
-    """
+    """Return the labels (H, W, D) of a volume (C, H, W, D) that a 2D network, ``run``, sees slice by slice."""
     device = volume.device if device is None else device
     parts = []
     for slices in volume.movedim(-1, 0).split(batch_size):
@@ -94,12 +80,7 @@ def labels_by_slices(
 
 
 def most_likely(scores: torch.Tensor) -> torch.Tensor:
-    """Return the index of the greatest of the scores (K, *sizes) of every voxel, the first of several; in small type.
-
-    Example:
-        >>> most_likely(torch.tensor([[0.0, 2.0, 1.0], [1.0, 2.0, 0.0]]))
-        tensor([1, 0, 0], dtype=torch.uint8)
-    """
+    """Return the index of the greatest of the scores (K, *sizes) of every voxel, the first of several."""
     classes, dtype = len(scores), index_type(len(scores))
     if classes > 256 or scores.stride(0) == 1 or scores.device.type != "cpu" or not scores.numel():
         return scores.argmax(0).to(dtype)
@@ -116,8 +97,8 @@ class WindowSums:
     """Sums of overlapping windows, given out box by box as soon as no later window adds to them.
 
     Windows come in rows: along the shortest axis first, along the longest last. A window's part that no later one
-    reaches is complete together with what earlier ones left there; the rest, a strip at the far end of every axis, is
-    kept for them. So no more is in memory than one window and, of every axis, one strip as wide as the overlap.
+    reaches is complete together with what earlier ones left there; the rest is kept for them: of every axis, one strip
+    as wide as the overlap.
     """
 
     def __init__(self, sizes: Sequence[int], roi_size: Sequence[int], overlap: float) -> None:

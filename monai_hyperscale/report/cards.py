@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-__all__ = ["Card", "KeyEntry", "Layer", "Picture", "image_layer", "path_layer", "use_layer"]
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -19,10 +17,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG picture of ``shape`` (rows, columns), later layers on top; without a ``description`` it is decoration.
-
-    ``kind`` is the class of the element; one that is ``stretched`` fills its place whatever its shape.
-    """
+    """An SVG picture of ``shape`` (rows, columns), later layers on top; without a ``description`` it is decoration."""
 
     shape: Sequence[int]
     layers: Sequence[Layer]
@@ -33,10 +28,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """Pictures of one φ, or of what there was before, each with a name above it or ``None``; a note beside the title.
-
-    ``phi`` is what the dial finds the card by; empty for none.
-    """
+    """Pictures of one φ, or of what there was before, each with a name or ``None``; the dial finds it by ``phi``."""
 
     title: str
     pictures: Sequence[tuple[Optional[str], Picture]]

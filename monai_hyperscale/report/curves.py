@@ -12,8 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from monai_hyperscale.report.view import Cost, Point, View, band, capital
 from monai_hyperscale.report.wording import cases_text
 
-__all__ = ["Chart", "chart_legend", "charts"]
-
 
 class _Scale:
     """A linear map from values to pixels, and its ticks."""
@@ -46,9 +44,9 @@ class _Scale:
 class Chart:
     """One curve of the page, in values; ``left`` to ``foot`` are the edges of the drawing in pixels.
 
-    ``unit`` is that of the cost, in those of the file. ``there`` are (cost, score) on the other cases, at the costs of
-    the page's own frontier: that of one image, which the other one may have measured on a larger image or another
-    machine. Where there are several factors, rows have no order: ``there`` and ``band`` are empty.
+    ``unit`` is that of the cost, in those of the file. ``there`` are (cost, score) on the other cases, at the page's
+    own costs: the other frontier may be of another machine. With several factors rows have no order: no ``there``, no
+    ``band``.
     """
 
     title: str

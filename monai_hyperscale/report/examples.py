@@ -13,8 +13,6 @@ from monai_hyperscale.report.view import View
 from monai_hyperscale.search.results import Frontier
 from monai_hyperscale.search.workload import Workload, as_phi
 
-__all__ = ["Example", "check_examples", "example_of", "gallery"]
-
 # φ at which a report shows an example.
 _SHOWN = 5
 
@@ -60,10 +58,7 @@ class Example:
         return np.shape(next(iter(self.images.values())))
 
     def slice_index(self) -> int:
-        """Return the index along the last axis of a volume that is shown; 0 for 2D.
-
-        It is that with the most of the reference (else of the predictions), several labels rather than much of one.
-        """
+        """Return the index along a volume's last axis that is shown: several labels rather than much of one."""
         sizes = self.sizes
         if len(sizes) == 2:
             return 0
@@ -77,10 +72,7 @@ class Example:
         return sizes[2] // 2
 
     def plane(self, array: np.ndarray) -> np.ndarray:
-        """Return the slice of an array of the example's shape as (rows, columns) of a picture.
-
-        Volumes count up from the patient's back and the picture's foot, 2D images from its head.
-        """
+        """Return the slice of an array as rows and columns; volumes count up from the back, 2D images from the top."""
         array = np.asarray(array)
         return array.T if array.ndim == 2 else array[:, :, self.slice_index()].T[::-1]
 

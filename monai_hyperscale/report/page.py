@@ -25,23 +25,17 @@ from monai_hyperscale.search.budget import metric_key
 from monai_hyperscale.search.confirmation import confirmation
 from monai_hyperscale.search.results import Frontier
 
-__all__ = ["write_report"]
-
 
 def write_report(
     frontier: Frontier, path: Union[str, Path], examples: Sequence[Example] = (), confirm: Optional[Frontier] = None
 ) -> None:
     """Write a frontier as one HTML page, which opens from disk and asks no network for anything.
 
-    Whoever chooses by the scores of some cases learns from other cases what the choice is worth. Give a frontier of
-    validation cases, and one of test cases as ``confirm``: curves, dial and budgets work on the first, and what every
-    φ scores on the second stands beside it.
-
     Args:
         frontier: as ``read_frontier`` gives it.
         path: of the page; written whole or not at all.
         examples: cases to show with what the network makes of them at several φ.
-        confirm: frontier of the same network and score on other cases. φ that are not in it are shown as not measured.
+        confirm: frontier of the same network and score on other cases: what every φ scores there stands beside it.
 
     Raises:
         FrontierError: if ``confirm`` is of other weights, another score or other labels, or has none of the φ.

@@ -12,17 +12,6 @@ from PIL import Image, ImageColor
 
 from monai_hyperscale.data.intensity import UnitIntensity
 
-__all__ = [
-    "colours_uri",
-    "filled",
-    "grey_uri",
-    "label_colour",
-    "labels_uri",
-    "outline",
-    "reduced",
-    "unit_intensity",
-]
-
 #: Okabe and Ito's colours, told apart by the colour-blind; without black, which is lost on a scan.
 LABEL_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
 _OPACITY = 0.6
@@ -79,12 +68,7 @@ def colours_uri(plane: np.ndarray, palette: Sequence[Sequence[float]]) -> str:
 
 
 def outline(plane: np.ndarray) -> str:
-    """Return the borders between labels of a plane as an SVG path along pixel edges, in pixels of the plane.
-
-    Example:
-        >>> outline(np.array([[0, 0, 0], [0, 1, 1], [0, 0, 0]]))
-        'M1 1h2M1 2h2M1 1v1'
-    """
+    """Return the borders between labels of a plane as an SVG path along pixel edges, such as ``M1 1h2M1 2h2M1 1v1``."""
     labels = reduced(plane, nearest=True)
     scale = plane.shape[1] / labels.shape[1], plane.shape[0] / labels.shape[0]
     parts = []
@@ -98,12 +82,7 @@ def outline(plane: np.ndarray) -> str:
 
 
 def filled(mask: np.ndarray) -> str:
-    """Return the pixels of a mask (rows, columns) as an SVG path to be filled.
-
-    Example:
-        >>> filled(np.array([[False, True, True], [False, False, True]]))
-        'M1 0h2v1h-2zM2 1h1v1h-1z'
-    """
+    """Return the pixels of a mask (rows, columns) as an SVG path to be filled, such as ``M1 0h2v1h-2z``."""
     return "".join(f"M{start} {row}h{end - start}v1h{start - end}z" for row, start, end in _runs(mask))
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from monai_hyperscale.report.view import View, significant
 from monai_hyperscale.search.results import row_from_dict
 
-__all__ = ["provenance"]
-
 
 def provenance(view: View) -> dict[str, Any]:
     """Return all that the file says of its origin: groups of facts, commands, and long texts to unfold, by title."""

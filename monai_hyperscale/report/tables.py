@@ -9,8 +9,6 @@ from monai_hyperscale.report.view import View, capital, significant
 from monai_hyperscale.report.wording import cases_text
 from monai_hyperscale.search.results import Interval, Latency
 
-__all__ = ["bar_facts", "bars_end", "label_bars", "row_table", "stage_facts", "stage_names"]
-
 
 def bars_end(view: View) -> float:
     """Return the score at which the bars' troughs end: 1 for a share, else the largest of any label."""

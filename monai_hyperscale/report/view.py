@@ -13,8 +13,6 @@ from monai_hyperscale.search.confirmation import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 from monai_hyperscale.tasks import Column, task_named
 
-__all__ = ["Cost", "Point", "View", "band", "capital", "significant"]
-
 # Key in the file, what it is, and its units: the small, the usual and the large one.
 _COSTS: tuple[tuple[str, str, Mapping[str, float]], ...] = (
     ("flops", "Compute", {"MFLOPs": 1e6, "GFLOPs": 1e9, "TFLOPs": 1e12}),
@@ -86,8 +84,7 @@ def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 class View:
     """A frontier as a report shows it, and one of other cases where choices are to be confirmed.
 
-    Rows of one φ go from the smallest to the largest; those of several factors stay as they are. All positions are
-    positions in this order.
+    Rows of one φ go from the smallest to the largest, others stay as they are; positions are positions in this order.
     """
 
     def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
@@ -205,12 +202,7 @@ def capital(name: str) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Return a number in figures with so many significant digits, without an exponent.
-
-    Example:
-        >>> significant(8.2749), significant(1234.5), significant(0.04567), significant(0)
-        ('8.27', '1234', '0.0457', '0')
-    """
+    """Return a number in figures with so many significant digits, without an exponent: 0.0457 for 0.04567."""
     if value == 0:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))

@@ -11,8 +11,6 @@ from monai_hyperscale.search.confirmation import unconfirmed
 from monai_hyperscale.search.memory import WORKING_MEMORY
 from monai_hyperscale.search.results import Frontier
 
-__all__ = ["budget_box", "cases_text", "hint", "kicker", "readings", "row_texts", "summary"]
-
 NOT_MEASURED = "not measured there"
 
 
@@ -67,12 +65,7 @@ def _saved(value: Optional[float], reference: Optional[float]) -> Optional[float
 
 
 def cases_text(view: View, frontier: Frontier) -> str:
-    """Return the cases of a frontier by number and part, and by data set where that is not the one of the page.
-
-    Returns:
-        text such as ``40 test cases``, ``1 validation pair`` or ``all 40 cases of liver``; ``40 other test cases``
-        where those of the page's own frontier would be called the same.
-    """
+    """Return the cases of a frontier in words: ``1 validation pair``, ``9 other test cases``, ``all 9 cases``."""
     count, part, data = len(frontier.data["cases"]), frontier.data["part"], frontier.data["name"]
     found, own = view.confirm, view.frontier.data
     same = (data, part) == (own["name"], own["part"])

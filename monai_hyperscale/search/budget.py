@@ -15,8 +15,6 @@ from typing import Any, Optional
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow
 
-__all__ = ["Choice", "Limit", "Objective", "choose", "default_objective", "read_limits", "read_objective"]
-
 _UNITS: dict[str, dict[str, float]] = {
     "latency": {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
     "memory": {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
@@ -73,8 +71,7 @@ def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[s
     """Read limits such as ``latency<=40ms``, several in a text apart by commas.
 
     Args:
-        texts: as users write them. Units are µs, ms, s; B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; none, K, M, G, T for
-            operations; none or % for scores.
+        texts: in µs, ms, s; B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; of operations none, K, M, G, T; of scores none or %.
         metric: ``name`` and ``higher_is_better`` of the score.
         key: another name of the score.
 
@@ -93,11 +90,7 @@ def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[s
 
 
 def read_objective(text: str, minimize: bool, metric: Mapping[str, Any], key: Optional[str] = None) -> Objective:
-    """Read what is to be minimised or maximised.
-
-    Raises:
-        FrontierError: if it is not known, or the other way round is what makes sense.
-    """
+    """Read what is to be minimised or maximised; a FrontierError if it is not known, or the other way makes sense."""
     quantity = _quantity(text, metric, key)
     wanted = quantity != "score" or not metric["higher_is_better"]
     if wanted != minimize:
@@ -109,10 +102,7 @@ def read_objective(text: str, minimize: bool, metric: Mapping[str, Any], key: Op
 def default_objective(limits: Sequence[Limit], measured: Sequence[str], higher_is_better: bool = True) -> Objective:
     """Return what is best where the user does not say: the least of a cost where the score is bounded, else the score.
 
-    Args:
-        limits: to be met; the cost is the first one that is bounded.
-        measured: costs to choose from where none is bounded; the first is taken.
-        higher_is_better: whether more of the score is better.
+    The cost is the first one that the limits bound, or else the first of those ``measured``.
 
     Example:
         >>> default_objective([Limit("score", 0.8, False, "dice>=0.8")], ["latency", "flops"])
@@ -133,11 +123,6 @@ def choose(rows: Sequence[FrontierRow], limits: Sequence[Limit], objective: Obje
     """Return the best row that meets all limits; of rows alike in the objective the better-scoring or cheaper one.
 
     Where none does it is the nearest: the one with the least sum of what it misses of each limit, relative to it.
-
-    Args:
-        rows: that were measured.
-        limits: to be met.
-        objective: what is best.
 
     Raises:
         FrontierError: if there is no row, or what is bounded or wanted was measured of none.

@@ -14,8 +14,6 @@ from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.hashing import sha256
 
-__all__ = ["PARTS", "cases_of_part", "check_kind", "fingerprint"]
-
 #: Cases that nothing depended on; those that the best weights were chosen by; every one, training cases included.
 PARTS = ("test", "validation", "all")
 
@@ -25,27 +23,13 @@ _LOGGER = logging.getLogger(__name__)
 def cases_of_part(
     cases: Sequence[dict], provenance: Mapping[str, Any], title: str, part: str = "validation"
 ) -> list[dict[str, Any]]:
-    """Return the cases of a part of a data set, as the training of a network split it.
+    """Return the cases of a :data:`part <PARTS>` of a data set, as the training of a network split it.
 
-    The training wrote their names down, under ``cases`` in the description of the network. The data are those of the
-    training if they have its title, all its cases, or all of its test cases: a folder may have been renamed, or have
-    lost some. A warning says where only a part of them is taken. Of data that the network was not trained on every case
-    is a test case, and none is for validation.
-
-    Args:
-        cases: of the data set.
-        provenance: how the network came about, from its description.
-        title: name of the data set.
-        part: one of :data:`PARTS`.
-
-    Raises:
-        DatasetError: if the network does not tell which cases the part has, or none of them is there.
-
-    Example:
-        >>> cases = [{"name": f"case_{n}"} for n in range(4)]
-        >>> facts = {"data": "liver", "cases": {"train": ["case_1"], "validation": ["case_0"], "test": ["case_3"]}}
-        >>> [case["name"] for case in cases_of_part(cases, facts, "liver", "test")]
-        ['case_3']
+    The training wrote their names into the network's description, whose ``provenance`` this is. The data are those of
+    the training if they have its title, all its cases, or all of its test cases: a folder may have been renamed, or
+    have lost some. Of other data every case is a test case, and none is for validation. Warnings tell where only a part
+    is taken; ``DatasetError`` is raised if the network does not tell which cases the part has, or none of them is
+    there.
     """
     if part not in PARTS:
         raise DatasetError(f"cases are {', '.join(PARTS)}, got {part!r}.")

@@ -10,15 +10,10 @@ from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["Confirmation", "confirmation", "unconfirmed"]
-
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Two frontiers of one network: one to choose on, and another of other cases to confirm the choice on.
-
-    The cases that are in both are ``shared``; messages call the other one by its ``name``.
-    """
+    """Frontiers of one network: to choose on, and of ``other`` cases to confirm on, which messages call by ``name``."""
 
     choice: Frontier
     other: Frontier
@@ -46,15 +41,10 @@ class Confirmation:
 
 
 def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to confirm on") -> Confirmation:
-    """Return two frontiers, after a check that one can confirm what is chosen on the other.
+    """Return two frontiers after a check that the other can confirm what is chosen on one.
 
-    Args:
-        choice: frontier that the choice is made on, as of validation cases.
-        other: frontier of other cases, as of test cases.
-        name: of ``other`` in messages, such as its file.
-
-    Raises:
-        FrontierError: if they are of other weights, have another score, or other labels.
+    ``FrontierError``, which calls the other one by ``name``, is raised for other weights, another score or other
+    labels.
     """
     if other.bundle["weights_sha256"] != choice.bundle["weights_sha256"]:
         raise FrontierError(f"{name} is of other weights than the choice; confirm on the same network.")
@@ -74,7 +64,7 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
 def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
     """Return what is to be said of a choice by a frontier alone, without a full stop; ``None`` of a single φ.
 
-    The way to confirm it is by default that of the commands for the part that the frontier is of.
+    ``way`` is how to confirm it, by default that of the commands for the part that the frontier is of.
     """
     if len(frontier.rows) < 2:
         return None

@@ -17,8 +17,6 @@ from monai_hyperscale.search.memory import MemoryProbe
 from monai_hyperscale.search.results import Latency
 from monai_hyperscale.search.timing import interleaved_rounds, spread
 
-__all__ = ["InferenceCost", "count_flops", "measure_costs"]
-
 # Bytes of folded networks that are held at a time; all of these are timed in turn.
 _HELD = 2**31
 

@@ -19,8 +19,6 @@ from monai_hyperscale.search.workload import Workload, as_phi
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SAMPLERS", "RowMeasurer", "search_phi"]
-
 #: Ways to the φ that are measured: all, at random, and by a tree-structured Parzen estimator (Bergstra et al., 2011).
 SAMPLERS = ("grid", "random", "tpe")
 
@@ -72,7 +70,7 @@ def search_phi(
     flops: Optional[Callable[[Phi], float]] = None,
     progress: Optional[Callable[[], object]] = None,
 ) -> list[FrontierRow]:
-    """Measure φ of a grid until the budget's best is likely among them.
+    """Measure φ of a grid until the budget's best is likely among them; :func:`choose` finds it among the rows.
 
     Args:
         measure: returns the row of a φ.
@@ -82,13 +80,10 @@ def search_phi(
         sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as ``evaluations``. TPE, by Optuna, goes by
             what was measured, limits among it, after a first few φ: some from end to end, some at random. With several
             factors the last third are neighbours of the best.
-        evaluations: of ``random`` and ``tpe``.
+        evaluations: of ``random`` and ``tpe``, as is the ``seed``.
         seed: of both.
         flops: operations of a φ, cheap beside measuring it: ``tpe`` then measures none that has too many of them.
         progress: called after every measurement.
-
-    Returns:
-        the rows, in the order they were measured; :func:`choose` finds the best.
 
     Raises:
         FrontierError: if there is no such sampler, or no φ.

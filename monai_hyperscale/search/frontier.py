@@ -21,8 +21,6 @@ from monai_hyperscale.search.timing import describe_machine
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["SweepOptions", "make_frontier", "make_row", "option_facts", "sweep", "sweep_plan"]
-
 #: Folder of what is measured until all is, in that of the results.
 UNFINISHED = "unfinished"
 # Seconds after which what a φ has scored so far is written although it is not done.
@@ -60,22 +58,13 @@ def sweep(
     options: Optional[SweepOptions] = None,
     progress: Optional[Progress] = None,
 ) -> Optional[Frontier]:
-    """Measure every φ on every case.
+    """Measure every φ on every case, and return the frontier; ``None`` in all processes but the first.
 
     What is measured is on disk at once, in the folder ``unfinished`` of ``folder``, and taken from there when the sweep
     is repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed``
     is initialised its processes share the cases, or the φ if there are fewer cases than processes; the first measures
-    costs, alone, and puts all together.
-
-    Args:
-        workload: network and cases.
-        phis: what to measure.
-        folder: where results go.
-        options: how to measure.
-        progress: called with the number of steps done: one per φ and case, and ``2 + rounds`` per φ for costs.
-
-    Returns:
-        the frontier; ``None`` in all processes but the first.
+    costs, alone, and puts all together. ``progress`` is called with the number of steps done: one per φ and case, and
+    ``2 + rounds`` per φ for costs.
 
     Raises:
         PhiError: if the network does not take a φ, or was not trained for it.

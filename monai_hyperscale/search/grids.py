@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from monai_hyperscale.errors import PhiError
 
-__all__ = ["default_grid", "phi_grid"]
-
 _MOST = 100_000
 
 

@@ -12,8 +12,6 @@ from typing import IO, Optional
 import torch
 import torch.nn as nn
 
-__all__ = ["WORKING_MEMORY", "MemoryProbe"]
-
 #: What the figure is of, said where it is shown.
 WORKING_MEMORY = "working memory is the peak of one inference, beside the weights, the image and the process"
 
@@ -23,20 +21,11 @@ _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**18), "MALLOC_TRIM_THRESHOLD_": str(2
 
 
 class MemoryProbe:
-    """Measures the peak memory of inferences, beside that of the weights and the image.
+    """Measures the peak memory of inferences on a device, beside that of the weights and the image.
 
-    On a GPU it is what torch's allocator held at most. On a CPU it is by how much the resident set of a process
-    grows: one that has done nothing else than warm up with a corner of the image, made anew for every inference. Where
-    the system does not tell it or has no ``fork`` (Windows) there is no figure.
-
-    Args:
-        device: where the networks run.
-
-    Example:
-        >>> with MemoryProbe(torch.device("cpu")) as probe:
-        ...     peak = probe.peak(nn.Conv2d(1, 16, 1, bias=False), torch.zeros(1, 1, 512, 512))
-        >>> peak is None or 0.9 < peak / (16 * 512 * 512 * 4) < 4
-        True
+    On a GPU it is what torch's allocator held at most. On a CPU it is by how much the resident set of a process grows:
+    one that has done nothing else than warm up with a corner of the image, made anew for every inference. Where the
+    system does not tell it or has no ``fork`` (Windows) there is no figure.
     """
 
     def __init__(self, device: torch.device) -> None:

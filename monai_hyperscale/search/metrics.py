@@ -22,23 +22,14 @@ from monai.metrics import (
 
 from monai_hyperscale.errors import FrontierError
 
-__all__ = ["METRICS", "Metric", "correlation", "metric_named"]
-
 
 @dataclass(frozen=True)
 class Metric:
-    """A MONAI metric of two label maps.
+    """A MONAI metric of two label maps, ``make``, which is given a tolerance; ``key`` is its name on the command line.
 
     A label that the reference lacks has no score. One that the prediction alone lacks has the worst: 0, or for a
-    distance the diagonal of the image.
-
-    Args:
-        key: as the command line takes it.
-        name: for people.
-        make: MONAI's metric, of a tolerance.
-        higher_is_better: whether more of it is better.
-        distance: whether it is in millimetres (voxels where they have no size).
-        tolerance: in the unit of distances, of the metrics that take one.
+    ``distance`` the diagonal of the image. Distances and tolerances are in millimetres, in voxels where these have no
+    size.
 
     Example:
         >>> reference = torch.tensor([[[1, 1, 0, 2]]])

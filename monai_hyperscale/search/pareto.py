@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-__all__ = ["hypervolume", "knee", "pareto_points"]
-
 Values = Sequence[Optional[float]]
 
 

@@ -18,8 +18,6 @@ from monai_hyperscale.search.cost import InferenceCost
 from monai_hyperscale.search.results import phi_name
 from monai_hyperscale.search.workload import CaseResult
 
-__all__ = ["ProgressFiles"]
-
 _LOGGER = logging.getLogger(__name__)
 
 _PLAN, _COSTS = "plan.json", "costs.json"
@@ -39,11 +37,7 @@ class ProgressFiles:
         self.folder = folder
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Note what is measured, by words for people, or check that an earlier sweep was to measure the same.
-
-        Raises:
-            FrontierError: if the folder is of another sweep, or has files that no sweep wrote.
-        """
+        """Note what is measured, by words for people; a FrontierError if an earlier sweep was of something else."""
         self.check()
         path = self.folder / _PLAN
         earlier = _read(path)

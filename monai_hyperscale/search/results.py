@@ -20,8 +20,6 @@ from monai_hyperscale.errors import FrontierError, first_line, first_mistake, sh
 from monai_hyperscale.io.atomic import write_text
 from monai_hyperscale.tasks import TASKS, task_named
 
-__all__ = ["COSTS", "Frontier", "FrontierRow", "Interval", "Latency", "phi_name", "read_frontier"]
-
 #: What a budget can be about, each with a curve of its own.
 COSTS = ("flops", "latency", "memory")
 _FORMAT, _KIND = 1, "frontier"
@@ -198,10 +196,7 @@ class Frontier:
         return {name: value for name, value in content.items() if name != "choice" or value is not None}
 
     def write(self, path: Union[str, Path]) -> None:
-        """Write the JSON file ``NAME.json``, and two tables beside it, each file whole or not at all.
-
-        ``NAME.csv`` has one line per φ, ``NAME_cases.csv`` one per φ, case and label.
-        """
+        """Write ``NAME.json``, then ``NAME.csv``, a line per φ, and ``NAME_cases.csv``, per φ, case and label."""
         from monai_hyperscale.search.tables import per_case, per_phi
 
         path = Path(path)
@@ -230,12 +225,11 @@ def row_as_dict(row: FrontierRow) -> dict[str, Any]:
 
 
 def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Frontier:
-    """Read and check the JSON file of a frontier.
+    """Read and check the JSON file of a frontier, or that of its folder.
 
     Args:
         path: of the file that ``monai-hyperscale pareto`` wrote, or of its folder.
-        way_out: what is to be done about a file that cannot be used, to end the sentence with; default: to name
-            another or to write it anew.
+        way_out: ends the sentence about a file that cannot be used; default: name another, or write it anew.
 
     Raises:
         FrontierError: if the file is missing, damaged, or something else.

@@ -10,17 +10,11 @@ from scipy.stats import bootstrap
 
 from monai_hyperscale.search.results import Interval
 
-__all__ = ["case_score", "case_scores", "interval", "mean_score"]
-
 
 def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int = 0) -> Interval:
     """Return the mean over cases but ``None`` and its 95 % percentile bootstrap interval, by SciPy.
 
     The same seed draws the same cases for every φ, so that the intervals of two φ can be compared.
-
-    Example:
-        >>> interval([0.8, None, 0.9]).mean, interval([0.5]), interval([None])
-        (0.85, Interval(mean=0.5, low=0.5, high=0.5), Interval(mean=None, low=None, high=None))
     """
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
@@ -44,8 +38,5 @@ def case_scores(cases: Mapping[str, Mapping[str, Optional[float]]]) -> list[Opti
 
 
 def mean_score(cases: Iterable[Sequence[Optional[float]]]) -> Optional[float]:
-    """Return the score of a set of cases: the mean over labels of every case, then over the cases.
-
-    So that a case counts once, however many of the labels it has. It is the mean of :func:`interval`.
-    """
+    """Return the mean over labels of every case, then over the cases, as :func:`interval`: a case counts once."""
     return case_score(case_score(scores) for scores in cases)

@@ -12,8 +12,6 @@ from monai_hyperscale.console.tables import print_table
 from monai_hyperscale.search.results import COSTS, Frontier, Interval, phi_name
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["per_case", "per_phi", "print_frontier"]
-
 _UNITS = {"flops": ("GFLOPs", 1e9), "latency": ("ms", 1e-3), "memory": ("MB working", 1e6)}
 _ENDS = ("", "_low", "_high")
 # Columns that are no label's.

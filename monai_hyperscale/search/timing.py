@@ -18,8 +18,6 @@ import torch
 import monai_hyperscale
 from monai_hyperscale.search.results import Latency
 
-__all__ = ["describe_machine", "interleaved_rounds", "spread"]
-
 #: Seconds that one sample lasts at least; shorter programs are repeated within it.
 SHORTEST_SAMPLE = 0.02
 MOST_REPEATS = 200
@@ -44,19 +42,10 @@ def interleaved_rounds(
     progress: Optional[Callable[[], object]] = None,
     first: int = 0,
 ) -> Iterator[dict[Name, float]]:
-    """Run all programs in every round, each time in another order, and yield their seconds per call.
+    """Run all programs in every round, each time in another order, and yield their seconds per call, by name.
 
-    Args:
-        programs: what to measure, by name.
-        rounds: samples per program.
-        device: waited for before the clock is read, where it works beside the CPU.
-        warmup: calls of each that do not count.
-        clock: seconds.
-        progress: called after every sample.
-        first: number of the round to begin with, where the earlier ones are known.
-
-    Raises:
-        ValueError: if there is no program, or no round to run.
+    After ``warmup`` calls of each that do not count, rounds begin with number ``first``, where the earlier ones are
+    known. The device is waited for before the ``clock`` is read; ``progress`` is called after every sample.
     """
     if not programs or rounds < 1:
         raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")

@@ -27,8 +27,6 @@ from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["CaseResult", "Workload", "WorkloadOptions", "as_phi", "open_workload"]
-
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -83,21 +81,11 @@ class WorkloadOptions:
 
 
 class Workload(ABC):
-    """A trained network and the cases that it is measured on.
+    """A trained network, in the folder ``bundle``, and the cases of ``dataset_dir`` that it is measured on.
 
-    Every task has its own, made of a trained network's folder, that of a data set, and :class:`WorkloadOptions`.
-
-    Args:
-        bundle: the trained network's folder.
-        dataset_dir: of the cases.
-        options: what is measured, and on which cases.
-        settings: of the network.
-
-    Attributes:
-        names: of the cases.
-        labels: name of every label that is compared, by its value as text.
-        choices: further options that scores depend on, ready for JSON.
-        metric: the score; ``None`` for the correlation of images.
+    Every task has its own. It has the ``names`` of cases, the ``labels`` that are compared (name by value as text), the
+    ``metric`` (``None``: correlation of images), and ``choices``: further options that scores depend on, ready for
+    JSON.
 
     Raises:
         CheckpointError: if there is no trained network of this task.
@@ -243,8 +231,7 @@ def open_workload(
     Args:
         bundle: the trained network's folder.
         dataset_dir: of the cases.
-        part: of the cases; ``None`` for the validation cases, or where the network knows of none, the test cases with
-            a warning.
+        part: of the cases; ``None`` for validation, or where the network knows of none, the test cases with a warning.
         options: further arguments of :class:`WorkloadOptions`.
 
     Raises:
