@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "search": BELOW_TRAINING | {"console"},
     "training": BELOW_TRAINING | {"report", "search"},
     "analysis": {"bundle", "context", "errors", "hypernet", "inference", "networks.layers", "search"},
-    "report": {"data", "errors", "io", "registration", "search", "tasks"},
+    "report": {"analysis", "data", "errors", "io", "registration", "search", "tasks"},
     "export": BELOW_INFERENCE | {"inference", "search"},
     "console": {"errors", "io"},
     # Everyone may ask for a task by its name; a task's own folder may use all but the command line.

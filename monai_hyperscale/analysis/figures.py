@@ -1,4 +1,4 @@
-"""How the figures of analyses look, and how they become files."""
+"""How figures look, and how they become files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "COLOURS", "GREY", "drawing", "save_figure", "tidy"]
-
-#: Of Okabe and Ito, told apart by colour-blind readers; the first is that of the report's figures.
+#: Of Okabe and Ito, told apart by colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BLUE, GREY = COLOURS[0], "#8a939b"
 # Text stays text, and the same numbers give the same file.

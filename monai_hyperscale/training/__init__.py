@@ -1,8 +1,14 @@
 """What the bundles' training configs name: φ priors, losses, handlers and reports."""
 
 from monai_hyperscale.training.checkpoints import RunCheckpoint, best_weights, shipped_start, starting_network
-from monai_hyperscale.training.checks import check_evaluation, check_inference, check_training, fingerprint
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence, run_steps
+from monai_hyperscale.training.checks import (
+    check_evaluation,
+    check_inference,
+    check_training,
+    ends_with_one_sentence,
+    fingerprint,
+    run_steps,
+)
 from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
 from monai_hyperscale.training.priors import ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior, validation_contexts
 from monai_hyperscale.training.report import report_test_cases

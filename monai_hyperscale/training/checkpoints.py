@@ -26,8 +26,6 @@ from monai_hyperscale.io.weights import load_weights, save_atomically
 from monai_hyperscale.networks.conversion import TensorReport
 from monai_hyperscale.training.validation import in_words, key_metric
 
-__all__ = ["RunCheckpoint", "best_weights", "set_aside", "shipped_start", "starting_network"]
-
 LAST = "last.pt"
 WEIGHTS = "model.pt"
 SETTINGS = "model.json"
@@ -67,8 +65,7 @@ class RunCheckpoint:
         objects: what has ``state_dict`` and ``load_state_dict`` and is part of the run: network, averaged network,
             optimizer, learning-rate schedule. The trainer's gradient scaler is added where it has one.
         resume: whether to continue from ``last.pt`` if it is there; otherwise an earlier run's files are set aside.
-        fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run: seed, data,
-            prior of φ and so on, by the names of their options.
+        fingerprint: what must be the same for a resume to end in the numbers of an uninterrupted run, by its name.
         score: name of the score that the best weights are chosen by, see :class:`PhiValidation`.
     """
 
@@ -180,9 +177,9 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
 
 
 def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
-    """Return an earlier network's weights to start every φ from, or ``None`` to take them over as they are.
+    """Return an earlier network's one set of weights to start every φ from; ``None`` to take it over as it is.
 
-    They are one set where the earlier models have one for every φ and ``settings`` more, or where one φ is kept.
+    There is one where the earlier models have one for every φ and ``settings`` more, or where one φ is kept.
     """
     if not (folder / SETTINGS).is_file():
         return None
@@ -266,7 +263,6 @@ def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Option
     """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them.
 
     Registration of one kind of image is a good start for another: what is learnt is to compare. The log tells of it.
-    It is ``None`` where there are no weights, or they are of another architecture.
     """
     folder = Path(folder)
     if not (folder / SETTINGS).is_file() or not (folder / WEIGHTS).is_file():

@@ -1,10 +1,12 @@
-"""What a bundle's configuration calls first: checks that take a second and stop with one sentence."""
+"""What a bundle's configuration calls: steps that end with one sentence for an error, the first of which are checks."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any, Optional, cast
 
@@ -13,18 +15,70 @@ from monai.bundle.utils import DEFAULT_MLFLOW_SETTINGS
 
 from monai_hyperscale.bundle.locate import bundle_root, running_parser
 from monai_hyperscale.bundle.settings import build_network, read_settings
-from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, PhiError
+from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, HyperscaleError, PhiError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import trained_network
 from monai_hyperscale.tasks import task_named
 from monai_hyperscale.training.checkpoints import starting_network
-from monai_hyperscale.training.one_sentence import ends_with_one_sentence
 from monai_hyperscale.training.options import Kind, TrainingOptions, options_from, unknown_option
 
-__all__ = ["check_evaluation", "check_inference", "check_training", "fingerprint"]
-
+# As the shell tells a program that Ctrl-C ended, and as the commands end.
+_INTERRUPTED = 130
+# A worker process of a data loader hands its error over as text.
+_TOLD = re.compile(r"^monai_hyperscale\.errors\.\w+: (.+)$", re.MULTILINE)
 _OF_THE_NETWORK = {"spatial_dims", "network", "method", "keep_phi", "select", "per_level", "rescale_input"}
 _REFERENCE = re.compile(r"@([\w#:]+)")
+
+
+def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make ``function`` end the program with one sentence where an error of this package lies behind what it raises.
+
+    For what a bundle's configuration calls: MONAI wraps every ``Exception`` raised in a configuration into a
+    traceback of its own, and only ``SystemExit`` passes. Errors of other kinds are bugs and keep their traceback.
+
+    Example:
+        >>> from monai_hyperscale.networks.layers import check_factor
+        >>> ends_with_one_sentence(check_factor)(2.0)
+        Traceback (most recent call last):
+        ...
+        SystemExit: error: phi must be a number between 0 and 1, got 2.0.
+    """
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("interrupted; a training goes on from its last epoch with --resume True", file=sys.stderr, flush=True)
+            raise SystemExit(_INTERRUPTED) from None
+        except Exception as error:
+            sentence = _sentence(error)
+            if sentence is None:
+                raise
+            raise SystemExit(f"error: {sentence}") from None
+
+    return run
+
+
+@ends_with_one_sentence
+def run_steps(entry: str = "steps") -> None:
+    """Carry out a list of expressions of the running configuration, and what they need, one after another."""
+    parser = running_parser()
+    for index in range(len(parser[entry])):
+        step = f"{entry}#{index}"
+        parser.get_parsed_content(step)
+        parser.ref_resolver.remove_resolved_content(step)  # as MONAI does, so that a workflow may run again
+
+
+def _sentence(error: Optional[BaseException]) -> Optional[str]:
+    while error is not None:
+        if isinstance(error, HyperscaleError):
+            return str(error)
+        told = _TOLD.findall(str(error))
+        if told:
+            return told[-1]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @ends_with_one_sentence

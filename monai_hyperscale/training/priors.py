@@ -15,8 +15,6 @@ from monai_hyperscale.bundle.methods import FIXED_PHI
 from monai_hyperscale.context import Context, ContextNumber
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
 
-__all__ = ["ChoicePhi", "FixedPhi", "PhiPrior", "UniformPhi", "phi_prior", "validation_contexts"]
-
 #: One factor, or one per level.
 Drawn = Union[float, tuple[float, ...]]
 
@@ -70,10 +68,9 @@ class PhiPrior:
         return self.several(iteration, 1)[0]
 
     def several(self, iteration: int, count: int) -> list[Drawn]:
-        """Return ``count`` φ of an iteration, one from each of as many equally likely strata.
+        """Return ``count`` φ of an iteration, one from each of as many equally likely strata, mixed for every level.
 
         They spread over the whole distribution, so the gradient of a step with all of them depends less on the draw.
-        With one factor per level every level has its strata, in an order of its own.
         """
         generator = self._generator("phi", iteration)
         if self.levels is None:
@@ -205,7 +202,7 @@ def phi_prior(
     rescale_input: bool = False,
     **others: Optional[Sequence[float]],
 ) -> PhiPrior:
-    """Return the prior that a ``phi`` override means: none given, a number, or a list.
+    """Return the prior that a ``phi`` override means.
 
     Args:
         phi: ``None`` for :class:`UniformPhi` of ``low``, ``high`` and ``exponent``, a number to train for that alone, a
@@ -222,9 +219,6 @@ def phi_prior(
     Example:
         >>> phi_prior([0.1, 0.3])(1) in (0.1, 0.3), phi_prior([0.5, 0.4], method="fixed")(1)
         (True, (0.5, 0.4))
-        >>> (context,) = phi_prior(0.3, regularization=(0.2, 0.4)).contexts(1)
-        >>> context["phi"], 0.2 <= context["regularization"] < 0.4
-        (0.3, True)
     """
     shared: dict[str, Any] = {"levels": levels, "seed": seed, "rescale_input": rescale_input, "others": others}
     if method == "fixed":

@@ -23,8 +23,6 @@ from monai_hyperscale.search.tables import print_frontier
 from monai_hyperscale.search.workload import Workload, open_workload
 from monai_hyperscale.tasks import task_named
 
-__all__ = ["report_test_cases"]
-
 _LOGGER = logging.getLogger(__name__)
 # Times taken of every φ: enough to tell them apart.
 _ROUNDS = 3
@@ -43,15 +41,15 @@ def report_test_cases(
     """Measure a trained network at several φ on the cases that nothing depended on; print the table and write it.
 
     In the folder are then ``frontier.json`` with ``frontier.csv`` and ``frontier_cases.csv``, curves as
-    ``score_phi.png`` and so on, and ``report.html``, all as of ``monai-hyperscale pareto``: the files of an earlier
-    report are replaced. Of a network trained for several λ, and reported at several, each has a folder of its own,
-    ``regularization_0.1`` and so on.
+    ``score_phi.png`` and so on, and ``report.html``, all as of ``monai-hyperscale pareto``: an earlier report is
+    replaced. Of a network for several λ, and reported at several, each has a folder of its own, ``regularization_0.1``
+    and so on.
 
     Args:
         models: folder of ``model.json`` and ``model.pt``, or of the bundle.
         dataset_dir: of the cases.
-        phis: what to measure, each a number or one number per level, or a whole context. Those that the network was
-            not trained for are left out, which the log tells.
+        phis: what to measure, each a number or one number per level, or a whole context. Those that the network was not
+            trained for are left out, which the log tells.
         folder: where results go.
         device: where networks run.
         options: further arguments of :func:`open_workload`.

@@ -17,18 +17,6 @@ from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.inference.inferers import PhiInferer, PhiPartsInferer
 from monai_hyperscale.training.priors import PhiPrior
 
-__all__ = [
-    "CosineSchedule",
-    "EpochSeed",
-    "GradientClipping",
-    "Handler",
-    "LossSchedule",
-    "PhiSampler",
-    "StopOnDivergence",
-    "as_handler",
-    "training_inferer",
-]
-
 
 def as_handler(handler: Any) -> Any:
     """Return ``handler`` itself, which other parts of a configuration refer to as well.

@@ -18,8 +18,6 @@ from monai_hyperscale.search.metrics import METRICS
 from monai_hyperscale.search.statistics import mean_score
 from monai_hyperscale.training.schedules import Handler
 
-__all__ = ["LabelDice", "PhiValidation", "evaluate_phis", "mean_of_rows"]
-
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -62,16 +60,7 @@ class LabelDice(Cumulative):
 def evaluate_phis(
     evaluator: Evaluator, inferer: PhiInferer, phis: Sequence[Union[Context, Phi]]
 ) -> dict[Context, float]:
-    """Run an evaluator once per φ, or per context.
-
-    Args:
-        evaluator: with a score as its key metric, the greater the better.
-        inferer: the evaluator's inferer, whose ``context`` is set.
-        phis: each a number or one number per level, or a whole context.
-
-    Returns:
-        the score of every context, in the order given.
-    """
+    """Run an evaluator, whose ``inferer`` it is, once per φ or context; return its key metric for each, in order."""
     scores = {}
     before = inferer.context
     try:

@@ -12,8 +12,19 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
-from monai_hyperscale.training.option_types import Count, Natural, OneFile, Range, Share, Sizes, must_be, number
-from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, known_later
+from monai_hyperscale.training.options import (
+    Count,
+    InferenceOptions,
+    Natural,
+    OneFile,
+    Range,
+    Share,
+    Sizes,
+    TrainingOptions,
+    known_later,
+    must_be,
+    number,
+)
 
 __all__ = ["RegistrationInferenceOptions", "RegistrationOptions"]
 

@@ -11,8 +11,16 @@ from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.tasks.segmentation.distillation import teacher_folders
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.training.option_types import Arguments, Count, Phis, Sizes, must_be, weights_digest
-from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
+from monai_hyperscale.training.options import (
+    Arguments,
+    Count,
+    InferenceOptions,
+    Phis,
+    Sizes,
+    TrainingOptions,
+    must_be,
+    weights_digest,
+)
 
 __all__ = ["SegmentationInferenceOptions", "SegmentationOptions"]
 
