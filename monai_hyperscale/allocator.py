@@ -14,13 +14,11 @@ _ENVIRONMENT = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNAB
 
 
 def keep_freed_memory(largest: int = 2**28) -> bool:
-    """Let the C library's allocator keep what is freed, for arrays up to a size.
+    """Let glibc keep what is freed, for arrays of up to ``largest`` bytes; return whether it does, on Linux with glibc.
 
-    By default glibc gives arrays of a few MB back to the system when they are freed, and the next one of that size
-    begins with a page fault for every 4 KiB. For feature maps on a CPU that was 3 to 44 % of an inference, more
-    of a cheap one than of a dear one. Arrays of more than ``largest`` bytes go back as ever. What an environment
-    variable says, or another allocator that it loads, is left alone. It returns whether it was done: on Linux with
-    glibc.
+    By default arrays of a few MB go back to the system, and the next begins with a page fault for every 4 KiB: of
+    feature maps on a CPU that was 3 to 44 % of an inference, more of a cheap one than of a dear one. What an
+    environment variable says, or another allocator that it loads, is left alone.
     """
     if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _ENVIRONMENT):
         return False

@@ -1,8 +1,4 @@
-"""The context of a network: the named numbers that its weights are generated from, φ first of all.
-
-A :class:`ContextSpec` says which numbers a network takes, and what each may be; a :class:`Context` is one value of
-each. Generators, networks, priors, inferers, sweeps, exports and the command line share both.
-"""
+"""The context of a network: the named numbers that its weights are generated from, φ first of all."""
 
 from __future__ import annotations
 
@@ -23,24 +19,12 @@ Value = Union[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class ContextNumber:
-    """What one number of a context is called, and which values it takes.
+    """What one number of a context is called, and which values it takes; generators see them as they are.
 
-    Generators see values as they are; their encodings suit numbers of about 0 to 1.
-
-    Args:
-        name: as calls name it, such as ``phi``.
-        low: least value seen in training.
-        high: greatest value seen in training.
-        count: how many values it has, one per level for example; one that is given stands for all of them. ``None``
-            for as many as the network has levels.
-        first: how many times the others the first of several values is, where one stands for all: 2 for the factor of
-            a rescaled input, which keeps its full resolution at ordinary halving.
-        limits: least and greatest value that make sense.
-        default: its value where none is given; ``None`` if it has to be.
-
-    Raises:
-        ValueError: if the name is none, the count is below 1, or the range is empty or not within the limits.
-        PhiError: if ``default`` is not valid.
+    ``count`` is how many values it has, one per level for example, all of them the same where one is given; ``None``
+    for as many as the network has levels. ``first`` is how many times the others the first is where one stands for all:
+    2 for the factor of a rescaled input, which keeps its full resolution at ordinary halving. ``low`` and ``high`` are
+    the least and greatest value seen in training, ``limits`` those that make sense.
 
     Example:
         >>> phi = ContextNumber("phi", high=0.5, count=3, first=2)
@@ -75,11 +59,7 @@ class ContextNumber:
         return (self.low + self.high) / 2
 
     def values(self, given: object) -> tuple[float, ...]:
-        """Return a number or a sequence of them (a tensor, an array), checked: one, or as many as there are.
-
-        Raises:
-            PhiError: if one is not a number within the limits, or there are more or fewer.
-        """
+        """Return a number or a sequence of them (a tensor, an array), checked: one, or as many as there are."""
         given = _plain(given)
         if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
             return (self._value(given),)
@@ -104,14 +84,14 @@ class ContextNumber:
         return value
 
     def spread(self, given: object) -> tuple[float, ...]:
-        """Return as many values as there are, which one alone stands for; see :meth:`values`."""
+        """Return as many values as there are, all of them the one that may stand alone."""
         values = self.values(given)
         if len(values) > 1 or self.count in (None, 1):
             return values
         return (min(self.limits[1], self.first * values[0]), *values * (self.count - 1))
 
     def trained(self, given: object) -> bool:
-        """Return whether values lie in the range seen in training; see :meth:`values`."""
+        """Return whether values lie in the range seen in training."""
         values = self.values(given)
         if len(values) == 1:
             return self.low <= values[0] <= self.high
@@ -124,18 +104,9 @@ class Context(Mapping[str, Value]):
 
     As a mapping it goes into calls: ``network(x, **context)``.
 
-    Args:
-        numbers: by name; a sequence of one is that one.
-
-    Raises:
-        PhiError: if one is not made of finite numbers.
-
     Example:
-        >>> context = Context(phi=(0.5, 0.25), regularization=[0.4])
-        >>> print(context)
+        >>> print(Context(phi=(0.5, 0.25), regularization=[0.4]))
         phi 0.5,0.25, regularization 0.4
-        >>> dict(context), context == Context(regularization=0.4, phi=[0.5, 0.25])
-        ({'phi': (0.5, 0.25), 'regularization': 0.4}, True)
     """
 
     def __init__(self, **numbers: Any) -> None:
@@ -187,23 +158,10 @@ def _plain(given: Any) -> Any:
 class ContextSpec:
     """The numbers that a network takes. Called with values by name, it returns them checked, as a :class:`Context`.
 
-    Args:
-        numbers: in the order in which a generator sees them.
-
-    Raises:
-        ValueError: if there is none, or two have one name.
-
     Example:
         >>> spec = ContextSpec(ContextNumber("phi", high=0.5), ContextNumber("regularization", default=0.5))
-        >>> spec(phi=0.3)
-        Context(phi=0.3, regularization=0.5)
-        >>> spec.width, spec.flat(spec(phi=0.3, regularization=0.9))
-        (2, (0.3, 0.9))
-        >>> spec(phi=0.3, regularisation=0.9)
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.PhiError: the network takes phi and regularization, not regularisation; did you mean
-        regularization?
+        >>> spec(phi=0.3), spec.width, spec.flat(spec(phi=0.3, regularization=0.9))
+        (Context(phi=0.3, regularization=0.5), 2, (0.3, 0.9))
     """
 
     numbers: tuple[ContextNumber, ...]
@@ -239,11 +197,7 @@ class ContextSpec:
         raise PhiError(f"the network takes {' and '.join(self.names)}, not {name}; {hint}")
 
     def __call__(self, **given: Any) -> Context:
-        """Return one value of every number, checked; what is ``None`` has its default.
-
-        Raises:
-            PhiError: if a number is unknown, missing or not valid.
-        """
+        """Return one value of every number, checked; what is ``None`` has its default."""
         given = {name: value for name, value in given.items() if value is not None}
         for name in given:
             self[name]
@@ -260,14 +214,10 @@ class ContextSpec:
         return tuple(value for number in self.numbers for value in number.spread(context[number.name]))
 
     def trained(self, context: Mapping[str, Any]) -> bool:
-        """Return whether the network was trained for a context: whether every number lies in its range."""
+        """Return whether every number of a context lies in its range seen in training."""
         return all(number.trained(context[number.name]) for number in self.numbers)
 
     def with_defaults(self, **defaults: Any) -> ContextSpec:
-        """Return the same numbers with other defaults; what is ``None`` stays as it is.
-
-        Raises:
-            PhiError: if a number is unknown, or its value not valid.
-        """
+        """Return the same numbers with other defaults; what is ``None`` stays as it is."""
         found = Context(**{name: self[name].values(value) for name, value in defaults.items() if value is not None})
         return ContextSpec(*(replace(each, default=found.get(each.name, each.default)) for each in self.numbers))

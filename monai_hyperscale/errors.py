@@ -84,10 +84,7 @@ class GeneratedWeightError(RuntimeError, AttributeError):
 
 
 def first_line(error: BaseException, otherwise: str = "") -> str:
-    """Return the first line of a library's message, without its full stop, to stand inside a sentence.
-
-    Where there is no message it is ``otherwise``, by default the error's type.
-    """
+    """Return the first line of a library's message, to stand in a sentence, else ``otherwise`` or the error's type."""
     return (str(error).strip().splitlines() or [otherwise or type(error).__name__])[0].rstrip(".")
 
 

@@ -63,11 +63,9 @@ def build_primary(
         in_channels: channels of the images.
         out_channels: channels of the logits.
         network: its ``name``, by default ``ScaleSpaceUNet``, and its own arguments. For MONAI's networks
-            ``replace_norm`` says what replaces batch norm with running statistics, ``group`` or ``instance``; otherwise
-            such networks are refused.
+            ``replace_norm``, ``group`` or ``instance``, replaces batch norm with running statistics, else refused.
         rescale_input: whether the input itself is rescaled first, see :class:`ScaleSpaceNetwork`.
-        weights: to start from, for MONAI's networks: the file of weights of one, of which ``report.tensors`` tells
-            which were taken over.
+        weights: a file of weights to start from, of a MONAI network; ``report.tensors`` tells which were taken over.
 
     Raises:
         ConfigError: for another name, or an option that the network does not have.

@@ -31,8 +31,8 @@ def default_bundle(name: str = "sshn_seg") -> Path:
 def bundle_root() -> str:
     """Return the folder of the bundle whose configuration is being evaluated, as an absolute path.
 
-    A bundle's own ``"bundle_root": "."`` would mean the folder that the user happens to stand in. MONAI tells a
-    configuration nothing of where it was read from, so this looks for the reader among the callers: the workflow, or
+    A bundle's own ``"bundle_root": "."`` would mean the folder that the user happens to stand in, and MONAI tells a
+    configuration nothing of where it was read from. So this looks for the reader among the callers: the workflow, or
     the ``config_file`` of one of MONAI's commands. Of any other it is the current folder, MONAI's own convention.
     """
     for frame in _callers():
@@ -47,11 +47,7 @@ def bundle_root() -> str:
 
 
 def running_parser() -> ConfigParser:
-    """Return the parser of the configuration that is being evaluated, overrides included.
-
-    Raises:
-        ValueError: if no configuration is being evaluated.
-    """
+    """Return the parser of the configuration that is being evaluated, overrides included; ``ValueError`` if none is."""
     for frame in _callers():
         parser = frame.f_locals.get("self")
         if isinstance(parser, ConfigParser):

@@ -42,8 +42,7 @@ def method_generator(method: Method, keep_phi: Optional[float] = None) -> dict[s
     channels by φ.
 
     Args:
-        method: its name, or a dictionary of its ``name``, with ``sshn`` the ``generator``, and the generator's
-            arguments.
+        method: its name, or a dictionary of ``name``, with ``sshn`` the ``generator``, and the generator's arguments.
         keep_phi: φ at which the network that the training starts from is to stay as it is, of ``sshn``.
 
     Raises:

@@ -100,10 +100,7 @@ class NetworkSettings:
         raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
-        """Return what networks of a task have beside what all have, ready for JSON.
-
-        That is ``labels``, the name of every label by its value in files as text, and more.
-        """
+        """Return what networks of a task have beside all others, for JSON: ``labels``, names by value as text."""
         raise NotImplementedError
 
     def description(self) -> list[tuple[str, str]]:
@@ -111,7 +108,7 @@ class NetworkSettings:
         return []
 
     def spacing_for(self, affine: np.ndarray) -> Optional[tuple[float, ...]]:
-        """Return the voxel size in mm, along R, A and S, that a volume of an affine (4, 4) goes through the network at.
+        """Return the voxel size in mm, along R, A and S, at which a volume goes through the network, by its affine.
 
         That is :attr:`spacing`; without one the training's, where the volume's own was not among it; else ``None``.
         """

@@ -1,8 +1,4 @@
-"""What a trained network is: the JSON file that lies beside its weights.
-
-``models/model.pt`` holds tensors only, as MONAI's tools expect; ``models/model.json`` says how to build the network
-they belong to and how its images are prepared. Both are data: nothing in them is evaluated.
-"""
+"""What a trained network is: ``models/model.json``, plain data beside the tensors of ``models/model.pt``."""
 
 from __future__ import annotations
 
@@ -37,11 +33,7 @@ def read_settings(path: Union[str, Path], kind: type[Settings]) -> Settings: ...
 
 
 def read_settings(path: Union[str, Path], kind: type[NetworkSettings] = NetworkSettings) -> NetworkSettings:
-    """Read ``model.json``.
-
-    Args:
-        path: of the file.
-        kind: of settings, where only one task will do; by default every task's.
+    """Read ``model.json``, of a ``kind`` of settings where only one task will do.
 
     Raises:
         CheckpointError: if the file is missing, is not JSON, or does not describe a network for that task.
@@ -118,12 +110,6 @@ def build_network(
 
 
 def write_metadata(settings: NetworkSettings, template: Union[str, Path], path: Union[str, Path]) -> None:
-    """Write a bundle's ``metadata.json`` for another trained network, in the terms of MONAI's bundle specification.
-
-    Args:
-        settings: the network.
-        template: the ``metadata.json`` to start from.
-        path: where to write, whole or not at all.
-    """
+    """Write the ``metadata.json`` of another trained network in MONAI's terms, from a bundle's own as the template."""
     content = settings.metadata(json.loads(Path(template).read_text(encoding="utf-8")))
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -73,8 +73,7 @@ _OPTIONS = ("metric", "tolerance", "limit", "regularization", "seed", "pairs", "
 def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
     """Return the workload of a trained network that the arguments of :func:`workload_options` name.
 
-    ``part`` is of the cases; ``None`` stands for the validation cases, or where the network knows of none, the test
-    cases with a warning.
+    ``part`` ``None`` stands for the validation cases, or where there are none, the test cases with a warning.
     """
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device
@@ -98,12 +97,7 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
 
 
 def command_line(args: Arguments) -> list[str]:
-    """Return the words of the command without folders, which are of this machine only.
-
-    Example:
-        >>> command_line(Arguments(words=["pareto", "a/bundle", "--dataset=b/liver"]))
-        ['monai-hyperscale', 'pareto', 'bundle', '--dataset=liver']
-    """
+    """Return the words of the command without folders, which are of this machine only."""
     return ["monai-hyperscale", *map(_without_folders, args.words)]
 
 

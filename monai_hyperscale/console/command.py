@@ -46,10 +46,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Arguments(SimpleNamespace):
-    """What the user named: an attribute per option, with ``verbose``, ``debug`` and ``words``, the whole command line.
-
-    ``given`` holds the names of those that stand on the command line, and are not at their defaults.
-    """
+    """What the user named: an attribute per option, those ``given``, ``verbose``, ``debug`` and all ``words``."""
 
 
 @dataclass

@@ -20,7 +20,7 @@ __all__ = ["Job", "plan_jobs"]
 
 @dataclass(frozen=True)
 class Job:
-    """One image to segment."""
+    """One image to segment, of one file or one per channel; ``skip`` where the output is there and stays as it is."""
 
     files: tuple[Path, ...]  # one, or one per channel
     output: Path
@@ -42,21 +42,17 @@ def plan_jobs(
     other_outputs: Sequence[Path] = (),
     channels: int = 1,
 ) -> list[Job]:
-    """Settle the output of every image.
+    """Settle the output of every image, or an :class:`ArgumentError` says why not.
 
     Args:
-        images: image files that exist, or one folder of them. Hidden files and files of other kinds in it are left out.
-            Channel files are put together and their output named after the case, see :func:`group_channels`.
+        images: image files that exist, or one folder of them, without its hidden files and other kinds. Channel
+            files are put together and their output named after the case, see :func:`group_channels`.
         output: a label file for one image; a folder otherwise, or where there is no suffix.
         suffix: put between an image's name and its file suffix in the output's name.
         preview: whether pictures are written too.
         existing: what an output that exists means: ``refuse``, ``overwrite`` or ``skip``.
         other_outputs: further files that will be written and must be none of the images.
         channels: that the network takes.
-
-    Raises:
-        ArgumentError: if an output is an image, exists, or is that of two images, or an image has not all its
-            channel files.
     """
     if "/" in suffix or "\\" in suffix:
         raise ArgumentError(f"--suffix is part of a file name, got {suffix!r}.")

@@ -46,7 +46,7 @@ class _SayHandler(logging.Handler):
 def logged_messages(verbose: bool) -> Iterator[None]:
     """Show the package's own log as messages inside the block: warnings, and with ``verbose`` all the rest.
 
-    nibabel writes what it thinks of a header straight to standard error; that is shown with ``verbose`` only.
+    nibabel's thoughts on headers, which it writes straight to standard error, are shown with ``verbose`` only.
     """
     ours, nibabel = logging.getLogger("monai_hyperscale"), logging.getLogger("nibabel.global")
     handler = _SayHandler()

@@ -58,12 +58,7 @@ def placement(args: Arguments) -> Placement:
 
 
 def factors(text: str) -> tuple[float, ...]:
-    """Read ``0.3`` or ``0.5,0.3``, by the rule of ``as_factors``.
-
-    Example:
-        >>> factors("0.5,0.3")
-        (0.5, 0.3)
-    """
+    """Read ``0.3`` or ``0.5,0.3``."""
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -79,12 +74,7 @@ def listed(values: tuple[float, ...]) -> str:
 
 
 def sizes(text: str) -> tuple[int, ...]:
-    """Read a size per axis, ``48,64,48`` or ``48x64x48``.
-
-    Example:
-        >>> sizes("48x64")
-        (48, 64)
-    """
+    """Read a size per axis, ``48,64,48`` or ``48x64x48``."""
     parts = text.replace("x", ",").split(",")
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"a size is two or three whole numbers with commas, such as 48,64,48, got {text!r}.")

@@ -27,15 +27,9 @@ def image_suffixes(like: Path) -> tuple[str, ...]:
 def check_outputs(
     outputs: Mapping[str, tuple[Optional[Path], Sequence[str]]], inputs: Sequence[Optional[Path]], overwrite: bool
 ) -> None:
-    """Check the output files.
+    """Check the output files: option to its file, or ``None``, and the suffixes that it may have.
 
-    Args:
-        outputs: option of the command line to its file, or ``None``, and the suffixes that it may have.
-        inputs: files that are read.
-        overwrite: whether outputs may exist.
-
-    Raises:
-        ArgumentError: if an output has another suffix, exists, is a folder, is an input or another output.
+    None may be of another suffix, exist without ``overwrite``, be a folder, or be one of the inputs or another output.
     """
     read = [path.resolve() for path in inputs if path is not None]
     seen: dict[Path, str] = {}
@@ -82,19 +76,7 @@ def _check_writable(folder: Path) -> None:
 
 @contextmanager
 def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give a temporary path for each file; put all in place, in this order, when the block ends well, else none.
-
-    Raises:
-        ImageError: if a file cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with written_together([Path(folder) / "a.txt", Path(folder) / "b.txt"]) as temporaries:
-        ...         _ = [path.write_text("whole") for path in temporaries]
-        ...     sorted(path.name for path in Path(folder).iterdir())
-        ['a.txt', 'b.txt']
-    """
+    """Give a temporary path for each file; put all in place, in this order, when the block ends well, else none."""
     from monai_hyperscale.io.atomic import replacing
 
     made = {folder for path in paths for folder in path.absolute().parents if not folder.exists()}

@@ -16,17 +16,7 @@ _STAGES = (
 
 
 def added_up(images: Iterable[Mapping[str, float]], preparation: float, total: float) -> dict[str, float]:
-    """Return the seconds of every stage of a command, ``other`` that belong to none, and ``total``.
-
-    Args:
-        images: seconds of every image's stages.
-        preparation: seconds before the first image.
-        total: seconds of the command.
-
-    Example:
-        >>> added_up([{"network": 2.0, "reading": 1.0}, {"network": 3.0}], preparation=0.5, total=7.0)
-        {'preparation': 0.5, 'reading': 1.0, 'network': 5.0, 'other': 0.5, 'total': 7.0}
-    """
+    """Return the seconds of every stage over all images, ``other`` that belong to none, and ``total``."""
     found = {"preparation": preparation}
     for image in images:
         for name, seconds in image.items():
@@ -68,7 +58,7 @@ def stage_table(seconds: Mapping[str, float], peak_mib: Mapping[str, Optional[fl
 def peak_memory_mib(device: str = "cpu") -> dict[str, Optional[float]]:
     """Return the greatest resident size of this process so far in MiB, and on a GPU what torch has held there at most.
 
-    ``process`` is ``None`` where the system does not tell (Windows); ``gpu`` is there for a CUDA device.
+    ``process`` is ``None`` where the system does not tell (Windows).
     """
     peak: dict[str, Optional[float]] = {"process": None}
     if sys.platform != "win32":

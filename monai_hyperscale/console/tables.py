@@ -13,19 +13,7 @@ _WIDEST = 10_000  # of plain text, which nothing has to fit
 def print_table(
     rows: Sequence[Sequence[str]], header: Optional[Sequence[str]] = None, left: Sequence[int] = ()
 ) -> None:
-    r"""Print a table to standard output.
-
-    Args:
-        rows: cells of each row.
-        header: names of the columns; without it all columns stand to the left.
-        left: numbers of the columns that stand to the left; the others stand to the right.
-
-    Example:
-        >>> print_table([["0.1", "7.25"], ["0.25", "11"]], ["phi", "GFLOPs"])
-         phi  GFLOPs
-         0.1    7.25
-        0.25      11
-    """
+    """Print a table, with the columns ``left``, or all without a header, to the left and the others to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -19,8 +19,8 @@ PARTIAL = ".partial-"
 def replacing(path: Union[str, Path]) -> Iterator[Path]:
     """Give a temporary path in the folder of ``path``; put it in place of ``path`` when the block ends well.
 
-    A kill at any moment leaves the previous file or the new one, never a part. The temporary name keeps the suffixes
-    of ``path``, since writers choose the format by them.
+    A kill at any moment leaves the previous file or the new one, never a part. The temporary name keeps the suffixes of
+    ``path``, since writers choose the format by them.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -52,8 +52,7 @@ def to_world(
         (D, *sizes), float64: at voxel x, ``prealignment(affine(x + field(x))) - affine(x)``.
 
     Raises:
-        RegistrationError: if ``field`` is of another shape, the affine cannot be inverted, or a 2D grid does not lie in
-            the plane of x and y.
+        RegistrationError: for another shape, an affine without inverse, or a 2D grid not in the plane of x and y.
 
     Example:
         >>> to_world(torch.ones(3, 1, 1, 1), np.diag([2.0, 2.0, 5.0, 1.0])).flatten()
@@ -65,9 +64,7 @@ def to_world(
 
 
 def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) -> torch.Tensor:
-    """Turn ITK's displacements into voxels: undoes :func:`to_world`.
-
-    With a pre-alignment in ``vectors``, the result is the one field that does both.
+    """Turn ITK's displacements into voxels: undoes :func:`to_world`, with a pre-alignment as part of the one field.
 
     Args:
         vectors: (D, *sizes), millimetres in LPS.
@@ -87,11 +84,10 @@ def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) ->
 
 
 def grid_affine(source: ImageSource) -> np.ndarray:
-    """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it.
+    """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it: fields for SimpleITK are written with it.
 
-    A field for SimpleITK to apply is written with this one. It is the source's own but for files that ITK reads in its
-    own way: 2D image files, whose pixels it takes for millimetres in LPS; and files whose header leaves a choice (sform
-    and qform that disagree, no orientation), see :class:`Placement`.
+    It is the source's own but for 2D image files, whose pixels ITK takes for millimetres in LPS, and files whose header
+    leaves a choice, see :class:`Placement`.
 
     Example:
         >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
@@ -103,10 +99,7 @@ def grid_affine(source: ImageSource) -> np.ndarray:
 
 
 def to_itk(source: ImageSource) -> np.ndarray:
-    """Return the matrix, (4, 4) in RAS, from where a file's points lie here to where ITK has them.
-
-    For volumes; 2D image files are laid as ITK has them before anything is registered.
-    """
+    """Return the matrix, (4, 4) in RAS, from where a volume's points lie here to where ITK has them."""
     theirs = source.affine if source.is_picture else grid_affine(source)
     # Exactly the identity where nothing differs.
     return np.eye(4) if theirs is source.affine else theirs @ np.linalg.inv(source.affine)
@@ -177,12 +170,6 @@ def read_field(path: Union[str, Path]) -> MetaTensor:
     Raises:
         ImageError: if the file cannot be read, is damaged, or holds no displacements.
         RegistrationError: if the grid is a 2D one outside the plane of x and y.
-
-    Example:
-        >>> read_field("field.nii.gz")
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.ImageError: field.nii.gz does not exist.
     """
     path = Path(path)
     check_file(path)

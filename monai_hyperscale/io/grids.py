@@ -116,10 +116,7 @@ def reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
 
 
 def apart(first: np.ndarray, second: np.ndarray, sizes: Sequence[int]) -> float:
-    """Return how far the corners of two grids of the same sizes are apart, in the smallest side of a voxel.
-
-    Both are affines (D + 1, D + 1); sizes that are not named are one voxel.
-    """
+    """Return how far the corners of two grids, affines (D + 1, D + 1), are apart in the smallest side of a voxel."""
     dims = len(first) - 1
     corners = np.array([*itertools.product(*((0, n - 1) for n in [*sizes, 1, 1, 1][:dims]))], dtype=float)
     away = corners @ (first - second)[:dims, :dims].T + (first - second)[:dims, dims]
@@ -138,12 +135,7 @@ def is_invertible(affine: np.ndarray, spatial_dims: int = 3) -> bool:
 
 
 def itk_image(voxels: Union[np.ndarray, torch.Tensor], grid: Grid) -> sitk.Image:
-    """Return an image as SimpleITK has it, in LPS.
-
-    Args:
-        voxels: *sizes for a scalar image; (D, *sizes) for vectors, whose values are taken as they are.
-        grid: of the voxels.
-    """
+    """Return voxels, *sizes or vectors (D, *sizes) taken as they are, as SimpleITK has them, in LPS."""
     array = np.asarray(voxels)
     vectors = array.ndim > grid.dims
     axes = tuple(reversed(range(vectors, array.ndim)))
@@ -165,17 +157,9 @@ def ras_matrix(transform: sitk.AffineTransform) -> np.ndarray:
 
 
 def overlap(moving: Grid, fixed: Grid, matrix: np.ndarray) -> float:
-    """Return which share of the smaller field of view lies in the other one, estimated at points a voxel or more apart.
+    """Return which share of the smaller field of view lies in the other one, at points a voxel or more apart.
 
-    Args:
-        moving: grid of the moving image.
-        fixed: grid of the fixed image.
-        matrix: (4, 4), from millimetres of the fixed image to those of the moving one.
-
-    Example:
-        >>> first, second = Grid((10, 10), np.eye(4)), Grid((10, 10), np.eye(4) + np.eye(4, k=3) * 100)
-        >>> overlap(first, first, np.eye(4)), overlap(first, second, np.eye(4))
-        (1.0, 0.0)
+    ``matrix`` (4, 4) leads from millimetres of the fixed image to those of the moving one.
     """
     to_moving = np.linalg.inv(moving.matrix) @ reduced(matrix, fixed.dims) @ fixed.matrix
     there = _inside(fixed.sizes, to_moving, moving.sizes)

@@ -52,8 +52,7 @@ class ImageSource:
     Args:
         path: the file.
         shape: voxels per axis, (x, y) or (x, y, z), channels and trailing single entries left out.
-        affine: (4, 4) float64, from voxel indices to millimetres, RAS (nibabel's convention); the identity for 2D
-            image files, whose pixels have no size.
+        affine: (4, 4) float64, from voxel indices to RAS millimetres; the identity for 2D image files.
         header: nibabel's header of a NIfTI file, else ``None``.
         is_file: whether shape and affine are those of the file; else of an image that was made of it.
     """
@@ -90,18 +89,16 @@ def read_image(
 ) -> MetaTensor:
     """Read one image whole, with the file's scaling of intensities applied.
 
-    Trailing axes of one entry are dropped, so (x, y, z, 1) is a volume. Voxels that are not finite get the least
-    finite value, with a warning in the log.
+    Trailing axes of one entry are dropped, so (x, y, z, 1) is a volume. Voxels that are not finite get the least finite
+    value, with a warning in the log.
 
     Args:
         path: NIfTI (``.nii``, ``.nii.gz``), MGH (``.mgz``, ``.mgh``), MetaImage (``.mha``, ``.mhd``), NRRD, or a 2D
-            image file such as PNG. Or several such files of one grid, one per channel, whose first one counts as the
-            source.
+            image file such as PNG. Or several of one grid, one per channel, whose first one counts as the source.
         channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
             components of every voxel, are channels; with one, such files are refused.
         only_finite: refuse voxels that are NaN or infinite, in place of the warning.
-        placement: what to go by where the header leaves a choice. What is assumed instead is told in the log: that
-            sform and qform of a NIfTI file disagree, or that there is no orientation.
+        placement: what to go by where the header leaves a choice; what is assumed without it stands in the log.
 
     Returns:
         float32 tensor (C, *sizes), where sizes are those of the file's grid in array order (x, y, z), (width, height)
@@ -130,11 +127,7 @@ def read_image(
 def load_voxels(
     path: Path, channels: int = 1, placement: Placement = BY_HEADER, labels: bool = False, quiet: bool = False
 ) -> tuple[np.ndarray, ImageSource, Optional[str]]:
-    """Return what a file holds, as :func:`read_image` reads it, before anything is made of its values.
-
-    Returns:
-        voxels (C, *sizes), ``labels`` in the file's own type; where they came from; Pillow's mode of a 2D image file.
-    """
+    """Return a file's voxels (C, *sizes), ``labels`` in its own type, their source, and Pillow's mode of a picture."""
     check_file(path)
     suffix = split_suffix(path)[1]
     affine, header, note, mode = np.eye(4), None, "", None
@@ -155,10 +148,7 @@ def load_voxels(
 
 
 def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None) -> MetaTensor:
-    """Return voxels (C, *sizes) with their affine, their source, and the metadata that MONAI's ``LoadImage`` gives.
-
-    ``mode`` is Pillow's, of a 2D image file.
-    """
+    """Return voxels (C, *sizes) with their affine, their source, and the metadata that MONAI's ``LoadImage`` gives."""
     meta = {
         # The keys that MONAI's LoadImage sets, for transforms that look at them.
         MetaKeys.ORIGINAL_AFFINE: source.affine.copy(),
@@ -176,7 +166,6 @@ def image_of(voxels: np.ndarray, source: ImageSource, mode: Optional[str] = None
 def _read_channels(
     paths: Sequence[Union[str, Path]], channels: int, only_finite: bool, placement: Placement
 ) -> MetaTensor:
-    """Read one channel of each file, onto the metadata of the first."""
     if len(paths) != channels:
         raise ImageError(
             f"an image of {channels} channel{'s' * (channels > 1)} is needed, got {len(paths)} files "
@@ -189,11 +178,7 @@ def _read_channels(
 
 
 def check_same_grid(sources: Sequence[ImageSource]) -> None:
-    """Check that files that are channels of one image have the same voxels.
-
-    Raises:
-        ImageError: if sizes or affines differ.
-    """
+    """Check that channels of one image have the same voxels; an :class:`ImageError` says where they differ."""
     first = sources[0]
     for source in sources[1:]:
         if source.shape != first.shape:
@@ -228,13 +213,11 @@ def image_source(image: MetaTensor) -> ImageSource:
 
 
 def read_source(path: Union[str, Path], placement: Placement = BY_HEADER) -> ImageSource:
-    """Return where an image comes from without decoding the voxels of NIfTI and 2D image files.
-
-    The same as :func:`image_source` of :func:`read_image`, but what is damaged beyond its header goes unnoticed, and
-    what the header leaves open unsaid.
+    """Return where an image comes from, as :func:`image_source`, without decoding voxels of NIfTI and 2D image files.
 
     Raises:
-        ImageError: if the file is missing, empty, of an unknown kind, or has a damaged header.
+        ImageError: if the file is missing, empty, of an unknown kind, or has a damaged header; other damage goes
+            unnoticed, and what the header leaves open unsaid.
     """
     path = Path(path)
     check_file(path)

@@ -28,14 +28,10 @@ _LONGEST_HEADER = 2**16
 def load_itk(
     path: Path, placement: Placement = BY_HEADER, labels: bool = False
 ) -> tuple[np.ndarray, np.ndarray, None, str]:
-    """Read a MetaImage or NRRD file, as float32, or for ``labels`` in its own type.
+    """Return voxels (x, y, z), components last, the affine (4, 4) in RAS, no header, and a note on the affine.
 
-    Returns:
-        voxels in (x, y, z) order, components of a voxel as a last axis; the affine (4, 4) in float64, in RAS; no
-        header; and what a user should know about the affine.
-
-    Raises:
-        ImageError: if it cannot be read, is damaged, or takes its voxels from another folder.
+    float32, or for ``labels`` the file's own type. Damaged files, and those that take voxels from another folder, are
+    an :class:`ImageError`.
     """
     try:
         oriented = (_check_nrrd if path.suffix.lower() == ".nrrd" else _check_metaimage)(path)
@@ -63,10 +59,9 @@ def load_itk(
 
 
 def itk_affine(path: Path, affine: np.ndarray) -> np.ndarray:
-    """Return where ITK lays a file: of NIfTI headers that leave a choice it makes another one than nibabel.
+    """Return where ITK lays a file, (4, 4) in RAS: elsewhere than ``affine`` where a NIfTI header leaves a choice.
 
-    ``affine``, (4, 4) in RAS, is where it is laid here. It comes back where ITK cannot read the file, or lays it there
-    too, to a thousandth of a voxel.
+    To a thousandth of a voxel the same, or of a file that ITK cannot read, it is ``affine`` itself.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))

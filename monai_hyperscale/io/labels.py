@@ -44,9 +44,9 @@ _LARGEST = 2.0**53
 def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTensor, ImageSource]) -> None:
     """Write a label map as NIfTI on the grid of its image, or as PNG for a 2D image file; whole or not at all.
 
-    For a NIfTI image the geometry fields of its header are kept as they are (sform, qform and their codes, voxel
-    size, units), so the affine is equal to the last bit. Header extensions and free text are not: they may tell of
-    the patient.
+    For a NIfTI image the geometry fields of its header are kept as they are (sform, qform and their codes, voxel size,
+    units), so the affine is equal to the last bit. Header extensions and free text are not: they may tell of the
+    patient.
 
     Args:
         label: whole numbers of at least 0, of the shape of the image's grid.
@@ -155,11 +155,7 @@ def read_label_image(path: Union[str, Path], placement: Placement = BY_HEADER) -
 
 
 def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
-    """Return the label values of a file as whole numbers: in their own type if they are, else rounded, int64, NaN as 0.
-
-    Raises:
-        ImageError: if a value is off a whole number by more than 0.001, or is too large to tell.
-    """
+    """Return label values as whole numbers, NaN as 0: as they are, or rounded by no more than 0.001, int64."""
     if values.dtype.kind == "b":
         return values.astype(np.uint8)
     if values.dtype.kind in "ui":
@@ -176,11 +172,7 @@ def whole_numbers(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def torch_integers(label: np.ndarray, name: str) -> np.ndarray:
-    """Return whole numbers in a type that torch computes with: unsigned ones of more than a byte in the next larger.
-
-    Raises:
-        ImageError: if a value takes more than 63 bit.
-    """
+    """Return whole numbers in a type that torch computes with: unsigned ones of more than a byte in the next larger."""
     if label.dtype.kind == "u" and label.dtype.itemsize == 8 and label.max() >= 2**63:
         raise ImageError(f"{name} holds {label.max()}; labels are numbers below 2^63, so give it smaller ones.")
     wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
@@ -188,20 +180,7 @@ def torch_integers(label: np.ndarray, name: str) -> np.ndarray:
 
 
 def table_beside(path: Union[str, Path]) -> dict[int, str]:
-    r"""Return the name of every value of a label map, from BIDS's table of it; empty where there is none.
-
-    The table of ``a_dseg.nii.gz`` is ``a_dseg.tsv``, of the columns ``index`` and ``name``.
-
-    Raises:
-        ImageError: if there is a table that cannot be read.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.tsv").write_text("index\tname\n2\tLeft white matter\n")
-        ...     table_beside(f"{folder}/a.nii.gz"), table_beside(f"{folder}/b.nii.gz")
-        ({2: 'Left white matter'}, {})
-    """
+    """Return the name of every value of a label map, from its table ``NAME.tsv`` (BIDS); empty where there is none."""
     table = Path(path).with_name(split_suffix(path)[0] + ".tsv")
     if not table.is_file():
         return {}
@@ -216,7 +195,6 @@ def table_beside(path: Union[str, Path]) -> dict[int, str]:
 
 
 def _nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:
-    """Return voxels as a NIfTI image on another image's grid, see :func:`write_label` for what its header keeps."""
     return _new_nifti(voxels, source.affine) if source.header is None else _like_nifti(voxels, source.header)
 
 

@@ -33,14 +33,10 @@ _SLAB = 2**22
 def load_nibabel(
     path: Path, placement: Placement = BY_HEADER, labels: bool = False
 ) -> tuple[np.ndarray, np.ndarray, Optional[Any], str]:
-    """Read a NIfTI or MGH file, as float32, or for ``labels`` in its own type.
+    """Return voxels in file order, the affine (4, 4) in RAS millimetres, the header of a NIfTI file, and a note.
 
-    Returns:
-        voxels in file order with the scaling applied; the affine (4, 4) in float64, RAS millimetres; the header if it
-        is that of a NIfTI file; and what a user should know about the affine, see :func:`nifti_affine`.
-
-    Raises:
-        ImageError: if it cannot be read, is damaged, or has voxels that are not single real numbers.
+    float32 with the scaling applied, or for ``labels`` the file's own type. Damaged files, and voxels that are not
+    single real numbers, are an :class:`ImageError`.
     """
     with _blamed(path):
         with _opened(path) as file:
@@ -87,7 +83,7 @@ def _scaled(image: Any) -> np.ndarray:
 
 
 def load_nifti_header(path: Path, placement: Placement = BY_HEADER) -> tuple[Any, np.ndarray, str]:
-    """Read the header of a NIfTI file alone; return it with its affine and note, see :func:`nifti_affine`."""
+    """Return the header of a NIfTI file alone, with its affine and note, see :func:`nifti_affine`."""
     with _blamed(path), _opened(path) as file:
         header = _image_class(file, path).from_stream(file).header
         return header, *nifti_affine(header, placement)

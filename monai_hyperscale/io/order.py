@@ -17,12 +17,7 @@ _BLOCK = 64
 
 
 def in_ras(grid: Grid) -> Grid:
-    """Return the grid of the same voxels with its axes in RAS order, as near as they come.
-
-    Example:
-        >>> print(in_ras(Grid((9, 8, 7), np.diag([-1.0, 1.0, 1.0, 1.0]))))
-        9 x 8 x 7 voxels of 1 x 1 x 1 mm from (-8, 0, 0)
-    """
+    """Return the grid of the same voxels with its axes in RAS order, as near as they come."""
     orientation = nib.orientations.io_orientation(grid.matrix)
     affine, kept = grid.affine.copy(), [*range(grid.dims), 3]
     affine[np.ix_(kept, kept)] = grid.matrix @ nib.orientations.inv_ornt_aff(orientation, grid.sizes)
@@ -32,16 +27,7 @@ def in_ras(grid: Grid) -> Grid:
 def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False) -> torch.Tensor:
     """Return voxels (C, *old sizes) in the order of another grid of the same voxels, contiguous.
 
-    Args:
-        voxels: of the grid ``old``.
-        old: their grid.
-        new: the same voxels in another order, such as :func:`in_ras` gives it.
-        vectors: the channels are displacements along the axes in voxels, as in a field: they turn too.
-
-    Example:
-        >>> grid = Grid((3, 1), np.diag([-1.0, 1.0, 1.0, 1.0]))
-        >>> reordered(torch.tensor([[[1.0], [2.0], [3.0]]]), grid, in_ras(grid)).flatten()
-        tensor([3., 2., 1.])
+    ``vectors`` are displacements along the axes in voxels, as in a field: they turn too.
     """
     order = nib.orientations.io_orientation(np.linalg.inv(new.matrix) @ old.matrix)
     axes, flipped = np.argsort(order[:, 0]), np.flatnonzero(order[:, 1] < 0)
@@ -54,10 +40,10 @@ def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False)
 
 
 def laid_out(array: np.ndarray, order: Literal["C", "F"] = "C") -> np.ndarray:
-    """Return the array with its last axis (C) or its first (F) contiguous in memory; itself if it is so already.
+    """Return the array with its last axis (C) or its first (F) contiguous; itself if it is so already.
 
-    As ``np.asarray(array, order=order)``, but copied block by block: files of volumes are in the one order, tensors in
-    the other, and from one to the other every voxel lies on a page of its own, which takes ten times as long.
+    As ``np.asarray(array, order=order)``, but ten times as quick for volumes, since block by block: otherwise every
+    voxel lies on a page of its own, in the one order or in the other.
     """
     if array.flags.c_contiguous if order == "C" else array.flags.f_contiguous:
         return array

@@ -25,10 +25,6 @@ def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.nd
 
     Grey becomes red = green = blue where three channels are asked for, alpha is left out. ``labels`` stay in the file's
     own type; palette images give the palette's index, and colour images whose channels are equal one of them.
-
-    Raises:
-        ImageError: if it cannot be read, has several pages, is in colour where one channel is asked for, or holds
-            labels as JPEG.
     """
     if labels and path.suffix.lower() in (".jpg", ".jpeg"):
         raise ImageError(f"{path} is a JPEG, whose compression changes label values; store labels as PNG.")
@@ -50,11 +46,7 @@ def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.nd
 
 
 def single_channel(image: Image.Image, name: str) -> Image.Image:
-    """Return an image of labels, grey or palette, as it is, a colour image with equal channels as one of them.
-
-    Raises:
-        ImageError: if the channels differ, so that values are colours and not labels.
-    """
+    """Return an image of labels, grey or palette, as it is, a colour image with equal channels as one of them."""
     if image.mode in ("LA", "La", "PA"):
         return image.getchannel(0)
     if image.mode in GREY_MODES or image.mode == "P":

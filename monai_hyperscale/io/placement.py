@@ -58,10 +58,7 @@ BY_HEADER = Placement()
 
 
 def nifti_affine(header: Any, placement: Placement) -> tuple[np.ndarray, str]:
-    """Return the affine of nibabel's NIfTI header, (4, 4) float64 in RAS millimetres, and what a user should know.
-
-    The latter is a sentence to follow the file's name, ``""`` where there is nothing to say.
-    """
+    """Return the affine of a NIfTI header, (4, 4) in RAS millimetres, and a note to follow the file's name."""
     forms = {"sform": header.get_sform(coded=True), "qform": _qform(header)}
     known = {name: (affine, code) for name, (affine, code) in forms.items() if affine is not None}
     note = ""
@@ -96,10 +93,7 @@ def _qform(header: Any) -> tuple[Optional[np.ndarray], int]:
 
 
 def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Placement) -> tuple[np.ndarray, str]:
-    """Return the affine of a file without orientation, and what a user should know of it.
-
-    It is what the format's reader has ``assumed``, (4, 4), unless ``placement`` has an orientation.
-    """
+    """Return the affine of a file without orientation, its reader's (``assumed``) or the placement's, and a note."""
     if placement.orientation is not None:
         return oriented_affine(placement.orientation, np.linalg.norm(assumed[:3, :3], axis=0), sizes), ""
     codes = "".join(nib.aff2axcodes(assumed))
@@ -111,15 +105,7 @@ def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Pl
 
 
 def oriented_affine(orientation: str, spacing: Sequence[float], sizes: Sequence[int]) -> np.ndarray:
-    """Return the affine, (4, 4) in RAS, of voxels around the origin whose axes point to three letters, such as ``LPS``.
-
-    Example:
-        >>> oriented_affine("LPS", (1, 2, 3), (5, 5, 5))
-        array([[-1.,  0.,  0.,  2.],
-               [ 0., -2.,  0.,  4.],
-               [ 0.,  0.,  3., -6.],
-               [ 0.,  0.,  0.,  1.]])
-    """
+    """Return the affine, (4, 4) in RAS, of voxels around the origin whose axes point to letters such as ``LPS``."""
     affine = np.eye(4)
     affine[:3, :3] = 0
     for axis, (world, sign) in enumerate(nib.orientations.axcodes2ornt(tuple(orientation))):

@@ -32,17 +32,11 @@ Spread = dict[str, tuple[float, ...]]
 class SeenImages:
     """Voxel size, extent and orientation of the images that a network was trained on, volumes along R, A and S.
 
-    Args:
-        cases: how many.
-        sizes: voxels per axis: ``min``, ``median`` and ``max``, each along every axis.
-        extent: field of view in mm per axis, likewise; in voxels for 2D image files, which have no voxel size.
-        spacing: voxel size in mm per axis, likewise; ``None`` for 2D image files.
-        orientation: in which all files of volumes were stored, such as ``RAS``; ``None`` where they differ.
+    ``sizes`` (voxels), ``extent`` (mm) and ``spacing`` (mm) have ``min``, ``median`` and ``max``, each along every
+    axis; 2D image files have no spacing and their extent in pixels. ``orientation`` is that of all files, or ``None``.
 
     Example:
         >>> seen = SeenImages.of([((40, 50, 36), np.eye(4)), ((36, 52, 40), np.eye(4))])
-        >>> seen.extent["max"], seen.orientation
-        ((40.0, 52.0, 40.0), 'RAS')
         >>> seen.spacing_for(np.diag([1.0, 1.02, 4.0, 1.0]))
         (1.0, 1.02, 1.0)
         >>> seen.unlike((256, 256, 256), np.eye(4))
@@ -79,8 +73,8 @@ class SeenImages:
     def spacing_for(self, affine: np.ndarray, axes: int = 3) -> Optional[tuple[float, ...]]:
         """Return the voxel size along R, A and S that a volume is to be resampled to; ``None``: it stays as it is.
 
-        Along axes on which its voxels are as large as in training they stay, along others they become the median. So
-        many ``axes`` count, from the first: 2 for a network on axial slices.
+        Along axes with voxels as large as in training they stay, along others they become the median. ``axes`` count,
+        from the first: 2 for a network on axial slices.
         """
         if self.spacing is None:
             return None
@@ -91,11 +85,7 @@ class SeenImages:
         return None if seen.all() else (*np.where(seen, counted, median).tolist(), *own[len(median) :].tolist())
 
     def unlike(self, sizes: Sequence[int], affine: np.ndarray, axes: int = 3) -> Optional[str]:
-        """Return in what an image lies far outside of what was trained, to follow its name; ``None`` if it does not.
-
-        Far outside is less than half the least extent or more than 1.5 times the greatest one along an axis, or voxels
-        of more than four times the greatest size. ``axes`` as in :meth:`spacing_for`.
-        """
+        """Return in what an image lies far outside of what was trained, to follow its name; ``None`` if it does not."""
         counts, spacing = _in_ras(sizes, None if self.spacing is None else affine)
         extent = counts if spacing is None else counts * spacing
         unit = "pixels" if spacing is None else "mm"
@@ -118,11 +108,7 @@ class SeenImages:
     def check(
         self, name: str, sizes: Sequence[int], affine: np.ndarray, axes: int = 3, force: bool = False
     ) -> Optional[str]:
-        """Return in what an image is outside, see :meth:`unlike`, with its name, and warn of it in the log.
-
-        Raises:
-            ImageError: if it is outside, and ``force`` is not set.
-        """
+        """Return in what an image is outside, with a warning in the log; without ``force``, an :class:`ImageError`."""
         found = self.unlike(sizes, affine, axes)
         if found is None:
             return None
