@@ -11,8 +11,6 @@ from typing import Any, Optional, Union
 
 from monai_hyperscale.errors import PhiError
 
-__all__ = ["Context", "ContextNumber", "ContextSpec"]
-
 #: What a number of a context is: one value, or several, one per level.
 Value = Union[float, tuple[float, ...]]
 

@@ -14,8 +14,6 @@ from monai.networks import nets as monai_nets
 from monai_hyperscale.errors import CheckpointError, ConfigError, ConversionError
 from monai_hyperscale.networks import ScaleSpaceNetwork, nets, rescalable
 
-__all__ = ["ARCHITECTURES", "build_primary"]
-
 _PHI_NETWORKS = ("ScaleSpaceUNet", "ScaleSpaceResidualUNet", "ScaleSpaceSEUNet", "ScaleSpaceFPN", "ScaleSpacePSPNet")
 _CHANNELS = (16, 32, 64, 128)
 

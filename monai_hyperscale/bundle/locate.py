@@ -12,8 +12,6 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 import monai_hyperscale
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["bundle_root", "default_bundle", "running_parser"]
-
 
 def default_bundle(name: str = "sshn_seg") -> Path:
     """Return the folder of a bundle that comes with this package: of the checkout, else of the installed wheel.

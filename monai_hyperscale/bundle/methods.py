@@ -7,8 +7,6 @@ from typing import Any, Optional, Union
 
 from monai_hyperscale.errors import ConfigError
 
-__all__ = ["FIXED_PHI", "METHODS", "Method", "method_generator", "method_name"]
-
 METHODS = ("sshn", "fixed", "stochastic", "film")
 
 #: A method's name, or a dictionary of its ``name`` and the arguments of its generator.

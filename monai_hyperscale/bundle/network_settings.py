@@ -20,8 +20,6 @@ from monai_hyperscale.io.grids import Grid
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.networks import ScaleSpaceNetwork
 
-__all__ = ["NetworkSettings", "Range"]
-
 
 def _in_order(numbers: tuple[float, float]) -> tuple[float, float]:
     if numbers[0] > numbers[1]:

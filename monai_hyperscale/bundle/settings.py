@@ -13,10 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from monai_hyperscale.bundle.network_settings import NetworkSettings, lists_to_tuples
 from monai_hyperscale.errors import CheckpointError, first_line, first_mistake
 from monai_hyperscale.hypernet import HyperNetwork, build_generator
-from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.io.files import write_text
 from monai_hyperscale.tasks import TASKS, task_named
-
-__all__ = ["build_network", "read_settings", "write_metadata", "write_settings"]
 
 FORMAT = 1
 _NOT_OURS = "does not describe a network of this package"

@@ -14,14 +14,11 @@ from monai_hyperscale.cli.workloads import case_options, command_line, workload_
 from monai_hyperscale.console.command import DONE, Arguments, Command, Group, Several
 from monai_hyperscale.console.messages import progress, say
 from monai_hyperscale.console.options import BUNDLE, DATASET, FRONTIER, PATH, overwrite_option
-from monai_hyperscale.console.outputs import check_folder, check_free, written_together
+from monai_hyperscale.console.outputs import check_folder, written_together
 from monai_hyperscale.console.tables import print_table
-from monai_hyperscale.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["analyze"]
 
 # φ of a grid over the trained range: as many as the paper takes from 0 to 1.
 _VARIED = 11
@@ -66,7 +63,7 @@ def variation(args: Arguments) -> int:
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.errors import PhiError
     from monai_hyperscale.inference.networks import model_folder, trained_network
-    from monai_hyperscale.io.hashing import sha256
+    from monai_hyperscale.io.files import sha256
     from monai_hyperscale.search import phi_grid
     from monai_hyperscale.search.results import phi_name
 
@@ -263,15 +260,8 @@ def _single(grid: Optional[str], option: str) -> Optional[list[float]]:
 
 def _outputs(args: Arguments, name: str, *figures: str) -> list[Path]:
     """Return the files to write, the JSON file first, once it is known that they can be."""
-    check_folder("--output", args.output)
     names = [f"{name}.json", *(f"{figure}{suffix}" for figure in figures for suffix in (".png", ".svg"))]
-    paths = [args.output / file for file in names]
-    for path in paths:
-        if path.is_dir():
-            raise ArgumentError(f"{path} is a folder; name another place with -o.")
-    if not args.overwrite:
-        check_free(paths, "add --overwrite, or name another folder with -o")
-    return paths
+    return check_folder("--output", args.output, names, args.overwrite)
 
 
 def _written(args: Arguments, outputs: list[Path], content: Mapping[str, Any], **figures: Figure) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -21,11 +22,10 @@ if TYPE_CHECKING:
     from monai_hyperscale.search import Choice, Frontier, FrontierRow
     from monai_hyperscale.search.budget import Limit, Objective
 
-__all__ = ["choose"]
-
 _UNITS = {"flops": ("compute", "GFLOPs", 1e9), "latency": ("time", "ms", 1e-3), "memory": ("working memory", "MB", 1e6)}
 # Of options that only have a meaning where φ are measured.
 _MEASURING = "Of a bundle"
+_measuring_option = partial(click.option, panel=_MEASURING)
 
 
 @dataclass
@@ -82,28 +82,17 @@ class _Chosen:
 @click.option("--maximize", metavar="SCORE", help="the score, such as dice")
 @confirm_option
 @click.option("--json", is_flag=True, help="print JSON")
-@click.option("--dataset", type=DATASET, metavar="DIR", help="data set with labels", panel=_MEASURING)
+@_measuring_option("--dataset", type=DATASET, metavar="DIR", help="data set with labels")
 @cases_option(panel=_MEASURING)
-@click.option(
-    "--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01", panel=_MEASURING
+@_measuring_option("--phi", metavar="GRID", help="that come into question, see pareto; default: steps of 0.01")
+@_measuring_option(
+    "--sampler", type=click.Choice(["grid", "random", "tpe"]), default="tpe", help="grid measures every phi"
 )
-@click.option(
-    "--sampler",
-    type=click.Choice(["grid", "random", "tpe"]),
-    default="tpe",
-    help="grid measures every phi",
-    panel=_MEASURING,
+@_measuring_option("--evaluations", type=COUNT, default=25, metavar="N", help="phi to measure")
+@_measuring_option(
+    "-o", "--output", type=PATH, metavar="FILE.json", help="write what was measured, with tables (.csv) beside it"
 )
-@click.option("--evaluations", type=COUNT, default=25, metavar="N", help="phi to measure", panel=_MEASURING)
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    metavar="FILE.json",
-    help="write what was measured, with tables (.csv) beside it",
-    panel=_MEASURING,
-)
-@click.option("--overwrite", is_flag=True, help="replace outputs that exist", panel=_MEASURING)
+@_measuring_option("--overwrite", is_flag=True, help="replace outputs that exist")
 @workload_options(_MEASURING)
 def choose(args: Arguments) -> int:
     """Choose the phi that a budget allows: among those of a frontier that was measured, or of a bundle by measuring.

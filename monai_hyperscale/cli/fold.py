@@ -8,8 +8,6 @@ from monai_hyperscale.console.command import DONE, Arguments, Existing, Several,
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import DATASET, PATH, SHARE, bundle_argument, factors, listed, sizes
 
-__all__ = ["FORMATS", "fold"]
-
 # Not imported, which takes seconds; a test holds it equal to monai_hyperscale.export.CHOICES.
 FORMATS = ("bundle", "torchscript", "torch-export", "onnx", "safetensors")
 

@@ -15,8 +15,6 @@ from monai_hyperscale.console.tables import print_table
 if TYPE_CHECKING:
     from monai_hyperscale.bundle.network_settings import NetworkSettings
 
-__all__ = ["info"]
-
 _LISTED = 6  # of names that stand in one line
 
 
@@ -43,7 +41,7 @@ def info(args: Arguments) -> int:
 def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, Any]:
     """Return what is known of a trained bundle, ready for JSON."""
     from monai_hyperscale.bundle.settings import build_network
-    from monai_hyperscale.io.hashing import sha256
+    from monai_hyperscale.io.files import sha256
 
     network = build_network(settings)
     file, weights = folder / "model.pt", None

@@ -23,8 +23,6 @@ from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.errors import ArgumentError, CheckpointError, ConfigError, HyperscaleError, PhiError
 from monai_hyperscale.tasks import TASKS, task_named
 
-__all__ = ["main", "program"]
-
 PROGRAM = "monai-hyperscale"
 OWN = {
     name: f"monai_hyperscale.cli.{name}:{name}" for name in ("pareto", "choose", "report", "analyze", "info", "fold")

@@ -21,8 +21,6 @@ from monai_hyperscale.errors import ArgumentError
 if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload
 
-__all__ = ["pareto"]
-
 # What a repeated command must have in common with the first, beside what is measured.
 _OPTIONS = {
     "seed": "--seed",
@@ -195,7 +193,7 @@ def _check_others(args: Arguments) -> None:
 
 def _finished(args: Arguments, workload: Workload, plan: dict[str, object], options: SweepOptions) -> Frontier:
     """Return the results that are there, after a check that they are of the same command."""
-    from monai_hyperscale.io.hashing import digest
+    from monai_hyperscale.io.files import digest
     from monai_hyperscale.search.frontier import option_facts
     from monai_hyperscale.search.results import read_frontier
 

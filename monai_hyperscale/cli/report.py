@@ -7,10 +7,7 @@ import rich_click as click
 from monai_hyperscale.console.command import DONE, Arguments, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.options import FRONTIER, PATH, confirm_option, overwrite_option
-from monai_hyperscale.console.outputs import check_folder, check_free, check_outputs
-from monai_hyperscale.errors import ArgumentError
-
-__all__ = ["report"]
+from monai_hyperscale.console.outputs import check_folder, check_outputs
 
 
 @command("report", "make a page and figures from measured results")
@@ -44,13 +41,7 @@ def report(args: Arguments) -> int:
         found.check_common_phi()
         other, warning = found.other, found.warning
     if args.figures is not None:
-        check_folder("--figures", args.figures)
-        pictures = [args.figures / name for name in figure_names(frontier)]
-        for picture in pictures:
-            if picture.is_dir():
-                raise ArgumentError(f"{picture} is a folder; name another place for the figures.")
-        if not args.overwrite:
-            check_free(pictures)
+        check_folder("--figures", args.figures, figure_names(frontier), args.overwrite)
     if warning is not None:
         say(f"warning: {warning}")
     try:

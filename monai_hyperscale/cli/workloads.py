@@ -18,8 +18,6 @@ from monai_hyperscale.tasks import TASKS, task_named
 if TYPE_CHECKING:
     from monai_hyperscale.search import Workload
 
-__all__ = ["case_options", "cases_option", "command_line", "workload_of", "workload_options"]
-
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 cases_option = partial(

@@ -10,12 +10,9 @@ from typing import Optional
 from monai_hyperscale.console.command import wrong_arguments
 from monai_hyperscale.console.outputs import check_free
 from monai_hyperscale.errors import ArgumentError, ImageError
-from monai_hyperscale.io.channels import ImageFiles, group_channels
-from monai_hyperscale.io.images import IMAGE_SUFFIXES, split_suffix
+from monai_hyperscale.io.images import IMAGE_SUFFIXES, ImageFiles, group_channels, split_suffix
 from monai_hyperscale.io.labels import LABEL_SUFFIXES
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES
-
-__all__ = ["Job", "plan_jobs"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from monai_hyperscale.errors import first_line
 
-__all__ = ["logged_messages", "progress", "say", "unexpected"]
-
 
 def say(message: str) -> None:
     """Write one line to standard error, above a progress bar if there is one."""

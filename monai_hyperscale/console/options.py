@@ -33,20 +33,15 @@ device_option = click.option("--device", default="auto", help="auto, cpu, cuda o
 force_option = click.option(
     "--force", is_flag=True, help="go on with images far outside of what the network was trained on, which is an error"
 )
-header_option = click.option(
-    "--header",
-    type=click.Choice(["sform", "qform"]),
-    help="which counts where the two of a NIfTI file disagree; default: sform, with a warning",
-)
-orientation_option = click.option(
-    "--orientation", metavar="RAS", help="where the axes point of images whose headers do not tell, such as RAS or LPS"
-)
 overwrite_option = click.option("--overwrite", is_flag=True, help="replace outputs that exist")
 
 
 def placement_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where images lie whose headers leave a choice, which :func:`placement` reads."""
-    return header_option(orientation_option(command))
+    header = "which counts where the two of a NIfTI file disagree; default: sform, with a warning"
+    orientation = "where the axes point of images whose headers do not tell, such as RAS or LPS"
+    command = click.option("--orientation", metavar="RAS", help=orientation)(command)
+    return click.option("--header", type=click.Choice(["sform", "qform"]), help=header)(command)
 
 
 def placement(args: Arguments) -> Placement:

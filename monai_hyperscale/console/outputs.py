@@ -10,8 +10,6 @@ from typing import Optional
 
 from monai_hyperscale.errors import ArgumentError, ImageError
 
-__all__ = ["FIELDS", "check_folder", "check_free", "check_outputs", "image_suffixes", "written_together"]
-
 # Not imported from io, which takes seconds.
 _IMAGES = (".nii.gz", ".nii")
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -59,11 +57,18 @@ def check_free(paths: Sequence[Path], way_out: str = "add --overwrite") -> None:
         raise ArgumentError(f"{there[0]}{''.join(others)} exist{'s' * (not others)} already; {way_out}.")
 
 
-def check_folder(option: str, folder: Path) -> None:
-    """Check that files can be written in a folder, which need not exist."""
+def check_folder(option: str, folder: Path, files: Sequence[str] = (), overwrite: bool = True) -> list[Path]:
+    """Check that files of some names can be written in a folder, which need not exist; return their paths."""
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{option} is a folder, but {folder} is a file.")
     _check_writable(folder)
+    paths = [folder / name for name in files]
+    for path in paths:
+        if path.is_dir():
+            raise ArgumentError(f"{path} is a folder; name another place with {option}.")
+    if not overwrite:
+        check_free(paths, f"add --overwrite, or name another folder with {option}")
+    return paths
 
 
 def _check_writable(folder: Path) -> None:
@@ -77,7 +82,7 @@ def _check_writable(folder: Path) -> None:
 @contextmanager
 def written_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Give a temporary path for each file; put all in place, in this order, when the block ends well, else none."""
-    from monai_hyperscale.io.atomic import replacing
+    from monai_hyperscale.io.files import replacing
 
     made = {folder for path in paths for folder in path.absolute().parents if not folder.exists()}
     try:

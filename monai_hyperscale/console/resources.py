@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
-__all__ = ["added_up", "outside_network", "peak_memory_mib", "stage_table"]
-
 # In the order in which an image goes through them.
 _STAGES = (
     *("preparation", "reading", "preprocessing", "network", "merging"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-__all__ = ["print_table"]
-
 _WIDEST = 10_000  # of plain text, which nothing has to fit
 
 

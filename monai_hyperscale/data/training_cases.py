@@ -10,7 +10,7 @@ from typing import Any
 
 import ignite.distributed as idist
 
-from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.files import digest
 from monai_hyperscale.io.seen import SeenImages
 
 __all__ = ["TrainingCases", "folder_or_made", "split_facts"]

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from monai_hyperscale.export.folding import StockBundle
 from monai_hyperscale.export.manifest import Manifest
 from monai_hyperscale.export.source import FoldSource
-from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.io.files import write_text
 from monai_hyperscale.tasks import task_named
 
 

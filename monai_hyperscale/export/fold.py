@@ -20,7 +20,7 @@ from monai_hyperscale.export.formats import FORMATS, OPSET, Format, missing_pack
 from monai_hyperscale.export.manifest import MANIFEST, Manifest, VerifiedOn, files_of, read_manifest, versions
 from monai_hyperscale.export.source import FoldSource, Inputs
 from monai_hyperscale.export.verify import TOLERANCE, Agreement, check_bundle, compare
-from monai_hyperscale.io.atomic import PARTIAL
+from monai_hyperscale.io.files import PARTIAL
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.search.cost import count_flops
 

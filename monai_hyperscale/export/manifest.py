@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import monai_hyperscale
 from monai_hyperscale.errors import ExportError, first_mistake
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 
 #: The file's name.
 MANIFEST = "manifest.json"

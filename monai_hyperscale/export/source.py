@@ -22,7 +22,7 @@ from monai_hyperscale.export.folding import Folding
 from monai_hyperscale.export.stock_parts import LEAST_SIZE
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder, trained_network
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks import task_named
 

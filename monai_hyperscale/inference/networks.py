@@ -16,7 +16,7 @@ from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.context import Context
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.io.weights import load_weights
+from monai_hyperscale.io.files import load_weights
 
 # Folded networks that are kept; one is as large as a plain U-Net.
 _KEPT_NETWORKS = 4

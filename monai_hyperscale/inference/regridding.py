@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.data.utils import AFFINE_TOL
 from monai.networks.layers import AffineTransform
 
-from monai_hyperscale.io.order import laid_out
+from monai_hyperscale.io.grids import laid_out
 
 # Voxels of a result at a time. Each takes 50 bytes or so while it is computed.
 _SLAB = 2**22

@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.io.grids import RAS_LPS, Grid, grid_of, overlap, reduced
+from monai_hyperscale.io.grids import RAS_LPS, Grid, grid_of, in_ras, overlap, reduced, reordered
 from monai_hyperscale.io.images import image_source
-from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.registration.warping import warp_points
 
 # Voxels of a result at a time. Each takes 150 bytes or so while it is computed.

@@ -13,13 +13,11 @@ import torch
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import ImageError, RegistrationError
-from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.files import replacing
 from monai_hyperscale.io.grids import RAS_LPS, Grid, is_invertible, itk_image, reduced
 from monai_hyperscale.io.images import ImageSource, check_file, split_suffix
 from monai_hyperscale.io.itk import itk_affine, load_itk
 from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nibabel
-
-__all__ = ["FIELD_SUFFIXES", "grid_affine", "read_field", "to_itk", "to_voxels", "to_world", "write_field"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,10 @@ def to_world(
     """
     fixed = _lps(affine, _dims(field))
     total = fixed if prealignment is None else reduced(RAS_LPS @ prealignment @ RAS_LPS, _dims(field)) @ fixed
-    return _affine_part(total - fixed, field) + _linear_part(total, field)
+    ticks = [torch.arange(n, dtype=torch.float64, device=field.device) for n in field.shape[1:]]
+    points, moved = torch.stack(torch.meshgrid(*ticks, indexing="ij")), total - fixed
+    offset = torch.as_tensor(moved[:-1, -1], device=field.device).view(-1, *[1] * len(ticks))
+    return _linear_part(moved, points) + offset + _linear_part(total, field)
 
 
 def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) -> torch.Tensor:
@@ -242,14 +243,3 @@ def _linear_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
     linear = torch.as_tensor(matrix[:dims, :dims], dtype=torch.float64, device=field.device)
     plain = field.as_tensor() if isinstance(field, MetaTensor) else field
     return torch.tensordot(linear, plain.detach().double(), dims=1)
-
-
-def _affine_part(matrix: np.ndarray, field: torch.Tensor) -> torch.Tensor:
-    """Return ``matrix(x)`` at every voxel index x of a field's grid."""
-    dims = field.dim() - 1
-    entries = torch.as_tensor(matrix, dtype=torch.float64, device=field.device)
-    result = entries[:dims, dims].reshape(-1, *[1] * dims)
-    for axis, n in enumerate(field.shape[1:]):
-        ticks = torch.arange(n, dtype=torch.float64, device=field.device).view(-1, *[1] * (dims - 1 - axis))
-        result = result + entries[:dims, axis].view(-1, *[1] * dims) * ticks
-    return result

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
+from itertools import product
+from typing import Literal, Union
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -14,24 +15,14 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.errors import RegistrationError
 
-__all__ = [
-    "RAS_LPS",
-    "Grid",
-    "affine_of",
-    "apart",
-    "grid_of",
-    "is_invertible",
-    "itk_image",
-    "overlap",
-    "ras_matrix",
-    "reduced",
-]
-
 #: From RAS, which everything in memory keeps to, to LPS, which is ITK's; its own inverse.
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 # Of a 2D grid's axes out of the plane of x and y, as a sine: rounding in headers.
 _MOST_TILT = 2e-4
+
+# Voxels per axis that are copied at once.
+_BLOCK = 64
 
 # How many points per axis tell whether two grids overlap.
 _PROBES = 33
@@ -118,7 +109,7 @@ def reduced(matrix: np.ndarray, dims: int) -> np.ndarray:
 def apart(first: np.ndarray, second: np.ndarray, sizes: Sequence[int]) -> float:
     """Return how far the corners of two grids, affines (D + 1, D + 1), are apart in the smallest side of a voxel."""
     dims = len(first) - 1
-    corners = np.array([*itertools.product(*((0, n - 1) for n in [*sizes, 1, 1, 1][:dims]))], dtype=float)
+    corners = np.array([*product(*((0, n - 1) for n in [*sizes, 1, 1, 1][:dims]))], dtype=float)
     away = corners @ (first - second)[:dims, :dims].T + (first - second)[:dims, dims]
     side = min(np.linalg.norm(affine[:dims, :dims], axis=0).min() for affine in (first, second))
     return float(np.abs(away).max() / side) if side > 0 else float("inf")
@@ -172,3 +163,41 @@ def _inside(sizes: tuple[int, ...], matrix: np.ndarray, others: tuple[int, ...])
     moved = matrix[:-1, :-1] @ points + matrix[:-1, -1:]
     ends = np.asarray(others)[:, None] - 0.5
     return float(((moved >= -0.5 - 1e-6) & (moved <= ends + 1e-6)).all(axis=0).mean())
+
+
+def in_ras(grid: Grid) -> Grid:
+    """Return the grid of the same voxels with its axes in RAS order, as near as they come."""
+    orientation = nib.orientations.io_orientation(grid.matrix)
+    affine, kept = grid.affine.copy(), [*range(grid.dims), 3]
+    affine[np.ix_(kept, kept)] = grid.matrix @ nib.orientations.inv_ornt_aff(orientation, grid.sizes)
+    return Grid(tuple(int(n) for n in np.asarray(grid.sizes)[np.argsort(orientation[:, 0])]), affine)
+
+
+def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False) -> torch.Tensor:
+    """Return voxels (C, *old sizes) in the order of another grid of the same voxels, contiguous.
+
+    ``vectors`` are displacements along the axes in voxels, as in a field: they turn too.
+    """
+    order = nib.orientations.io_orientation(np.linalg.inv(new.matrix) @ old.matrix)
+    axes, flipped = np.argsort(order[:, 0]), np.flatnonzero(order[:, 1] < 0)
+    turned = voxels.flip([1 + int(axis) for axis in flipped]) if len(flipped) else voxels
+    turned = turned.permute(0, *(1 + int(axis) for axis in axes))
+    if vectors and (len(flipped) or (np.diff(axes) < 0).any()):
+        signs = torch.as_tensor(order[axes, 1]).to(turned).reshape(-1, *[1] * old.dims)
+        turned = turned[torch.as_tensor(axes, device=turned.device)] * signs
+    return turned.contiguous()
+
+
+def laid_out(array: np.ndarray, order: Literal["C", "F"] = "C") -> np.ndarray:
+    """Return the array with its last axis (C) or its first (F) contiguous; itself if it is so already.
+
+    As ``np.asarray(array, order=order)``, but ten times as quick for volumes, since block by block: otherwise every
+    voxel lies on a page of its own, in the one order or in the other.
+    """
+    if array.flags.c_contiguous if order == "C" else array.flags.f_contiguous:
+        return array
+    result = np.empty(array.shape, array.dtype, order)
+    for corner in product(*(range(0, n, _BLOCK) for n in array.shape)):
+        block = tuple(slice(start, start + _BLOCK) for start in corner)
+        result[block] = array[block]
+    return result

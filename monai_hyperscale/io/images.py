@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -14,25 +15,17 @@ from monai.data import MetaTensor
 from monai.utils import MetaKeys, SpaceKeys
 
 from monai_hyperscale.errors import ImageError
-from monai_hyperscale.io.grids import affine_of, apart, is_invertible
+from monai_hyperscale.io.grids import affine_of, apart, is_invertible, laid_out
 from monai_hyperscale.io.itk import ITK_SUFFIXES, load_itk
-from monai_hyperscale.io.nifti import NIBABEL_SUFFIXES, NIFTI_SUFFIXES, load_nibabel, load_nifti_header
-from monai_hyperscale.io.order import laid_out
+from monai_hyperscale.io.nifti import (
+    BY_HEADER,
+    NIBABEL_SUFFIXES,
+    NIFTI_SUFFIXES,
+    Placement,
+    load_nibabel,
+    load_nifti_header,
+)
 from monai_hyperscale.io.pictures import PICTURE_SUFFIXES, load_picture, picture_size
-from monai_hyperscale.io.placement import BY_HEADER, Placement
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "ImageSource",
-    "check_file",
-    "check_same_grid",
-    "image_of",
-    "image_source",
-    "load_voxels",
-    "read_image",
-    "read_source",
-    "split_suffix",
-]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +33,9 @@ logger = logging.getLogger(__name__)
 IMAGE_SUFFIXES = NIBABEL_SUFFIXES + ITK_SUFFIXES + PICTURE_SUFFIXES
 
 _SOURCE = "image_source"
+
+# The names of channel files in nnU-Net: case_0000.nii.gz, case_0001.nii.gz.
+_NUMBERED = re.compile(r"(.+)_(\d{4})")
 
 # Greatest distance, in voxels, of the grids of channels that are one image: what rounding in headers makes.
 _SAME_PLACE = 0.01
@@ -259,3 +255,60 @@ def _finite(voxels: np.ndarray, path: Path, only_finite: bool) -> np.ndarray:
     least = voxels[finite].min()
     logger.warning("%s has %d voxels that are NaN or infinite; they count as %g.", path, (~finite).sum(), least)
     return np.where(finite, voxels, least)
+
+
+class ImageFiles(NamedTuple):
+    """An image's name without suffix, and its file, or one file per channel in their order."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+
+def group_channels(paths: Iterable[Union[str, Path]], channels: int = 1) -> list[ImageFiles]:
+    """Put files together that are channels of one image, in the order of the images' first files.
+
+    - If all files end in ``_0000``, each is a whole image, named without it: nnU-Net's names for one channel, and for
+      files that hold all channels.
+    - Otherwise, for a network of one channel, every file is an image as it is: ``case_0001`` may well be its name.
+    - For a network of several channels, where any file ends in ``_0000``, files that end in ``_0000``, ``_0001``, … are
+      the channels of one image; files without such a number are images as they are.
+
+    Args:
+        paths: image files.
+        channels: that the network takes.
+
+    Raises:
+        ImageError: if an image has other channel files than the network takes.
+
+    Example:
+        >>> for image in group_channels(["a_0000.nii", "a_0001.nii", "b.nii"], channels=2):
+        ...     print(image.name, *image.paths)
+        a a_0000.nii a_0001.nii
+        b b.nii
+    """
+    files = [Path(path) for path in paths]
+    matches = [_NUMBERED.fullmatch(split_suffix(path)[0]) for path in files]
+    first = [match is not None and match[2] == "0000" for match in matches]
+    if all(first):
+        return [ImageFiles(split_suffix(path)[0].removesuffix("_0000"), (path,)) for path in files]
+    if channels == 1 or not any(first):
+        return [ImageFiles(split_suffix(path)[0], (path,)) for path in files]
+    images: dict[Path, list[Path]] = {}
+    for path, match in zip(files, matches, strict=True):
+        # A file without a number is a group of its own: the whole path is no case's.
+        images.setdefault(path if match is None else path.parent / match[1], []).append(path)
+    return [
+        ImageFiles(split_suffix(key)[0], tuple(group)) if group == [key] else _in_order(key, group, channels)
+        for key, group in images.items()
+    ]
+
+
+def _in_order(case: Path, group: list[Path], channels: int) -> ImageFiles:
+    group = sorted(group, key=lambda path: split_suffix(path)[0])
+    numbers = [split_suffix(path)[0][-4:] for path in group]
+    if numbers != [f"{channel:04d}" for channel in range(channels)]:
+        raise ImageError(
+            f"{case} has the channel files {', '.join(numbers)}, but the network takes {channels} channels, "
+            f"0000 to {channels - 1:04d}; complete them, or rename files that are images of their own."
+        )
+    return ImageFiles(case.name, tuple(group))

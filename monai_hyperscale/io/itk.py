@@ -15,9 +15,7 @@ import SimpleITK as sitk
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io.grids import RAS_LPS, apart
-from monai_hyperscale.io.placement import BY_HEADER, Placement, without_orientation
-
-__all__ = ["ITK_SUFFIXES", "itk_affine", "load_itk"]
+from monai_hyperscale.io.nifti import BY_HEADER, Placement, without_orientation
 
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd")
 
@@ -193,5 +191,5 @@ def _beside(path: Path, name: str) -> Path:
 
 def _reason(error: RuntimeError) -> str:
     # SimpleITK's message is several lines of source locations; the last is the reason.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].removeprefix("sitk::ERROR: ").rstrip(".") if lines else "SimpleITK gives no reason"
+    last = str(error).strip().rpartition("\n")[2].strip()
+    return last.removeprefix("sitk::ERROR: ").rstrip(".") or "SimpleITK gives no reason"

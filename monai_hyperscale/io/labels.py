@@ -14,21 +14,10 @@ from monai.data import MetaTensor
 from nibabel.nifti1 import Nifti1Extensions
 
 from monai_hyperscale.errors import ImageError
-from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.files import replacing
 from monai_hyperscale.io.images import ImageSource, image_of, image_source, load_voxels, split_suffix
+from monai_hyperscale.io.nifti import BY_HEADER, Placement
 from monai_hyperscale.io.pictures import save_picture
-from monai_hyperscale.io.placement import BY_HEADER, Placement
-
-__all__ = [
-    "LABEL_SUFFIXES",
-    "read_label",
-    "read_label_image",
-    "table_beside",
-    "torch_integers",
-    "whole_numbers",
-    "write_image",
-    "write_label",
-]
 
 logger = logging.getLogger(__name__)
 

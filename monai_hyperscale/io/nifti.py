@@ -1,11 +1,12 @@
-"""NIfTI and MGH files through nibabel, read to the last byte so that damage shows."""
+"""NIfTI and MGH files through nibabel, read to the last byte so that damage shows, and where headers lay voxels."""
 
 from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,9 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from monai_hyperscale.errors import ImageError, first_line
-from monai_hyperscale.io.placement import BY_HEADER, Placement, nifti_affine, without_orientation
-
-__all__ = ["NIBABEL_SUFFIXES", "NIFTI_SUFFIXES", "load_nibabel", "load_nifti_header"]
+from monai_hyperscale.io.grids import apart
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 NIBABEL_SUFFIXES = (*NIFTI_SUFFIXES, ".mgz", ".mgh")
@@ -28,6 +27,106 @@ _MGH_FLAG = slice(28, 30)
 
 # Voxels that are scaled at once.
 _SLAB = 2**22
+
+
+#: The two affines of a NIfTI header.
+_FORMS = ("sform", "qform")
+
+# Millimetres of NIfTI's units of length, by their code; code 2 is the millimetre, 0 and all others do not tell.
+_MILLIMETRES = {1: 1000.0, 3: 0.001}
+_UNIT_BITS = 7
+
+# Distance between a voxel's places by sform and qform, in voxels, beyond what rounding in headers makes.
+_APART = 0.2
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What to go by where the headers of files leave a choice.
+
+    Args:
+        header: ``sform`` or ``qform``, for NIfTI files whose two forms disagree; ``None`` takes the sform, as nibabel
+            does, with a warning.
+        orientation: where the axes of files point whose headers do not tell, such as ``RAS`` or ``LPS``; ``None``
+            takes what the format's reader assumes, with a warning.
+        as_options: whether warnings name the options of the command line that make another choice.
+
+    Raises:
+        ValueError: for another form, or an orientation that is not three letters, one each of L R, P A and I S.
+    """
+
+    header: Optional[str] = None
+    orientation: Optional[str] = None
+    as_options: bool = field(default=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.header not in (None, *_FORMS):
+            raise ValueError(f"header is {' or '.join(_FORMS)}, got {self.header!r}.")
+        if self.orientation is not None and sorted("LRPAIS".find(axis) // 2 for axis in self.orientation) != [0, 1, 2]:
+            wanted = "three letters, one each of R or L, A or P, S or I, such as RAS"
+            raise ValueError(f"orientation is {wanted}; got {self.orientation!r}.")
+
+
+#: What the headers say, and what readers assume where they do not.
+BY_HEADER = Placement()
+
+
+def nifti_affine(header: Any, placement: Placement) -> tuple[np.ndarray, str]:
+    """Return the affine of a NIfTI header, (4, 4) in RAS millimetres, and a note to follow the file's name."""
+    forms = {"sform": header.get_sform(coded=True), "qform": _qform(header)}
+    known = {name: (affine, code) for name, (affine, code) in forms.items() if affine is not None}
+    note = ""
+    if not known:
+        affine, note = without_orientation(header.get_base_affine(), header.get_data_shape(), placement)
+    elif len(known) == 1:
+        ((affine, _),) = known.values()
+    else:
+        chosen = placement.header or "sform"
+        affine = known[chosen][0]
+        distance = apart(known["sform"][0], known["qform"][0], header.get_data_shape())
+        if placement.header is None and distance > _APART:
+            sform, qform = (f"the {name} (code {code})" for name, (_, code) in known.items())
+            other = "--header qform takes the other" if placement.as_options else "correct the header if it is wrong"
+            note = (
+                f"lies in two places, up to {distance:.3g} voxels apart, by {sform} and {qform} of its header; the "
+                f"sform counts here, {other}."
+            )
+    affine = np.array(affine, dtype=np.float64)
+    affine[:3] *= _MILLIMETRES.get(int(header["xyzt_units"]) & _UNIT_BITS, 1.0)
+    return affine, note
+
+
+def _qform(header: Any) -> tuple[Optional[np.ndarray], int]:
+    try:
+        return header.get_qform(coded=True)
+    except (ValueError, nib.spatialimages.HeaderDataError):
+        # A quaternion that is none. It does no harm where there is an sform.
+        if header.get_sform(coded=True)[0] is None:
+            raise
+        return None, 0
+
+
+def without_orientation(assumed: np.ndarray, sizes: Sequence[int], placement: Placement) -> tuple[np.ndarray, str]:
+    """Return the affine of a file without orientation, its reader's (``assumed``) or the placement's, and a note."""
+    if placement.orientation is not None:
+        return oriented_affine(placement.orientation, np.linalg.norm(assumed[:3, :3], axis=0), sizes), ""
+    codes = "".join(nib.aff2axcodes(assumed))
+    better = "say so with --orientation, such as --orientation RAS" if placement.as_options else "correct the header"
+    return assumed, (
+        f"has no orientation in its header; its axes are taken to point to {codes}, which may be wrong. If you know "
+        f"better, {better}."
+    )
+
+
+def oriented_affine(orientation: str, spacing: Sequence[float], sizes: Sequence[int]) -> np.ndarray:
+    """Return the affine, (4, 4) in RAS, of voxels around the origin whose axes point to letters such as ``LPS``."""
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, (world, sign) in enumerate(nib.orientations.axcodes2ornt(tuple(orientation))):
+        affine[int(world), axis] = sign * spacing[axis]
+    middle = (np.asarray([*sizes, 1, 1, 1][:3], dtype=float) - 1) / 2
+    affine[:3, 3] = -affine[:3, :3] @ middle + 0.0  # no -0.0
+    return affine
 
 
 def load_nibabel(
@@ -48,7 +147,9 @@ def load_nibabel(
             affine, note = nifti_affine(header, placement)
         else:
             header, affine, note = None, np.array(image.affine, dtype=np.float64), ""
-            if not _mgh_has_orientation(path):
+            with _opened(path) as file:  # nibabel forgets that the flag was not set
+                oriented = file.read(_MGH_FLAG.stop)[_MGH_FLAG] != b"\0\0"
+            if not oriented:
                 affine, note = without_orientation(affine, image.shape, placement)
     return voxels, affine, header, note
 
@@ -62,12 +163,6 @@ def _blamed(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise ImageError(f"{path} is truncated or damaged ({first_line(error)}); copy it again.") from error
-
-
-def _mgh_has_orientation(path: Path) -> bool:
-    # nibabel forgets that the flag was not set.
-    with _opened(path) as file:
-        return file.read(_MGH_FLAG.stop)[_MGH_FLAG] != b"\0\0"
 
 
 def _scaled(image: Any) -> np.ndarray:

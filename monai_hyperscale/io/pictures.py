@@ -12,8 +12,6 @@ from PIL import Image
 
 from monai_hyperscale.errors import ImageError, first_line
 
-__all__ = ["GREY_MODES", "PICTURE_SUFFIXES", "load_picture", "picture_size", "save_picture", "single_channel"]
-
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 
 #: Pillow's modes of one value per pixel; all others are colour or a palette, some with an alpha channel.

@@ -12,8 +12,6 @@ import numpy as np
 
 from monai_hyperscale.errors import ImageError
 
-__all__ = ["SeenImages"]
-
 logger = logging.getLogger(__name__)
 
 # An image is like those of the training from half their least extent to 1.5 times their greatest one along every axis:

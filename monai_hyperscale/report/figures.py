@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Path2D
 
 from monai_hyperscale.analysis.figures import BLUE, GREY, drawing, save_figure, tidy
-from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.files import replacing
 from monai_hyperscale.report.view import Cost, Point, View, band
 from monai_hyperscale.search.results import Frontier
 

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monai_hyperscale import __version__
-from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.io.files import write_text
 from monai_hyperscale.report import wording
 from monai_hyperscale.report.curves import chart_legend, charts
 from monai_hyperscale.report.examples import Example, check_examples, gallery

@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 
 #: Cases that nothing depended on; those that the best weights were chosen by; every one, training cases included.
 PARTS = ("test", "validation", "all")

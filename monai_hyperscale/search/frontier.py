@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import torch.distributed as dist
 
-from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.files import digest
 from monai_hyperscale.search.cost import InferenceCost, measure_costs
 from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from monai_hyperscale.errors import FrontierError
-from monai_hyperscale.io.atomic import PARTIAL, write_text
+from monai_hyperscale.io.files import PARTIAL, write_text
 from monai_hyperscale.search.cost import InferenceCost
 from monai_hyperscale.search.results import phi_name
 from monai_hyperscale.search.workload import CaseResult

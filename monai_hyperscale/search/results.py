@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, TypeA
 from typing_extensions import NotRequired, TypedDict
 
 from monai_hyperscale.errors import FrontierError, first_line, first_mistake, short
-from monai_hyperscale.io.atomic import write_text
+from monai_hyperscale.io.files import write_text
 from monai_hyperscale.tasks import TASKS, task_named
 
 #: What a budget can be about, each with a curve of its own.

@@ -22,7 +22,7 @@ from monai_hyperscale.bundle.settings import read_settings
 from monai_hyperscale.errors import DatasetError, FrontierError, HyperscaleError, PhiError, first_line
 from monai_hyperscale.inference.folded import FoldedInference
 from monai_hyperscale.inference.networks import model_folder
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 from monai_hyperscale.networks.layers.factor import Phi, as_factors
 from monai_hyperscale.search.cases import fingerprint
 from monai_hyperscale.tasks import task_named

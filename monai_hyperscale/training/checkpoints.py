@@ -21,8 +21,7 @@ from monai_hyperscale.bundle.settings import build_network, read_settings, write
 from monai_hyperscale.errors import CheckpointError, ConfigError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder
-from monai_hyperscale.io.atomic import PARTIAL
-from monai_hyperscale.io.weights import load_weights, save_atomically
+from monai_hyperscale.io.files import PARTIAL, load_weights, save_atomically
 from monai_hyperscale.networks.conversion import TensorReport
 from monai_hyperscale.training.validation import in_words, key_metric
 

@@ -27,7 +27,7 @@ from monai_hyperscale.bundle.network_settings import NetworkSettings
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError, HyperscaleError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 from monai_hyperscale.networks.layers.factor import as_factors, check_factor
 
 

@@ -13,7 +13,7 @@ from monai_hyperscale.analysis import draw_transfer, fixed_curve, transfer_curve
 from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.inference.folded import FoldedInference
-from monai_hyperscale.io.weights import load_weights
+from monai_hyperscale.io.files import load_weights
 from monai_hyperscale.search import Workload
 from monai_hyperscale.search.workload import open_workload
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_hyperscale.io.order import laid_out
+from monai_hyperscale.io.grids import laid_out
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

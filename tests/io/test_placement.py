@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from monai_hyperscale.io import Placement, image_source, read_image, read_source
 from monai_hyperscale.io.fields import grid_affine
 from monai_hyperscale.io.grids import RAS_LPS
-from monai_hyperscale.io.placement import nifti_affine, oriented_affine
+from monai_hyperscale.io.nifti import nifti_affine, oriented_affine
 
 SIZES = (5, 6, 7)
 SFORM = np.array([[0.0, 0, 4, -10], [-2, 0, 0, 20], [0, 3, 0, 30], [0, 0, 0, 1]])

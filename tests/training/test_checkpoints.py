@@ -10,7 +10,7 @@ from ignite.engine import Engine
 
 from monai_hyperscale.bundle import build_network, read_settings, write_settings
 from monai_hyperscale.errors import CheckpointError
-from monai_hyperscale.io.atomic import PARTIAL
+from monai_hyperscale.io.files import PARTIAL
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import RunCheckpoint, best_weights, shipped_start, starting_network

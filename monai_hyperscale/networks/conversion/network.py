@@ -13,7 +13,7 @@ import torch.nn as nn
 from monai.networks.utils import copy_model_state
 
 from monai_hyperscale.errors import CheckpointError, ConversionError
-from monai_hyperscale.io.weights import load_weights
+from monai_hyperscale.io.files import load_weights
 from monai_hyperscale.networks.conversion.conversion import Conversion
 from monai_hyperscale.networks.conversion.place import Place
 from monai_hyperscale.networks.conversion.report import ConversionReport, TensorReport

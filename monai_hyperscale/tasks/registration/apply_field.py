@@ -87,8 +87,7 @@ def _image(args: Arguments) -> MetaTensor:
     from monai_hyperscale.io.fields import to_itk
     from monai_hyperscale.io.images import image_source, read_image, split_suffix
     from monai_hyperscale.io.labels import read_label_image
-    from monai_hyperscale.io.nifti import NIFTI_SUFFIXES
-    from monai_hyperscale.io.placement import BY_HEADER, Placement
+    from monai_hyperscale.io.nifti import BY_HEADER, NIFTI_SUFFIXES, Placement
 
     chosen = taken = placement(args)
     if chosen == BY_HEADER and split_suffix(args.image)[1] in NIFTI_SUFFIXES:

@@ -17,7 +17,7 @@ from monai.transforms import Orientation
 
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
-from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.files import replacing
 from monai_hyperscale.registration.fields import jacobian_determinant
 from monai_hyperscale.registration.warping import warp
 from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_hyperscale.data.headers import image_files
 from monai_hyperscale.errors import DatasetError
-from monai_hyperscale.io.hashing import sha256
+from monai_hyperscale.io.files import sha256
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.registration.pair_files import PathLike, read_images, read_pairs
 from monai_hyperscale.tasks.registration.pairs import PairList, RegistrationImages

@@ -214,7 +214,7 @@ def _dice(result: Registration, labels: Images, moved: MetaTensor, names: dict[i
 def _write(
     args: Arguments, result: Registration, images: Images, labels: Optional[MetaTensor], report: dict[str, Any]
 ) -> None:
-    from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.io.files import write_text
     from monai_hyperscale.io.images import image_source
     from monai_hyperscale.io.labels import write_image, write_label
     from monai_hyperscale.tasks.registration.pictures import save_registration_preview

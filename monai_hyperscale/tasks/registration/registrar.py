@@ -23,9 +23,8 @@ from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
 from monai_hyperscale.inference.stages import timed
 from monai_hyperscale.io.fields import to_itk, write_field
-from monai_hyperscale.io.grids import Grid, grid_of, overlap
+from monai_hyperscale.io.grids import Grid, grid_of, in_ras, overlap, reordered
 from monai_hyperscale.io.images import ImageSource, image_source
-from monai_hyperscale.io.order import in_ras, reordered
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.networks.layers.cpu_convolutions import CPUConvolutions
 from monai_hyperscale.networks.layers.factor import Phi

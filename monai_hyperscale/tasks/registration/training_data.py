@@ -19,7 +19,7 @@ from monai_hyperscale.data.headers import image_files, seen_images
 from monai_hyperscale.data.reading import CachedCases
 from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
 from monai_hyperscale.errors import ConfigError, DatasetError
-from monai_hyperscale.io.hashing import digest
+from monai_hyperscale.io.files import digest
 from monai_hyperscale.tasks.registration.pair_files import PathLike, check_pairs, read_pairs
 from monai_hyperscale.tasks.registration.pair_transforms import common_size
 from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
@@ -181,9 +181,8 @@ def _known_field(path: str, sizes: Sequence[int], images: Sequence[str]) -> torc
     """
     # Here, because most data sets have no fields.
     from monai_hyperscale.io.fields import grid_affine, read_field
-    from monai_hyperscale.io.grids import Grid, grid_of
+    from monai_hyperscale.io.grids import Grid, grid_of, in_ras, reordered
     from monai_hyperscale.io.images import read_source
-    from monai_hyperscale.io.order import in_ras, reordered
 
     field = read_field(path)
     sources = [read_source(image) for image in images]

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from monai.data import MetaTensor
 
 from monai_hyperscale.data.labels import label_counts
-from monai_hyperscale.io.atomic import replacing
+from monai_hyperscale.io.files import replacing
 from monai_hyperscale.io.images import image_source
 from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer, use_layer
 from monai_hyperscale.report.examples import Example

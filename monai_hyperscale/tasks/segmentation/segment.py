@@ -122,7 +122,7 @@ def segment(args: Arguments) -> int:
     from tqdm import tqdm
 
     from monai_hyperscale.inference.stages import measured
-    from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.io.files import write_text
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
     from monai_hyperscale.tasks.segmentation.volumes import volume_table
 
@@ -244,7 +244,7 @@ def _tell_times(
         return
     import torch
 
-    from monai_hyperscale.io.atomic import write_text
+    from monai_hyperscale.io.files import write_text
 
     seconds = added_up([image["seconds"] for image in times], preparation, time.perf_counter() - started)
     peak = peak_memory_mib(str(segmenter.device))

@@ -18,8 +18,7 @@ from monai_hyperscale.inference.inferers import PhiWholeImageInferer
 from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
 from monai_hyperscale.inference.stages import stage
-from monai_hyperscale.io.grids import grid_of
-from monai_hyperscale.io.order import laid_out
+from monai_hyperscale.io.grids import grid_of, laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
