@@ -40,7 +40,8 @@ def test_outputs_that_exist_stay(results: Path, tmp_path: Path, capsys: pytest.C
     figures.mkdir()
     (figures / "score_memory.svg").write_text("before")
     assert main(command) == 2
-    assert capsys.readouterr().err == f"error: {figures / 'score_memory.svg'} exists already; add --overwrite.\n"
+    way_out = "add --overwrite, or name another folder with --figures."
+    assert capsys.readouterr().err == f"error: {figures / 'score_memory.svg'} exists already; {way_out}\n"
     assert not page.exists() and len(list(figures.iterdir())) == 1
     assert main([*command, "--overwrite"]) == 0
     assert page.is_file() and len(list(figures.iterdir())) == 4
