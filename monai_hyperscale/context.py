@@ -44,17 +44,10 @@ class ContextNumber:
         if self.count is not None and self.count < 1:
             raise ValueError(f"{self.name} has at least one value, got a count of {self.count}.")
         if not self.limits[0] <= self.low <= self.high <= self.limits[1]:
-            least, most = self.limits
-            raise ValueError(
-                f"{self.name} goes from low to high within {least:g} and {most:g}, got {self.low} and {self.high}."
-            )
+            within = "{:g} and {:g}".format(*self.limits)
+            raise ValueError(f"{self.name} goes from low to high within {within}, got {self.low} and {self.high}.")
         if self.default is not None:
             self.values(self.default)
-
-    @property
-    def middle(self) -> float:
-        """The middle of the range seen in training."""
-        return (self.low + self.high) / 2
 
     def values(self, given: object) -> tuple[float, ...]:
         """Return a number or a sequence of them (a tensor, an array), checked: one, or as many as there are."""
@@ -91,10 +84,8 @@ class ContextNumber:
     def trained(self, given: object) -> bool:
         """Return whether values lie in the range seen in training."""
         values = self.values(given)
-        if len(values) == 1:
-            return self.low <= values[0] <= self.high
-        inside = self.low * self.first <= values[0] <= self.high * self.first
-        return inside and all(self.low <= value <= self.high for value in values[1:])
+        times = (self.first if len(values) > 1 else 1.0, *[1.0] * (len(values) - 1))
+        return all(self.low * n <= value <= self.high * n for n, value in zip(times, values, strict=True))
 
 
 class Context(Mapping[str, Value]):

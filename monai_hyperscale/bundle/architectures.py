@@ -16,6 +16,7 @@ from monai_hyperscale.networks import ScaleSpaceNetwork, nets, rescalable
 
 _PHI_NETWORKS = ("ScaleSpaceUNet", "ScaleSpaceResidualUNet", "ScaleSpaceSEUNet", "ScaleSpaceFPN", "ScaleSpacePSPNet")
 _CHANNELS = (16, 32, 64, 128)
+_GIVEN_ELSEWHERE = ("spatial_dims", "in_channels", "out_channels", "rescale_input")
 
 
 def _strides(options: dict[str, Any]) -> dict[str, Any]:
@@ -78,26 +79,33 @@ def build_primary(
     name = options.pop("name", ARCHITECTURES[0])
     if name not in ARCHITECTURES:
         raise ConfigError(f"the network's name must be one of {', '.join(ARCHITECTURES)}, got {name!r}.")
-    _check_options(name, options)
+    build = getattr(nets if name in _PHI_NETWORKS else monai_nets, name)
+    known = [option for option in inspect.signature(build).parameters if option not in _GIVEN_ELSEWHERE]
+    known += ["replace_norm"] if name in _MONAI_NETWORKS else []
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        told = ", ".join(map(repr, unknown))
+        raise ConfigError(f"the network {name!r} has no option {told}; its options are {', '.join(known)}.")
+    if options.get("pretrained"):
+        raise ConfigError("pretrained weights are not downloaded from a bundle; start from weights with warm_start.")
+    if name == "BasicUNetPlusPlus" and options.get("deep_supervision"):
+        raise ConfigError("the bundle trains BasicUNetPlusPlus on its last output; leave deep_supervision out.")
     if name in _PHI_NETWORKS:
         if weights is not None:
             raise CheckpointError(
                 f"a file of weights such as {weights} starts a network of MONAI's only; for {name} name the folder of "
                 "an earlier training's models."
             )
-        build = getattr(nets, name)
         return build(spatial_dims, in_channels, out_channels, rescale_input=rescale_input, **options)
     replace_norm = options.pop("replace_norm", "refuse")
     channels = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
-    original = getattr(monai_nets, name)(**channels, **_MONAI_NETWORKS[name](options))
+    original = build(**channels, **_MONAI_NETWORKS[name](options))
     try:
         primary = rescalable(original, norm=replace_norm, weights=weights, rescale_input=rescale_input)
     except ConversionError as error:
         # There, the option is called norm, which here is the network's own.
-        told = str(error).replace(
-            "pass norm='group' or norm='instance'", "give the network 'replace_norm': 'group' or 'instance'"
-        )
-        raise ConversionError(told) from error
+        there, here = "pass norm='group' or norm='instance'", "give the network 'replace_norm': 'group' or 'instance'"
+        raise ConversionError(str(error).replace(there, here)) from error
     if name == "BasicUNetPlusPlus":
         primary.body = _LastOutput(primary.body)
     return primary
@@ -112,19 +120,3 @@ class _LastOutput(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)[-1]
-
-
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    network = getattr(nets if name in _PHI_NETWORKS else monai_nets, name)
-    given_elsewhere = ("spatial_dims", "in_channels", "out_channels", "rescale_input")
-    known = [option for option in inspect.signature(network).parameters if option not in given_elsewhere]
-    known += ["replace_norm"] if name in _MONAI_NETWORKS else []
-    unknown = [option for option in options if option not in known]
-    if unknown:
-        told = ", ".join(map(repr, unknown))
-        raise ConfigError(f"the network {name!r} has no option {told}; its options are {', '.join(known)}.")
-
-    if options.get("pretrained"):
-        raise ConfigError("pretrained weights are not downloaded from a bundle; start from weights with warm_start.")
-    if name == "BasicUNetPlusPlus" and options.get("deep_supervision"):
-        raise ConfigError("the bundle trains BasicUNetPlusPlus on its last output; leave deep_supervision out.")

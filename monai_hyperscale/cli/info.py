@@ -43,10 +43,8 @@ def _facts(bundle: Path, folder: Path, settings: NetworkSettings) -> dict[str, A
     from monai_hyperscale.bundle.settings import build_network
     from monai_hyperscale.io.files import sha256
 
-    network = build_network(settings)
-    file, weights = folder / "model.pt", None
-    if file.is_file():
-        weights = {"file": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)}
+    network, file = build_network(settings), folder / "model.pt"
+    weights = {"file": str(file), "bytes": file.stat().st_size, "sha256": sha256(file)} if file.is_file() else None
     return {
         "bundle": str(bundle),
         "task": settings.task,

@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from monai_hyperscale.search import Frontier, SweepOptions, Workload
 
 # What a repeated command must have in common with the first, beside what is measured.
-_OPTIONS = {
-    "seed": "--seed",
-    "bootstrap_samples": "--bootstrap",
-    "repeats": "--repeats",
-    "memory": "--no-memory",
-    "size": "--size",
-}
+_OPTIONS = {"seed": "--seed", "bootstrap_samples": "--bootstrap", "repeats": "--repeats"}
+_OPTIONS |= {"memory": "--no-memory", "size": "--size"}
 _TABLES = ("frontier.csv", "frontier_cases.csv")
 
 
@@ -93,8 +88,12 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
     from monai_hyperscale.search.progress_files import ProgressFiles
     from monai_hyperscale.search.tables import print_frontier
 
-    with _warned_once(rank):
-        workload = workload_of(args, args.bundle, args.cases)
+    logger = logging.getLogger("monai_hyperscale")
+    level = logger.level
+    if rank > 0:  # what is to be said of network and data is the same for all processes
+        logger.setLevel(logging.ERROR)
+    workload = workload_of(args, args.bundle, args.cases)
+    logger.setLevel(level)
     grid = args.phi or default_grid(workload.settings.phi_range)
     phis = phis or phi_grid(grid)
     workload.check_phi(phis)
@@ -102,7 +101,7 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
         warning = _check_confirmation(workload, phis, confirm, str(args.confirm))
         if warning is not None and rank == 0:
             say(f"warning: {warning}")
-    processes = _process_count()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     notes = {"phi": grid, "limit": args.limit, "command": command_line(args), "processes": processes}
     options = SweepOptions(args.repeats, not args.no_memory, args.size, args.bootstrap, args.seed, notes)
     path, page = args.output / "frontier.json", args.output / "report.html"
@@ -123,8 +122,13 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
         frontier = _finished(args, workload, plan, options)
         say(f"{path} has been measured already; add --overwrite to measure again")
     else:
-        if not args.overwrite and not files.folder.exists():
-            _check_others(args)
+        tables = (*_TABLES, *([] if args.no_report else ["report.html"]))
+        others = [name for name in tables if (args.output / name).exists()]
+        if others and not args.overwrite and not files.folder.exists():
+            raise ArgumentError(
+                f"{args.output} has a {others[0]} but no frontier.json; name another folder with -o, or add "
+                "--overwrite to replace it."
+            )
         cases = len(workload.names)
         if rank == 0:
             noun = f"{cases} case{'s' * (cases != 1)} ({workload.part})"
@@ -181,16 +185,6 @@ def _check_confirmation(
     return found.warning
 
 
-def _check_others(args: Arguments) -> None:
-    """Check that no file stands where a sweep would write."""
-    for name in (*_TABLES, *([] if args.no_report else ["report.html"])):
-        if (args.output / name).exists():
-            raise ArgumentError(
-                f"{args.output} has a {name} but no frontier.json; name another folder with -o, or add --overwrite to "
-                "replace it."
-            )
-
-
 def _finished(args: Arguments, workload: Workload, plan: dict[str, object], options: SweepOptions) -> Frontier:
     """Return the results that are there, after a check that they are of the same command."""
     from monai_hyperscale.io.files import digest
@@ -210,14 +204,10 @@ def _finished(args: Arguments, workload: Workload, plan: dict[str, object], opti
     return frontier
 
 
-def _process_count() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 @contextmanager
 def _process_number() -> Iterator[int]:
     """Give this process's number among those of ``torchrun``; 0 where it is alone."""
-    if _process_count() == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield 0
         return
     from datetime import timedelta
@@ -230,16 +220,3 @@ def _process_number() -> Iterator[int]:
         yield dist.get_rank()
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def _warned_once(rank: int) -> Iterator[None]:
-    """Leave what is to be said of network and data, the same for all processes, to the first."""
-    logger = logging.getLogger("monai_hyperscale")
-    level = logger.level
-    if rank > 0:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -194,26 +194,20 @@ def read_field(path: Union[str, Path]) -> MetaTensor:
             raise ImageError(f"{path} has vectors of 2 components in a volume; a 2D field has one slice.")
         if 0 in voxels.shape:
             raise ImageError(f"{path} has no voxels; export it again.")
-        field = _from_file(voxels, affine, intent, path)
+        if not np.isfinite(voxels).all():
+            raise ImageError(f"{path} holds displacements that are NaN or infinite; compute the field again.")
+        voxels = voxels[:, :, 0] if voxels.shape[3] == 2 else voxels
+        unknown = (np.abs(voxels) >= _UNKNOWN).any(axis=-1)
+        vectors = torch.from_numpy(np.ascontiguousarray(np.moveaxis(voxels, -1, 0)))
+        if intent == _DISPLACEMENT:
+            vectors[:2] *= -1
+        field = to_voxels(vectors, affine).float()
+        if unknown.any():
+            logger.warning("%s gives no displacement at %d voxels; they count as outside.", path, unknown.sum())
+            field[:, torch.from_numpy(unknown)] = _FAR
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory.") from error
     return MetaTensor(field, affine=torch.as_tensor(affine), meta={"filename_or_obj": str(path)})
-
-
-def _from_file(voxels: np.ndarray, affine: np.ndarray, intent: int, path: Path) -> torch.Tensor:
-    if not np.isfinite(voxels).all():
-        raise ImageError(f"{path} holds displacements that are NaN or infinite; compute the field again.")
-    unknown = (np.abs(voxels) >= _UNKNOWN).any(axis=-1)
-    if voxels.shape[3] == 2:
-        voxels, unknown = voxels[:, :, 0], unknown[:, :, 0]
-    vectors = torch.from_numpy(np.ascontiguousarray(np.moveaxis(voxels, -1, 0)))
-    if intent == _DISPLACEMENT:
-        vectors[:2] *= -1
-    field = to_voxels(vectors, affine).float()
-    if unknown.any():
-        logger.warning("%s gives no displacement at %d voxels; they count as outside.", path, unknown.sum())
-        field[:, torch.from_numpy(unknown)] = _FAR
-    return field
 
 
 def _check_suffix(path: Path, done: str) -> str:

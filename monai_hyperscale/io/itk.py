@@ -39,7 +39,9 @@ def load_itk(
         try:
             image = sitk.ReadImage(os.fspath(path))
         except RuntimeError as error:
-            raise ImageError(f"{path} cannot be read, or is damaged ({_reason(error)}).") from error
+            # SimpleITK's message is several lines of source locations; the last is the reason.
+            reason = str(error).strip().rpartition("\n")[2].strip().removeprefix("sitk::ERROR: ").rstrip(".")
+            raise ImageError(f"{path} cannot be read, or is damaged ({reason or 'no reason given'}).") from error
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise ImageError(f"{path} has complex voxels; real numbers are needed, so convert it first.")
     # SimpleITK's arrays are (z, y, x), with components last.
@@ -169,14 +171,11 @@ def _check_nrrd(path: Path) -> bool:
         header = file.read(_LONGEST_HEADER).split(b"\n\n")[0].split(b"\r\n\r\n")[0].decode("latin1")
     if not header.startswith("NRRD"):
         raise ImageError(f"{path} is no NRRD file, or its beginning is damaged; copy it again or convert it.")
-    oriented = False
-    for line in header.splitlines():
-        key, _, value = line.partition(":")
-        field = key.strip().lower().replace(" ", "")
-        oriented = oriented or field == "spacedirections"
-        if field == "datafile":
-            _beside(path, value.strip())
-    return oriented
+    lines = [line.partition(":") for line in header.splitlines()]
+    fields = {key.strip().lower().replace(" ", ""): value.strip() for key, _, value in lines}
+    if "datafile" in fields:
+        _beside(path, fields["datafile"])
+    return "spacedirections" in fields
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -187,9 +186,3 @@ def _beside(path: Path, name: str) -> Path:
     if not data.is_file():
         raise ImageError(f"{path} takes its voxels from {name}, which does not exist; copy both files.")
     return data
-
-
-def _reason(error: RuntimeError) -> str:
-    # SimpleITK's message is several lines of source locations; the last is the reason.
-    last = str(error).strip().rpartition("\n")[2].strip()
-    return last.removeprefix("sitk::ERROR: ").rstrip(".") or "SimpleITK gives no reason"

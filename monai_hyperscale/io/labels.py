@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from pathlib import Path
-from typing import Any, Union
+from typing import Union
 
 import nibabel as nib
 import numpy as np
@@ -177,38 +177,30 @@ def table_beside(path: Union[str, Path]) -> dict[int, str]:
         with table.open(encoding="utf-8", newline="") as lines:
             return {int(row["index"]): row["name"].strip() for row in csv.DictReader(lines, delimiter="\t")}
     except (AttributeError, KeyError, OSError, TypeError, ValueError, csv.Error) as error:
+        columns = "columns index and name, with tabs between"
         raise ImageError(
-            f"{table} is no table of label names (columns index and name, with tabs between): {error!r}; correct it or "
-            "move it away."
+            f"{table} is no table of label names ({columns}): {error!r}; correct it or move it away."
         ) from error
 
 
 def _nifti_on(voxels: np.ndarray, source: ImageSource) -> nib.Nifti1Image:
-    return _new_nifti(voxels, source.affine) if source.header is None else _like_nifti(voxels, source.header)
-
-
-def _like_nifti(voxels: np.ndarray, header: Any) -> nib.Nifti1Image:
-    header = header.as_byteswapped("<")
-    header.extensions = Nifti1Extensions()
-    header.set_data_dtype(voxels.dtype)
-    header.set_slope_inter(None, None)
-    header.set_intent("none", name="")
-    for field in ("cal_max", "cal_min"):
-        header[field] = 0  # the display window of the image would hide the labels
-    for field in ("descrip", "aux_file", "db_name"):
-        if field in header:
-            header[field] = b""
-    cls = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    # Without an affine nibabel leaves the header's own as it is.
-    return cls(voxels, None, header)
-
-
-def _new_nifti(voxels: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    if source.header is not None:
+        header = source.header.as_byteswapped("<")
+        header.extensions = Nifti1Extensions()
+        header.set_data_dtype(voxels.dtype)
+        header.set_slope_inter(None, None)
+        header.set_intent("none", name="")
+        # The display window of the image would hide the labels.
+        for field, empty in {"cal_max": 0, "cal_min": 0, "descrip": b"", "aux_file": b"", "db_name": b""}.items():
+            if field in header:
+                header[field] = empty
+        # Without an affine nibabel leaves the header's own as it is.
+        return (nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image)(voxels, None, header)
     cls = nib.Nifti1Image if max(voxels.shape) < 2**15 else nib.Nifti2Image
-    image = cls(voxels, affine, dtype=voxels.dtype)  # 64 bit too, which nibabel wants said
-    image.set_sform(affine, code="scanner")
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    image = cls(voxels, source.affine, dtype=voxels.dtype)  # 64 bit too, which nibabel wants said
+    image.set_sform(source.affine, code="scanner")
+    axes = source.affine[:3, :3] / np.linalg.norm(source.affine[:3, :3], axis=0)
     if np.allclose(axes.T @ axes, np.eye(3), atol=1e-5):  # a qform cannot hold shears
-        image.set_qform(affine, code="scanner")
+        image.set_qform(source.affine, code="scanner")
     image.header.set_xyzt_units("mm")
     return image

@@ -50,13 +50,10 @@ class SeenImages:
     @classmethod
     def of(cls, images: Iterable[tuple[Sequence[int], Optional[np.ndarray]]]) -> SeenImages:
         """Describe images: of each the voxels per axis, and its affine in RAS, ``None`` for 2D image files."""
-        sizes, spacings, orientations = [], [], set()
-        for shape, affine in images:
-            counts, spacing = _in_ras(shape, affine)
-            sizes.append(counts)
-            spacings.append(spacing)
-            volume = affine is not None and len(shape) == 3
-            orientations.add("".join(nib.aff2axcodes(affine)) if volume else None)
+        images = list(images)
+        sizes, spacings = zip(*(_in_ras(shape, affine) for shape, affine in images), strict=True)
+        volumes = [affine if len(shape) == 3 else None for shape, affine in images]
+        orientations = {None if affine is None else "".join(nib.aff2axcodes(affine)) for affine in volumes}
         known = [spacing for spacing in spacings if spacing is not None]
         whole = len(known) == len(sizes)
         extents = [np.multiply(*pair) for pair in zip(sizes, known, strict=True)] if whole else sizes

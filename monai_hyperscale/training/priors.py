@@ -250,7 +250,9 @@ def validation_contexts(
     for name, number in prior.others.items():
         given = others.get(name)
         values = given if isinstance(given, Sequence) else [given]
-        choices[name] = [round(number.middle, 4) if value is None else check_factor(value) for value in values]
+        choices[name] = [
+            round((number.low + number.high) / 2, 4) if value is None else check_factor(value) for value in values
+        ]
     return tuple(Context(**dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values()))
 
 
