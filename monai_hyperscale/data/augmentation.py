@@ -154,8 +154,7 @@ def augmentation(
 def _with_margin(size: Sequence[int], rotate: float, scale: float, translate: float) -> tuple[int, ...]:
     """Return the box that a rotated, zoomed and shifted ``size`` stays within, for the most part.
 
-    The largest angle about every axis at once would need a cube of the diagonal; the angle about one axis is covered,
-    the rest is border padding, as at the edge of an image.
+    The angle about one axis is covered, about all at once it would need a cube of the diagonal; the rest is border.
     """
     longest = max(size)
     return tuple(

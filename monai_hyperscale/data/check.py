@@ -25,11 +25,11 @@ _MIN_CASES = 3
 
 
 def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None:
-    """Stop with one clear sentence if the data set cannot be trained on: see :func:`check_cases` for what is looked at.
+    """Stop with one clear sentence if the data set cannot be trained on.
 
-    Args:
-        dataset: what :func:`read_dataset` returned.
-        limit: how many cases to open, evenly spread over the list; ``None`` for all.
+    Looked at are: that every file exists; the headers of up to ``limit`` cases, evenly spread (channels, axes, and that
+    image and label lie on one grid); and the values in as many of their label files as hold 100 million voxels. A place
+    in space that is a guess is a warning.
 
     Raises:
         DatasetError: at the first thing that is wrong.
@@ -48,22 +48,9 @@ def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None
 
 
 def check_cases(dataset: Any, limit: int | None = 500, more: Sequence[str] = ()) -> list[FileHeader]:
-    """Check images, and label maps where there are any.
+    """Check files, headers and label values, as :func:`check_dataset` says, and return the headers that were read.
 
-    That every file exists; the headers of up to ``limit`` cases (channels, axes, and that image and label lie on one
-    grid); and the values in as many of their label files as hold 100 million voxels. A place in space that is a guess
-    is a warning.
-
-    Args:
-        dataset: with ``cases``, ``channels``, ``spatial_dims`` and ``label_values``.
-        limit: how many cases to open, evenly spread over the list; ``None`` for all.
-        more: further files that must exist.
-
-    Returns:
-        the headers of the cases that were opened.
-
-    Raises:
-        DatasetError: at the first thing that is wrong.
+    Label maps are looked at where there are any; ``more`` are further files that must exist.
     """
     files = [path for case in dataset.cases for path in (*image_files(case), case.get("label")) if path] + [*more]
     missing = [path for path in files if not Path(path).is_file()]

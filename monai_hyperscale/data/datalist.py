@@ -35,13 +35,12 @@ _RGB = ("red", "green", "blue")
 class SegmentationDataset:
     """What a data-set folder holds.
 
-    Attributes:
+    Args:
         cases: ``{"image": path or list of paths (one per channel), "label": path, "name": str}``, sorted by name.
         channels: names of the image channels, such as ``("MRI",)``, ``("FLAIR", "T1w")``, ``("red", "green", "blue")``.
         labels: class index → name, without background, indices 1 … K.
         spatial_dims: 2 or 3, of the files.
-        label_values: value in the label files of class 0 (background) … K; mostly ``(0, 1, …, K)``, but
-            ``(0, 128, 255)`` for grey-level masks. Networks see class indices only.
+        label_values: value in the files of class 0 … K, such as ``(0, 128, 255)``. Networks see class indices only.
     """
 
     cases: list[dict]
@@ -64,9 +63,6 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
 
     Files are NIfTI or 2D images (``.png``, ``.tif``, ``.bmp``, ``.jpg``). Hidden ones are left out.
 
-    Args:
-        dataset_dir: the folder.
-
     Raises:
         DatasetError: if the folder is none of these, or its list points outside of it.
 
@@ -75,8 +71,8 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
         >>> from monai_hyperscale.data import write_synthetic_dataset
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     data = read_dataset(write_synthetic_dataset(folder, spatial_dims=2, cases=3, size=24, labels=2))
-        >>> data.cases[0]["name"], data.channels, data.labels, data.spatial_dims
-        ('case_000', ('grey',), {1: 'structure 1', 2: 'structure 2'}, 2)
+        >>> data.cases[0]["name"], data.channels, data.labels
+        ('case_000', ('grey',), {1: 'structure 1', 2: 'structure 2'})
     """
     root = Path(dataset_dir).expanduser()
     if root.name == "dataset.json" and root.is_file():
@@ -320,8 +316,6 @@ def split_cases(
     Example:
         >>> [len(part) for part in split_cases([{"name": str(n)} for n in range(200)])]
         [150, 10, 40]
-        >>> [len(part) for part in split_cases([{"name": str(n)} for n in range(4)])]
-        [2, 1, 1]
     """
     if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
         raise ValueError(f"fractions must be three shares of at least 0, got {tuple(fractions)}.")

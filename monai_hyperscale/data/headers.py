@@ -38,13 +38,9 @@ _SUFFIXES = NIFTI_SUFFIXES + PICTURE_SUFFIXES
 
 @dataclass(frozen=True)
 class FileHeader:
-    """Size and geometry of one file.
+    """Size per axis as MONAI loads the file, channels, affine in RAS millimetres; a ``note`` tells what is odd of it.
 
-    Args:
-        sizes: voxels per axis, in the order in which MONAI loads them ((width, height) for 2D image files).
-        channels: channels that the file holds.
-        affine: (4, 4), voxel indices to RAS millimetres; ``None`` for 2D image files.
-        note: what a user should know about the affine, to follow the file's name; mostly ``""``.
+    2D image files are (width, height) and have no affine.
     """
 
     sizes: tuple[int, ...]
@@ -68,28 +64,13 @@ class FileHeader:
 
 
 def file_suffix(path: str | os.PathLike) -> str:
-    """Return the suffix of a file that data sets hold, in lower case; ``""`` if it is none.
-
-    Example:
-        >>> file_suffix("a.b/Scan_0000.NII.gz"), file_suffix("notes.txt")
-        ('.nii.gz', '')
-    """
+    """Return the suffix of a file that data sets hold, in lower case; ``""`` if it is none."""
     suffix = split_suffix(str(path))[1]
     return suffix if suffix in _SUFFIXES else ""
 
 
 def read_header(path: str | Path) -> FileHeader:
-    """Read the header of a NIfTI or 2D image file.
-
-    Raises:
-        DatasetError: if it is missing, damaged, or not a scalar or colour image of a kind that can be used.
-
-    Example:
-        >>> read_header("scan.nii.gz")
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.DatasetError: scan.nii.gz does not exist.
-    """
+    """Read the header of a NIfTI or 2D image file; one that cannot be used is a :class:`DatasetError`."""
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"{path} does not exist.")

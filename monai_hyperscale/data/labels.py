@@ -20,12 +20,7 @@ _CHUNK = 2**20
 
 
 def label_counts(label: np.ndarray) -> dict[int, int]:
-    """Return how many voxels of a label map have each of the values that occur, in ascending order.
-
-    Example:
-        >>> label_counts(np.array([[0, 7], [7, 7]], dtype=np.uint8))
-        {0: 1, 7: 3}
-    """
+    """Return how many voxels of a label map have each of the values that occur, in ascending order."""
     flat = label.ravel(order="K")
     if flat.min() < 0 or flat.max() >= 2**16:
         values, counts = np.unique(flat, return_counts=True)
@@ -38,23 +33,18 @@ def label_counts(label: np.ndarray) -> dict[int, int]:
 
 
 def index_type(classes: int) -> torch.dtype:
-    """Return the smallest type that holds the indices of so many classes.
-
-    Example:
-        >>> index_type(256), index_type(257), index_type(40000)
-        (torch.uint8, torch.int16, torch.int32)
-    """
+    """Return the smallest type that holds the indices of so many classes."""
     return torch.uint8 if classes <= 2**8 else torch.int16 if classes <= 2**15 else torch.int32
 
 
 class ClassIndexd(Each):
-    """Replace the values of label maps by class indices, and refuse values that are no class.
+    """Replace the values of label maps (1, *sizes) by class indices, and refuse values that are no class.
 
     Grey-level masks hold 0, 128, 255 rather than 0, 1, 2, and a value that was never declared would otherwise end the
-    training with an index error far from its cause. NaN counts as background.
+    training with an index error far from its cause. NaN counts as background. Indices are of the smallest type.
 
     Args:
-        keys: of label maps (1, *sizes), which get the type of :func:`index_type`.
+        keys: of label maps.
         values: value of class 0 (background), 1, 2, …, ascending, such as ``(0, 128, 255)``.
 
     Example:

@@ -20,12 +20,7 @@ __all__ = ["CachedCases", "Each", "ReadImaged"]
 
 
 class Each(MapTransform):
-    """A transform of one image, of the image under each of some keys.
-
-    Args:
-        keys: of images.
-        transform: what is done to each; ``None`` for what :meth:`each` of a subclass does.
-    """
+    """A transform of the image under each of some keys: ``transform``, or :meth:`each` of a subclass."""
 
     def __init__(self, keys: KeysCollection, transform: Callable[[Any], Any] | None = None) -> None:
         super().__init__(keys)
@@ -84,18 +79,11 @@ class CachedCases(CacheDataset):
     MONAI leaves them behind. A program that then ends finds them within torch, and the C++ runtime aborts it (signal 6,
     "terminate called without an active exception") in place of its exit code.
 
-    Args:
-        data: a MONAI data list.
-        transform: deterministic transforms first, which are done now.
-        cache_rate: share of the cases that is kept in memory.
-        num_workers: threads that read.
-
     Raises:
         RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that says which.
 
     Example:
-        >>> from monai.transforms import Lambda
-        >>> CachedCases([1, 2, 3], Lambda(lambda case: 10 * case))[2]
+        >>> CachedCases([1, 2, 3], lambda case: 10 * case)[2]
         30
     """
 

@@ -8,6 +8,7 @@ from typing import Any, Union
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.transforms import InvertibleTransform, MapTransform, SpatialResample
 from monai.utils import ensure_tuple_rep
@@ -15,49 +16,18 @@ from monai.utils import ensure_tuple_rep
 from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.io.seen import SeenImages
 
-__all__ = ["CheckSeend", "SeenSpacingd"]
+__all__ = ["SeenSpacingd", "check_seen"]
 
 
-class CheckSeend(MapTransform):
-    """Refuse images that are far outside of what a network was trained on, see :meth:`SeenImages.check`.
-
-    Args:
-        keys: of images (C, *sizes).
-        seen: what the images of the training were like.
-        axes: how many count: 2 for a network on axial slices.
-        force: take them all the same, with a warning in the log.
-    """
-
-    def __init__(self, keys: KeysCollection, seen: SeenImages, axes: int = 3, force: bool = False) -> None:
-        super().__init__(keys)
-        self.seen, self.axes, self.force = seen, axes, force
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data; an :class:`ImageError` says of an image that it is outside."""
-        for key in self.key_iterator(dict(data)):
-            image = data[key]
-            grid = grid_of(image)
-            name = str(image.meta.get("filename_or_obj") or "the image")
-            self.seen.check(name, grid.sizes, grid.affine, self.axes, self.force)
-        return dict(data)
+def check_seen(image: MetaTensor, seen: SeenImages, axes: int = 3, force: bool = False) -> MetaTensor:
+    """Return an image (C, *sizes), or refuse one far outside of a network's training: :meth:`SeenImages.check`."""
+    grid = grid_of(image)
+    seen.check(str(image.meta.get("filename_or_obj") or "the image"), grid.sizes, grid.affine, axes, force)
+    return image
 
 
 class SeenSpacingd(MapTransform, InvertibleTransform):
-    """MONAI's ``Spacingd`` to the voxel size of a training, for volumes whose own was not among it.
-
-    Args:
-        keys: of images (C, *sizes).
-        seen: what the images of the training were like.
-        axes: how many count: 2 for a network on axial slices.
-        mode: of every key: ``bilinear``, or ``nearest`` for labels.
-
-    Example:
-        >>> from monai.data import MetaTensor
-        >>> seen = SeenImages.of([((40, 50, 36), np.eye(4))])
-        >>> thick = MetaTensor(torch.rand(1, 40, 50, 9), affine=torch.diag(torch.tensor([1.0, 1.0, 4.0, 1.0])))
-        >>> SeenSpacingd("image", seen)({"image": thick})["image"].shape
-        torch.Size([1, 40, 50, 33])
-    """
+    """MONAI's ``Spacingd`` to the voxel size of a training, for volumes whose own was not among it."""
 
     def __init__(
         self, keys: KeysCollection, seen: SeenImages, axes: int = 3, mode: Union[str, Sequence[str]] = "bilinear"

@@ -41,15 +41,11 @@ def synthetic_case(
     Args:
         seed: of the case; a number or a sequence of them.
         spatial_dims: 2 or 3.
-        size: voxels per axis, about: each axis differs by up to an eighth, and odd numbers occur. One number per axis
-            is kept to.
+        size: voxels of every axis, or about: of one number each axis differs by up to an eighth.
         labels: number of structures, 1 to 20.
 
     Returns:
         The image, float32 (*sizes), mostly in [0, 1]; and the label map, uint8 (*sizes), 0 … ``labels``.
-
-    Raises:
-        ValueError: if an argument is out of range.
 
     Example:
         >>> image, label = synthetic_case(seed=1, spatial_dims=2, size=32)
@@ -143,21 +139,11 @@ def _ellipsoid(position: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np
 def write_synthetic_dataset(
     folder: str | os.PathLike, spatial_dims: int = 3, cases: int = 32, size: int = 48, labels: int = 3, seed: int = 0
 ) -> Path:
-    """Write a data set of synthetic anatomy in the layout of the Medical Segmentation Decathlon.
+    """Write a data set of :func:`synthetic_case` in the layout of the Medical Segmentation Decathlon.
 
     3D cases are NIfTI (int16, 1 mm, RAS), 2D cases PNG (8 bit). ``dataset.json`` says that they are synthetic, and how
-    they were made. A folder that holds them already is left as it is. Files appear all at once, or not at all.
-
-    Args:
-        folder: where to; an own folder, which is replaced if it holds synthetic data of other settings.
-        spatial_dims: 2 or 3.
-        cases: how many.
-        size: voxels per axis, about; see :func:`synthetic_case`.
-        labels: number of structures.
-        seed: of the data set.
-
-    Returns:
-        The folder.
+    they were made. Files appear all at once, or not at all. A folder that holds them already is left as it is, one of
+    synthetic data of other settings replaced. ``size`` is the voxels per axis, about; see :func:`synthetic_case`.
 
     Raises:
         DatasetError: if the folder holds anything else.
@@ -165,8 +151,8 @@ def write_synthetic_dataset(
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sorted(p.name for p in write_synthetic_dataset(folder, 3, cases=2, size=8, labels=1).rglob("*.gz"))
-        ['case_000.nii.gz', 'case_000.nii.gz', 'case_001.nii.gz', 'case_001.nii.gz']
+        ...     sorted(p.name for p in write_synthetic_dataset(folder, 3, cases=1, size=8, labels=1).iterdir())
+        ['dataset.json', 'imagesTr', 'labelsTr']
     """
     settings = {"version": _VERSION, "spatial_dims": spatial_dims, "cases": cases, "size": size, "labels": labels}
     settings["seed"] = seed
@@ -178,17 +164,8 @@ def write_once(
 ) -> Path:
     """Fill a folder with synthetic data all at once, or not at all; leave it as it is if it holds them already.
 
-    Args:
-        folder: where to; an own folder, which is replaced if it holds synthetic data of other settings.
-        listing: the file in it that lists the others, in a list of dictionaries, and has the settings as "synthetic".
-        settings: what the data depend on.
-        write: fills a new folder, and returns what the list says of this data set alone.
-
-    Returns:
-        The folder, as an absolute path.
-
-    Raises:
-        DatasetError: if the folder holds anything else.
+    ``listing`` is the file in it that lists the others and has the settings as "synthetic"; ``write`` fills a new
+    folder and returns what the list says of this data set alone. Another content is a :class:`DatasetError`.
     """
     folder = Path(os.path.abspath(folder.expanduser()))
     if _is_complete(folder, listing, settings):
@@ -214,10 +191,7 @@ def write_once(
 
 
 def write_array(array: np.ndarray, path: Path) -> np.ndarray:
-    """Write an image, which is float32, or a label map: 8-bit PNG, or NIfTI of 1 mm, centred at 0; return its affine.
-
-    That of a 2D image file is ITK's: pixels of 1 mm to left and back.
-    """
+    """Write an image (float32) or a label map: 8-bit PNG, or NIfTI of 1 mm, centred at 0; return its affine."""
     path.parent.mkdir(parents=True, exist_ok=True)
     is_image = array.dtype == np.float32
     if array.ndim == 2:

@@ -13,27 +13,15 @@ import ignite.distributed as idist
 from monai_hyperscale.io.files import digest
 from monai_hyperscale.io.seen import SeenImages
 
-__all__ = ["TrainingCases", "folder_or_made", "split_facts"]
+__all__ = ["TrainingCases", "facts_of", "folder_or_made"]
 
 
 @dataclass(frozen=True)
 class TrainingCases:
-    """The cases of a training, and what the network that learns from them must know.
+    """The cases of a training, by part and as MONAI's data lists have them, and what its network must know of them.
 
-    Args:
-        folder: of the data set.
-        train: cases to learn from, as MONAI's data lists have them.
-        validation: cases to choose the best weights by.
-        test: cases nothing depends on, for the report.
-        channels: names of the channels of an image.
-        labels: names of the class indices but the background; empty where there are no labels.
-        label_values: value of every class index in the label files.
-        spatial_dims: 2 or 3, of the files.
-        slices: whether the network sees them slice by slice.
-        seen: voxel size, extent and orientation of the training cases.
-        title: what the data are, for people.
-        provenance: where they came from and how they were split, for ``model.json``.
-        fingerprint: of the cases' names and their split.
+    Of the files are ``label_values``, of every class index, and ``spatial_dims``; ``slices`` says whether the network
+    sees them slice by slice. ``provenance`` is for ``model.json``, ``fingerprint`` of the cases' names and split.
     """
 
     folder: Path
@@ -60,7 +48,13 @@ def folder_or_made(dataset_dir: str | Path | None, made: str, write: Callable[[]
         return write(), made
 
 
-def split_facts(title: str, parts: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return what :class:`TrainingCases` says of a split by the names of its three parts' cases."""
-    cases = dict(zip(("train", "validation", "test"), map(list, parts), strict=True))
-    return {"title": title, "provenance": {"data": title, "cases": cases}, "fingerprint": digest(list(cases.values()))}
+def facts_of(images: Any, title: str, names: Sequence[Sequence[str]], spatial_dims: int) -> dict[str, Any]:
+    """Return what :class:`TrainingCases` says of images for a network, and of their split by the names of its parts."""
+    cases = dict(zip(("train", "validation", "test"), map(list, names), strict=True))
+    return {
+        **{name: getattr(images, name) for name in ("channels", "labels", "label_values", "spatial_dims")},
+        "slices": images.spatial_dims > spatial_dims,
+        "title": title,
+        "provenance": {"data": title, "cases": cases},
+        "fingerprint": digest(list(cases.values())),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from monai.transforms import (
     EnsureTyped,
     Invertd,
     InvertibleTransform,
+    Lambda,
     MapTransform,
     Orientationd,
     Spacingd,
@@ -24,8 +26,8 @@ from monai.transforms import (
 
 from monai_hyperscale.data.intensity import NormalizeChannelsd
 from monai_hyperscale.data.labels import ClassIndexd, index_type
-from monai_hyperscale.data.reading import ReadImaged
-from monai_hyperscale.data.seen import CheckSeend, SeenSpacingd
+from monai_hyperscale.data.reading import Each, ReadImaged
+from monai_hyperscale.data.seen import SeenSpacingd, check_seen
 from monai_hyperscale.io import read_source, split_suffix, write_label
 from monai_hyperscale.io.labels import whole_numbers
 from monai_hyperscale.io.seen import SeenImages
@@ -56,9 +58,8 @@ def segmentation_preprocessing(
         spacing: voxel size in mm to resample to (linear; nearest for labels), one number per axis. ``None``: none.
         keys: the image, then the label if there is one.
         slices: a 2D network on axial slices of volumes, so that the files are 3D.
-        label_values: value of each class in the label files, such as ``SegmentationDataset.label_values``: labels
-            become class indices, see :func:`index_type`, and values that are no class an error. ``None``: labels stay
-            as they are, whole numbers.
+        label_values: value of each class in the label files: labels become class indices, and values that are no class
+            an error. ``None``: labels stay as they are, whole numbers.
         seen: what the images of a trained network were like. Without ``spacing`` volumes of another voxel size are
             resampled to theirs, and images far outside are an error.
         force: these are taken all the same, with a warning in the log.
@@ -69,11 +70,8 @@ def segmentation_preprocessing(
         ValueError: if an argument does not fit the others.
 
     Example:
-        >>> for transform in segmentation_preprocessing(("MRI",), spatial_dims=3, spacing=(1, 1, 2)).transforms[2:5]:
-        ...     print(type(transform).__name__)
-        Orientationd
-        Spacingd
-        NormalizeChannelsd
+        >>> [type(each).__name__ for each in segmentation_preprocessing(("MRI",), 3, spacing=(1, 1, 2)).transforms[2:5]]
+        ['Orientationd', 'Spacingd', 'NormalizeChannelsd']
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}.")
@@ -93,7 +91,7 @@ def segmentation_preprocessing(
         # labels=None: by the "space" that the reader notes, which is the default that MONAI is moving to.
         transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
     if seen is not None and not loaded:
-        transforms.append(CheckSeend([image], seen, spatial_dims, force))
+        transforms.append(Each([image], partial(check_seen, seen=seen, axes=spatial_dims, force=force)))
     modes = ("bilinear", *("nearest" for _ in labels))
     if spacing is not None:
         transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
@@ -111,9 +109,8 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
 
     Args:
         preprocessing: what :func:`segmentation_preprocessing` returned, and the image went through.
-        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int32, with the metadata of
-            the input file, affine among them.
-        image_key: the preprocessed image, whose metadata say what was done to it.
+        image_key: of the image.
+        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int32, with the file's metadata.
 
     Example:
         >>> undo = inversion(segmentation_preprocessing(("grey",), spatial_dims=2, keys=("image",)))
@@ -125,37 +122,21 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
     if any(isinstance(transform, InvertibleTransform) for transform in preprocessing.flatten().transforms):
         transforms.append(Invertd(pred_key, transform=preprocessing, orig_keys=image_key, nearest_interp=True))
     else:
-        # 2D image files: MONAI warns of an inversion that has nothing to invert.
-        transforms.append(_CopyMetadatad(pred_key, image_key))
+        # 2D image files, whose name and other metadata Invertd would copy: MONAI warns of having nothing to invert.
+        transforms.append(Lambda(lambda data: {**data, pred_key: _described(data[pred_key], data[image_key])}))
     transforms.append(EnsureTyped(pred_key, dtype=torch.int32))
     return Compose(transforms)
 
 
-class _CopyMetadatad(MapTransform):
-    """Give ``key`` the metadata of ``source``, file name among them, as ``Invertd`` does."""
-
-    def __init__(self, key: str, source: str) -> None:
-        super().__init__(key)
-        self.source = source
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        for key in self.key_iterator(result):
-            if isinstance(result[self.source], MetaTensor):
-                result[key] = MetaTensor(torch.as_tensor(result[key]), meta=copy.deepcopy(result[self.source].meta))
-        return result
+def _described(label: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Return a label map with the metadata of its image, file name among them."""
+    return MetaTensor(label, meta=copy.deepcopy(image.meta)) if isinstance(image, MetaTensor) else label
 
 
 class SaveLabeld(MapTransform):
     """Write label maps with :func:`monai_hyperscale.io.write_label`, as ``segment`` on the command line does.
 
-    The image's file is the one that the label map's metadata name (``filename_or_obj``), the first of several channel
-    files: its header is kept. Files are called as the case, which is the data's ``name``, else as the image's file;
-    ``.nii.gz``, or ``.png`` for 2D image files. A file that is there is replaced.
-
-    Args:
-        keys: of label maps (1, *sizes) on the grid of the file.
-        output_dir: where the files go.
+    They have the name, without channel number, and the header of the image's file, which their metadata name.
     """
 
     def __init__(self, keys: KeysCollection, output_dir: str | Path) -> None:

@@ -12,15 +12,7 @@ import torch.nn.functional as F
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.registration.warping import check_field, pad_to_powers_of_two, sample, voxel_grid, warp
 
-__all__ = [
-    "Residual",
-    "compose",
-    "folded_share",
-    "integrate",
-    "invert",
-    "jacobian_determinant",
-    "resize_field",
-]
+__all__ = ["Residual", "compose", "folded_share", "integrate", "invert", "jacobian_determinant", "resize_field"]
 
 
 # Iterations after which most voxels are done, and Newton's method, seven times as dear, takes over.
@@ -36,11 +28,8 @@ _SMALLEST_STEP = 1 / 64
 class Residual(NamedTuple):
     """How far from itself a voxel lands by the inverse and then the field, in voxels; the worst of a batch.
 
-    Where a field folds there are several ways back, or none that is found: see :func:`folded_share`.
-
-    Attributes:
-        percentile_95: 95 of 100 voxels come back to within this distance.
-        maximum: the greatest distance.
+    95 of 100 voxels come back to within ``percentile_95``, all to within ``maximum``. Where a field folds there are
+    several ways back, or none that is found: see :func:`folded_share`.
     """
 
     percentile_95: float
@@ -65,10 +54,7 @@ def integrate(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
 
     Args:
         velocity: (B, D, *sizes), voxels per unit of time; what comes out is (B, D, *sizes) in voxels.
-        steps: squarings, 0 to 32; 0 takes the velocity for the displacement.
-
-    Raises:
-        RegistrationError: if ``velocity`` is not of that shape, or ``steps`` is out of range.
+        steps: squarings, 0 to 32, or it is a :class:`RegistrationError`; 0 takes the velocity for the displacement.
 
     Example:
         >>> integrate(torch.ones(1, 2, 4, 4))[0, :, 1, 1]
@@ -104,16 +90,13 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
 
     Every voxel solves ``inverse(x) + field(x + inverse(x)) = 0``: by the fixed-point iteration of Chen et al. 2008, and
     those for which it is slow or diverges, as where the field stretches strongly, by Newton's method. For a velocity
-    field ``integrate(-velocity)`` is quicker.
+    field ``integrate(-velocity)`` is quicker. Outside the grid the displacement of its border holds. The gradient is
+    that of the equation, not of its solution's steps; a voxel where the field folds has none.
 
     Args:
-        field: (B, D, *sizes), voxels. Outside the grid the displacement of its border holds.
+        field: (B, D, *sizes), voxels; what comes out is likewise.
         iterations: at most.
         tolerance: voxels; a voxel that is that near is done.
-
-    Returns:
-        the inverse field, (B, D, *sizes), voxels of the same grid, and its residual. The gradient is that of the
-        equation, not of its solution's steps; a voxel where the field folds has none.
 
     Raises:
         RegistrationError: if ``field`` is not of that shape, or holds values that are not finite.
@@ -213,11 +196,9 @@ def resize_field(field: torch.Tensor, sizes: list[int]) -> torch.Tensor:
     """Resample a field to another grid over the same space, and turn its vectors into voxels of that grid.
 
     Both grids fill the same field of view, as with ``align_corners=False``: an axis of n₁ voxels becomes n₂ voxels of
-    n₁/n₂ times the size, and displacements along it are multiplied by n₂/n₁. TorchScript compiles it.
-
-    Args:
-        field: (B, D, *sizes), displacement or velocity, voxels.
-        sizes: voxels per axis of the new grid, one number of at least 1 each, or it is a :class:`RegistrationError`.
+    n₁/n₂ times the size, and displacements along it are multiplied by n₂/n₁. TorchScript compiles it. Takes
+    displacements or velocities (B, D, *sizes), voxels, and at least one voxel per axis, or it is a
+    :class:`RegistrationError`.
 
     Example:
         >>> resize_field(torch.ones(1, 2, 4, 5), [8, 5])[0, :, 0, 0]

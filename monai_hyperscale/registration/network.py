@@ -27,16 +27,13 @@ class FieldHead(nn.Module):
     """From feature maps to a displacement field: a convolution that starts near zero, and what follows it.
 
     Args:
-        spatial_dims: 2 or 3.
-        channels: of the feature maps.
         integration_steps: 0 takes what the convolution gives as the displacement; otherwise it is a stationary
             velocity, integrated by scaling and squaring in this many steps.
         field_scale: in (0, 1], size of the grid that the field is predicted and integrated on, relative to the image's.
 
     Example:
-        >>> field = FieldHead(2, channels=4)(torch.rand(1, 4, 9, 7), torch.zeros(1, 2, 9, 7))
-        >>> field.shape, bool(field.abs().max() < 1e-3)
-        (torch.Size([1, 2, 9, 7]), True)
+        >>> FieldHead(2, channels=4)(torch.rand(1, 4, 9, 7), torch.zeros(1, 2, 9, 7)).shape
+        torch.Size([1, 2, 9, 7])
     """
 
     def __init__(self, spatial_dims: int, channels: int, integration_steps: int = 0, field_scale: float = 1.0) -> None:
@@ -87,13 +84,7 @@ def warp_moving(x: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
 
 
 class PlainRegistration(nn.Module):
-    """A registration network for one φ, without generator or context: what folding returns.
-
-    Args:
-        backbone: maps images (B, 2C, *sizes) to feature maps of their size.
-        head: maps these to the field.
-        passes: see :class:`RegistrationNetwork`.
-    """
+    """A registration network for one φ, without generator or context: what :meth:`RegistrationNetwork.fold` returns."""
 
     def __init__(self, backbone: nn.Module, head: FieldHead, passes: int = 1) -> None:
         super().__init__()
@@ -124,19 +115,16 @@ class RegistrationNetwork(nn.Module):
 
     Args:
         backbone: a φ-network such as ``ScaleSpaceUNet`` or ``rescalable(VoxelMorphUNet(...))``, or a hypernetwork of
-            one, with the channels of both images as input; its output, of any number of channels, is the features of
-            the flow head. It may have ``rescale_input``.
+            one, with the channels of both images as input; its output is the features of the flow head.
         spatial_dims: 2 or 3.
-        integration_steps: see :class:`FieldHead`; 7 gives fields that are smooth and invertible.
-        field_scale: see :class:`FieldHead`.
-        features: channels of the backbone's output; found out by itself for networks that say ``out_channels``.
+        integration_steps: see :class:`FieldHead`, as ``field_scale``; 7 gives fields that are smooth and invertible.
+        features: channels of the backbone's output, for a backbone without ``out_channels``.
         passes: how often the network runs. From the second time on, the moving image is warped by what was found so
             far, and what is found then is composed with it (Zhao et al., Recursive Cascaded Networks, 2019; shared
             weights). Each pass costs as much as the first.
 
     Raises:
-        ValueError: for a backbone that is no φ-network or does not say its ``out_channels``, or another argument that
-            cannot work.
+        ValueError: for a backbone that is no φ-network, or another argument that cannot work.
 
     Example:
         >>> from monai_hyperscale.hypernet import HyperNetwork
@@ -193,12 +181,8 @@ class RegistrationNetwork(nn.Module):
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> torch.Tensor:
         """Predict the displacement field (B, D, *sizes) in voxels; float32, or float64 if the weights are.
 
-        Args:
-            x: images (B, 2C, *sizes), the channels of the moving image first; any size of at least one voxel per axis.
-            phi: one rescaling factor in [0, 1], or one per level.
-
-        Raises:
-            PhiError: if ``phi`` is missing or not valid.
+        Takes images (B, 2C, *sizes), the moving one's channels first, of any size, and one rescaling factor in [0, 1]
+        or one per level; without, or with another, it raises a :class:`PhiError`.
         """
         field = self.head.displacement(self._features(x, phi))
         for _ in range(self.passes - 1):

@@ -16,18 +16,14 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
 
     VoxelMorph's spatial transformer, with coordinates that are exact: a zero field gives the image bit for bit, and
     whole displacements give shifts of it. Differentiable in both arguments. Half precision is computed in float32,
-    since normalised coordinates in 16 bits would be off by whole voxels. The image is padded to powers of two for as
-    long as this takes.
+    since normalised coordinates in 16 bits would be off by whole voxels. A batch of one serves several of the other.
 
     Args:
-        image: (B, C, *sizes), 2D or 3D. For label maps take ``nearest``, or one-hot maps with ``linear``, which have a
-            gradient. A batch of one is repeated for several fields.
-        field: (B, D, *sizes), voxels. A batch of one serves all images.
+        image: (B, C, *sizes), 2D or 3D; what comes out has its type but for whole numbers with ``linear``. For label
+            maps take ``nearest``, or one-hot maps with ``linear``, which have a gradient.
+        field: (B, D, *sizes), voxels.
         mode: ``linear`` or ``nearest``.
         padding: what lies outside the image: its ``border``, or ``zeros``.
-
-    Returns:
-        (B, C, *sizes), in the type of the image; of whole numbers with ``linear``, in floating point.
 
     Raises:
         RegistrationError: if image and field do not fit together, or ``mode`` or ``padding`` is unknown.
@@ -61,10 +57,7 @@ def warp_points(points: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     """Move points (B, N, D), voxel indices, by a field (B, D, *sizes): ``p + field(p)``, linear between voxels.
 
     A field that warps the moving image onto the fixed one takes points of the fixed image to the moving one; for the
-    other way see :func:`invert`. Outside the grid the displacement of its border holds.
-
-    Raises:
-        RegistrationError: if points and field do not fit together.
+    other way see :func:`invert`. What does not fit together is a :class:`RegistrationError`.
 
     Example:
         >>> warp_points(torch.tensor([[[2.0, 3.5]]]), torch.ones(1, 2, 5, 6))
@@ -113,11 +106,7 @@ def _computed_in(image: torch.Tensor, field: torch.Tensor) -> torch.dtype:
 def sample(
     image: torch.Tensor, coordinates: list[torch.Tensor], mode: str = "linear", padding: str = "border"
 ) -> torch.Tensor:
-    """Take an image's values at voxel coordinates: what :func:`warp` does once it knows where, (B, C, *output sizes).
-
-    Coordinates are per axis of the image a tensor (B, *output sizes), of as many axes as the image, in float32 or
-    float64, which is also what is computed in.
-    """
+    """Take an image's values at voxel coordinates, per axis a tensor (B, *output sizes) of float32 or float64."""
     grid: list[torch.Tensor] = []
     for axis, coordinate in enumerate(coordinates):
         padded = power_of_two(image.shape[2 + axis])
@@ -149,10 +138,7 @@ def _sample(image: torch.Tensor, grid: list[torch.Tensor], mode: str, padding: s
 
 
 def pad_to_powers_of_two(image: torch.Tensor, padding: str = "border") -> torch.Tensor:
-    """Pad an image at the far end of its axes, with its border or zeros, to sizes for which sampling is exact.
-
-    Only for these do normalised coordinates of whole voxels come back as they were.
-    """
+    """Pad an image at the far end of its axes to sizes for which normalised coordinates of whole voxels are exact."""
     pads: list[int] = []
     for n in image.shape[2:]:
         pads = [0, power_of_two(n) - n] + pads

@@ -18,10 +18,7 @@ TASKS = ("segmentation", "registration", "classification")
 
 
 def task_named(name: str) -> Task:
-    """Return one of :data:`TASKS`.
-
-    Raises:
-        ValueError: if there is no such task.
+    """Return one of :data:`TASKS`; another name is a :class:`ValueError`.
 
     Example:
         >>> task_named("segmentation").settings.__name__

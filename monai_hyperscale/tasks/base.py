@@ -34,11 +34,8 @@ TRIAL: Mapping[str, Any] = {
 class Column:
     """A number that a task measures on every case, and results show as its mean over cases.
 
-    Args:
-        name: in files of results.
-        title: for people.
-        share: whether it is a share, shown in per cent; else it is like the score, with its figures and an interval.
-        higher_is_better: ``None`` where φ does not change it, such as what there was before.
+    A ``share`` is shown in per cent; another is like the score, with its figures and an interval. ``higher_is_better``
+    is ``None`` where φ does not change it, such as what there was before.
     """
 
     name: str
@@ -59,11 +56,7 @@ class _Lazy:
 
 
 def lazy(address: str) -> Any:
-    """Return an attribute of a :class:`Task` that is imported when it is first asked for.
-
-    Args:
-        address: ``module:name`` of what it is, the module in the task's folder.
-    """
+    """Return an attribute of a :class:`Task`, ``module:name`` in its folder, that is imported when first asked for."""
     return _Lazy(address)
 
 
@@ -115,14 +108,9 @@ class Task:
         return default_bundle(self.bundle_name)
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:
-        """Return a score; of label maps unless a task says otherwise.
+        """Return a score by name, the usual one for ``None``; of label maps unless a task says otherwise.
 
-        Args:
-            name: of the score; ``None`` for the one that is usual.
-            tolerance: of scores that take one, in mm.
-
-        Raises:
-            FrontierError: if there is no such score.
+        ``tolerance``, in mm, is of scores that take one. An unknown name is a :class:`FrontierError`.
         """
         from monai_hyperscale.search.metrics import metric_named
 
@@ -133,8 +121,5 @@ class Task:
         return None
 
     def prediction_shape(self, sizes: tuple[int, ...]) -> Optional[tuple[int, ...]]:
-        """Return the shape of what a network predicts for an example of these sizes; ``None`` for any.
-
-        It is a label map of the same sizes unless a task says otherwise.
-        """
+        """Return the shape of a prediction for an example of these sizes, a label map's; ``None`` for any."""
         return sizes

@@ -19,16 +19,8 @@ __all__ = ["opened"]
 def opened(args: Arguments, kind: type[Network], bundle: str = "", options: Any = None, **numbers: Any) -> Network:
     """Return the network that a command is to run with, folded for its φ; say what is noteworthy of it.
 
-    Args:
-        args: with ``bundle``, ``device``, ``phi`` and ``verbose``.
-        kind: of the network.
-        bundle: name of the bundle that comes with this package, for where none is given.
-        options: further arguments of ``kind``.
-        numbers: what the weights are generated from beside φ.
-
-    Raises:
-        ArgumentError: if there is no such device, or the network takes other numbers.
-        CheckpointError: if there is no trained network.
+    ``bundle`` names the one that comes with this package, for where none is given; ``options`` are further arguments of
+    ``kind``, ``numbers`` what the weights are generated from beside φ.
     """
     from monai_hyperscale.bundle.locate import default_bundle
     from monai_hyperscale.inference.devices import choose_device

@@ -14,7 +14,7 @@ from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised
 from monai_hyperscale.data import segmentation_preprocessing, split_cases
 from monai_hyperscale.data.datalist import channel_names
 from monai_hyperscale.data.headers import case_header, file_suffix, seen_images
-from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
+from monai_hyperscale.data.training_cases import TrainingCases, facts_of, folder_or_made
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.images import split_suffix
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
@@ -33,37 +33,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ImageClasses:
-    """Images and their classes.
-
-    Attributes:
-        cases: ``{"name": "ring/image_001", "image": path, "class": index}``, sorted by name.
-        channels: names of the image channels.
-        labels: name of every class by its index.
-        spatial_dims: 2 or 3.
-    """
+    """Images by class: ``{"name": "ring/image_001", "image": path, "class": index}``, sorted by name."""
 
     cases: list[dict[str, Any]]
     channels: tuple[str, ...]
     labels: dict[int, str]
     spatial_dims: int
 
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """The classes' indices."""
+        return tuple(self.labels)
+
 
 def read_classes(dataset_dir: Union[str, os.PathLike]) -> ImageClasses:
-    """Read a data set that has a folder of images for each class, named after it.
-
-    Args:
-        dataset_dir: the folder of these folders; images are NIfTI volumes or 2D image files of one number of channels.
-
-    Raises:
-        DatasetError: if there are fewer than two such folders.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = read_classes(write_shapes(folder, cases=6))
-        >>> found.labels, found.cases[0]["name"], found.channels
-        ({0: 'bar', 1: 'disc', 2: 'ring'}, 'bar/image_000', ('grey',))
-    """
+    """Read a data set that has a folder of images for each class, named after it, NIfTI volumes or 2D image files."""
     root = Path(dataset_dir).expanduser()
     files: dict[str, list[Path]] = {}
     for path in sorted(root.glob("[!.]*/[!.]*")):
@@ -87,18 +71,7 @@ def load_class_data(
     seed: int = 0,
     synthetic: Optional[Mapping[str, Any]] = None,
 ) -> TrainingCases:
-    """Find and split the images of a data set, or of built-in shapes if none is named.
-
-    Args:
-        dataset_dir: see :func:`read_classes`; ``None`` for shapes.
-        synthetic_dir: where shapes are written.
-        fractions: shares of training, validation and test cases.
-        seed: of the split and of the shapes.
-        synthetic: further arguments of :func:`write_shapes`.
-
-    Raises:
-        DatasetError: if the data set cannot be used.
-    """
+    """Find and split the images of a data set, see :func:`read_classes`, or built-in shapes if none is named."""
     folder, title = folder_or_made(
         dataset_dir, "synthetic shapes", lambda: write_shapes(synthetic_dir, seed=seed, **(synthetic or {}))
     )
@@ -108,30 +81,14 @@ def load_class_data(
         f"{title}: {len(found.cases)} images of {', '.join(found.labels.values())}; {len(parts[0])} train, "
         f"{len(parts[1])} validation, {len(parts[2])} test."
     )
-    return TrainingCases(
-        folder,
-        *parts,
-        channels=found.channels,
-        labels=found.labels,
-        label_values=tuple(found.labels),
-        spatial_dims=found.spatial_dims,
-        slices=False,
-        seen=seen_images(parts[0]),
-        **split_facts(title, [[case["name"] for case in part] for part in parts]),
-    )
+    facts = facts_of(found, title, [[case["name"] for case in part] for part in parts], found.spatial_dims)
+    return TrainingCases(folder, *parts, seen=seen_images(parts[0]), **facts)
 
 
 def preprocessing(
     channels: Sequence[str], spatial_dims: int, spacing: Optional[Sequence[float]] = None, training: bool = False
 ) -> Compose:
-    """Return the transforms from a case to an image tensor (C, *sizes) and its class.
-
-    Args:
-        channels: see :func:`segmentation_preprocessing`, as ``spacing``.
-        spatial_dims: 2 or 3.
-        spacing: voxel size in mm, or ``None``.
-        training: whether to vary images by flips and noise.
-    """
+    """Return the transforms from a case to an image (C, *sizes) and its class, in training with flips and noise."""
     loading = segmentation_preprocessing(channels, spatial_dims, spacing, keys=("image",))
     varied = [RandFlipd("image", prob=0.5, spatial_axis=axis) for axis in range(spatial_dims)]
     noise = RandGaussianNoised("image", prob=0.3, std=0.1)

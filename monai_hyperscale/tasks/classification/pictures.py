@@ -21,13 +21,10 @@ def classification_cards(
     example: Example,
     number: int,
     labels: Mapping[int, str],
-    name: Callable[[tuple[float, ...]], str],
-    note: Callable[[tuple[float, ...]], Optional[str]],
+    name: Callable[..., str],
+    note: Callable[..., Optional[str]],
 ) -> tuple[list[Card], list[KeyEntry]]:
-    """Return the cards of one example, one for each φ with the classes' probabilities as a bar, and their colours.
-
-    See :attr:`Task.cards`.
-    """
+    """Return one card for each φ with the probabilities as a bar, and their colours, see :attr:`Task.cards`."""
     image = example.plane(unit_intensity(example.images["image"]))
     identity = f"slice-{number}"
     scan = Picture(image.shape, [image_layer(grey_uri(image), image.shape, identity=identity)], example.name)

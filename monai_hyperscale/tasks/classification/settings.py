@@ -20,19 +20,7 @@ __all__ = ["ClassificationSettings", "ScaleSpaceClassifier"]
 
 @dataclass(frozen=True)
 class ClassificationSettings(NetworkSettings):
-    """A trained classification network's architecture, images and range of φ.
-
-    Args:
-        spatial_dims: 2 or 3.
-        channels: name of every channel, see :class:`NetworkSettings`.
-        labels: name of every class by its index, from 0.
-        others: see :class:`NetworkSettings`; ``network`` has the arguments of :class:`ScaleSpaceClassifier`.
-
-    Example:
-        >>> settings = ClassificationSettings(2, ("grey",), {0: "disc", 1: "ring"}, network={"features": (4, 8)})
-        >>> settings.out_channels, settings.primary().levels
-        (2, 1)
-    """
+    """A trained classification network; ``labels`` is the name of every class by its index, from 0."""
 
     task: ClassVar[str] = "classification"
 
@@ -70,14 +58,6 @@ class ScaleSpaceClassifier(EncoderNetwork):
 
     The mean over places makes the scores independent of the size of the last maps, so that any φ and any image size
     will do. The head is learned as usual; the weights of the convolutions are what a hypernetwork generates.
-
-    Args:
-        spatial_dims: see :class:`ScaleSpaceUNet`, as for all others.
-
-    Example:
-        >>> net = ScaleSpaceClassifier(spatial_dims=2, in_channels=1, out_channels=3, features=(4, 8))
-        >>> net(torch.zeros(5, 1, 31, 17), phi=0.3).shape
-        torch.Size([5, 3])
     """
 
     def make_body(self) -> nn.Module:

@@ -18,23 +18,7 @@ _BLUR = 0.7
 
 
 def shape_image(seed: int | Sequence[int], shape: str, size: int = 32) -> np.ndarray:
-    """Make an image of one shape.
-
-    Args:
-        seed: of the image.
-        shape: one of :data:`SHAPES`.
-        size: pixels along both axes.
-
-    Returns:
-        float32 (size, size), from 0 to 1.
-
-    Raises:
-        ValueError: if there is no such shape.
-
-    Example:
-        >>> shape_image(0, "ring", 24).shape
-        (24, 24)
-    """
+    """Make an image of one of :data:`SHAPES`, float32 (size, size) from 0 to 1."""
     if shape not in SHAPES:
         raise ValueError(f"a shape is one of {', '.join(SHAPES)}, got {shape!r}.")
     rng = np.random.default_rng(seed)
@@ -53,14 +37,7 @@ def shape_image(seed: int | Sequence[int], shape: str, size: int = 32) -> np.nda
 
 
 def write_shapes(folder: str | Path, cases: int = 60, size: int = 32, seed: int = 0) -> Path:
-    """Write images of all shapes, a folder for each.
-
-    Args:
-        folder: of the data set.
-        cases: images, as many of each shape as of the others.
-        size: pixels along both axes.
-        seed: of the images.
-    """
+    """Write images of all shapes, a folder for each, as many of each shape as of the others."""
     root = Path(folder)
     for number in range(cases):
         place = number % len(SHAPES)

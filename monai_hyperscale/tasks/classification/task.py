@@ -24,7 +24,7 @@ class Classification(Task):
     cards = lazy("pictures:classification_cards")
 
     def metric(self, name: Optional[str] = None, tolerance: Optional[float] = None) -> Any:
-        from monai_hyperscale.tasks.classification.accuracy import ACCURACY
+        from monai_hyperscale.tasks.classification.workload import ACCURACY
 
         if name not in (None, ACCURACY.key) or tolerance is not None:
             raise FrontierError(f"classes are scored by {ACCURACY.key}, without a tolerance, got {name or tolerance}.")

@@ -1,14 +1,16 @@
-"""Classification networks measured on images by class, and what their folds are compared on."""
+"""Classification networks measured on images by class, their score, and what their folds are compared on."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
 import torch
+from monai.metrics import Cumulative
 
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.export.folding import ImageFolding
@@ -21,7 +23,38 @@ from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptio
 from monai_hyperscale.tasks.classification.data import preprocessing, read_classes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
 
-__all__ = ["ClassificationFolding", "ClassificationWorkload", "Classifier"]
+__all__ = ["ACCURACY", "ClassScore", "ClassificationFolding", "ClassificationWorkload", "Classifier", "Correct"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A score of classes, with what :class:`~monai_hyperscale.search.Metric` says of itself."""
+
+    key: str
+    name: str
+    higher_is_better: bool = True
+
+    def __call__(self, scores: torch.Tensor, wanted: int) -> float:
+        """Return 1 where the greatest of the scores (classes,) is of the class ``wanted``, else 0."""
+        return float(int(scores.argmax()) == wanted)
+
+
+ACCURACY = ClassScore("accuracy", "accuracy")
+
+
+class Correct(Cumulative):
+    """Measure the classes of a validation, one row per case; what :class:`PhiValidation` asks for."""
+
+    def __call__(self, predicted: Sequence[torch.Tensor], wanted: Sequence[Any]) -> torch.Tensor:
+        """Measure and keep the scores (classes,) of cases against their classes; return (B, 1) in float64."""
+        rows = [[ACCURACY(scores, int(index))] for scores, index in zip(predicted, wanted, strict=True)]
+        found = torch.tensor(rows, dtype=torch.float64)
+        self.extend(found)
+        return found
+
+    def aggregate(self, reduction: Any = None) -> torch.Tensor:
+        """Return the share of cases that are right."""
+        return torch.as_tensor(self.get_buffer()).mean()
 
 
 class Classifier(TrainedNetwork):

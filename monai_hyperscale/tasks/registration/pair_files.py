@@ -242,9 +242,8 @@ def _entry(entry: Any, listing: Path) -> dict[str, str]:
 def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
     """Stop with one clear sentence, a :class:`DatasetError`, at the first thing for which images cannot be registered.
 
-    Looked at are: that every file exists; the headers of up to ``limit`` cases, evenly spread (channels, axes, that
-    image and label lie on one grid); that pairs of known displacement lie on one grid; and the label values, as in
-    :func:`check_dataset`. Voxel sizes that differ from case to case are told in the log.
+    Looked at is what :func:`check_dataset` looks at, and whether pairs of known displacement lie on one grid. Voxel
+    sizes that differ from case to case are told in the log.
     """
     cases = images.cases
     if len(cases) < 2:

@@ -12,8 +12,9 @@ from monai.transforms import Compose, EnsureTyped, Randomizable, ResizeWithPadOr
 
 from monai_hyperscale.data.datalist import spread
 from monai_hyperscale.data.headers import sizes_at
-from monai_hyperscale.data.intensity import UnitIntensityd
+from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.labels import index_type
+from monai_hyperscale.data.reading import Each
 from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
@@ -39,26 +40,19 @@ def registration_preprocessing(
 ) -> Compose:
     """Return the deterministic transforms of one case, from file names to tensors of one size.
 
-    Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Intensities go
-    through :class:`UnitIntensity`; then the centre is padded with 0, or cropped, to ``sizes``. Plain tensors, channel
-    first: images float32 (C, *sizes), labels (1, *sizes) in the type of :func:`index_type`.
+    As :func:`segmentation_preprocessing`, but intensities are clipped to percentiles and scaled to [0, 1]; then the
+    centre is padded with 0, or cropped, to ``sizes``. Plain tensors, channel first: images float32 (C, *sizes), labels
+    (1, *sizes) in the smallest type.
 
-    Args:
-        channels: name of each image channel; with three, 2D files are read as colour.
-        spatial_dims: 2 or 3, of the network.
-        sizes: voxels of what comes out, one number per axis of the files; ``None`` keeps each image's own.
-        spacing: voxel size in mm to resample volumes to (linear; nearest for labels). ``None``: none.
-        slices: a 2D network on axial slices of volumes, so that the files are 3D.
-        label_values: value of each class in the label files: labels become class indices. Empty for no labels.
-        seen: what the images of a trained network were like: without ``spacing`` volumes of other voxels are resampled
-            to those, and what lies far outside is told in the log.
+    ``sizes`` has one number per axis of the files; ``None`` keeps each image's own. With ``label_values``, the value of
+    each class in the label files, labels become class indices. What lies far outside of ``seen`` is told in the log.
 
     Raises:
         ValueError: if an argument does not fit the others.
 
     Example:
         >>> [type(each).__name__ for each in registration_preprocessing(("MRI",), 3, sizes=(48, 64, 48)).transforms]
-        ['ReadImaged', 'Orientationd', 'UnitIntensityd', 'ResizeWithPadOrCropd', 'EnsureTyped']
+        ['ReadImaged', 'Orientationd', 'Each', 'ResizeWithPadOrCropd', 'EnsureTyped']
     """
     file_dims = 3 if spatial_dims == 3 or slices else 2
     if sizes is not None and (len(sizes) != file_dims or min(sizes) < 1):
@@ -73,7 +67,7 @@ def registration_preprocessing(
         label_values=label_values or None,
         seen=seen,
         force=True,
-        intensity=UnitIntensityd("image"),
+        intensity=Each("image", UnitIntensity()),
     )
     transforms = [part for part in loading.transforms if not isinstance(part, EnsureTyped)]
     if sizes is not None:
@@ -87,12 +81,10 @@ def registration_preprocessing(
 def common_size(
     images: RegistrationImages, spacing: Sequence[float] | None = None, largest: int | None = None
 ) -> tuple[int, ...]:
-    """Return a size that holds every image, in RAS axes: up to a multiple of 8, and no more than ``largest``.
+    """Return a size that holds every image, in RAS axes at ``spacing``: up to a multiple of 8, at most ``largest``.
 
-    Args:
-        images: whose headers are read; those of 500 cases, evenly spread, if there are more.
-        spacing: voxel size in mm, in RAS axes, that the images will be resampled to.
-        largest: voxels per axis; ``None`` for 256 in 2D and 128 in 3D. What is larger is cropped, and the log says so.
+    Headers of up to 500 cases are read. ``largest`` is 256 in 2D and 128 in 3D by default; what is larger is cropped,
+    and the log says so.
     """
     sizes = sizes_at(spread(images.cases, 500), spacing)
     needed = np.ceil(np.max(sizes, axis=0) / _MULTIPLE).astype(int) * _MULTIPLE
@@ -110,11 +102,8 @@ def common_size(
 class PairSlice(Randomizable, Transform):
     """Take the same axial slice (last axis) of everything in a pair of volumes, for 2D networks.
 
-    A known displacement stays where it is zero along that axis; else there is none between two slices.
-
-    Args:
-        random: a random slice of those where both images show something; else the one with most labelled voxels in
-            the fixed image, or the middle one where there are no labels.
+    That with most labelled voxels in the fixed image, or the middle one; or a ``random`` one of those where both images
+    show something. A known displacement stays where it is zero along that axis; else there is none between two slices.
 
     Example:
         >>> PairSlice()({key: torch.rand(1, 9, 8, 7) for key in ("moving", "fixed")})["fixed"].shape

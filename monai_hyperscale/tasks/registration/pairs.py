@@ -33,14 +33,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairList(Sequence):
-    """Pairs of cases, listed or every ordered one: both ways round, no case with itself.
+    """Pairs of cases, listed or every ordered one (``None``): both ways round, no case with itself.
 
     A list of all pairs takes no memory, however many there are. An item is
     ``{"moving": case, "fixed": case, "name": "a to b"}``, and ``"field"``, a path, where the displacement is known.
-
-    Args:
-        cases: ``{"image": path, "name": str}`` with ``"label": path`` where there is one.
-        pairs: the listed ones; ``None`` for every ordered pair of cases.
 
     Example:
         >>> [pair["name"] for pair in PairList([{"name": name} for name in "abc"])]
@@ -81,11 +77,6 @@ class PairList(Sequence):
 
         The same for the same seed on every machine. Of all pairs, cases are drawn evenly: n pairs of n cases hold each
         one once as moving and once as fixed image.
-
-        Example:
-            >>> drawn = PairList([{"name": name} for name in "abcd"]).sample(4, seed=1)
-            >>> sorted(pair["moving"]["name"] for pair in drawn)
-            ['a', 'b', 'c', 'd']
         """
         if count is None or count >= len(self):
             return self
@@ -114,9 +105,9 @@ class RegistrationImages:
     Args:
         cases: ``{"image": path, "name": str}``, with ``"label": path`` if all cases have one, sorted by name.
         channels: names of the image channels, such as ``("MRI",)``.
-        labels: class index → name, without background; empty where there are no labels.
+        labels: class index → name, without background; empty where there are no labels, as ``label_values``.
         spatial_dims: 2 or 3, of the files.
-        label_values: value in the label files of class 0 (background) … K; empty where there are no labels.
+        label_values: value in the label files of class 0 (background) … K.
         pairs: which cases to register; ``None`` for every ordered pair.
         atlas: place of the case that every other is registered to, where one was named.
     """
@@ -148,14 +139,7 @@ class RegistrationImages:
         return PairList(self.cases, self.pairs)
 
     def pairs_among(self, cases: Sequence[Mapping[str, Any]]) -> PairList:
-        """Return the pairs whose both cases are among those of a part; an atlas is in every part.
-
-        Example:
-            >>> cases = [{"name": name} for name in "abcd"]
-            >>> to_b = RegistrationImages(cases, ("MRI",), {}, 3, pairs=(Pair(0, 1), Pair(2, 1), Pair(3, 1)))
-            >>> [pair["name"] for pair in to_b.pairs_among(cases[2:])]
-            ['c to b', 'd to b']
-        """
+        """Return the pairs whose both cases are among those of a part; an atlas is in every part."""
         if self.pairs is None:
             return PairList([dict(case) for case in cases])
         kept = {case["name"] for case in cases}
@@ -172,11 +156,6 @@ def split_pairs(
     - Listed pairs: cases that are listed together stay together, so that no pair is lost (scans of one patient, for
       example). Where that ties most cases together, single cases are split, and pairs across two parts are left out.
     - A case that is in every pair is an atlas, and serves all parts.
-
-    Args:
-        images: what :func:`read_pairs` returned.
-        fractions: see :func:`split_cases`, as for ``seed``.
-        seed: of the split.
 
     Raises:
         DatasetError: if there are too few cases or pairs.

@@ -9,7 +9,6 @@ from typing import Optional, Union
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
@@ -40,10 +39,10 @@ def registration_cards(
     example: Example,
     number: int,
     labels: Mapping[int, str],
-    name: Callable[[tuple[float, ...]], str],
-    note: Callable[[tuple[float, ...]], Optional[str]],
+    name: Callable[..., str],
+    note: Callable[..., Optional[str]],
 ) -> tuple[list[Card], list[KeyEntry]]:
-    """Return the cards of one pair, as it was, and one for each φ, and the key to their colours; see :class:`Task`."""
+    """Return the cards of a pair as it was and for each φ, and the key to their colours, see :attr:`Task.cards`."""
     moving, fixed = (unit_intensity(example.images[kind]) for kind in ("moving", "fixed"))
     target = example.plane(fixed)
     before = [
@@ -135,13 +134,10 @@ def save_registration_preview(
 
     Args:
         fixed: (C, *sizes); the first channel of each is shown, clipped to its 0.5th and 99.5th percentile.
-        moving: before registration, on the fixed image's grid.
-        moved: after it, on the same grid.
+        moving: before registration, on the fixed image's grid, or it is a :class:`RegistrationError`.
+        moved: after it, likewise.
         path: where to; written whole or not at all.
         title: above the picture.
-
-    Raises:
-        RegistrationError: if the images are not of one size.
     """
     sizes = [list(image.shape[1:]) for image in (fixed, moving, moved)]
     if sizes[0] != sizes[1] or sizes[0] != sizes[2]:
@@ -165,21 +161,15 @@ def save_registration_preview(
 
 
 def checkerboard(first: np.ndarray, second: np.ndarray, squares: int = 8) -> np.ndarray:
-    """Return an image (H, W) whose squares, so many along the longer side, are taken from two in turn.
-
-    Example:
-        >>> checkerboard(np.zeros((2, 4)), np.ones((2, 4)), squares=4).tolist()
-        [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]]
-    """
+    """Return an image (H, W) whose squares, so many along the longer side, are taken from two in turn."""
     side = max(1, -(-max(first.shape) // squares))
     rows, columns = np.indices(first.shape) // side
     return np.where((rows + columns) % 2 == 0, first, second)
 
 
 def _draw(planes: list[tuple[str, tuple[np.ndarray, ...], float]], origin: str, path: Path, title: str) -> None:
-    # A canvas of its own, not pyplot: no display, no state shared with the caller's figures.
+    # Not pyplot: no display, no state shared with the caller's figures.
     figure = Figure(figsize=(2.6 * len(_COLUMNS), 2.9 * len(planes) + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
     for row, (axes, (name, (fixed, moving, moved), aspect)) in enumerate(
         zip(figure.subplots(len(planes), len(_COLUMNS), squeeze=False), planes, strict=True)
     ):

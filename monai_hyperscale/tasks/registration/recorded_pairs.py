@@ -40,10 +40,7 @@ def measured_pairs(
     folders: Sequence[PathLike] = (),
     **given: Any,
 ) -> tuple[RegistrationImages, PairList]:
-    """Return the images of a data set, and the pairs among its cases of a part, as a network registers them.
-
-    See :func:`read_trained_pairs` for the arguments, and :func:`cases_of_part` for the parts.
-    """
+    """Return the images of a data set and the pairs among its cases of a part, see :func:`cases_of_part`."""
     images = read_trained_pairs(dataset_dir, settings.provenance, folders, **given)
     check_kind(settings, images, dataset_dir)
     title = Path(dataset_dir).expanduser().resolve().name
@@ -60,16 +57,8 @@ def read_trained_pairs(
 ) -> RegistrationImages:
     """Read a folder's images and pairs as a network registers them: to the atlas, or by the list, of its training.
 
-    Args:
-        dataset_dir: see :func:`read_pairs`, as for the last three; ``None`` are those of the training.
-        provenance: how the network came about, from its description.
-        folders: where an atlas or a list may lie beside the folder, such as that of the weights.
-        pairs: a list.
-        atlas: a case's name or a file.
-        atlas_label: label map of an atlas that is a file.
-
-    Raises:
-        DatasetError: if the atlas or the list of the training is not found, or the images cannot be used.
+    ``folders`` are where these may lie beside the data set, such as that of the weights. ``pairs``, ``atlas`` and
+    ``atlas_label`` take their place, see :func:`read_pairs`.
     """
     known, listing = provenance.get("atlas"), provenance.get("pairs")
     if pairs is None and atlas is None and listing is not None:

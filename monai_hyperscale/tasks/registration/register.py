@@ -11,21 +11,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import rich_click as click
 
+from monai_hyperscale.console import options
 from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.options import (
-    COUNT,
-    PATH,
-    SHARE,
-    bundle_option,
-    device_option,
-    factors,
-    force_option,
-    listed,
-    overwrite_option,
-    placement,
-    placement_options,
-)
 from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
 from monai_hyperscale.errors import ArgumentError
 from monai_hyperscale.tasks.commands import opened
@@ -43,30 +31,33 @@ __all__ = ["register"]
 @command("register", "register a moving image to a fixed one at any phi", exclusive=[("--affine", "--centres")])
 @click.argument("moving", type=Existing("image"), help="image to move (NIfTI, MGZ, MHA, NRRD; PNG for 2D)")
 @click.argument("fixed", type=Existing("image"), help="image to move it onto; its grid is the output's")
-@click.option("-o", "--output", required=True, type=PATH, metavar="MOVED", help="moved image to write")
-@click.option("--field", type=PATH, metavar="FILE", help="write the displacement field, on the fixed grid")
+@click.option("-o", "--output", required=True, type=options.PATH, metavar="MOVED", help="moved image to write")
+@click.option("--field", type=options.PATH, metavar="FILE", help="write the displacement field, on the fixed grid")
 @click.option(
-    "--inverse-field", type=PATH, metavar="FILE", help="write the field from moving to fixed, on the moving grid"
+    "--inverse-field",
+    type=options.PATH,
+    metavar="FILE",
+    help="write the field from moving to fixed, on the moving grid",
 )
 @click.option("--labels", type=Existing("label map"), metavar="FILE", help="label map of the moving image")
-@click.option("--labels-out", type=PATH, metavar="FILE", help="write --labels moved, by nearest neighbour")
+@click.option("--labels-out", type=options.PATH, metavar="FILE", help="write --labels moved, by nearest neighbour")
 @click.option(
     "--fixed-labels",
     type=Existing("label map"),
     metavar="FILE",
     help="label map of the fixed image; the report tells the Dice, with the names of a table NAME.tsv (BIDS) beside it",
 )
-@bundle_option
+@options.bundle_option
 @click.option(
     "--phi",
-    type=factors,
+    type=options.factors,
     default="0.5",
     metavar="PHI",
     help="rescaling factor in [0, 1], smaller is faster; with commas one per level",
 )
 @click.option(
     "--regularization",
-    type=SHARE,
+    type=options.SHARE,
     metavar="LAMBDA",
     help="smoothness of the field in [0, 1], for networks trained for a range of it; default: its middle",
 )
@@ -79,27 +70,27 @@ __all__ = ["register"]
     metavar="N",
     help="refine this pair by N steps of gradient descent, from the network's field",
 )
-@placement_options
-@device_option
+@options.placement_options
+@options.device_option
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
     default="fp32",
     help="of the network; bf16 is faster where the processor has it",
 )
-@overwrite_option
-@force_option
+@options.overwrite_option
+@options.force_option
 @click.option(
     "--keep",
     type=click.Choice(["better", "start", "network"]),
     default="better",
     help="what comes out: the network's field, the alignment at the start alone, or the better by image similarity",
 )
-@click.option("--preview", type=PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
-@click.option("--report", type=PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
+@click.option("--preview", type=options.PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
+@click.option("--report", type=options.PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
 @click.option(
     "--max-voxels",
-    type=COUNT,
+    type=options.COUNT,
     default=2**24,
     metavar="N",
     help="larger images go through the network with larger voxels, which takes less memory",
@@ -126,7 +117,7 @@ def register(args: Arguments) -> int:
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image, table_beside
 
-    places = placement(args)
+    places = options.placement(args)
     registrar = _registrar(args)
     seconds = {"preparation": time.perf_counter() - started}
     files = {"moving": args.labels, "fixed": args.fixed_labels}
@@ -186,8 +177,8 @@ def _check_files(args: Arguments) -> None:
 def _registrar(args: Arguments) -> Registrar:
     from monai_hyperscale.tasks.registration.registrar import Registrar
 
-    options = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
-    return opened(args, Registrar, "sshn_reg", options, regularization=args.regularization)
+    given = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
+    return opened(args, Registrar, "sshn_reg", given, regularization=args.regularization)
 
 
 def _dice(result: Registration, labels: Images, moved: MetaTensor, names: dict[int, str]) -> dict[str, Any]:
@@ -230,7 +221,7 @@ def _write(
         writers[args.labels_out] = lambda path: write_label(values, path, source)
     if args.preview is not None:
         lying = result.onto_fixed(moving, result.start, outside=float(moving.min()))
-        title = f"{args.moving.name} onto {args.fixed.name}, phi = {listed(args.phi)}"
+        title = f"{args.moving.name} onto {args.fixed.name}, phi = {options.listed(args.phi)}"
         seen = result.onto_fixed(images["fixed"])
         writers[args.preview] = lambda path: save_registration_preview(seen, lying, result.moved, path, title)
     if args.report is not None:

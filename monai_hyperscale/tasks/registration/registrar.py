@@ -55,7 +55,7 @@ Both = dict[str, MetaTensor]
 class Registration:
     """How one image goes onto another.
 
-    Attributes:
+    Args:
         moved: the moving image on the fixed image's grid, (C, *fixed sizes).
         field: from the fixed image's points to the moving one's, the alignment at the start included: float32
             (D, *fixed sizes), voxels of the fixed image's grid, with its affine.
@@ -77,12 +77,9 @@ class Registration:
     _steps: int
 
     def apply(self, image: MetaTensor, nearest: bool = False, outside: float = 0.0) -> MetaTensor:
-        """Resample another image of the moving subject, such as its label map, onto the fixed image's grid.
+        """Resample another image (C, *sizes) of the moving subject, on any grid, onto the fixed image's grid.
 
-        Args:
-            image: (C, *sizes), with its affine; on any grid in the space of the moving image.
-            nearest: for label maps; else linear.
-            outside: value of what lies outside the image.
+        Linear, or ``nearest`` for label maps; ``outside`` is the value of what lies outside the image.
         """
         placed = as_placed(image, self.field.dim() - 1)
         return resample(placed, grid_of(self.field), field=self.field, nearest=nearest, outside=outside)
@@ -123,16 +120,11 @@ class Registrar(TrainedNetwork):
     the network, and from its own voxels, once, for the result. Several threads may call it at once.
 
     Args:
-        settings: what the network was trained for.
-        network: with trained weights.
-        device: where the folded networks run.
         max_voxels: pairs whose grid has more voxels go through the network on a coarser one.
         precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; fields stay float32.
         force: take images that are far outside of what the network was trained on, with a warning in the log.
         keep: one of :data:`KEEP`; the better by the similarity that the network was trained with.
-
-    Raises:
-        ValueError: for an unknown precision.
+        others: see :class:`TrainedNetwork`.
 
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
@@ -176,7 +168,7 @@ class Registrar(TrainedNetwork):
 
         Args:
             moving: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
-            fixed: as ``moving``.
+            fixed: likewise.
             phi: rescaling factor in [0, 1], or one per level.
             start: one of :data:`STARTS`.
             instance_steps: of :func:`optimize_instance` after the network.
@@ -306,10 +298,7 @@ class Registrar(TrainedNetwork):
     def _predict(
         self, network: Any, images: Both, fixed: Grid, matrix: np.ndarray, seconds: dict[str, float]
     ) -> tuple[Grid, dict[str, torch.Tensor], torch.Tensor]:
-        """Return the network's grid, the images on it, and its displacement or, where integrated, its velocity.
-
-        On a coarser grid if the memory is too small for the first.
-        """
+        """Return the network's grid, coarser where memory is short, the images on it, and its field or velocity."""
         settings = self.settings
         spacing = settings.spacing_for(fixed.affine)
         grids = [working_grid(fixed, spacing, settings.sizes, self.max_voxels)]

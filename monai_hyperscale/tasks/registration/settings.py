@@ -20,17 +20,14 @@ class RegistrationSettings(NetworkSettings):
     """A trained registration network, which takes two images of the same channels, the moving one first.
 
     Args:
-        spatial_dims: see :class:`NetworkSettings`, as for all that is not named here.
-        channels: of one image.
         sizes: what the images were padded or cropped to in training, in voxels; ``None`` where they were not.
         head_features: features that the network hands to the convolution that makes the field.
-        integration_steps: see :class:`RegistrationNetwork`, as for the next two.
-        field_scale: above 0 and at most 1.
-        passes: how often the network runs on a pair.
+        integration_steps: see :class:`RegistrationNetwork`, as ``field_scale`` and ``passes``.
         loss: arguments of :class:`RegistrationLoss` in training.
         regularization: least and greatest λ seen in training where it is a number the weights are generated from
             (Hoopes et al., HyperMorph, 2021); ``None`` where they know of φ alone.
         labels: name of every label that validation compared.
+        others: see :class:`NetworkSettings`.
 
     Example:
         >>> RegistrationSettings(3, ("MRI",), regularization=(0.0, 1.0)).context(phi=0.25)

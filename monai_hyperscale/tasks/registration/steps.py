@@ -21,13 +21,7 @@ from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.training.schedules import Handler
 from monai_hyperscale.training.validation import mean_of_rows
 
-__all__ = [
-    "PairMeasures",
-    "PreparePair",
-    "RegisterPair",
-    "RegularizationWeight",
-    "pairs_to_register",
-]
+__all__ = ["PairMeasures", "PreparePair", "RegisterPair", "RegularizationWeight", "pairs_to_register"]
 
 
 class PreparePair(PrepareBatch):
@@ -57,11 +51,7 @@ class PreparePair(PrepareBatch):
 
 
 class RegularizationWeight(Handler):
-    """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees too (HyperMorph).
-
-    Args:
-        loss: with a ``weight``, such as :class:`RegistrationLoss`; it stays as it is where no λ is drawn.
-    """
+    """Set the loss's weight of smoothness to the λ of the iteration, which the generator sees too (HyperMorph)."""
 
     event = Events.ITERATION_STARTED  # attach after :class:`PhiSampler`
 
@@ -80,10 +70,6 @@ class PairMeasures(Cumulative):
     ``correlation``. Rows hold ``error_before`` and ``error``, the mean end-point error in voxels of no displacement and
     of the field; or ``dice NAME`` of every label, warped to the nearest; or :func:`correlation` after warping.
 
-    Args:
-        labels: name of every class index but the background; empty where there are no labels.
-        known_fields: whether the pairs come with their true displacement.
-
     Example:
         >>> label = torch.zeros(1, 1, 9, 7)
         >>> label[..., 2:5, 2:5] = 1
@@ -101,16 +87,7 @@ class PairMeasures(Cumulative):
         self.names = ("error_before", "error") if known_fields else dice or ("correlation",)
 
     def __call__(self, fields: torch.Tensor, pairs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Measure a batch and keep its rows.
-
-        Args:
-            fields: (B, D, *sizes), voxels.
-            pairs: ``moving`` and ``fixed``, (B, C, *sizes); where there are such, ``moving_label`` and ``fixed_label``,
-                (B, 1, *sizes), and ``field``, (B, D, *sizes).
-
-        Returns:
-            (B, measures) in float64, in the order of :attr:`names`.
-        """
+        """Measure and keep fields (B, D, *sizes), voxels; return (B, measures), float64, in the order of ``names``."""
         rows = [
             self._measure(field[None], {name: value[index, None] for name, value in pairs.items()})
             for index, field in enumerate(fields.detach().float())
@@ -141,13 +118,9 @@ class PairMeasures(Cumulative):
 def pairs_to_register(
     dataset_dir: PathLike | None, pairs: PathLike | None = None, atlas: PathLike | None = None
 ) -> list[dict[str, Any]]:
-    """Return the pairs that inference runs over, as a MONAI data list; see :func:`read_pairs` for the arguments.
+    """Return the pairs that inference runs over, as a MONAI data list, see :func:`read_pairs`; none without a folder.
 
-    Returns:
-        ``{"moving": files, "fixed": files, "name": "a_to_b"}`` for every pair; none where there is no folder.
-
-    Raises:
-        DatasetError: if the folder or the list cannot be used.
+    Each is ``{"moving": files, "fixed": files, "name": "a_to_b"}``.
     """
     if dataset_dir is None:
         return []

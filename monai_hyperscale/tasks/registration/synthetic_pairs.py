@@ -50,9 +50,6 @@ def synthetic_pair(
         ``moving`` and ``fixed``, float32 (*sizes), in [0, 1]; ``moving_label`` and ``fixed_label``, uint8 (*sizes);
         ``field``, float32 (D, *sizes), in voxels.
 
-    Raises:
-        ValueError: if an argument is out of range.
-
     Example:
         >>> synthetic_pair(seed=1, spatial_dims=2, size=32)["field"].shape
         (2, 32, 36)
@@ -107,21 +104,11 @@ def write_synthetic_pairs(
     in_plane: bool = False,
     seed: int = 0,
 ) -> Path:
-    """Write synthetic pairs with their label maps and displacement fields, and a list that :func:`read_pairs` reads.
+    """Write pairs of :func:`synthetic_pair` and a list that :func:`read_pairs` reads.
 
     Volumes are NIfTI (int16, 1 mm, RAS), 2D images PNG (8 bit), fields NIfTI in ITK's convention. ``pairs.json`` says
-    that all of it is synthetic, and how it was made. A folder that holds these pairs already is left as it is. Files
-    appear all at once, or not at all.
-
-    Args:
-        folder: where to; an own folder, which is replaced if it holds synthetic pairs of other settings.
-        spatial_dims: see :func:`synthetic_pair`, as for the others below.
-        pairs: how many.
-        size: voxels per axis, about.
-        labels: number of structures.
-        displacement: largest displacement, in units of ``size``.
-        in_plane: no displacement along the last axis.
-        seed: of the data set.
+    that all of it is synthetic, and how it was made. Files appear all at once, or not at all. A folder that holds these
+    pairs already is left as it is, one of synthetic pairs of other settings replaced.
 
     Raises:
         DatasetError: if the folder holds anything else.

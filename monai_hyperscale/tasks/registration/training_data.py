@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from monai_hyperscale.data.check import check_dimensions
 from monai_hyperscale.data.headers import image_files, seen_images
 from monai_hyperscale.data.reading import CachedCases
-from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
+from monai_hyperscale.data.training_cases import TrainingCases, facts_of, folder_or_made
 from monai_hyperscale.errors import ConfigError, DatasetError
 from monai_hyperscale.io.files import digest
 from monai_hyperscale.tasks.registration.pair_files import PathLike, check_pairs, read_pairs
@@ -34,12 +34,7 @@ _VALIDATION, _TEST = 20, 40
 
 @dataclass(frozen=True)
 class RegistrationData(TrainingCases):
-    """The pairs of a training, by case, see :class:`TrainingCases`.
-
-    Args:
-        sizes: what images are padded or cropped to, one number per axis of the files.
-        others: see :class:`TrainingCases`; the pairs of a part are a :class:`PairList`.
-    """
+    """The pairs of a training, :class:`PairList`, by case; ``sizes`` is what images are padded or cropped to."""
 
     sizes: tuple[int, ...]
 
@@ -60,13 +55,13 @@ def load_registration_data(
     """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
 
     Args:
-        dataset_dir: see :func:`read_pairs`, as for ``pairs``, ``atlas`` and ``atlas_label``.
+        dataset_dir: see :func:`read_pairs`.
         synthetic_dir: where synthetic pairs are written.
         spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
         fractions: shares of training, validation and test cases.
-        pairs: a list of pairs.
-        atlas: the fixed image of every pair.
-        atlas_label: its label map.
+        pairs: see :func:`read_pairs`.
+        atlas: likewise.
+        atlas_label: likewise.
         sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
         seed: seed of the split, the draw and synthetic pairs.
@@ -93,12 +88,11 @@ def load_registration_data(
         f"{', '.join(images.labels.values()) or 'none'}; {len(train)} training, {len(validation)} validation and "
         f"{len(test)} test pairs; sizes {size}."
     )
-    facts = split_facts(title, names)
+    facts = facts_of(images, title, names, spatial_dims)
     facts["provenance"] |= pairing_facts(images, pairs, atlas)
     facts["fingerprint"] = digest([names, [[pair["name"] for pair in part] for part in (validation, test)]])
-    shared = {name: getattr(images, name) for name in ("channels", "labels", "label_values", "spatial_dims")}
-    slices, seen = images.spatial_dims > spatial_dims, seen_images(train.cases) if train.cases else None
-    return RegistrationData(folder, train, validation, test, **shared, slices=slices, seen=seen, **facts, sizes=size)
+    seen = seen_images(train.cases) if train.cases else None
+    return RegistrationData(folder, train, validation, test, seen=seen, sizes=size, **facts)
 
 
 def _sizes(sizes: int | Sequence[int], axes: int) -> tuple[int, ...]:
@@ -119,12 +113,8 @@ class PairDataset(Dataset):
         pairs: of cases, see :func:`split_pairs`.
         transform: of one case, see :func:`registration_preprocessing`.
         pair_transform: of a pair, such as :class:`PairSlice`, or ``None``.
-        cache_rate: share of the cases that is kept in memory.
-        num_workers: threads that fill the cache.
+        cache_rate: see :class:`CachedCases`, as for ``num_workers`` and what is raised.
         known_fields: whether samples carry the known displacement of their pair, read from its file every time.
-
-    Raises:
-        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that tells which.
 
     Example:
         >>> import tempfile
@@ -176,8 +166,7 @@ class PairDataset(Dataset):
 def _known_field(path: str, sizes: Sequence[int], images: Sequence[str]) -> torch.Tensor:
     """Read a field file as the images are read: in RAS order, the centre padded or cropped, (D, *sizes) in voxels.
 
-    The pair's images, the fixed one first, must be on the field's grid: on others, padding or cropping around their own
-    centres would shift the images against each other, and the field would be wrong.
+    The pair's images, the fixed one first, must be on its grid: padding around other centres would shift them.
     """
     # Here, because most data sets have no fields.
     from monai_hyperscale.io.fields import grid_affine, read_field

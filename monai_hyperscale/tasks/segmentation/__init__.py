@@ -12,12 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pictures": ["save_preview"],
         "segmenter": ["Segmenter"],
         "settings": ["SegmentationSettings"],
-        "training_data": [
-            "TrainingData",
-            "images_to_segment",
-            "load_training_data",
-            "require_images",
-        ],
+        "training_data": ["TrainingData", "images_to_segment", "load_training_data", "require_images"],
         "volumes": ["label_volumes"],
         "workload": ["SegmentationWorkload"],
     },

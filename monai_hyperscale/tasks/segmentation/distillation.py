@@ -29,16 +29,13 @@ class SoftenedLabels(PrepareBatch):
     prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
 
     Args:
-        teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training.
+        teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training; at least
+            one.
         precision: see :class:`PhiInferer`.
 
-    Raises:
-        ValueError: if there is no teacher.
-
     Example:
-        >>> teacher = torch.nn.Conv2d(1, 3, 1)
         >>> batch = {"image": torch.zeros(2, 1, 8, 6), "label": torch.zeros(2, 1, 8, 6)}
-        >>> image, target = SoftenedLabels([teacher])(batch)
+        >>> image, target = SoftenedLabels([torch.nn.Conv2d(1, 3, 1)])(batch)
         >>> target.shape, bool((target[:, 0] >= 0.5).all())
         (torch.Size([2, 3, 8, 6]), True)
     """
@@ -79,14 +76,7 @@ def softened_labels(
     precision: str = "fp32",
     device: Union[str, torch.device] = "cpu",
 ) -> Any:
-    """Return how batches are prepared: with softened labels, if a teacher is named.
-
-    Args:
-        teacher: folder of a trained network, several of them, or ``None``.
-        phis: of every teacher.
-        settings: of the network to train.
-        precision: of the teachers.
-        device: of the training.
+    """Return how batches are prepared: with labels softened by one teacher's folder or several, if there is one.
 
     Raises:
         CheckpointError: if there is no such network.

@@ -69,18 +69,7 @@ _ON_FILE_GRID = (
 
 
 def segmentation_config(settings: SegmentationSettings) -> Config:
-    """Return ``inference.json`` of a folded segmentation network.
-
-    Args:
-        settings: of the network.
-
-    Example:
-        >>> config = segmentation_config(SegmentationSettings(3, ("MRI",), {1: "hippocampus"}))
-        >>> [step["_target_"] for step in config["preprocessing"]["transforms"]][:3]
-        ['LoadImaged', 'Lambdad', 'Orientationd']
-        >>> "monai_hyperscale" in str(config)
-        False
-    """
+    """Return ``inference.json`` of a folded segmentation network."""
     volumes = settings.file_dims == 3
     suffixes = (".nii", ".nii.gz") if volumes else (".png", ".jpg", ".jpeg", ".bmp")
     return {
@@ -308,7 +297,7 @@ class SegmentationStockBundle(StockBundle):
         kind = "NIfTI" if settings.file_dims == 3 else "PNG, JPEG or BMP"
         lines = [
             f"IMAGES is a folder of images ({kind}), or a data set with a folder `imagesTs`. The label maps have the "
-            "names and grids of their images, and voxels the label values above.",
+            "names and grids of their images, and voxels the label values above."
         ]
         if settings.in_channels > 1 and settings.file_dims == 3:
             lines[0] += " `case_0000.nii.gz`, `case_0001.nii.gz`, … are the channels of one image."

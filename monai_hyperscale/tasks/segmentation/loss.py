@@ -14,23 +14,22 @@ __all__ = ["CrossEntropyThenDice"]
 
 
 class CrossEntropyThenDice(nn.Module):
-    """Cross-entropy, joined or replaced by soft Dice from a given epoch on.
+    """Cross-entropy, joined or replaced by soft Dice from a given epoch on; both are MONAI's ``DiceCELoss``.
 
     The background takes part in both, so that every voxel has exactly one label; it takes no part in evaluation.
-    Both parts are MONAI's ``DiceCELoss``. Networks with deep supervision return several logits in training, the finest
-    first; they count 1, 1/2, 1/4 and so on, as in nnU-Net, divided by the sum of these.
+    Networks with deep supervision return several logits in training, the finest first; they count 1, 1/2, 1/4 and so
+    on, as in nnU-Net, divided by the sum of these.
 
     Args:
         switch_epoch: first epoch, counted from 1, that has the second pair of weights.
         before: weights of cross-entropy and soft Dice before.
-        after: weights of cross-entropy and soft Dice from ``switch_epoch`` on. The paper's ``(0, 1)`` drops
-            cross-entropy; keeping it trains more steadily on small data sets.
+        after: those from ``switch_epoch`` on. The paper's ``(0, 1)`` drops cross-entropy; keeping it trains more
+            steadily on small data sets.
         batch: whether Dice sums over the batch before dividing, which labels absent from an image need.
 
     Example:
         >>> loss = CrossEntropyThenDice(switch_epoch=2)
-        >>> logits, label = torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4)
-        >>> round(float(loss(logits, label)), 4)
+        >>> round(float(loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))), 4)
         1.0986
     """
 

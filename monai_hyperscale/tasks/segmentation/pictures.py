@@ -10,7 +10,6 @@ from typing import Any, Optional, Union
 import matplotlib
 import nibabel as nib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -46,8 +45,7 @@ def save_preview(
     patient's left, marked L, is on the left.
 
     Args:
-        image: (C, *sizes); the first channel is shown, between its 0.5th and 99.5th percentile, which voxels
-            spread evenly tell of a large image.
+        image: (C, *sizes); the first channel is shown, between its 0.5th and 99.5th percentile.
         label: label values, of shape sizes.
         path: where to; written whole or not at all.
         names: label value to name, for the legend.
@@ -66,9 +64,8 @@ def save_preview(
             across, up = (n for n in range(3) if n != axis)
             cut: tuple[Any, ...] = (*[slice(None)] * axis, centre[axis])
             slices.append((f"{plane} {centre[axis]}", grey[cut], label[cut], zooms[up] / zooms[across]))
-    # A canvas of its own, not pyplot: no display, no state shared with the caller's figures.
+    # Not pyplot: no display, no state shared with the caller's figures.
     figure = Figure(figsize=(4 * len(slices) + 1.5, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
     low, high = np.percentile(_sample(grey), (0.5, 99.5))
     panels = np.atleast_1d(figure.subplots(1, len(slices)))
     for axes, (name, plane_grey, plane_label, aspect) in zip(panels, slices, strict=True):
@@ -142,13 +139,10 @@ def segmentation_cards(
     example: Example,
     number: int,
     labels: Mapping[int, str],
-    name: Callable[[tuple[float, ...]], str],
-    note: Callable[[tuple[float, ...]], Optional[str]],
+    name: Callable[..., str],
+    note: Callable[..., Optional[str]],
 ) -> tuple[list[Card], list[KeyEntry]]:
-    """Return the cards of one example, the image, the reference, and one for each φ, and the key to their colours.
-
-    See :attr:`Task.cards`.
-    """
+    """Return the cards of image, reference and every φ, and the key to their colours, see :attr:`Task.cards`."""
     image = example.plane(unit_intensity(example.images["image"]))
     shape, identity = image.shape, f"slice-{number}"
     values = _values(example, labels)

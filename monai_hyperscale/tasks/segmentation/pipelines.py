@@ -30,18 +30,11 @@ def training_transforms(
 ) -> Compose:
     """Return the transforms of training samples: the deterministic ones first, flat, so that a cache stops there.
 
-    Args:
-        channels: see :func:`segmentation_preprocessing`, as those that are not named here.
-        spatial_dims: of the network.
-        roi_size: size of a sample.
-        spacing: voxel size in mm, or ``None``.
-        slices: whether a sample is an axial slice of a volume.
-        label_values: values of the classes in the label files.
-        options: further arguments of :func:`augmentation`; ``soft_labels`` may be ``True`` here.
+    ``roi_size`` is the size of a sample, with ``slices`` an axial slice of a volume; ``options`` are further arguments
+    of :func:`augmentation`, where ``soft_labels`` may be ``True``. For others see :func:`segmentation_preprocessing`.
 
     Example:
-        >>> pipeline = training_transforms(("MRI",), 2, (64, 64), slices=True)
-        >>> type(pipeline.transforms[0]).__name__
+        >>> type(training_transforms(("MRI",), 2, (64, 64), slices=True).transforms[0]).__name__
         'ReadImaged'
     """
     loading = segmentation_preprocessing(channels, spatial_dims, spacing, slices=slices, label_values=label_values)
@@ -82,10 +75,8 @@ def inference_postprocessing(
 ) -> Compose:
     """Return the transforms from logits to label files on the grid of the input, with its header, named after it.
 
-    Args:
-        preprocessing: what the images went through.
-        output_dir: where the files go: NIfTI for NIfTI, PNG for 2D image files, see :class:`SaveLabeld`.
-        label_values: value in the files of every class index; ``None`` writes the indices.
+    ``preprocessing`` is what the images went through; ``label_values`` is the value in the files of every class index,
+    ``None`` for the indices. Files are NIfTI for NIfTI, PNG for 2D image files.
     """
     values: list[Transform] = []
     if label_values is not None and list(label_values) != list(range(len(label_values))):

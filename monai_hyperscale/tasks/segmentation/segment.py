@@ -11,20 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from monai_hyperscale.console import options
 from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, command, wrong_arguments
 from monai_hyperscale.console.messages import say, unexpected
-from monai_hyperscale.console.options import (
-    COUNT,
-    PATH,
-    bundle_option,
-    device_option,
-    factors,
-    force_option,
-    listed,
-    overwrite_option,
-    placement,
-    placement_options,
-)
 from monai_hyperscale.console.resources import added_up, outside_network, peak_memory_mib, stage_table
 from monai_hyperscale.errors import ArgumentError, ImageError
 from monai_hyperscale.tasks.commands import opened
@@ -39,11 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["segment"]
 
 
-@command(
-    "segment",
-    "segment images with a trained network at any phi",
-    exclusive=[("--overwrite", "--skip-existing")],
-)
+@command("segment", "segment images with a trained network at any phi", exclusive=[("--overwrite", "--skip-existing")])
 @click.argument(
     "images",
     nargs=-1,
@@ -59,29 +44,33 @@ __all__ = ["segment"]
     metavar="OUT",
     help="label file for one image; folder (made if missing) for several, with outputs named after the images",
 )
-@bundle_option
+@options.bundle_option
 @click.option(
     "--phi",
-    type=factors,
+    type=options.factors,
     default="0.5",
     metavar="PHI",
     help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
     "0.5,0.4,0.3",
 )
-@placement_options
-@device_option
-@overwrite_option
+@options.placement_options
+@options.device_option
+@options.overwrite_option
 @click.option("--skip-existing", is_flag=True, help="leave images alone whose output exists")
 @click.option(
     "--suffix", default="", show_default=False, help="put this after the image's name in the output's, such as _seg"
 )
-@click.option("--volumes", type=PATH, metavar="FILE", help="write the volume of every label in mm3, as .json or .csv")
-@click.option("--report", type=PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory")
-@force_option
+@click.option(
+    "--volumes", type=options.PATH, metavar="FILE", help="write the volume of every label in mm3, as .json or .csv"
+)
+@click.option(
+    "--report", type=options.PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory"
+)
+@options.force_option
 @click.option("--preview", is_flag=True, help="write a picture NAME_preview.png beside every output")
 @click.option(
     "--max-voxels",
-    type=COUNT,
+    type=options.COUNT,
     default=2**24,
     metavar="N",
     help="images of more voxels go through in overlapping windows, which takes less memory",
@@ -117,7 +106,7 @@ def segment(args: Arguments) -> int:
         other_outputs=tables,
         channels=settings.in_channels,
     )
-    places = placement(args)
+    places = options.placement(args)
 
     from tqdm import tqdm
 
@@ -195,7 +184,7 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
         if (unlike := segmenter.unlike(image)) is not None:
             entry["unlike_training"] = f"{job.image} {unlike}"
         if job.preview is not None:
-            title = f"{job.image.name}, phi = {listed(args.phi)}"
+            title = f"{job.image.name}, phi = {options.listed(args.phi)}"
             with stage("preview"):
                 save_preview(image, label, job.preview, segmenter.settings.value_names, title)
         # Last, so that an output that exists is that of an image that is done.

@@ -29,21 +29,17 @@ class Segmenter(TrainedNetwork):
     """Segments images with folded networks: plain networks for one φ each, made at the first image and kept.
 
     Args:
-        settings: what the network was trained for.
-        network: with trained weights.
-        device: where the folded networks run.
         max_voxels: most voxels, on the network's grid, of an image that goes through whole. Larger ones go through in
             overlapping windows of ``settings.roi_size``, and their logits are never in memory all together.
         overlap: of neighbouring windows, in [0, 1).
         precision: ``fp32``, ``bf16`` or ``fp16``.
         force: take images that are far outside of what the network was trained on, with a warning in the log.
+        others: see :class:`TrainedNetwork`.
 
     Example:
         >>> from monai_hyperscale.bundle.settings import build_network
-        >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
         >>> settings = SegmentationSettings(3, ("MRI",), {1: "hippocampus"}, network={"features": (4, 4)})
-        >>> segmenter = Segmenter(settings, build_network(settings))
-        >>> segmenter.segment(MetaTensor(torch.rand(1, 11, 7, 5)), phi=0.3).shape
+        >>> Segmenter(settings, build_network(settings)).segment(MetaTensor(torch.rand(1, 11, 7, 5)), phi=0.3).shape
         (11, 7, 5)
     """
 
@@ -82,19 +78,15 @@ class Segmenter(TrainedNetwork):
         )
 
     def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
-        """Segment one image.
+        """Return the label values of an image on its own grid, of shape sizes, in the smallest unsigned type.
 
         Args:
             image: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
-            phi: rescaling factor in [0, 1], or one per level.
-
-        Returns:
-            label values of shape sizes, on the image's own grid, in the smallest unsigned type.
+            phi: rescaling factor in [0, 1], or one per level; another is a ``ValueError``.
 
         Raises:
             ImageError: if the image has other channels or dimensions than the network takes, or is far outside of
                 what it was trained on.
-            ValueError: if ``phi`` is not valid for the network.
         """
         network = self.fold(phi)
         flat, slice_axis = self._fitted(image)

@@ -18,8 +18,6 @@ class SegmentationSettings(NetworkSettings):
     """A trained segmentation network's architecture, data and range of φ.
 
     Args:
-        spatial_dims: 2 or 3, of the network.
-        channels: name of every input channel, such as ``("MRI",)``; they choose the intensity preprocessing.
         labels: name of every class index but the background's, 0.
         label_values: value of every class index, background included, in the label files it was trained on and
             writes; ``None`` where they are the indices.

@@ -15,7 +15,7 @@ from monai_hyperscale.data import check_dataset, read_dataset, split_cases, writ
 from monai_hyperscale.data.check import check_dimensions, tell_places
 from monai_hyperscale.data.datalist import spread
 from monai_hyperscale.data.headers import file_suffix, seen_images, sizes_at
-from monai_hyperscale.data.training_cases import TrainingCases, folder_or_made, split_facts
+from monai_hyperscale.data.training_cases import TrainingCases, facts_of, folder_or_made
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 
@@ -27,12 +27,7 @@ _LARGEST = {2: 256, 3: 96}
 
 @dataclass(frozen=True)
 class TrainingData(TrainingCases):
-    """The labelled images of a training.
-
-    Args:
-        roi_size: crop of a training sample, one number per axis of the network.
-        others: see :class:`TrainingCases`.
-    """
+    """The labelled images of a training; ``roi_size`` is the crop of a sample, one number per axis of the network."""
 
     roi_size: tuple[int, ...]
 
@@ -54,11 +49,9 @@ def load_training_data(
         dataset_dir: folder of the data set, see :func:`read_dataset`; ``None`` for synthetic anatomy.
         synthetic_dir: where synthetic anatomy is written.
         spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
-        channels: names of the channels, in place of those of the data set; they choose the intensity scale, see
-            :class:`NormalizeChannels`.
+        channels: names in place of those of the data set; they choose the scale, see :class:`NormalizeChannels`.
         fractions: shares of training, validation and test cases.
-        roi_size: crop of a training sample; ``None`` for the typical image size, cut to what trains in reasonable
-            time.
+        roi_size: crop of a sample; ``None`` for the typical image size, cut to what trains in reasonable time.
         spacing: voxel size in mm that volumes will be resampled to, or ``None``.
         seed: seed of the split and of the synthetic anatomy.
         synthetic: further arguments of :func:`write_synthetic_dataset`, such as ``cases`` and ``size``.
@@ -90,27 +83,12 @@ def load_training_data(
         f"{', '.join(dataset.labels.values())}; {counts[0]} train, {counts[1]} validation, {counts[2]} test; "
         f"crops of {size}."
     )
-    return TrainingData(
-        folder,
-        *parts,
-        channels=dataset.channels,
-        labels=dataset.labels,
-        label_values=dataset.label_values,
-        spatial_dims=dataset.spatial_dims,
-        slices=dataset.spatial_dims > spatial_dims,
-        roi_size=tuple(size),
-        seen=seen_images(parts[0]),
-        **split_facts(title, [[case["name"] for case in part] for part in parts]),
-    )
+    facts = facts_of(dataset, title, [[case["name"] for case in part] for part in parts], spatial_dims)
+    return TrainingData(folder, *parts, seen=seen_images(parts[0]), roi_size=tuple(size), **facts)
 
 
 def typical_size(cases: Sequence[Mapping[str, Any]], spacing: Optional[Sequence[float]] = None) -> tuple[int, ...]:
-    """Return the median image size of 50 cases, up to a multiple of 8 and no more than trains in reasonable time.
-
-    Args:
-        cases: whose headers are read.
-        spacing: voxel size in mm that volumes will be resampled to.
-    """
+    """Return the median image size of 50 cases, up to a multiple of 8 and no more than trains in reasonable time."""
     median = np.median(sizes_at(spread(cases, 50), spacing), axis=0)
     rounded = (np.ceil(median / 8) * 8).astype(int)
     return tuple(int(n) for n in np.minimum(rounded, _LARGEST[len(median)]))
@@ -121,9 +99,8 @@ def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1
 
     Args:
         dataset_dir: a data set, of which ``imagesTs`` is taken if it has any and all its cases otherwise, or a folder
-            of image files; ``None`` for none. Channel files such as ``case_0000.nii.gz`` and ``case_0001.nii.gz`` are
-            put together, see :func:`monai_hyperscale.io.group_channels`.
-        channels: that the network takes.
+            of image files; ``None`` for none.
+        channels: that the network takes; see :func:`monai_hyperscale.io.group_channels` for one file per channel.
 
     Raises:
         DatasetError: if the folder holds no image, two of one name, which outputs are named after,
@@ -160,15 +137,6 @@ def _data_list(images: Sequence[ImageFiles]) -> list[dict[str, Any]]:
 
 
 def require_images(images: Sequence[Any], dataset_dir: Optional[Union[str, Path]], purpose: str = "segment") -> None:
-    """Check that there is an image to work on.
-
-    Args:
-        images: what was found.
-        dataset_dir: where.
-        purpose: what they are needed for, a verb.
-
-    Raises:
-        DatasetError: if there is none.
-    """
+    """Raise a :class:`DatasetError` if no image was found in a folder to ``purpose``, a verb."""
     if not images:
         raise DatasetError(f"no image to {purpose} in {dataset_dir}; name a folder of images with --dataset_dir.")

@@ -19,12 +19,9 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
 
     Args:
         label: whole numbers of at least 0, one per voxel.
-        affine: (4, 4), from voxel indices to millimetres; a voxel takes the absolute value of its determinant. For a
-            2D image that counts one slice of the thickness the affine tells. ``None``: voxels have no size.
+        affine: (4, 4), from voxel indices to millimetres; a 2D image counts as one slice of the thickness it tells.
+            ``None``: voxels have no size, and ``volume`` is ``None``.
         names: label value to name, without background.
-
-    Returns:
-        ``label``, ``name``, ``voxels`` and ``volume`` of each, in mm³; ``None`` where voxels have no size.
 
     Example:
         >>> label_volumes(np.array([[0, 1], [1, 1]]), np.diag([2.0, 2.0, 1.0, 1.0]), {1: "tumour", 2: "oedema"})[0]
@@ -40,18 +37,7 @@ def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mappin
 
 
 def volume_table(entries: Sequence[Mapping[str, Any]]) -> str:
-    r"""Return volumes as comma-separated values, a line for every label of every image.
-
-    Args:
-        entries: of images, as ``segment --volumes`` writes them as JSON; several files of an image, and several φ, are
-            joined by semicolons.
-
-    Example:
-        >>> volume = {"label": 1, "name": "tumour", "voxels": 3, "volume": 12.0}
-        >>> print(volume_table([{"image": "a.nii", "output": "b.nii", "phi": 0.5, "labels": [volume]}]), end="")
-        image,output,phi,label,name,voxels,volume_mm3
-        a.nii,b.nii,0.5,1,tumour,3,12.0
-    """
+    r"""Return volumes, as ``segment`` collects them, as comma-separated values: a line per label and image."""
 
     def joined(value: Any) -> Any:
         return ";".join(map(str, value)) if isinstance(value, list) else value
