@@ -90,33 +90,10 @@ def test_a_call_inside_a_call() -> None:
     assert (outer - inner[0]).abs().max() > 1e-3
 
 
-def test_is_not_a_parameter_any_more() -> None:
-    net = HyperNetwork(Calling())
-    assert not list(net.primary.parameters())
-    assert not net.primary.state_dict()
-    assert set(net.state_dict()) == {
-        "generator.base",
-        "generator.heads",
-        *(f"generator.layers.{i}.{name}" for i in (0, 1) for name in ("weight", "bias")),
-    }
-    assert isinstance(net.primary.conv, nn.Conv2d)
-
-
-def test_prints_without_weights() -> None:
-    net = HyperNetwork(Calling())
-    text = repr(net)
-    assert "Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), generated)" in text
-    assert "generated)" not in repr(net.fold(0.5))
-    assert_unreadable(net)
-
-
 def test_layers_with_hand_made_weights() -> None:
     network = Calling()
     scope, values = take_parameters(network, ["conv.weight", "conv.bias"])
-    assert {name: value.shape for name, value in values.items()} == {
-        "conv.weight": (2, 1, 3, 3),
-        "conv.bias": (2,),
-    }
+    assert {name: value.shape for name, value in values.items()} == {"conv.weight": (2, 1, 3, 3), "conv.bias": (2,)}
     with generated_weights(scope, {"conv.weight": torch.ones(2, 1, 3, 3), "conv.bias": torch.tensor([0.0, 5.0])}):
         assert network.conv.weight.sum() == 18
         y = network(torch.ones(1, 1, 3, 3))

@@ -18,15 +18,10 @@ from tests.networks.references import assert_plain, assert_shares_nothing
 PER_LEVEL = ContextSpec(ContextNumber("phi", count=None))
 
 
-def test_three_threads_many_rounds() -> None:
-    net = HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), strong()).eval()
+def test_values_and_gradients_in_several_threads() -> None:
+    net = HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)), strong())
     x = torch.randn(1, 1, 8, 8)
-    assert_threads_agree(lambda phi: net(x, phi=phi), [0.05, 0.5, 1.0], rounds=100)
-
-
-def test_gradients_in_two_threads() -> None:
-    net = HyperNetwork(nn.Conv2d(1, 4, 3), strong())
-    x = torch.randn(1, 1, 8, 8)
+    assert_threads_agree(lambda phi: net(x, phi=phi), [0.05, 0.5, 1.0], rounds=50)
 
     def gradient(phi: float) -> torch.Tensor:
         with torch.enable_grad():
@@ -39,17 +34,14 @@ def test_gradients_in_two_threads() -> None:
 # --- calling
 
 
-@pytest.mark.parametrize(
-    "phi",
-    [0.25, [0.25], (0.25,), torch.tensor(0.25), torch.tensor([0.25]), torch.tensor(0.25, dtype=torch.float64)],
-)
-def test_ways_to_give_phi(phi: Any) -> None:
+def test_ways_to_give_phi() -> None:
     net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4)), strong()).eval()
     x = torch.randn(1, 1, 9, 9)
     expected = net(x, phi=0.25)
-    torch.testing.assert_close(net(x, phi=phi), expected, atol=0, rtol=0)
-    torch.testing.assert_close(net(x, phi), expected, atol=0, rtol=0)
-    torch.testing.assert_close(net.fold(phi)(x), expected, atol=1e-5, rtol=0)
+    for phi in ([0.25], (0.25,), torch.tensor(0.25), torch.tensor([0.25]), torch.tensor(0.25, dtype=torch.float64)):
+        torch.testing.assert_close(net(x, phi=phi), expected, atol=0, rtol=0)
+        torch.testing.assert_close(net(x, phi), expected, atol=0, rtol=0)
+        torch.testing.assert_close(net.fold(phi)(x), expected, atol=1e-5, rtol=0)
 
 
 def test_further_arguments_reach_the_network() -> None:
@@ -61,14 +53,8 @@ def test_further_arguments_reach_the_network() -> None:
     other = net(left, right, phi=0.3, scale=0.0)["sum"]
     torch.testing.assert_close(other, net.fold(0.3)(left, right, 0.0)["sum"])
     assert (other - expected).abs().max() > 1e-3
-    with pytest.raises(PhiError, match="phi"):
+    with pytest.raises(PhiError, match=r"phi=.*fold\(phi\)"):
         net(left, right)
-
-
-def test_phi_is_required() -> None:
-    for primary in (nn.Conv2d(1, 1, 1), ScaleSpaceUNet(2, 1, 2, features=(4, 4))):
-        with pytest.raises(PhiError, match=r"phi=.*fold\(phi\)"):
-            HyperNetwork(primary)(torch.zeros(1, 1, 4, 4))
 
 
 # --- several contexts
@@ -78,10 +64,8 @@ def test_a_context_per_level() -> None:
     net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(4, 4, 4, 4)), strong(), context=PER_LEVEL).eval()
     x = torch.randn(1, 1, 19, 16)
     torch.testing.assert_close(net(x, phi=0.4), net(x, phi=[0.4] * 3), atol=0, rtol=0)
-    assert net.context.flat(net.context(phi=0.4)) == (0.4, 0.4, 0.4)
     phis = [0.7, 0.4, 0.2]
     y = net(x, phi=phis)
-    torch.testing.assert_close(net.fold(phis)(x), y, atol=1e-5, rtol=0)
     torch.testing.assert_close(net(x, phi=torch.tensor(phis)), y, atol=0, rtol=0)
     for level in range(3):
         others = list(phis)
@@ -211,46 +195,20 @@ def test_hypernetwork_of_a_hypernetwork() -> None:
 # --- training and numbers
 
 
-@pytest.mark.parametrize("init", ["residual", "paper"])
-def test_steps_lower_the_loss(init: str) -> None:
-    net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(init=init))
-    x = torch.randn(2, 1, 17, 16)
-    target = (F.avg_pool2d(x, 5, stride=1, padding=2) > 0).long()[:, 0]
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3, betas=(0.9, 0.99))
-
-    def loss(phi: float) -> torch.Tensor:
-        return F.cross_entropy(net(x, phi=phi), target)
-
-    phis = (0.2, 0.5, 0.8)
-    with torch.no_grad():
-        before = [float(loss(phi)) for phi in phis]
-    for step in range(30):
-        optimizer.zero_grad()
-        loss(phis[step % 3]).backward()
-        optimizer.step()
-    with torch.no_grad():
-        after = [float(loss(phi)) for phi in phis]
-    for first, last in zip(before, after, strict=True):
-        assert last < 0.8 * first, (before, after)
-
-
 def test_autocast_keeps_generated_weights_exact() -> None:
     net = HyperNetwork(nn.Conv2d(1, 4, 3), strong())
     expected = net.generate(0.3)
     seen = []
     net.primary.register_forward_hook(lambda module, args, output: seen.append((module.weight, output)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        for name, value in net.generate(0.3).items():
-            assert value.dtype == torch.float32
-            torch.testing.assert_close(value, expected[name], atol=0, rtol=0)
+        torch.testing.assert_close(net.generate(0.3), expected, atol=0, rtol=0)  # of its dtype, float32
         net(torch.randn(1, 1, 5, 5), phi=0.3)
-        plain = net.fold(0.3)
+        plain: Any = net.fold(0.3)
         assert torch.is_autocast_enabled("cpu")
     weight, output = seen[0]
-    assert weight.dtype == torch.float32 and output.dtype == torch.bfloat16
-    torch.testing.assert_close(weight, expected["weight"], atol=0, rtol=0)
-    assert {p.dtype for p in plain.parameters()} == {torch.float32}
-    torch.testing.assert_close(plain.weight, nn.Parameter(expected["weight"].detach()), atol=0, rtol=0)
+    assert output.dtype == torch.bfloat16
+    for found in (weight, plain.weight.data):
+        torch.testing.assert_close(found, expected["weight"], atol=0, rtol=0)
 
 
 def test_fold_in_inference_mode() -> None:

@@ -6,7 +6,6 @@ import pickle
 import pytest
 import torch
 import torch.nn as nn
-from monai.engines import SupervisedTrainer
 from monai.losses import DiceLoss
 
 from monai_hyperscale.context import ContextNumber, ContextSpec
@@ -23,6 +22,10 @@ def hypernetwork() -> HyperNetwork:
     return HyperNetwork(nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 1, 1)), strong())
 
 
+def nothing(y: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    return (y * 0).sum()
+
+
 def squares(net: HyperNetwork, phi: float) -> torch.Tensor:
     return torch.cat([weight.flatten() for weight in net.generate(phi).values()]).square().sum()
 
@@ -32,7 +35,7 @@ def test_value_and_gradient(name: str) -> None:
     net = HyperNetwork(nn.Conv2d(1, 1, 3), build_generator(name))
     expected = squares(net, 0.2)
     wanted = torch.autograd.grad(0.5 * expected, net.generator.base)[0]  # type: ignore[arg-type]
-    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=0.5)
+    loss = GeneratedWeightPenalty(nothing, net, weight=0.5)
     value = loss(net(X, phi=0.2), LABEL)
     torch.testing.assert_close(value, 0.5 * expected)
     value.backward()
@@ -54,7 +57,7 @@ def test_is_added_to_the_loss() -> None:
 
 def test_sees_the_pass_before_it() -> None:
     net = hypernetwork()
-    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    loss = GeneratedWeightPenalty(nothing, net, weight=1.0)
     for phi in (0.1, 0.9):
         y = net(X, phi=phi)
         net.fold(0.5)
@@ -66,7 +69,7 @@ def test_sees_the_pass_before_it() -> None:
 
 def test_several_phi_of_a_step_count_alike() -> None:
     net = hypernetwork()
-    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    loss = GeneratedWeightPenalty(nothing, net, weight=1.0)
     expected = (squares(net, 0.1) + squares(net, 0.9)) / 2
     loss._records[0].passes.clear()
     y = PhiPartsInferer([0.1, 0.9])(torch.cat([X, X]), net)
@@ -76,7 +79,7 @@ def test_several_phi_of_a_step_count_alike() -> None:
 def test_copies_have_records_of_their_own() -> None:
     # As the averaged network that validates during training is one.
     net = hypernetwork()
-    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), net, weight=1.0)
+    loss = GeneratedWeightPenalty(nothing, net, weight=1.0)
     y = net(X, phi=0.1)
     for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         copied(X, phi=0.9)
@@ -112,7 +115,7 @@ def test_all_hypernetworks_inside() -> None:
         HyperNetwork(nn.Conv2d(1, 2, 3), strong(), context=ContextSpec(ContextNumber("phi", default=0.3))), nn.ReLU()
     )
     nets.append(HyperNetwork(nn.Conv2d(2, 1, 1), strong(), context=ContextSpec(ContextNumber("phi", default=0.7))))
-    loss = GeneratedWeightPenalty(lambda y, label: (y * 0).sum(), nets, weight=1.0)
+    loss = GeneratedWeightPenalty(nothing, nets, weight=1.0)
     value = loss(nets(X), LABEL)
     torch.testing.assert_close(value, squares(nets[0], 0.3) + squares(nets[2], 0.7))  # type: ignore[arg-type]
 
@@ -123,19 +126,3 @@ def test_bad_arguments() -> None:
     for weight in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="0 or more"):
             GeneratedWeightPenalty(nn.MSELoss(), hypernetwork(), weight=weight)
-
-
-def test_in_a_trainer_of_monai() -> None:
-    net = HyperNetwork(nn.Conv2d(1, 1, 3), strong(), context=ContextSpec(ContextNumber("phi", default=0.3)))
-    expected = squares(net, 0.3)
-    loss = GeneratedWeightPenalty(nn.MSELoss(), net, weight=1e6)
-    trainer = SupervisedTrainer(
-        device=torch.device("cpu"),
-        max_epochs=1,
-        train_data_loader=[{"image": X, "label": LABEL}],
-        network=net,
-        optimizer=torch.optim.SGD(net.parameters(), lr=1e-9),
-        loss_function=loss,
-    )
-    trainer.run()
-    assert float(trainer.state.output[0]["loss"]) == pytest.approx(1e6 * float(expected.detach()), rel=1e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import neurite
@@ -107,24 +108,6 @@ def test_penalties_agree_with_neurite_and_monai(sizes: tuple[int, ...]) -> None:
     torch.testing.assert_close(BendingEnergy()(field), BendingEnergyLoss()(field))
 
 
-@both_dimensions
-def test_a_ramp_costs_its_slope_and_no_bending(sizes: tuple[int, ...]) -> None:
-    field = torch.zeros(1, len(sizes), *sizes)
-    field[:, 1] = 3.0 * torch.arange(sizes[0]).reshape(-1, *[1] * (len(sizes) - 1))
-    cells = len(sizes) ** 2  # one of D components changes along one of D axes
-    torch.testing.assert_close(TotalVariation()(field), torch.tensor(3.0 / cells))
-    torch.testing.assert_close(SquaredGradient()(field), torch.tensor(9.0 / cells))
-    assert BendingEnergy()(field) == 0
-
-
-def test_a_step_costs_as_much_as_a_ramp_in_total_variation_alone() -> None:
-    step, ramp = torch.zeros(1, 2, 11, 3), torch.zeros(1, 2, 11, 3)
-    step[:, 0, 5:] = 10.0
-    ramp[:, 0] = torch.arange(11.0)[:, None]
-    torch.testing.assert_close(TotalVariation()(step), TotalVariation()(ramp))
-    assert SquaredGradient()(step) > 5 * SquaredGradient()(ramp)
-
-
 @pytest.mark.parametrize("name", SMOOTHNESS)
 @both_dimensions
 def test_what_holds_for_every_penalty(name: str, sizes: tuple[int, ...]) -> None:
@@ -140,13 +123,13 @@ def test_what_holds_for_every_penalty(name: str, sizes: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize("name", SMOOTHNESS)
-@pytest.mark.parametrize("sizes", [(1, 1), (1, 7), (2, 5), (2, 2), (1, 5, 1), (1, 1, 1), (2, 6, 5)])
-def test_axes_that_are_too_short_do_not_count(name: str, sizes: tuple[int, ...]) -> None:
-    field = a_field(sizes, requires_grad=True)
-    value = SMOOTHNESS[name]()(field)
-    assert value.isfinite() and value >= 0
-    value.backward()
-    assert field.grad is not None and field.grad.isfinite().all()
+def test_axes_that_are_too_short_do_not_count(name: str) -> None:
+    for sizes in [(1, 1), (1, 7), (2, 5), (2, 2), (1, 5, 1), (1, 1, 1), (2, 6, 5)]:
+        field = a_field(sizes, requires_grad=True)
+        value = SMOOTHNESS[name]()(field)
+        assert value.isfinite() and value >= 0
+        value.backward()
+        assert field.grad is not None and field.grad.isfinite().all()
 
 
 # Their sum
@@ -184,23 +167,6 @@ def test_soft_dice_of_warped_labels(sizes: tuple[int, ...]) -> None:
     # Of labels that none has there is nothing to get wrong: they count as right.
     more = RegistrationLoss(classes=5, dice_weight=1.0).parts(field, target)["dice"]
     torch.testing.assert_close(more, expected.mean() / 2)
-
-
-def test_dice_is_least_where_labels_meet() -> None:
-    label = torch.zeros(1, 1, 16, 16)
-    label[..., 4:10, 5:11] = 1
-    target = {"moving": torch.zeros(1, 1, 16, 16), "fixed": torch.zeros(1, 1, 16, 16)}
-    target |= {"moving_label": label, "fixed_label": label.roll(2, 2)}
-    loss = RegistrationLoss(dice_weight=1.0)
-    values = []
-    for shift in (0.0, -1.0, -2.0, -3.0):
-        field = torch.zeros(1, 2, 16, 16)
-        field[:, 0] = shift
-        values.append(loss.parts(field, target)["dice"].item())
-    assert values[2] == pytest.approx(0, abs=1e-4) and values[0] > values[1] > values[2] < values[3]
-    field = torch.zeros(1, 2, 16, 16, requires_grad=True)
-    loss(field, target).backward()
-    assert field.grad is not None and field.grad[:, 0].sum() > 0  # one-hot maps warped linearly have a gradient
 
 
 def test_labels_are_left_alone_without_a_weight_or_where_they_are_missing() -> None:
@@ -251,14 +217,12 @@ def test_what_cannot_be() -> None:
         RegistrationLoss()(torch.rand(1, 3, 6, 5), target)
     with pytest.raises(RegistrationError, match="one shape"):
         RegistrationLoss()(a_field((6, 5)), {**target, "fixed": torch.rand(1, 1, 6, 1)})
-    for name in ("weight", "dice_weight"):
-        for value in (-1.0, float("nan"), float("inf")):
-            with pytest.raises(ConfigError, match=name):
-                RegistrationLoss(**{name: value})  # type: ignore[arg-type]
-    for options, reason in (
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"similarity": "ssim"}, "similarity must be one of mse, lncc, mi, got 'ssim'"),
         ({"smoothness": "l1"}, "smoothness must be one of tv, gradient, bending, got 'l1'"),
         *(({"similarity": "lncc", "window": window}, "odd") for window in (0, 4, -3)),
-    ):
+        *(({name: value}, name) for name in ("weight", "dice_weight") for value in (-1.0, math.nan, math.inf)),
+    ]
+    for options, reason in bad:
         with pytest.raises(ConfigError, match=reason):
-            RegistrationLoss(**options)  # type: ignore[arg-type]
+            RegistrationLoss(**options)

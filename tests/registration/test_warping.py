@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
-from voxelmorph.nn.functional import spatial_transform
 
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.registration import voxel_grid, warp, warp_points
 
+HALF = (torch.bfloat16, torch.float16)
 SIZES = [(1, 1), (1, 7), (2, 3), (31, 16), (33, 47), (129, 182), (1, 1, 1), (5, 1, 4), (7, 11, 13), (17, 16, 12)]
 
 
@@ -27,37 +27,32 @@ def smooth(sizes: tuple[int, ...], amplitude: float, seed: int = 0, batch: int =
 
 def reference(image: torch.Tensor, field: torch.Tensor, order: int, mode: str) -> np.ndarray:
     at = (voxel_grid(field) + field).double().numpy()
-    moved = [
-        [map_coordinates(c, at[b], order=order, mode=mode, cval=0) for c in image[b].double().numpy()]
-        for b in range(len(image))
-    ]
-    return np.array(moved)
+    images = image.double().numpy()
+    return np.array([[map_coordinates(c, at[b], order=order, mode=mode) for c in images[b]] for b in range(len(image))])
 
 
-@pytest.mark.parametrize("padding", ["border", "zeros"])
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
+MODES = [(mode, padding) for mode in ("linear", "nearest") for padding in ("border", "zeros")]
+
+
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_zero_field_is_the_identity_bit_for_bit(sizes: tuple[int, ...], mode: str, padding: str) -> None:
-    for dtype, bits in [
-        (torch.float32, torch.int32),
-        (torch.float64, torch.int64),
-        (torch.bfloat16, torch.int16),
-        (torch.float16, torch.int16),
-    ]:
+def test_zero_field_is_the_identity_bit_for_bit(sizes: tuple[int, ...]) -> None:
+    bits = {torch.float32: torch.int32, torch.float64: torch.int64} | dict.fromkeys(HALF, torch.int16)
+    for dtype, integer in bits.items():
         image = (1e3 * torch.randn(2, 2, *sizes)).to(dtype)
-        moved = warp(image, torch.zeros(2, len(sizes), *sizes, dtype=dtype), mode, padding)
-        assert moved.dtype == dtype
-        assert torch.equal(moved.view(bits), image.view(bits)), dtype
+        for mode, padding in MODES:
+            moved = warp(image, torch.zeros(2, len(sizes), *sizes, dtype=dtype), mode, padding)
+            assert moved.dtype == dtype
+            assert torch.equal(moved.view(integer), image.view(integer)), (dtype, mode, padding)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 48, 61, 100, 127, 160, 181, 192, 218, 240, 256, 257, 300, 511, 513])
-def test_every_whole_shift_is_exact(size: int) -> None:
-    image = torch.randn(1, 1, 1, size)
-    x = torch.arange(size)
-    for shift in {1, -1, 2, 3, -size // 3, size // 2, size - 1, size, -size, 3 * size}:
-        field = torch.zeros(1, 2, 1, size)
-        field[:, 1] = shift
-        assert torch.equal(warp(image, field)[0, 0, 0], image[0, 0, 0, (x + shift).clamp(0, size - 1)]), shift
+def test_every_whole_shift_is_exact() -> None:
+    for size in (1, 2, 3, 48, 61, 100, 127, 160, 181, 192, 218, 240, 256, 257, 300, 511, 513):
+        image, x = torch.randn(1, 1, 1, size), torch.arange(size)
+        for shift in {1, -1, 2, 3, -size // 3, size // 2, size - 1, size, -size, 3 * size}:
+            field = torch.zeros(1, 2, 1, size)
+            field[:, 1] = shift
+            expected = image[0, 0, 0, (x + shift).clamp(0, size - 1)]
+            assert torch.equal(warp(image, field)[0, 0, 0], expected), (size, shift)
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -105,17 +100,10 @@ def test_labels_keep_their_type_and_values(dtype: torch.dtype) -> None:
     assert warp(label, field).is_floating_point()
 
 
-def test_one_hot_maps_stay_a_partition() -> None:
-    label = torch.randint(0, 4, (1, 9, 8, 7))
-    one_hot = torch.nn.functional.one_hot(label, 4).movedim(-1, 1).float()
-    moved = warp(one_hot, smooth((9, 8, 7), 2).float())
-    assert torch.allclose(moved.sum(1), torch.ones(1, 9, 8, 7), atol=1e-6)
-
-
 @pytest.mark.parametrize("padding", ["border", "zeros"])
-@pytest.mark.parametrize("sizes", [(5, 4), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize("sizes", [(5, 4), (3, 2, 4)], ids=str)
 def test_gradients(sizes: tuple[int, ...], padding: str) -> None:
-    image = torch.randn(2, 2, *sizes, dtype=torch.float64, requires_grad=True)
+    image = torch.randn(2, 1, *sizes, dtype=torch.float64, requires_grad=True)
     field = (1.5 * torch.randn(2, len(sizes), *sizes, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(lambda i, f: warp(i, f, padding=padding), (image, field))
     points = (3 * torch.rand(2, 3, len(sizes), dtype=torch.float64)).requires_grad_()
@@ -132,12 +120,6 @@ def test_gradient_of_the_field_at_the_identity_ends_at_the_border(sizes: tuple[i
         assert torch.equal(
             field.grad[:, axis].select(axis + 1, -1), torch.zeros_like(field.grad.select(axis + 2, -1)[:, 0])
         )
-
-
-def test_agrees_with_voxelmorph() -> None:
-    image, field = torch.rand(2, 1, 11, 13, 9, dtype=torch.float64), smooth((11, 13, 9), 2.5, batch=2)
-    theirs = spatial_transform(image, field, padding_mode="border")
-    assert torch.allclose(warp(image, field), theirs, atol=1e-12)
 
 
 def test_batch_is_the_loop_and_one_serves_all() -> None:
@@ -186,9 +168,8 @@ def test_same_on_a_gpu_after_the_cpu() -> None:
 def test_torchscript(sizes: tuple[int, ...]) -> None:
     image, field = torch.randn(2, 2, *sizes), torch.randn(2, len(sizes), *sizes)
     scripted = torch.jit.script(warp)
-    for mode in ("linear", "nearest"):
-        for padding in ("border", "zeros"):
-            assert torch.equal(scripted(image, field, mode, padding), warp(image, field, mode, padding))
+    for options in MODES:
+        assert torch.equal(scripted(image, field, *options), warp(image, field, *options))
 
 
 @pytest.mark.parametrize("sizes", [(12, 9), (8, 9, 7)], ids=str)
@@ -218,21 +199,15 @@ def test_points_and_images_move_together() -> None:
     assert (found - landmark).abs().max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("image", "field", "message"),
-    [
+def test_what_does_not_fit() -> None:
+    for sizes, of_field, message in (
         ((1, 1, 4, 5), (1, 2, 5, 4), "on one grid"),
         ((1, 1, 4, 5, 6), (1, 2, 4, 5), "on one grid"),
         ((1, 1, 4, 5), (1, 3, 4, 5), "displacement field is"),
         ((1, 1, 4), (1, 1, 4), "displacement field is"),
-    ],
-)
-def test_what_does_not_fit(image: tuple[int, ...], field: tuple[int, ...], message: str) -> None:
-    with pytest.raises(RegistrationError, match=message):
-        warp(torch.zeros(image), torch.zeros(field))
-
-
-def test_other_arguments_that_are_refused() -> None:
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            warp(torch.zeros(sizes), torch.zeros(of_field))
     image, field = torch.zeros(1, 1, 4, 5), torch.zeros(1, 2, 4, 5)
     with pytest.raises(RegistrationError, match="'linear' or 'nearest', got cubic"):
         warp(image, field, "cubic")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-import torch.nn as nn
 
-from monai_hyperscale.context import ContextNumber, ContextSpec
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.hypernet import (
     GENERATORS,
-    FiLMGenerator,
     HeadsGenerator,
     HyperNetwork,
     MLPGenerator,
@@ -45,17 +41,13 @@ every_generator = pytest.mark.parametrize("name", BUILD)
 both_dimensions = pytest.mark.parametrize("spatial_dims", [2, 3])
 
 
-def hypernetwork(name: str, spatial_dims: int = 2, width: int = 1, select: str = "convolutions") -> HyperNetwork:
-    network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4))
-    return HyperNetwork(
-        network, BUILD[name](), select=select, context=ContextSpec(ContextNumber("phi", count=width))
-    ).eval()
+def hypernetwork(name: str, spatial_dims: int = 2, select: str = "convolutions") -> HyperNetwork:
+    return HyperNetwork(ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4)), BUILD[name](), select=select).eval()
 
 
 def shared_values() -> dict[str, torch.Tensor]:
-    return {"a.weight": torch.randn(6, 4, 3, 3), "a.bias": torch.randn(6), "b.weight": torch.randn(5, 2, 3, 3, 3)} | {
-        "b.bias": torch.randn(5)
-    }
+    shapes = {"a.weight": (6, 4, 3, 3), "a.bias": (6,), "b.weight": (5, 2, 3, 3, 3), "b.bias": (5,)}
+    return {name: torch.randn(shape) for name, shape in shapes.items()}
 
 
 def test_every_name_is_covered() -> None:
@@ -81,27 +73,6 @@ def test_hypernetwork_equals_fold(name: str, spatial_dims: int) -> None:
 
 
 @every_generator
-@both_dimensions
-@pytest.mark.parametrize("width", [1, 2])
-def test_gradient_reaches_everything(name: str, spatial_dims: int, width: int) -> None:
-    # Anchors far from 0, where maps of one voxel leave most of a kernel without gradient; they cover the φ below.
-    generator = (
-        build_generator("spline", anchors=(0.3, 0.5, 1.0), head_scale=1.0) if name == "spline" else BUILD[name]()
-    )
-    network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4))
-    spec = ContextSpec(ContextNumber("phi", count=width))
-    net = HyperNetwork(network, generator, select="convolutions+norms", context=spec).train()
-    if isinstance(generator, HeadsGenerator):
-        nn.init.normal_(generator.heads, std=0.1)  # those of constant tensors start at 0, where a gain has no gradient
-    for phi in (0.4, 0.8):
-        y = net(torch.randn(1, 1, *(24, 24) if spatial_dims == 2 else (12, 12, 12)), phi=[phi] * width)
-        (y * torch.randn_like(y)).sum().backward()
-    for parameter, value in net.named_parameters():
-        assert value.grad is not None and value.grad.isfinite().all(), parameter
-        assert (value.grad != 0).all(), f"{parameter}: {int((value.grad == 0).sum())} weights without gradient"
-
-
-@every_generator
 def test_every_level_has_a_say(name: str) -> None:
     generator = BUILD[name]()
     generator.bind(shared_values(), width=3)
@@ -116,12 +87,8 @@ def test_every_level_has_a_say(name: str) -> None:
 
 @every_generator
 def test_shapes_order_and_dtype(name: str) -> None:
-    for given, expected in [
-        (torch.float16, torch.float32),
-        (torch.bfloat16, torch.float32),
-        (torch.float32, torch.float32),
-        (torch.float64, torch.float64),
-    ]:
+    for given in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        expected = torch.promote_types(given, torch.float32)
         start = {key: value.to(given) for key, value in shared_values().items()}
         generator = BUILD[name]()
         generator.bind(start)
@@ -139,15 +106,11 @@ def test_starts_at_the_weights_it_was_bound_to(name: str) -> None:
         generator.head_scale = 0.0
     start = shared_values()
     generator.bind(start)
-    for phi in PHIS:
-        for key, value in generator(torch.tensor([phi])).items():
-            torch.testing.assert_close(value.detach(), start[key], atol=0, rtol=0)
-    # Its own copy: what happens to the network's tensors afterwards changes nothing.
     kept = {key: value.clone() for key, value in start.items()}
     for value in start.values():
-        value.zero_()
-    for key, value in generator(torch.tensor([0.4])).items():
-        torch.testing.assert_close(value.detach(), kept[key], atol=0, rtol=0)
+        value.zero_()  # it has a copy of its own
+    for phi in PHIS:
+        torch.testing.assert_close(generator(torch.tensor([phi])), kept, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", [name for name in BUILD if name not in ("film", "constant")])
@@ -168,8 +131,8 @@ def test_copies_and_files(name: str, tmp_path: Any) -> None:
     x = torch.randn(1, 1, 9, 9)
     with torch.no_grad():
         expected = net(x, phi=0.37)
-        torch.testing.assert_close(copy.deepcopy(net)(x, phi=0.37), expected, atol=0, rtol=0)
-        torch.testing.assert_close(pickle.loads(pickle.dumps(net))(x, phi=0.37), expected, atol=0, rtol=0)
+        for copied in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            torch.testing.assert_close(copied(x, phi=0.37), expected, atol=0, rtol=0)
         torch.save(net.state_dict(), tmp_path / "weights.pt")
         other = hypernetwork(name)
         assert (other(x, phi=0.37) - expected).abs().max() > 1e-4
@@ -209,41 +172,6 @@ def test_gradients_are_right(name: str) -> None:
 def test_unbound(name: str) -> None:
     with pytest.raises(ValueError, match="not been bound"):
         BUILD[name]()(torch.tensor([0.5]))
-
-
-def test_the_interface_itself() -> None:
-    for call in (lambda g: g.bind({}), lambda g: g(torch.tensor([0.5]))):
-        with pytest.raises(NotImplementedError):
-            call(WeightGenerator())
-    for call in (lambda g: g.build(1), lambda g: g.embed(torch.tensor([0.5]))):
-        with pytest.raises(NotImplementedError):
-            call(HeadsGenerator())
-    assert WeightGenerator().prepare({"weight": nn.Linear(1, 1)}) == ["weight"]
-
-
-def test_film_is_the_only_one_that_adds_parameters() -> None:
-    for name in BUILD:
-        network = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Conv2d(2, 1, 1))
-        generator = BUILD[name]()
-        added = ["0.bias"] if isinstance(generator, FiLMGenerator) else []
-        assert sorted(HyperNetwork(network, generator).generated) == sorted(["0.weight", "1.weight", "1.bias", *added])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"hidden": [10, 8], "head_scale": 0.3}',
-        '{"name": "mlp", "hidden": [4], "encoding": "identity", "activation": ["leakyrelu", {"negative_slope": 0.2}]}',
-        '{"name": "linear", "encoding": "complement", "head_scale": 1}',
-        '{"name": "spline", "anchors": [0, 0.2, 0.5], "head_scale": 0}',
-        '{"name": "film", "hidden": [8, 4], "activation": "tanh"}',
-        '{"name": "constant"}',
-    ],
-)
-def test_from_plain_data(text: str) -> None:
-    generator = build_generator(**json.loads(text))
-    generator.bind({"weight": torch.randn(2, 3), "bias": torch.randn(2)})
-    assert generator(torch.tensor([0.2]))["weight"].shape == (2, 3)
 
 
 @pytest.mark.parametrize(
