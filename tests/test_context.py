@@ -14,25 +14,14 @@ from monai_hyperscale.networks import ScaleSpaceUNet
 SPEC = ContextSpec(ContextNumber("phi", 0.1, 0.4, count=3, first=2), ContextNumber("regularization", 0.2, 0.6))
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        (0.5, 0.25, 1),
-        [0.5, 0.25, 1],
-        np.array([0.5, 0.25, 1.0]),
-        torch.tensor([0.5, 0.25, 1.0]),
-        [0.5, np.float32(0.25), 1],
-    ],
-)
-def test_ways_to_give_several_values(given: Any) -> None:
-    assert SPEC["phi"].values(given) == (0.5, 0.25, 1.0)
-    assert Context(phi=given) == {"phi": (0.5, 0.25, 1.0)}
-
-
-@pytest.mark.parametrize("given", ["0.5", True, None, math.nan, math.inf, 1.01, -0.01, [0.5, "a"], [], [[0.5]], 1j])
-def test_what_is_no_value(given: Any) -> None:
-    with pytest.raises(PhiError, match="^phi must be "):
-        SPEC["phi"].values(given)
+def test_ways_to_give_several_values() -> None:
+    values = [0.5, 0.25, 1]
+    for given in (values, tuple(values), np.array(values), torch.tensor(values), [0.5, np.float32(0.25), 1]):
+        assert SPEC["phi"].values(given) == (0.5, 0.25, 1.0)
+        assert Context(phi=given) == {"phi": (0.5, 0.25, 1.0)}
+    for wrong in ["0.5", True, None, math.nan, math.inf, 1.01, -0.01, [0.5, "a"], [], [[0.5]], 1j]:
+        with pytest.raises(PhiError, match="^phi must be "):
+            SPEC["phi"].values(wrong)  # type: ignore[arg-type]
 
 
 def test_one_value_stands_for_all_levels() -> None:
@@ -83,22 +72,17 @@ def test_numbers_without_value_and_unknown_ones() -> None:
         SPEC.with_defaults(regularization=2)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
+def test_numbers_and_specs_that_make_no_sense() -> None:
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"name": "2"}, "name of a number"),
         ({"count": 0}, "at least one value"),
         ({"low": 0.5, "high": 0.2}, "from low to high within 0 and 1, got 0.5 and 0.2"),
         ({"high": 1.5}, "within 0 and 1"),
         ({"default": 2.0}, "phi must be a number between 0 and 1"),
-    ],
-)
-def test_numbers_that_make_no_sense(options: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        ContextNumber(**{"name": "phi", **options})
-
-
-def test_a_spec_has_numbers_of_different_names() -> None:
+    ]
+    for options, said in bad:
+        with pytest.raises(ValueError, match=said):
+            ContextNumber(**{"name": "phi", **options})
     for numbers in ((), (ContextNumber("phi"), ContextNumber("phi"))):
         with pytest.raises(ValueError, match="numbers of different names"):
             ContextSpec(*numbers)

@@ -125,27 +125,21 @@ def test_rescalable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_are_kept_clean(path: Path) -> None:
+def test_notebooks_are_kept_clean_and_use_public_names(path: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["nbformat"] == 4 and content["nbformat_minor"] >= 5
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     assert content["metadata"] == {"kernelspec": kernel, "language_info": {"name": "python"}}
-    names = [cell["id"] for cell in content["cells"]]
-    assert len(set(names)) == len(names)
-    for cell in content["cells"]:
+    cells = content["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    for cell in cells:
         assert set(cell["metadata"]) <= {"tags"}, f"{cell['id']} has metadata of an editor"
         if cell["cell_type"] == "code":
             assert cell["outputs"] == [] and cell["execution_count"] is None, f"{cell['id']} has outputs: clear them"
-    source = "".join("".join(cell["source"]) for cell in content["cells"])
+    source = "\n".join("".join(cell["source"]) for cell in cells)
     paths = re.findall(r"""["'`](/\w[^"'`\s]*|[A-Z]:\\[^"'`]*)""", source)
     assert not paths, f"{path.name} names {paths}, which are on one machine only"
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_use_public_names(path: Path) -> None:
     public = set((ROOT / "tests" / "public_names.txt").read_text(encoding="utf-8").split())
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     imports = re.findall(r"^from (monai_hyperscale[\w.]*) import (.+)$", source, re.MULTILINE)
     used = {f"{module}.{name.strip()}" for module, names in imports for name in names.split(",")}
     assert used and used <= public, f"{path.name} imports {sorted(used - public)}, which is not public"

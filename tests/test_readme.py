@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -103,16 +104,16 @@ def check_command(command: str) -> None:
         raise AssertionError(f"do not know how to check {command!r}: teach this test")
 
 
-def cases() -> list:
+def cases(found: Callable[[Path], list[str]]) -> list:
     return [
-        pytest.param(command, id=f"{document.relative_to(ROOT)}:{index}")
+        pytest.param(document, text, id=f"{document.relative_to(ROOT)}:{index}")
         for document in DOCUMENTS
-        for index, command in enumerate(commands(document))
+        for index, text in enumerate(found(document))
     ]
 
 
-@pytest.mark.parametrize("command", cases())
-def test_commands_exist(command: str) -> None:
+@pytest.mark.parametrize(("document", "command"), cases(commands))
+def test_commands_exist(document: Path, command: str) -> None:
     check_command(command)
 
 
@@ -140,15 +141,7 @@ def test_set_up_commands_are_what_ci_runs() -> None:
         assert f"\n{step}" in script, f".ci/run does not run the README's {step!r}"
 
 
-def snippets() -> list:
-    return [
-        pytest.param(document, code, id=f"{document.relative_to(ROOT)}:{index}")
-        for document in DOCUMENTS
-        for index, code in enumerate(blocks(document, ("python",)))
-    ]
-
-
-@pytest.mark.parametrize(("document", "code"), snippets())
+@pytest.mark.parametrize(("document", "code"), cases(lambda document: blocks(document, ("python",))))
 def test_python_snippets_run(document: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "torch.onnx" in code:
         pytest.importorskip("onnxscript", reason="the export extra is not installed")
@@ -157,13 +150,9 @@ def test_python_snippets_run(document: Path, code: str, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_is_left_to_fill_in(document: Path) -> None:
-    found = re.findall(r"@[A-Z_]+@|\b(?:TODO|TBD|FIXME)\b", document.read_text(encoding="utf-8"))
-    assert not found, f"{document.relative_to(ROOT)} still has {found}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_and_pictures_exist(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+def test_nothing_is_left_to_fill_in_and_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert not re.findall(r"@[A-Z_]+@|\b(?:TODO|TBD|FIXME)\b", text)
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
     missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
     assert not missing, f"{document.relative_to(ROOT)} points to {missing}"

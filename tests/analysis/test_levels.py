@@ -58,8 +58,7 @@ def test_influence_of_every_factor() -> None:
     assert (first.rise, second.rise, third.rise) == pytest.approx((0.1, 0.05, -0.01))
     assert (first.best, second.best, third.best) == (0.25, 0.5, 0.0)
     assert first.settings == 9 and first.values == VALUES
-    worst = frontier(list(itertools.product(VALUES, repeat=3)), score, cost, higher=False)
-    assert [factor.best for factor in factor_influence(worst)] == [0.0, 0.0, 0.5]
+    assert [factor.best for factor in factor_influence(levels(higher=False))] == [0.0, 0.0, 0.5]
 
 
 def test_incomplete_grids_compare_what_they_can() -> None:
@@ -130,9 +129,11 @@ def test_what_cannot_be_compared_is_told() -> None:
         factor_influence(common())
     with pytest.raises(FrontierError, match="must have one factor"):
         gains_at_cost(levels(), levels())
-    with pytest.raises(FrontierError, match="another metric"):
-        draw_level_costs(levels(), common(metric={"name": "IoU", "higher_is_better": True}))
-    with pytest.raises(FrontierError, match="another data set"):
-        gains_at_cost(levels(), common(data={"name": "e", "part": "test", "cases": ["a"]}))
-    with pytest.raises(FrontierError, match="another size of image"):
-        gains_at_cost(levels(), common(options={"size": [48, 48]}))
+    for what, changes in {
+        "metric": {"metric": {"name": "IoU", "higher_is_better": True}},
+        "data set": {"data": {"name": "e", "part": "test", "cases": ["a"]}},
+        "size of image": {"options": {"size": [48, 48]}},
+    }.items():
+        for compare in (draw_level_costs, gains_at_cost):
+            with pytest.raises(FrontierError, match=f"another {what}"):
+                compare(levels(), common(**changes))

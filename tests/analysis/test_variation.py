@@ -32,9 +32,8 @@ class Given(WeightGenerator):
 
 @pytest.mark.parametrize("generator", [MLPGenerator(hidden=(6, 4)), FiLMGenerator(head_scale=0.2)])
 def test_it_is_that_of_the_folded_networks(generator: WeightGenerator) -> None:
-    network = HyperNetwork(
-        unet(), generator, select="norms" if isinstance(generator, FiLMGenerator) else "convolutions"
-    )
+    select = "norms" if isinstance(generator, FiLMGenerator) else "convolutions"
+    network = HyperNetwork(unet(), generator, select=select)
     found = coefficients_of_variation(network, PHIS)
     folds = [network.fold(phi).state_dict() for phi in PHIS]
     assert set(found) == set(network.generated)

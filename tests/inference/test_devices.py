@@ -13,29 +13,17 @@ def pretend(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
 
 
-@pytest.mark.parametrize(
-    ("name", "devices", "expected"),
-    [
-        ("auto", 0, "cpu"),
-        ("auto", 2, "cuda"),
-        ("cpu", 2, "cpu"),
-        ("cuda", 1, "cuda"),
-        ("cuda:1", 2, "cuda:1"),
-    ],
-)
-def test_device_that_is_there(monkeypatch: pytest.MonkeyPatch, name: str, devices: int, expected: str) -> None:
-    pretend(monkeypatch, devices)
-    assert choose_device(name) == torch.device(expected)
-
-
-@pytest.mark.parametrize(("name", "devices"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
-def test_fallback_is_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, devices: int
-) -> None:
-    pretend(monkeypatch, devices)
-    with caplog.at_level(logging.WARNING):
-        assert choose_device(name) == torch.device("cpu")
-    assert f"device {name} is not on this machine (CUDA devices: {devices})" in caplog.text
+def test_device_that_is_there_or_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    there = [("auto", 0, "cpu"), ("auto", 2, "cuda"), ("cpu", 2, "cpu"), ("cuda", 1, "cuda"), ("cuda:1", 2, "cuda:1")]
+    for name, devices, expected in there:
+        pretend(monkeypatch, devices)
+        assert choose_device(name) == torch.device(expected)
+    assert not caplog.records
+    for name, devices in (("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)):
+        pretend(monkeypatch, devices)
+        with caplog.at_level(logging.WARNING):
+            assert choose_device(name) == torch.device("cpu")
+        assert f"device {name} is not on this machine (CUDA devices: {devices})" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:0 "])
@@ -61,13 +49,10 @@ def test_the_first_way_that_fits_is_taken(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING):
         assert fails_below(1) == [1] and not caplog.records
         assert fails_below(3) == [1, 2, 3]
-    assert caplog.messages == ["there is too little memory for the image at once; going on in windows."] * 2
-
-
-def test_none_fits(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(MemoryError, match="the image does not fit into memory even in windows"):
-        fails_below(4)
-    assert len(caplog.records) == 2  # nothing goes on after the last
+        with pytest.raises(MemoryError, match="the image does not fit into memory even in windows"):
+            fails_below(4)
+    # Twice each: nothing goes on after the last.
+    assert caplog.messages == ["there is too little memory for the image at once; going on in windows."] * 4
 
 
 def test_other_errors_are_no_want_of_memory() -> None:

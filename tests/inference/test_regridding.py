@@ -28,12 +28,14 @@ AFFINES = {
     "gantry": affine_of(TURN @ np.diag([-0.83, 0.9, 2.1]) @ np.array([[1, 0, 0], [0, 1, 0.3], [0, 0, 1]])),
 }
 
+slabs = pytest.mark.parametrize("slab", [200, 10**6], ids=["slabs", "one piece"])
+
 
 def volume(affine: np.ndarray, channels: int = 1, sizes: tuple[int, ...] = (19, 16, 11)) -> MetaTensor:
     return MetaTensor(torch.rand(channels, *sizes), affine=torch.as_tensor(affine), meta={"name": "scan"})
 
 
-@pytest.mark.parametrize("slab", [200, 10**6], ids=["slabs", "one piece"])
+@slabs
 @pytest.mark.parametrize("pixdim", [(1.0, 1.0, 1.0), (0.5, 2.0, 1.7)])
 @pytest.mark.parametrize("name", AFFINES)
 def test_spacing_is_monais(name: str, pixdim: tuple[float, ...], slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,12 +53,7 @@ def test_an_image_at_its_spacing_is_left_as_it_is() -> None:
     assert at_spacing(image, Spacing((0.83, 0.9, 2.1))) is image
 
 
-def to_network(image: MetaTensor, pixdim: tuple[float, ...]) -> tuple[Compose, MetaTensor]:
-    pipeline = Compose([Orientationd("image", "RAS", labels=None), Spacingd("image", pixdim)])
-    return pipeline, pipeline({"image": image})["image"]
-
-
-@pytest.mark.parametrize("slab", [200, 10**6], ids=["slabs", "one piece"])
+@slabs
 # Not in a simple ratio to the image's voxels: midway between two voxels either one is the nearest.
 @pytest.mark.parametrize("pixdim", [(1.113, 1.271, 1.337), (0.457, 0.731, 3.119)])
 @pytest.mark.parametrize("name", AFFINES)
@@ -65,28 +62,14 @@ def test_labels_come_back_as_monai_inverts_them(
 ) -> None:
     monkeypatch.setattr(regridding, "_SLAB", slab)
     image = volume(AFFINES[name])
-    pipeline, prepared = to_network(image, pixdim)
+    pipeline = Compose([Orientationd("image", "RAS", labels=None), Spacingd("image", pixdim)])
+    prepared = pipeline({"image": image})["image"]
     label = torch.randint(0, 9, prepared.shape[1:], dtype=torch.uint8)
     invert = Invertd("pred", pipeline, orig_keys="image", nearest_interp=True)
     expected = invert({"image": prepared, "pred": MetaTensor(label[None].float())})["pred"][0].numpy()
     found = label_on_grid(label, prepared.affine.numpy(), AFFINES[name], image.shape[1:])
     assert found.dtype == np.uint8 and found.flags.f_contiguous
     assert np.array_equal(found, expected) and len(np.unique(found)) == 9
-
-
-@pytest.mark.parametrize("name", AFFINES)
-def test_labels_are_those_of_the_nearest_voxel_in_space(name: str) -> None:
-    affine = AFFINES[name]
-    _, prepared = to_network(volume(affine), (1.113, 1.271, 1.337))
-    sizes = prepared.shape[1:]
-    label = torch.randint(0, 9, sizes, dtype=torch.uint8)
-    found = label_on_grid(label, prepared.affine.numpy(), affine, (19, 16, 11))
-    to_label = np.linalg.inv(prepared.affine.numpy())
-    for voxel in np.ndindex(found.shape):
-        place = (to_label @ affine @ (*voxel, 1))[:3]
-        # Beyond the border the border's own label.
-        nearest = tuple(np.clip(np.rint(place), 0, np.array(sizes) - 1).astype(int))
-        assert found[voxel] == label[nearest]
 
 
 def test_voxels_midway_between_two_do_not_hang_on_rounding() -> None:

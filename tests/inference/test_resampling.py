@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Flip, Orientation, Spacing, SpatialCrop
-from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from monai_hyperscale.errors import RegistrationError
@@ -93,14 +92,10 @@ def test_no_field_stays_none_to_the_last_bit(affine: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
-def test_what_was_cropped_and_turned_after_reading_lies_where_it_lay(tmp_path: Path, suffix: str) -> None:
+def test_what_was_cropped_and_turned_after_reading_lies_where_it_lay(tmp_path: Path, suffix: str, write: Any) -> None:
     voxels = np.random.default_rng(0).integers(0, 255, (12, 11), dtype=np.uint8)
-    path = tmp_path / f"a{suffix}"
-    if suffix == ".png":
-        Image.fromarray(voxels.T).save(path)
-    else:
-        nib.save(nib.Nifti1Image(voxels, np.diag([-2.0, 1.5, 1, 1])), path)
-    whole = read_image(path)
+    affine = (np.diag([-2.0, 1.5, 1, 1]),) if suffix == ".nii.gz" else ()
+    whole = read_image(write(tmp_path / f"a{suffix}", voxels, *affine))
     part = Flip(1)(SpatialCrop(roi_start=(3, 2), roi_end=(9, 10))(whole))
     grid = Grid((12, 11), as_placed(whole, 2).affine.numpy())
     back = resample(as_placed(part, 2), grid)[0, 3:9, 2:10]
