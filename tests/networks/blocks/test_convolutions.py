@@ -23,14 +23,6 @@ def test_values(spatial_dims: int) -> None:
     torch.testing.assert_close(stage(x), expected)
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
-def test_size_is_kept(kernel_size: int) -> None:
-    stage = ConvolutionStage(3, 1, 4, convolutions=3, kernel_size=kernel_size)
-    for sizes in ((1, 1, 1), (2, 5, 3)):
-        assert stage(torch.randn(1, 1, *sizes)).shape == (1, 4, *sizes)
-    assert sum(isinstance(layer, nn.Conv3d) for layer in stage) == 3
-
-
 def test_kaiming_initialisation() -> None:
     stage = ConvolutionStage(2, 64, 64, norm=None)
     for conv in (layer for layer in stage if isinstance(layer, nn.Conv2d)):

@@ -29,7 +29,7 @@ class ConversionTests(PhiNetworkTests):
     #: ONNX by one of the two; BasicUNet has both.
     exporters: tuple[str, ...] = ("torchscript",)
     #: Sizes that the strides of the network divide.
-    divided: dict[int, tuple[int, ...]] = {2: (64, 32), 3: (64, 32, 32)}
+    divided: dict[int, tuple[int, ...]] = {2: (64, 32), 3: (32, 16, 16)}
     #: Cost at φ = 0.5 over that of the original.
     cost = 1.0
 

@@ -56,10 +56,10 @@ class TestAttentionUnet(ConversionTests):
         return network
 
 
-@pytest.mark.parametrize(("strides", "levels"), [((2, 1, 2), 2), ((1, 2, 4), 2)])
-def test_other_strides_of_an_attention_unet(strides: tuple, levels: int) -> None:
-    network = AttentionUnet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides)
-    assert assert_converts(network, (48, 24), "instance").levels == levels
+def test_other_strides_of_an_attention_unet() -> None:
+    for strides in ((2, 1, 2), (1, 2, 4)):
+        network = AttentionUnet(2, 1, 2, channels=(4, 4, 8, 8), strides=strides)
+        assert assert_converts(network, (48, 24), "instance").levels == 2
 
 
 def voxelmorph_unet(spatial_dims: int = 2, **options: Any) -> VoxelMorphUNet:
@@ -88,13 +88,6 @@ def test_levels_go_down_one_after_the_other() -> None:
             module.register_forward_hook(lambda _m, _x, y: sizes.append(tuple(y.shape[2:])))
     network(torch.randn(1, 2, 40, 33), phi=[0.5, 0.4, 0.25])
     assert sizes == [(20, 17), (8, 7), (2, 2)]
-
-
-def test_the_original_needs_sizes_that_divide() -> None:
-    original, x = voxelmorph_unet().eval(), torch.randn(1, 2, 23, 18)
-    with pytest.raises(RuntimeError, match="[Ss]izes of tensors must match"):
-        original(x)
-    assert rescalable(original)(x, phi=0.5).shape == (1, 2, 23, 18)
 
 
 @pytest.mark.filterwarnings("ignore:monai.networks.blocks.Warp:UserWarning")

@@ -117,21 +117,11 @@ class TestSupervisedDynUNet(ConversionTests):
         return y[:, 0]
 
 
+@pytest.mark.parametrize("options", [{"res_block": True}, {"deep_supervision": True}], ids=str)
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_residual_blocks_of_dynunet(spatial_dims: int) -> None:
-    network = dynunet(spatial_dims, res_block=True, **HALVING)
+def test_residual_blocks_and_heads_of_dynunet_in_evaluation(spatial_dims: int, options: dict[str, Any]) -> None:
+    network = dynunet(spatial_dims, **options, **HALVING)
     assert assert_converts(network, (32, 16, 16)[:spatial_dims], script=spatial_dims == 2).levels == 3
-
-
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_supervised_dynunet_in_training_and_evaluation(spatial_dims: int) -> None:
-    original = supervised(spatial_dims)
-    network = rescalable(original)
-    x = torch.randn(2, 2, *(32, 16, 16)[:spatial_dims])
-    for training in (True, False):
-        expected = original.train(training)(x)
-        assert expected.dim() == x.dim() + training
-        torch.testing.assert_close(network.train(training)(x, phi=0.5), expected, atol=1e-4, rtol=0)
 
 
 def test_the_heads_are_those_of_the_stages() -> None:
@@ -147,13 +137,6 @@ def test_the_heads_are_those_of_the_stages() -> None:
     assert maps["0"].shape[2:] == (10, 10)  # not computed where nobody sees them
 
 
-def test_weights_of_all_heads_carry_over() -> None:
-    source, network = supervised(), rescalable(supervised())
-    report = network.load_weights_from(source.state_dict())
-    assert not report.fresh and any(name.startswith("deep_supervision_heads.1") for name in report.reused)
-    assert {name.split(".")[0] for name in report.unused} == {"skip_layers"}
-
-
 def test_levels_are_the_stages_that_go_down() -> None:
     network = rescalable(dynunet(3))
     assert network.levels == 2  # the last stride is 1
@@ -164,13 +147,6 @@ def test_levels_are_the_stages_that_go_down() -> None:
         x = body.downsamples[1](x)
         assert x.shape[2:] == (3, 2, 2)
         assert body.bottleneck(x).shape[2:] == x.shape[2:]
-
-
-def test_stride_of_four_goes_by_the_square() -> None:
-    network = rescalable(dynunet(strides=[1, 4, 2, 1], upsample_kernel_size=[4, 2, 1], kernel_size=[3, 5, 3, 3]))
-    body: Any = network.fold(0.3)
-    with torch.no_grad():
-        assert body.downsamples[0](torch.randn(1, 4, 100, 50)).shape[2:] == (9, 5)  # 0.09 · 50 = 4.5
 
 
 def test_first_stride_keeps_its_meaning() -> None:
@@ -184,10 +160,15 @@ def test_first_stride_keeps_its_meaning() -> None:
     assert "size that the first stage leaves" in str(network.report)
 
 
-def test_dropout_and_mode_are_kept() -> None:
-    network = rescalable(dynunet(dropout=0.3).eval())
+@pytest.mark.parametrize("kind", ["dynunet", "segresnet"])
+def test_dropout_and_mode_are_kept(kind: str) -> None:
+    dropping = SegResNet(2, 8, 2, dropout_prob=0.3, blocks_down=(1, 1), blocks_up=(1,))
+    network = rescalable((dynunet(dropout=0.3) if kind == "dynunet" else dropping).eval())
     assert not any(module.training for module in network.body.modules())
-    assert sum(isinstance(module, nn.Dropout) for module in network.modules()) > 4
+    x = torch.randn(1, 2, 9, 9)
+    assert torch.equal(network(x, phi=0.5), network(x, phi=0.5))
+    network.train()
+    assert not torch.equal(network(x, phi=0.5), network(x, phi=0.5))
 
 
 # --- SegResNet
@@ -204,14 +185,6 @@ def test_without_the_final_convolution() -> None:
     network = assert_converts(original, (16, 8), script=True)
     assert not any("conv_final" in name for name, _ in network.named_parameters())
     assert "use_conv_final=False" in str(network.load_weights_from(original.state_dict()))
-
-
-def test_dropout_of_segresnet_is_kept() -> None:
-    network = rescalable(SegResNet(2, 8, dropout_prob=0.3, blocks_down=(1, 1), blocks_up=(1,)))
-    x = torch.randn(1, 1, 9, 9)
-    assert not torch.equal(network(x, phi=0.5), network(x, phi=0.5))
-    network.eval()
-    assert torch.equal(network(x, phi=0.5), network(x, phi=0.5))
 
 
 def test_variational_branch_is_refused() -> None:

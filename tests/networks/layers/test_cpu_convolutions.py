@@ -45,14 +45,17 @@ def test_inference_agrees_with_double_precision(
 
 
 class Called(TorchFunctionMode):
-    """Names of the functions that reach torch."""
+    """Names of the functions that reach torch, and the types of what ``conv3d`` is given."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
+        self.types: list[torch.dtype] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.names.append(func.__name__)
+        if func is torch.conv3d:
+            self.types.append(args[0].dtype)
         return func(*args, **(kwargs or {}))
 
 
@@ -112,17 +115,9 @@ def test_gradients_of_weights_in_bfloat16(sizes: tuple[int, ...], kernel: int, s
 
 def test_half_precision_stays_where_it_is_right() -> None:
     conv = nn.Conv3d(2, 2, 3, padding=1).bfloat16()
-    seen = []
-
-    class Types(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.conv3d:
-                seen.append(args[0].dtype)
-            return func(*args, **(kwargs or {}))
-
     small, large = torch.rand(1, 2, 3, 4, 4).bfloat16(), torch.rand(1, 2, 4, 4, 4).bfloat16()
-    with Types(), CPUConvolutions():
+    with Called() as called, CPUConvolutions():
         assert conv(small).dtype == conv(large).dtype == torch.bfloat16
         with torch.no_grad():
             conv(small)
-    assert seen == [torch.float32, torch.bfloat16, torch.bfloat16]
+    assert called.types == [torch.float32, torch.bfloat16, torch.bfloat16]

@@ -18,21 +18,15 @@ def randomized(norm: Any) -> Any:
     return norm
 
 
-@pytest.mark.parametrize("sizes", [(7,), (4, 5), (3, 1, 2), (1, 1), (1, 1, 1)])
-def test_group_equals_torch(sizes: tuple[int, ...]) -> None:
-    ours = randomized(normalization("group", 8))
-    theirs = nn.GroupNorm(2, 8)
+@pytest.mark.parametrize("kind", ["group", "instance"])
+@pytest.mark.parametrize("sizes", [(7,), (4, 5), (3, 1, 2), (1, 2), (1, 1), (1, 1, 1)])
+def test_the_same_as_torchs(sizes: tuple[int, ...], kind: str) -> None:
+    if kind == "instance" and max(sizes) == 1:
+        pytest.skip("torch's own does not take one voxel: see the next test")
+    ours = randomized(normalization(kind, 8))
+    theirs = nn.GroupNorm(2, 8) if kind == "group" else INSTANCE[len(sizes)](8, affine=True)
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(3, 8, *sizes) * 5 + 2
-    torch.testing.assert_close(ours(x), theirs(x), atol=0, rtol=0)
-
-
-@pytest.mark.parametrize("sizes", [(7,), (4, 5), (3, 1, 2), (1, 2)])
-def test_instance_equals_torch(sizes: tuple[int, ...]) -> None:
-    ours = randomized(normalization("instance", 6))
-    theirs = INSTANCE[len(sizes)](6, affine=True)
-    theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(3, 6, *sizes) * 5 + 2
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
 
 
@@ -54,13 +48,6 @@ def test_instance_at_one_voxel(batch: int, spatial_dims: int) -> None:
 def test_one_voxel_without_scale_and_shift() -> None:
     x = torch.randn(1, 4, 1, 1)
     torch.testing.assert_close(normalization(("instance", {"affine": False}), 4)(x), x)
-
-
-def test_group_of_several_channels_at_one_voxel() -> None:
-    y = normalization("group", 8)(torch.randn(1, 8, 1, 1, 1) * 9)
-    groups = y.view(2, 4)
-    torch.testing.assert_close(groups.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(groups.var(1, correction=0), torch.ones(2), atol=1e-3, rtol=0)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 
-from monai_hyperscale.networks.layers import InPatches, from_patches, to_patches
+from monai_hyperscale.networks.layers import from_patches, to_patches
 
 EVEN = (4, 6, 8)
 
@@ -35,18 +35,3 @@ def test_any_size_comes_back(sizes: tuple[int, ...], patch_size: int, dtype: tor
 def test_what_is_filled_up_repeats_the_border() -> None:
     image = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 5.0]]])
     assert to_patches(image, 3).tolist() == [[[1.0, 4.0], [2.0, 5.0], [3.0, 5.0]]]
-
-
-def test_every_output_voxel_depends_on_its_own_input_voxel_alone() -> None:
-    network = InPatches(torch.nn.Identity(), patch_size=2)
-    image = torch.rand(1, 1, 5, 3, requires_grad=True)
-    (gradient,) = torch.autograd.grad(network(image)[0, 0, 2, 1], image)
-    assert gradient.nonzero().tolist() == [[0, 0, 2, 1]]
-
-
-def test_torchscript_takes_other_sizes_than_the_first() -> None:
-    network = InPatches(torch.nn.Conv3d(8, 16, 1), patch_size=2)
-    scripted = torch.jit.script(network)
-    for sizes in [(4, 6, 8), (5, 1, 3)]:
-        image = torch.rand(2, 1, *sizes)
-        assert torch.equal(scripted(image), network(image))

@@ -26,63 +26,35 @@ def exact_size(n: int, phi: str, rounding: str) -> int:
 
 @pytest.mark.parametrize("rounding", ["nearest", "ceil", "floor"])
 def test_size_is_the_exact_formula(rounding: str) -> None:
-    phis = [f"{i / 100:.2f}" for i in range(101)]
     sizes = [*range(1, 66), 100, 125, 128, 155, 160, 192, 240, 255, 256, 511, 512, 1000]
-    for phi in phis:
-        expected = [exact_size(n, phi, rounding) for n in sizes]
-        assert list(rescaled_size(sizes, float(phi), rounding)) == expected, phi
-
-
-@pytest.mark.parametrize("rounding", ["nearest", "ceil", "floor"])
-def test_size_for_factors_of_four_decimals(rounding: str) -> None:
+    for i in range(101):
+        expected = [exact_size(n, f"{i / 100:.2f}", rounding) for n in sizes]
+        # 0.7 is 0.699999988 in float32, which is still seven tenths to whoever drew it.
+        for phi in (i / 100, torch.tensor(i / 100), np.float32(i / 100), torch.tensor([i / 100])):
+            assert list(rescaled_size(sizes, phi, rounding)) == expected, phi  # type: ignore[arg-type]
     draw = random.Random(0)
     for _ in range(2000):
-        n, phi = draw.randint(1, 1000), f"{draw.randint(0, 10000) / 10000:.4f}"
-        assert rescaled_size(n, float(phi), rounding) == exact_size(n, phi, rounding), (n, phi)
-
-
-@pytest.mark.parametrize("rounding", ["nearest", "ceil", "floor"])
-def test_size_of_a_single_precision_factor(rounding: str) -> None:
-    # 0.7 is 0.699999988 in float32, which is still seven tenths to whoever drew it.
-    for i in range(101):
-        for n in (5, 15, 33, 100, 512):
-            for phi in (torch.tensor(i / 100), np.float32(i / 100), torch.tensor([i / 100])):
-                assert rescaled_size(n, phi, rounding) == exact_size(n, f"{i / 100:.2f}", rounding)  # type: ignore
-
-
-@pytest.mark.parametrize(
-    ("n", "phi", "sizes"),
-    [
-        (25, 0.5, (13, 13, 12)),  # a half goes up; Python's round would give 12
-        (100, 0.55, (55, 55, 55)),  # 0.55 * 100 is 55.00000000000001 in floating point
-        (3, 0.4, (1, 2, 1)),
-        (7, 0.0, (1, 1, 1)),
-        (1, 0.01, (1, 1, 1)),
-    ],
-)
-def test_size_by_hand(n: int, phi: float, sizes: tuple[int, ...]) -> None:
-    assert tuple(rescaled_size(n, phi, rounding) for rounding in ("nearest", "ceil", "floor")) == sizes
+        n, four = draw.randint(1, 1000), f"{draw.randint(0, 10000) / 10000:.4f}"
+        assert rescaled_size(n, float(four), rounding) == exact_size(n, four, rounding), (n, four)
 
 
 def test_size_types() -> None:
-    assert isinstance(rescaled_size(9, 0.5), int)
-    assert isinstance(rescaled_size(np.int64(9), 0.5), int)
+    # A half goes up; Python's round would give 12.
+    assert [rescaled_size(25, 0.5, rounding) for rounding in ("nearest", "ceil", "floor")] == [13, 13, 12]
+    assert isinstance(rescaled_size(9, 0.5), int) and isinstance(rescaled_size(np.int64(9), 0.5), int)
     assert rescaled_size((48, 33, 17), 0.25) == (12, 8, 4)
     assert rescaled_size(torch.zeros(1, 1, 9, 5).shape[2:], 0.5) == (5, 3)
     assert rescaled_size(np.array([9, 5]), 0.5) == (5, 3)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("phi", [-1e-9, 1 + 1e-9, math.nan, "0.5", True, [0.5, 0.5]])
-def test_what_is_no_factor_is_refused(phi: Any) -> None:
+def test_what_is_no_size_or_factor_is_refused() -> None:
+    bad: list[Any] = [0, -3, (8, 0), "12", (2.5, 3), 7.0]
+    for size in bad:
+        with pytest.raises((ValueError, TypeError), match="whole number of voxels|not iterable"):
+            rescaled_size(size, 0.5)
     for call in (lambda phi: rescaled_size(8, phi), VariableResize(2).fix):
         with pytest.raises(PhiError, match="phi must be a number between 0 and 1"):
-            call(phi)
-
-
-@pytest.mark.parametrize("size", [0, -3, (8, 0), "12", (2.5, 3), 7.0])
-def test_size_refuses_what_is_no_size(size: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match="whole number of voxels|not iterable"):
-        rescaled_size(size, 0.5)
+            call(1 + 1e-9)
     with pytest.raises(ValueError, match="rounding must be one of nearest, ceil, floor"):
         rescaled_size(8, 0.5, "round")
 
@@ -137,24 +109,15 @@ def test_half_is_average_pooling(spatial_dims: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_one_is_the_identity(mode: str) -> None:
-    x = torch.randn(1, 2, 5, 7)
+def test_types_identity_and_gradient(mode: str) -> None:
+    x, layer = torch.randn(1, 2, 9, 6, 5), VariableResize(3, mode=mode)
     with rescaling_factor(1):
-        assert VariableResize(2, mode=mode)(x) is x
-
-
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_types(mode: str, dtype: torch.dtype) -> None:
-    x = torch.randn(1, 2, 9, 6, 5)
+        assert layer(x) is x
     with rescaling_factor(0.4):
-        y = VariableResize(3, mode=mode)(x.to(dtype))
-        assert y.dtype == dtype
-        torch.testing.assert_close(y.float(), VariableResize(3, mode=mode)(x), atol=0.02, rtol=0.02)
-
-
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_gradient(mode: str) -> None:
+        for dtype in (torch.bfloat16, torch.float64):
+            y = layer(x.to(dtype))
+            assert y.dtype == dtype
+            torch.testing.assert_close(y.float(), layer(x), atol=0.02, rtol=0.02)
     layer = VariableResize(2, mode=mode)
     layer.fix(0.4)
     assert torch.autograd.gradcheck(layer, torch.randn(1, 1, 7, 5, dtype=torch.float64, requires_grad=True))

@@ -121,19 +121,14 @@ def test_dropout_is_active_in_training_only(architecture: Any) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_one_dimension(architecture: Any) -> None:
+def test_defaults_and_one_dimension(architecture: Any) -> None:
     assert architecture(1, 1, 2, features=(4, 4))(torch.randn(2, 1, 13), phi=0.3).shape == (2, 2, 13)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_defaults(architecture: Any) -> None:
     network = architecture(2, 3, 4)
     assert network.levels == 4 and not network.rescale_input
     assert (network.spatial_dims, network.in_channels, network.out_channels) == (2, 3, 4)
     assert architecture(2, 3, 4, features=(4, 4), rescale_input=True).levels == 2
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -152,13 +147,13 @@ def test_defaults(architecture: Any) -> None:
     ],
     ids=str,
 )
-def test_bad_arguments(architecture: Any, options: dict, message: str) -> None:
-    arguments: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": (8, 8), **options}
-    if "decoder_features" in options and architecture is not ScaleSpaceFPN:
-        arguments["decoder_features"] = (options["decoder_features"],)
-    # Warnings are errors: none of them gets as far as torch's warning on empty layers.
-    with pytest.raises(ValueError, match=message):
-        architecture(**arguments)
+def test_bad_arguments(options: dict, message: str) -> None:
+    given: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": (8, 8), **options}
+    for architecture in ARCHITECTURES:
+        several = {"decoder_features": (0,)} if "decoder_features" in given and architecture in U_NETS else {}
+        # Warnings are errors: none of them gets as far as torch's warning on empty layers.
+        with pytest.raises(ValueError, match=message):
+            architecture(**{**given, **several})
 
 
 def test_bad_arguments_of_their_own() -> None:
@@ -174,16 +169,6 @@ def test_bad_arguments_of_their_own() -> None:
             ScaleSpaceUNet(2, 1, 3, features=(4, 4), patch_size=patch_size)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="decoder_features must be one number"):
         ScaleSpaceFPN(2, 1, 2, features=(8, 4), decoder_features=(8,))  # type: ignore[arg-type]
-
-
-def test_squeeze_and_excitation_is_generated_on_request() -> None:
-    network = ScaleSpaceSEUNet(2, 1, 2, features=(4, 4))
-    select = ["*.weight", "*.bias"]
-    net = HyperNetwork(network, MLPGenerator(hidden=(10, 8), head_scale=1.0), select=select).eval()
-    assert any("squeeze_excite.fc" in name for name in net.generated)
-    x = torch.randn(2, 1, 9, 7)
-    with torch.no_grad():
-        torch.testing.assert_close(net.fold(0.3)(x), net(x, phi=0.3), atol=1e-5, rtol=0)
 
 
 @both_dimensions

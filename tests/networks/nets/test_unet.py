@@ -63,15 +63,6 @@ def test_default_is_the_papers_architecture(spatial_dims: int) -> None:
     assert logits.min() < 0 < logits.max()
 
 
-def test_features_per_stage() -> None:
-    network = ScaleSpaceUNet(2, 3, 2, features=(16, 32, 64, 128, 256), decoder_features=(32, 16, 8, 4), norm=None)
-    body: Any = network.body
-    assert [stage.conv0.out_channels for stage in body.encoder] == [16, 32, 64, 128, 256]
-    assert [stage.conv0.in_channels for stage in body.decoder] == [256 + 128, 32 + 64, 16 + 32, 8 + 16]
-    assert [stage.conv1.out_channels for stage in body.decoder] == [32, 16, 8, 4]
-    assert network(torch.zeros(1, 3, 9, 7), phi=0.4).shape == (1, 2, 9, 7)
-
-
 @both_dimensions
 def test_sizes_inside(spatial_dims: int) -> None:
     network = ScaleSpaceUNet(spatial_dims, 1, 2, features=(4, 4, 4, 4))
