@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import partial, reduce
 from pathlib import Path
@@ -96,13 +97,8 @@ def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
 
 def command_line(args: Arguments) -> list[str]:
     """Return the words of the command without folders, which are of this machine only."""
-    return ["monai-hyperscale", *map(_without_folders, args.words)]
 
+    def without_folders(word: re.Match) -> str:  # FOLDER, --option=FOLDER or -oFOLDER
+        return word[1] + (Path(word[2]).name if os.sep in word[2] else word[2])
 
-def _without_folders(word: str) -> str:
-    option, value = "", word
-    if word.startswith("--") and "=" in word:
-        option, value = word[: word.index("=") + 1], word[word.index("=") + 1 :]
-    elif word.startswith("-") and not word.startswith("--"):
-        option, value = word[:2], word[2:]  # -oFOLDER
-    return option + (Path(value).name if os.sep in value else value)
+    return ["monai-hyperscale", *(re.sub(r"(?s)^(--[^=]*=|-[^-]|)(.*)$", without_folders, word) for word in args.words)]

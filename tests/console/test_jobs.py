@@ -31,13 +31,8 @@ def refused(images: Sequence[Path], output: Path | str, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("image", "label"),
     [
-        ("scan.nii.gz", "scan.nii.gz"),
-        ("scan.nii", "scan.nii"),
-        ("Scan.1.NII.GZ", "Scan.1.nii.gz"),
-        ("scan.mgz", "scan.nii.gz"),
-        ("scan.mha", "scan.nii.gz"),
-        ("scan.nrrd", "scan.nii.gz"),
-        ("cell.jpg", "cell.png"),
+        *((f"scan{suffix}", "scan.nii.gz") for suffix in (".nii.gz", ".mgz", ".mha", ".nrrd")),
+        *(("scan.nii", "scan.nii"), ("Scan.1.NII.GZ", "Scan.1.nii.gz"), ("cell.jpg", "cell.png")),
     ],
 )
 def test_outputs_are_named_after_the_inputs(tmp_path: Path, image: str, label: str) -> None:
@@ -57,12 +52,8 @@ def test_one_file_for_one_image(tmp_path: Path) -> None:
     assert "must end in .nii.gz or .nii, got" in refused(images[:1], tmp_path / "x.png")
     assert "name a folder" in refused(images, tmp_path / "x.nii.gz")
     assert "name a folder" in refused([tmp_path], tmp_path / "x.nii.gz")
-
-
-def test_existing_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
-    images = touch(tmp_path, "a.nii")
-    (tmp_path / "odd.nii.gz").mkdir()
-    assert outputs(images, tmp_path / "odd.nii.gz") == [str(tmp_path / "odd.nii.gz" / "a.nii")]
+    (tmp_path / "odd.nii.gz").mkdir()  # a folder that exists is one, whatever its name
+    assert outputs(images[1:], tmp_path / "odd.nii.gz") == [str(tmp_path / "odd.nii.gz" / "b.png")]
 
 
 def test_folder_input_leaves_hidden_and_other_files_out(tmp_path: Path) -> None:
@@ -73,15 +64,8 @@ def test_folder_input_leaves_hidden_and_other_files_out(tmp_path: Path) -> None:
     assert [job.image.name for job in jobs] == ["a.mha", "b.nii.gz"]
     (tmp_path / "empty").mkdir()
     assert "has no image" in refused([tmp_path / "empty"], tmp_path / "out")
-
-
-def test_what_is_neither_file_nor_folder_alone(tmp_path: Path) -> None:
-    images = touch(tmp_path, "a.nii")
-    (tmp_path / "dir").mkdir()
-    assert "is a folder; name image files, or one folder alone" in refused(
-        [*images, tmp_path / "dir"], tmp_path / "out"
-    )
-    touch(tmp_path, "file")
+    images = touch(tmp_path, "a.nii", "file")[:1]
+    assert "name image files, or one folder alone" in refused([*images, tmp_path / "empty"], tmp_path / "out")
     assert "neither a folder nor a label file" in refused(images, tmp_path / "file")
 
 
@@ -127,14 +111,11 @@ def test_existing_outputs(tmp_path: Path) -> None:
     assert "a_preview.png exists already" in refused(images, tmp_path / "out2", preview=True)
 
 
-def test_other_outputs_are_no_images(tmp_path: Path) -> None:
+def test_other_outputs_are_no_images_and_suffixes_no_paths(tmp_path: Path) -> None:
     images = touch(tmp_path, "a.nii.gz")
     for other in (images[0], tmp_path / "out" / "a.nii.gz"):
         assert "is an image or the output of one" in refused(images, tmp_path / "out", other_outputs=[other])
-
-
-def test_suffix_is_no_path(tmp_path: Path) -> None:
-    assert "part of a file name" in refused(touch(tmp_path, "a.nii"), tmp_path / "out", suffix="/../../x")
+    assert "part of a file name" in refused(images, tmp_path / "out", suffix="/../../x")
 
 
 def test_channel_files_are_one_job_named_after_the_case(tmp_path: Path) -> None:
@@ -146,9 +127,8 @@ def test_channel_files_are_one_job_named_after_the_case(tmp_path: Path) -> None:
     assert outputs(images[:2], tmp_path / "x.nii.gz", channels=2) == [str(tmp_path / "x.nii.gz")]
     assert len(outputs([tmp_path / "in"], tmp_path / "out", channels=1)) == 3
     assert "is an input image" in refused(images[:2], images[1], channels=2, existing="overwrite")
-    assert "a has the channel files 0000, 0001, but the network takes 3" in refused(
-        images, tmp_path / "out", channels=3
-    )
+    told = refused(images, tmp_path / "out", channels=3)
+    assert "a has the channel files 0000, 0001, but the network takes 3" in told
 
 
 def test_one_channel_folders_of_nnunet(tmp_path: Path) -> None:

@@ -19,19 +19,11 @@ def grouped(*names: str, channels: int) -> dict[str, list[str]]:
 
 def test_files_are_channels_of_one_image() -> None:
     names = ("in/b_0001.nii.gz", "in/b_0000.nii.gz", "in/a.b_0000.mha", "in/a.b_0001.mha", "in/c.nii")
-    assert grouped(*names, channels=2) == {
-        "b": ["b_0000.nii.gz", "b_0001.nii.gz"],
-        "a.b": ["a.b_0000.mha", "a.b_0001.mha"],
-        "c": ["c.nii"],
-    }
-
-
-def test_files_of_two_folders_are_not_mixed() -> None:
+    files = {"b": ["b_0000.nii.gz", "b_0001.nii.gz"], "a.b": ["a.b_0000.mha", "a.b_0001.mha"], "c": ["c.nii"]}
+    assert grouped(*names, channels=2) == files
+    # Those of two folders are not mixed.
     images = group_channels(["x/a_0000.nii", "y/a_0000.nii", "y/a_0001.nii", "x/a_0001.nii"], 2)
-    assert [(image.name, {path.parent.name for path in image.paths}) for image in images] == [
-        ("a", {"x"}),
-        ("a", {"y"}),
-    ]
+    assert [{path.parent.name for path in image.paths} for image in images] == [{"x"}, {"y"}]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -82,14 +74,15 @@ def test_channel_files_that_are_no_one_image(tmp_path: Path) -> None:
     save(first)
     with pytest.raises(ImageError, match="2 channels is needed, got 3 files"):
         read_image([first] * 3, 2)
-    with pytest.raises(ImageError, match="b.nii does not exist"):
-        read_image([first, second], 2)
-    save(second, (5, 4, 2))
-    with pytest.raises(ImageError, match="b.nii has 5x4x2 voxels, but .*a.nii 5x4x3; resample"):
-        read_image([first, second], 2)
-    save(second, affine=np.diag([2.0, 1.5, 3.0, 1.0]))
-    with pytest.raises(ImageError, match="b.nii has another affine than .*a.nii; resample"):
-        read_image([first, second], 2)
+    for other, told in (
+        (None, "b.nii does not exist"),
+        ({"shape": (5, 4, 2)}, "b.nii has 5x4x2 voxels, but .*a.nii 5x4x3; resample"),
+        ({"affine": np.diag([2.0, 1.5, 3.0, 1.0])}, "b.nii has another affine than .*a.nii; resample"),
+    ):
+        if other is not None:
+            save(second, **other)
+        with pytest.raises(ImageError, match=told):
+            read_image([first, second], 2)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "A.NII.GZ", "a.mgz", "a.png"])
@@ -116,10 +109,7 @@ def test_source_needs_no_voxels_but_a_header(tmp_path: Path) -> None:
     path.write_bytes(content[:352])
     assert read_source(path).shape == (5, 4, 3)
     path.write_bytes(content[:200])
-    with pytest.raises(ImageError, match="damaged"):
-        read_source(path)
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="damaged"):
-        read_source(tmp_path / "a.png")
-    with pytest.raises(ImageError, match="does not exist"):
-        read_source(tmp_path / "b.nii")
+    for name, told in (("a.nii", "damaged"), ("a.png", "damaged"), ("b.nii", "does not exist")):
+        with pytest.raises(ImageError, match=told):
+            read_source(tmp_path / name)

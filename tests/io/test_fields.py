@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from nibabel.orientations import axcodes2ornt
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.spatial.transform import Rotation
 
 from monai_hyperscale.errors import ImageError, RegistrationError
 from monai_hyperscale.io import grid_affine, image_source, read_field, read_image, to_voxels, to_world, write_field
@@ -19,9 +20,7 @@ from monai_hyperscale.registration import warp
 
 SIZES = (21, 18, 16)
 
-_ANGLE, _AXIS = 0.4, np.array([1.0, 2.0, 2.0]) / 3
-_CROSS = np.cross(np.eye(3), _AXIS)
-TURN = np.eye(3) + np.sin(_ANGLE) * _CROSS + (1 - np.cos(_ANGLE)) * _CROSS @ _CROSS
+TURN = Rotation.from_rotvec([0.4 / 3, 0.8 / 3, 0.8 / 3]).as_matrix()
 
 
 def affine(turn: np.ndarray, spacing: tuple[float, ...], origin: tuple[float, ...] = (12.0, -30.5, 7.0)) -> np.ndarray:
@@ -76,26 +75,19 @@ def inner(x: torch.Tensor, margin: int = 4) -> torch.Tensor:
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_simpleitk_warps_as_we_do(tmp_path: Path, grid: str, suffix: str) -> None:
+def test_simpleitk_warps_as_we_do_and_we_read_what_we_wrote(tmp_path: Path, grid: str, suffix: str) -> None:
     field, image = smooth(SIZES, 3.0, 3), smooth(SIZES, 1.0, 1, seed=1, sigma=2.0)
     itk = save(image[0], tmp_path / "moving.nii", GRIDS[grid])
-    write_field(field, tmp_path / f"field{suffix}", GRIDS[grid])
+    write_field(field, tmp_path / f"field{suffix}", torch.from_numpy(GRIDS[grid]))
     theirs = resampled(itk, itk, tmp_path / f"field{suffix}")
     ours = warp(image[None], field[None])[0, 0].double()
     assert inner((ours - theirs).abs()).max() < 2e-4
     assert inner((warp(image[None], -field[None])[0, 0] - theirs).abs()).max() > 0.1
-
-
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
-@pytest.mark.parametrize("grid", GRIDS)
-def test_read_back_as_written(tmp_path: Path, grid: str, suffix: str) -> None:
-    field = smooth(SIZES, 3.0, 3)
-    write_field(field, tmp_path / f"field{suffix}", torch.from_numpy(GRIDS[grid]))
     back = read_field(tmp_path / f"field{suffix}")
     assert isinstance(back, MetaTensor) and back.dtype == torch.float32
     assert torch.allclose(back.as_tensor(), field, atol=1e-5)
     assert np.allclose(back.affine.numpy(), GRIDS[grid], atol=1e-5)
-    assert [path.name for path in tmp_path.iterdir()] == [f"field{suffix}"]
+    assert {path.name for path in tmp_path.iterdir()} == {f"field{suffix}", "moving.nii"}
 
 
 def test_vectors_are_millimetres_in_lps_with_nifti_s_vector_intent(tmp_path: Path) -> None:
@@ -152,11 +144,6 @@ def test_world_and_voxels_undo_each_other() -> None:
         assert type(to_world(image, matrix)) is torch.Tensor
 
 
-def test_field_with_a_gradient_is_written(tmp_path: Path) -> None:
-    write_field(torch.ones(2, 4, 5, requires_grad=True), tmp_path / "field.mha", np.eye(4))
-    assert torch.equal(read_field(tmp_path / "field.mha").as_tensor(), torch.ones(2, 4, 5))
-
-
 # Two dimensions
 
 
@@ -189,17 +176,10 @@ def test_2d_image_files(tmp_path: Path) -> None:
     assert inner((warp(image.as_tensor()[None], field[None])[0, 0].double() - theirs).abs()).max() < 0.01
 
 
-def test_2d_grid_outside_the_axial_plane(tmp_path: Path) -> None:
-    coronal = np.eye(4)[[0, 2, 1, 3]]
-    with pytest.raises(RegistrationError, match="plane of x and y"):
-        write_field(torch.zeros(2, 4, 5), tmp_path / "field.nii", coronal)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
 @pytest.mark.parametrize("sizes", [(5, 4, 1), (1, 4, 5), (1, 1, 1), (1, 7), (2, 1)], ids=str)
-def test_axes_of_one_voxel(tmp_path: Path, sizes: tuple[int, ...], suffix: str) -> None:
-    field = torch.randn(len(sizes), *sizes)
+def test_axes_of_one_voxel_and_fields_with_a_gradient(tmp_path: Path, sizes: tuple[int, ...], suffix: str) -> None:
+    field = torch.randn(len(sizes), *sizes, requires_grad=True)
     write_field(field, tmp_path / f"field{suffix}", np.diag([-2.0, 1.0, 3.0, 1.0]))
     assert torch.allclose(read_field(tmp_path / f"field{suffix}").as_tensor(), field, atol=1e-5)
 
@@ -279,6 +259,7 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
         (torch.full((3, 4, 5, 6), float("nan")), np.eye(4), "NaN or infinite"),
         (torch.zeros(3, 4, 5, 6), np.diag([1.0, 0, 1, 1]), "cannot be inverted"),
         (torch.zeros(3, 4, 5, 6), np.eye(4) + 0.1 * np.eye(4, k=1), "right angles"),
+        (torch.zeros(2, 4, 5), np.eye(4)[[0, 2, 1, 3]], "plane of x and y"),
     ],
 )
 def test_what_cannot_be_written(tmp_path: Path, field: torch.Tensor, matrix: np.ndarray, message: str) -> None:

@@ -2,18 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.io import read_image
 
 # A rotation about an oblique axis: no row or column is a coordinate axis.
-_ANGLE, _AXIS = 0.4, np.array([1.0, 2.0, 2.0]) / 3
-_CROSS = np.cross(np.eye(3), _AXIS)
-ROTATION = np.eye(3) + np.sin(_ANGLE) * _CROSS + (1 - np.cos(_ANGLE)) * _CROSS @ _CROSS
+ROTATION = Rotation.from_rotvec([0.4 / 3, 0.8 / 3, 0.8 / 3]).as_matrix()
 
 
 def save(path: Path, dtype: type = np.int16, compress: bool = False, size: tuple[int, ...] = (7, 6, 5)) -> np.ndarray:
@@ -38,13 +36,6 @@ def test_physical_points_are_those_of_itk(tmp_path: Path, name: str, compress: b
     for index in ((0, 0, 0), (6, 0, 0), (2, 5, 1), (6, 5, 4)):
         x, y, z = reference.TransformIndexToPhysicalPoint(index)  # LPS
         assert np.allclose(image.affine.numpy() @ [*index, 1], [-x, -y, z, 1], atol=1e-9)
-
-
-def test_same_affine_as_the_same_image_in_nifti(tmp_path: Path) -> None:
-    save(tmp_path / "a.mha")
-    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.mha")), str(tmp_path / "a.nii.gz"))
-    affine = read_image(tmp_path / "a.mha").affine.numpy()
-    assert np.allclose(affine, nib.load(tmp_path / "a.nii.gz").affine, atol=1e-4)
 
 
 def test_two_dimensions(tmp_path: Path) -> None:

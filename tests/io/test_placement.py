@@ -88,9 +88,10 @@ def test_rounding_between_the_forms_is_no_disagreement(tmp_path: Path, caplog: p
     assert not caplog.messages
 
 
-def test_a_form_that_is_not_there_cannot_be_chosen(tmp_path: Path) -> None:
+def test_what_the_header_says_alone_counts_more_than_a_choice(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", header_of((SFORM, 2)))
-    assert np.allclose(read_image(path, placement=Placement(header="qform")).affine, SFORM)
+    for placement in (Placement(header="qform"), Placement(orientation="RAS")):
+        assert np.allclose(read_image(path, placement=placement).affine, SFORM)
 
 
 def test_broken_quaternion_beside_an_sform(tmp_path: Path) -> None:
@@ -105,8 +106,7 @@ def test_no_orientation_is_said_and_can_be_given(tmp_path: Path, name: str, capl
     if name.endswith((".nii", ".nii.gz")):
         save(path, header_of((None, 0), (None, 0)))
     elif name.endswith(".mgz"):
-        image = nib.MGHImage(np.zeros(SIZES, np.float32), np.eye(4))
-        content = bytearray(image.to_bytes())
+        content = bytearray(nib.MGHImage(np.zeros(SIZES, np.float32), np.eye(4)).to_bytes())
         content[28:30] = b"\0\0"
         path.write_bytes(gzip.compress(bytes(content)))
     else:
@@ -129,11 +129,6 @@ def test_no_orientation_is_said_and_can_be_given(tmp_path: Path, name: str, capl
     if name.startswith("a.nii"):
         assert np.allclose(np.linalg.norm(affine[:3, :3], axis=0), (2, 3, 4))
     assert not caplog.messages
-
-
-def test_orientation_of_a_header_counts_more_than_a_given_one(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.nii", header_of())
-    assert np.allclose(read_image(path, placement=Placement(orientation="RAS")).affine, SFORM)
 
 
 def test_itk_lays_files_without_orientation_its_own_way(tmp_path: Path) -> None:
