@@ -41,11 +41,7 @@ def generated_weights(scope: Scope, weights: Mapping[str, torch.Tensor]) -> Iter
 
 
 def take_parameters(network: nn.Module, names: Sequence[str]) -> tuple[Scope, dict[str, torch.Tensor]]:
-    """Take parameters off ``network`` in place, to be generated from now on.
-
-    Returns:
-        the scope to generate them in, and their values so far.
-    """
+    """Take parameters off ``network`` in place; return the scope to generate them in, and their values so far."""
     values = {name: network.get_parameter(name).detach() for name in names}
     scope = Scope({name: value.shape for name, value in values.items()})
     for name in names:
@@ -57,10 +53,7 @@ def take_parameters(network: nn.Module, names: Sequence[str]) -> tuple[Scope, di
 
 
 def restore_parameters(network: nn.Module, scope: Scope, weights: Mapping[str, torch.Tensor]) -> None:
-    """Undo :func:`take_parameters` in place, with ``weights`` as the plain parameters' values.
-
-    Parameters generated in another scope, as where hypernetworks are nested, stay as they are.
-    """
+    """Undo :func:`take_parameters` in place with these values; what another scope generates stays generated."""
     for module in list(network.modules()):
         generated = _generated(module)
         ours = {attribute: name for attribute, (owner, name) in generated.items() if owner is scope}

@@ -58,10 +58,7 @@ class ConvolutionStage(nn.Sequential):
 
 
 def initialize(module: nn.Module) -> None:
-    """Initialise the convolutions of ``module`` as the paper says: Kaiming, zero biases (SSHN section 3).
-
-    Torch's own default shrinks the signal where there is no normalisation.
-    """
+    """Initialise the convolutions of ``module`` as the paper says: Kaiming, zero biases (SSHN section 3)."""
     for conv in module.modules():
         if isinstance(conv, _ConvNd):
             nn.init.kaiming_normal_(conv.weight, a=0.01, nonlinearity="leaky_relu")

@@ -1,10 +1,7 @@
 """Layers that take the place of strided convolutions, poolings, transposed convolutions and up-samplings.
 
-Each keeps the layer that it replaces, with its own kernel, stride and weights, and only chooses the size that the
-layer works on: a layer of stride s is given maps of ``s·m`` voxels along an axis where ``m`` voxels are wanted. At
-φ = 0.5 and sizes that divide, that is the size it would have had anyway, so a converted network then computes what
-the original did, at the same cost and with all its weights; for other φ each kernel goes on seeing its surroundings
-at the scale of its output, as it learned to.
+Each keeps the layer that it replaces, and only chooses the size that it works on: a layer of stride s is given maps of
+``s·m`` voxels where ``m`` are wanted, so that a kernel sees its surroundings at the scale of its output, as it learned.
 """
 
 from __future__ import annotations
@@ -24,11 +21,9 @@ __all__ = ["InterpolatedUpSample", "LearnedUpSample", "ResizedPool", "StridedRes
 
 
 class StridedResize(VariableResize):
-    """Resize so that a layer of the given stride comes out at the size that φ asks for.
+    """Resize to ``s·m`` voxels before a layer of stride s, where ``m = rescaled_size(n, φ ** log2(s))``.
 
-    An axis of n voxels and stride s is to leave the layer with ``m = rescaled_size(n, φ ** log2(s))`` voxels: φ for
-    the ordinary stride of 2, φ² for 4, and n for 1, so that φ = 0.5 is always the stride that the network was built
-    with and φ = 1 none. It is resized to ``s·m`` before the layer. ``stride`` is one number or one per axis.
+    That is φ for the ordinary stride of 2, φ² for 4: φ = 0.5 is the stride that the network was built with, 1 is none.
     """
 
     def __init__(
@@ -116,10 +111,7 @@ class LearnedUpSample(nn.Sequential):
 
 
 class InterpolatedUpSample(nn.Module):
-    """MONAI's non-trainable ``UpSample``, straight to the size of a reference.
-
-    The interpolation is that of ``upsample``, ``align_corners`` included, so that whole factors give its values.
-    """
+    """MONAI's non-trainable ``UpSample``, by its own interpolation straight to the size of a reference."""
 
     def __init__(
         self, upsample: nn.Upsample, preconv: Optional[nn.Module] = None, postconv: Optional[nn.Module] = None

@@ -1,8 +1,6 @@
-"""A run of a converted network without numbers, to find the layers that bear only some sizes.
+"""A run of a converted network on torch's meta device, without numbers, to find layers that bear only some sizes.
 
-A linear layer after flattened maps, a convolution without padding or a reflection wants maps of one size, or of a least
-one. Whether they get it depends on what runs before them, which no list of types tells; a run on torch's meta device
-does, and costs no arithmetic.
+A linear layer after flattened maps or a convolution without padding may; what runs before them decides.
 """
 
 from __future__ import annotations

@@ -35,11 +35,7 @@ def _dynunet_up(place: Place) -> nn.Module:
 
 
 class _StagedDynUNet(nn.Module):
-    """The stages of a ``DynUNet``, run in a loop.
-
-    MONAI nests them in skip layers that write the outputs of the supervision heads into a list they share. Here
-    ``forward`` holds them, so two threads do not meet; in evaluation, where nobody sees them, they are not computed.
-    """
+    """The stages of a ``DynUNet`` in a loop, where MONAI's skip layers share a list that two threads would meet in."""
 
     def __init__(self, network: DynUNet) -> None:
         super().__init__()

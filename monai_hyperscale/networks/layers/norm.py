@@ -14,11 +14,7 @@ __all__ = ["GuardedGroupNorm", "normalization", "normalization_name"]
 
 
 class GuardedGroupNorm(nn.GroupNorm):
-    """Group normalisation that passes a group of a single value through instead of raising.
-
-    With one group per channel this is instance normalisation. A single value has no variance: torch refuses it,
-    and the formula would return zero whatever the input. Here the scale and shift are applied to the value itself.
-    """
+    """Group normalisation; a group of a single value, which has no variance, is scaled and shifted as it is."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise (B, C, *sizes)."""

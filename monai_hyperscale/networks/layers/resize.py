@@ -116,11 +116,8 @@ def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Te
 
 @torch.jit.unused
 def _laid_out_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Return ``x`` with channels last if the reference has them there.
-
-    Of maps of one voxel torch cannot tell where the channels are. What is made of them has them first, and so would
-    all that they are joined with, at the price of a copy before every convolution that follows.
-    """
+    # With channels last if the reference has them there. Of maps of one voxel torch cannot tell where they are: what is
+    # made of them has them first, and so would all that it is joined with, to be copied before every convolution.
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
     if layout is None or recorded:

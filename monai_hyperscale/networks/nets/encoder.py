@@ -19,11 +19,7 @@ __all__ = ["Encoder", "EncoderNetwork"]
 # eq and repr stay those of modules.
 @dataclass(eq=False, repr=False)
 class EncoderNetwork(ScaleSpaceNetwork):
-    """A φ-network around an :class:`Encoder`, whose arguments are the fields of this dataclass.
-
-    A subclass says what is its own: further fields, the stages if they are others, and the body made of them. Its
-    constructor takes all fields, in their order; see :class:`ScaleSpaceUNet`.
-    """
+    """A φ-network around an :class:`Encoder`; its arguments are the fields, to which a subclass adds its own."""
 
     spatial_dims: int
     in_channels: int
@@ -61,10 +57,7 @@ class EncoderNetwork(ScaleSpaceNetwork):
 
 
 class Encoder(nn.Module):
-    """The stages of a network, with a :class:`VariableResize` between any two; these alone know the factor.
-
-    ``in_channels`` are those of what the first stage gets.
-    """
+    """The stages of a network, with a :class:`VariableResize` between any two; these alone know the factor."""
 
     def __init__(self, network: EncoderNetwork, in_channels: int) -> None:
         super().__init__()
