@@ -302,12 +302,3 @@ def test_half_precision(name: str, dtype: torch.dtype) -> None:
     result = ALL[name](field.to(dtype))
     assert result.dtype == dtype
     assert torch.allclose(result.double(), ALL[name](field), atol=0.05)
-
-
-@pytest.mark.parametrize("sizes", [(9, 8), (7, 6, 5)], ids=str)
-def test_torchscript(sizes: tuple[int, ...]) -> None:
-    field = torch.randn(2, len(sizes), *sizes)
-    new = [n + 3 for n in sizes]
-    assert torch.equal(torch.jit.script(integrate)(field), integrate(field))
-    assert torch.equal(torch.jit.script(compose)(field, 2 * field), compose(field, 2 * field))
-    assert torch.equal(torch.jit.script(resize_field)(field, new), resize_field(field, new))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -138,21 +136,6 @@ def test_half_precision_keeps_coordinates() -> None:
     assert torch.allclose(warp(image.bfloat16(), field.bfloat16()).float(), expected, atol=0.01)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(warp(image, field), expected)
-
-
-def test_threads_types_and_sizes_do_not_meet() -> None:
-    def task(seed: int) -> bool:
-        draw = torch.Generator().manual_seed(seed)
-        dtype = (torch.float32, torch.float64, torch.bfloat16)[seed % 3]
-        sizes = [(9, 8, 7), (7, 9, 8), (30, 31)][seed // 3 % 3]
-        image = torch.rand(1, 1, *sizes, generator=draw).to(dtype)
-        field = torch.randint(-2, 3, (1, len(sizes), *sizes), generator=draw).to(dtype)
-        at = (voxel_grid(field) + field)[0].long()
-        clipped = tuple(a.clamp(0, n - 1) for a, n in zip(at, sizes, strict=True))
-        return torch.equal(warp(image, field)[0, 0], image[(0, 0, *clipped)])
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(task, range(90)))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
