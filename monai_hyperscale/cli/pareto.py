@@ -82,9 +82,9 @@ def pareto(args: Arguments) -> int:
 def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: Optional[Frontier], rank: int) -> int:
     from monai_hyperscale.report import write_report
     from monai_hyperscale.report.examples import example_of
+    from monai_hyperscale.search.cost import WORKING_MEMORY
     from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
     from monai_hyperscale.search.grids import default_grid, phi_grid
-    from monai_hyperscale.search.memory import WORKING_MEMORY
     from monai_hyperscale.search.progress_files import ProgressFiles
     from monai_hyperscale.search.tables import print_frontier
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from monai_hyperscale.report.view import View, capital
 from monai_hyperscale.search.confirmation import unconfirmed
-from monai_hyperscale.search.memory import WORKING_MEMORY
+from monai_hyperscale.search.cost import WORKING_MEMORY
 from monai_hyperscale.search.results import Frontier
 
 NOT_MEASURED = "not measured there"

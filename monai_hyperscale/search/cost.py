@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, Optional
 
 import torch
 import torch.nn as nn
+from torch.autograd.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from monai_hyperscale.search.memory import MemoryProbe
 from monai_hyperscale.search.results import Latency
 from monai_hyperscale.search.timing import interleaved_rounds, spread
 
 # Bytes of folded networks that are held at a time; all of these are timed in turn.
 _HELD = 2**31
+#: What the figure of memory is of, said where it is shown.
+WORKING_MEMORY = "working memory is the peak of one inference, beside the weights, the image and the process"
 
 
 def _onednn_flops(x: Any, weight: Any, *options: Any, out_shape: Any = None, **others: Any) -> int:
@@ -69,6 +72,26 @@ def count_flops(network: nn.Module, image: torch.Tensor) -> int:
     return counter.get_total_flops()
 
 
+@torch.inference_mode()
+def peak_memory(run: nn.Module, image: torch.Tensor) -> Optional[int]:
+    """Return the most bytes that torch's allocator holds in one call of a network on an image, beside these two."""
+    run(image)  # loads code, and reorders what is kept
+    if image.device.type == "cuda":
+        torch.cuda.synchronize(image.device)
+        torch.cuda.reset_peak_memory_stats(image.device)
+        before = torch.cuda.memory_allocated(image.device)
+        run(image)
+        torch.cuda.synchronize(image.device)
+        return torch.cuda.max_memory_allocated(image.device) - before
+    if image.device.type != "cpu":
+        return None
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # what the profiler prints for its own programmers
+    with profile(profile_memory=True) as recorded:
+        run(image)
+    events = [event for event in recorded.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate((event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())), initial=0))
+
+
 @dataclass(frozen=True)
 class InferenceCost:
     """What one inference costs, as far as it is measured.
@@ -106,7 +129,7 @@ def measure_costs(
         runs: each makes a network without φ on the image's device, such as :class:`FoldedInference`.
         image: (B, C, *sizes), on the device.
         rounds: times taken of each; 0 for none.
-        memory: whether peak memory is measured, see :class:`MemoryProbe`.
+        memory: whether peak memory is measured.
         progress: called after each of ``len(runs) * (2 + rounds)`` steps.
         known: costs of the first networks that an interrupted measurement saved: it goes on there.
         save: called with the costs of the first networks after each of them, and after every round.
@@ -124,24 +147,22 @@ def measure_costs(
         for _ in range(len(runs) * (2 + rounds)):
             done()
         runs = []
-    with ExitStack() as stack:
-        probe = stack.enter_context(MemoryProbe(image.device)) if memory and runs else None
-        held: dict[int, nn.Module] = {}
-        for place, make in enumerate(runs):
-            run = make().eval()
-            flops = None if place < len(costs) else count_flops(run, image)
-            done()
-            if flops is not None:
-                peak = None if probe is None else probe.peak(run, image)
-                costs.append(InferenceCost(flops, sum(parameter.numel() for parameter in run.parameters()), peak))
-                keep(costs)
-            done()
-            if rounds:
-                held[place] = run
-            size = sum(parameter.numel() * parameter.element_size() for parameter in run.parameters())
-            if held and (place == len(runs) - 1 or len(held) * size > _HELD):
-                _take_times(held, costs, image, rounds, done, keep)
-                held = {}
+    held: dict[int, nn.Module] = {}
+    for place, make in enumerate(runs):
+        run = make().eval()
+        flops = None if place < len(costs) else count_flops(run, image)
+        done()
+        if flops is not None:
+            parameters = sum(parameter.numel() for parameter in run.parameters())
+            costs.append(InferenceCost(flops, parameters, peak_memory(run, image) if memory else None))
+            keep(costs)
+        done()
+        if rounds:
+            held[place] = run
+        size = sum(parameter.numel() * parameter.element_size() for parameter in run.parameters())
+        if held and (place == len(runs) - 1 or len(held) * size > _HELD):
+            _take_times(held, costs, image, rounds, done, keep)
+            held = {}
     return costs
 
 
