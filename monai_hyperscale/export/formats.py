@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +18,7 @@ from monai_hyperscale.bundle.settings import build_network, read_settings
 from monai_hyperscale.errors import ExportError, first_line
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.symbolic import exported_program, size_oblivious
+from monai_hyperscale.export.verify import quiet
 
 #: Least ONNX operator set that samples volumes at arbitrary points, as registration does.
 OPSET = 20
@@ -49,31 +46,15 @@ def missing_packages(form: Format) -> list[str]:
     return [name for name in form.packages if find_spec(name) is None]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what exporters tell their own programmers from the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
 def _torchscript(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
-    with _quiet():
+    with quiet():
         torch.jit.save(torch.jit.script(source.plain), str(path))
         loaded: nn.Module = torch.jit.load(str(path), map_location="cpu")
     return loaded
 
 
 def _torch_export(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) -> Run:
-    with _quiet():
+    with quiet():
         torch.export.save(exported_program(source.plain, example, dynamic), path)
         return torch.export.load(path).module()
 
@@ -84,7 +65,7 @@ def _onnx(source: FoldSource, path: Path, example: torch.Tensor, dynamic: bool) 
     axes = ("x", "y", "z")[: example.dim() - 2]
     free = {0: "batch", **{2 + index: name for index, name in enumerate(axes)}}
     # The exporter records the program once more.
-    with _quiet(), size_oblivious():
+    with quiet(), size_oblivious():
         torch.onnx.export(
             exported_program(source.plain, example, dynamic, precise_norms=True),
             (example,),

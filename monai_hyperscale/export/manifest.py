@@ -134,12 +134,6 @@ def read_manifest(folder: Union[str, Path]) -> dict[str, Any]:
 
     Raises:
         ExportError: if there is none, it is not one of a fold, or not of this version.
-
-    Example:
-        >>> read_manifest("nowhere")
-        Traceback (most recent call last):
-        ...
-        monai_hyperscale.errors.ExportError: nowhere holds no fold: there is no manifest.json that tells of one.
     """
     path = Path(folder) / MANIFEST
     try:

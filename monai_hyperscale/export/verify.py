@@ -8,8 +8,8 @@ import math
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,23 @@ def check_bundle(
         return stock.compare(source, files, outputs, bool(images))
 
 
-def _run(folder: Path, overrides: dict[str, str]) -> None:
-    before, level = list(sys.path), logging.root.manager.disable
-    logging.disable(logging.WARNING)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what exporters and MONAI tell their own programmers from the screen."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _run(folder: Path, overrides: dict[str, str]) -> None:
+    before = list(sys.path)
+    try:
+        with quiet():
             flow = ConfigWorkflow(
                 config_file=str(folder / "configs" / "inference.json"),
                 meta_file=str(folder / "configs" / "metadata.json"),
@@ -112,5 +123,4 @@ def _run(folder: Path, overrides: dict[str, str]) -> None:
             flow.run()
             flow.finalize()
     finally:
-        logging.disable(level)
         sys.path[:] = before

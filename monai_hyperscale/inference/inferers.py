@@ -60,11 +60,7 @@ class PhiInferer(SimpleInferer):
 
 
 class PhiPartsInferer(PhiInferer):
-    """Pass equal parts of a batch through the network, each at a context of its own: training with several φ per step.
-
-    Args:
-        contexts: one per part, see :class:`PhiInferer`; they may be set anew between calls.
-        precision: see :class:`PhiInferer`.
+    """Pass equal parts of a batch through the network, each at one of :attr:`contexts`, which may be set anew.
 
     Raises:
         ValueError: as :class:`PhiInferer`; and for a batch that the parts do not divide.
@@ -96,14 +92,13 @@ class PhiWholeImageInferer(PhiInferer):
     """Pass images through whole where they fit, in windows where they do not, and by slices for a 2D network.
 
     Args:
-        context: see :class:`PhiInferer`.
+        context: see :class:`PhiInferer`, as for ``precision``.
         roi_size: window for larger images; ``None`` for 128 along every axis.
-        spatial_dims: 2 or 3, of the network. A 2D network on volumes (B, C, H, W, D) runs over the slices of the
-            last axis.
+        spatial_dims: of the network. A 2D network runs over the slices of a volume's (B, C, H, W, D) last axis.
         max_voxels: most voxels of an image that goes through whole.
-        overlap: overlap of neighbouring windows, in [0, 1).
+        overlap: of neighbouring windows, in [0, 1).
         sw_batch_size: windows or slices per forward pass.
-        precision: see :class:`PhiInferer`.
+        precision: of the network.
     """
 
     def __init__(

@@ -25,9 +25,8 @@ class PhiPrior:
     HyperMorph draws λ, the weight of the regularisation, in this way (section 3).
 
     Args:
-        levels: ``None`` for one factor for the whole network, or how many independent factors, one per level
-            (SSHN C.2).
-        seed: seed of the sequence.
+        levels: ``None`` for one factor for the whole network, or how many, one per level (SSHN C.2).
+        seed: of the sequence.
         rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
             halving it keeps its full resolution.
         others: least and greatest value of every other number, by its name; ``None`` where it is not drawn.
@@ -236,11 +235,9 @@ def validation_contexts(
     """Return what validation and report run at.
 
     Args:
-        val_phi: one φ or several, each a number or one number per level; ``None`` for those that the prior draws: all
-            of a list, or six evenly spread over a range.
+        val_phi: one φ or several; ``None`` for those that the prior draws: all of a list, or six evenly over a range.
         prior: of the training.
-        others: one value or several, to go with each φ, of the other numbers that the prior draws; ``None`` for the
-            middle of the range.
+        others: one value or several, to go with each φ, of its other numbers; ``None`` for the middle of the range.
 
     Example:
         >>> validation_contexts(0.1, phi_prior(None, regularization=(0.2, 0.6)), regularization=[0.3, 0.4])

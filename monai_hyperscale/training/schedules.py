@@ -105,11 +105,9 @@ class StopOnDivergence(Handler):
 
 
 class EpochSeed(Handler):
-    """Seed everything at the start of every epoch from the seed and the epoch's number.
+    """Seed everything at the start of every epoch from the seed and the epoch's number, as after a resume.
 
-    So an epoch has the same order of cases and the same augmentation whether it is reached in one go or after a resume,
-    with worker processes or without: the random transforms of ``dataset`` are seeded too, those of worker processes by
-    the data loader, and ``sampler`` learns the epoch if it is a distributed one.
+    So are the random transforms of ``dataset``, in worker processes or not; a distributed ``sampler`` learns the epoch.
     """
 
     event = Events.EPOCH_STARTED

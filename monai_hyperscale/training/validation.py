@@ -76,16 +76,15 @@ def evaluate_phis(
 class PhiValidation(Handler):
     """Validate a training at several φ, and put the results into the trainer's metrics.
 
-    The metrics are ``val_dice`` or another score (its mean over φ, by which the best weights are chosen) and
-    ``val_dice_phi_0.30`` and so on (``val_dice_phi_0.50_0.25`` for one factor per level), which the TensorBoard
-    handler then writes as one scalar each.
+    These are ``val_dice`` or another score (its mean over φ, by which the best weights are chosen) and
+    ``val_dice_phi_0.30`` and so on (``val_dice_phi_0.50_0.25`` for one factor per level), each a scalar of TensorBoard.
 
     Args:
         validator: the evaluator.
         inferer: its inferer.
         phis: what to validate at, each a number or one number per level, or a whole context.
         interval: epochs between validations; the last epoch is always validated.
-        score: name of the score, ``dice`` for example.
+        score: its name.
     """
 
     event = Events.EPOCH_COMPLETED
