@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ import pytest
 import torch
 
 from monai_hyperscale.bundle import NetworkSettings, build_network, write_settings
+from monai_hyperscale.cli.main import main
+from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.cli.commands import Run, Said, Write
 
 SMALL: dict[str, Any] = {
     "channels": ("MRI",),
@@ -58,7 +60,7 @@ def registration_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def write_registration_bundle() -> Callable[..., Path]:
+def write_registration_bundle() -> Write:
     """Return the function that writes such a bundle with other settings."""
     return _write_registration_bundle
 
@@ -70,13 +72,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def write_bundle() -> Callable[..., Path]:
+def write_bundle() -> Write:
     """Return the function that writes such a bundle with other settings."""
     return _write_bundle
 
 
 @pytest.fixture
-def scan(tmp_path: Path) -> Callable[..., Path]:
+def scan(tmp_path: Path) -> Write:
     """Return a function that writes a small oblique scan."""
 
     def write(name: str = "scan.nii.gz", shape: tuple[int, ...] = (9, 8, 7)) -> Path:
@@ -88,3 +90,43 @@ def scan(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command, compares its exit code, and returns what it has printed."""
+
+    def call(*words: object, code: int = 0) -> Said:
+        capsys.readouterr()
+        found, said = main([str(word) for word in words]), Said(*capsys.readouterr())
+        assert found == code, said.err
+        assert "--debug" in words or "Traceback" not in said.err
+        return said
+
+    return call
+
+
+@pytest.fixture
+def segment(run: Run, bundle: Path) -> Run:
+    """Return a function that runs segment with the bundle, or with another one that is named."""
+    return lambda *words, **code: run("segment", *words, *(() if "--bundle" in words else ("--bundle", bundle)), **code)
+
+
+@pytest.fixture
+def register(run: Run, registration_bundle: Path) -> Run:
+    """Return a function that runs register with the bundle, or with another one that is named."""
+    usual = ("--bundle", registration_bundle)
+    return lambda *words, **code: run("register", *words, *(() if "--bundle" in words else usual), **code)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return three labelled 2D images."""
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=3, size=24, labels=2))
+
+
+@pytest.fixture
+def network(write_bundle: Write, tmp_path: Path) -> Path:
+    """Return a bundle for such images."""
+    return write_bundle(tmp_path / "net", 2, channels=("grey",))

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monai_hyperscale.cli.main import main
-from monai_hyperscale.data import write_synthetic_dataset
+from monai_hyperscale.data import read_dataset, split_cases, write_synthetic_dataset
 from monai_hyperscale.search import Frontier, FrontierRow, Interval, Latency, read_frontier
 from monai_hyperscale.tasks.segmentation.workload import SegmentationWorkload
+from tests.cli.commands import Run, Write
 
 
 def row(phi: float, score: float, flops: float, seconds: float, cases: tuple[str, ...]) -> FrontierRow:
@@ -56,61 +55,55 @@ def write_frontier(path: Path, shift: float = 0.0, part: str = "validation", cas
         (["--at-least", "dice>=0.85", "--minimize", "flops"], "0.3", "the least flops of 2 of 3"),
     ],
 )
-def test_of_a_table(tmp_path: Path, capsys: Any, wishes: list[str], phi: str, why: str) -> None:
+def test_of_a_table(tmp_path: Path, run: Run, wishes: list[str], phi: str, why: str) -> None:
     path = write_frontier(tmp_path / "frontier.json")
-    assert main(["choose", str(path), *wishes]) == 0
-    out = capsys.readouterr().out
+    out = run("choose", path, *wishes).out
     assert out.startswith(f"phi = {phi}\n") and why in out
     # A frontier knows the bundle's name, but not where it lies.
     command = f"monai-hyperscale fold BUNDLE --phi {phi} -o OUT --dataset DIR"
     assert out.endswith(f"next: {command}  (BUNDLE: the folder of net, DIR: of liver)\n")
-    assert main(["choose", str(tmp_path), *wishes, "--json"]) == 0
     assert "\n  working memory  1 MB (beside weights, image and process)\n" in out
-    content = json.loads(capsys.readouterr().out)
+    content = json.loads(run("choose", tmp_path, *wishes, "--json").out)
     assert content["phi"] == [float(phi)] and content["missed"] == [] and content["row"]["phi"] == [float(phi)]
     told = "chosen and scored on the same 1 validation case, which flatters the score; to confirm, add --confirm"
     assert f"\nnote: {told} with those of pareto --cases test.\n\nnext: " in out and content["note"].startswith(told)
 
 
-def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, capsys: Any) -> None:
+def test_the_choice_is_confirmed_on_other_cases(tmp_path: Path, run: Run) -> None:
     source = write_frontier(tmp_path / "validation.json")
     test = write_frontier(tmp_path / "test.json", -0.03, "test", ("b", "c"))
-    arguments = ["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(test)]
-    assert main(arguments) == 0
-    captured = capsys.readouterr()
-    assert "confirmed on 2 test cases: meets the limits" in captured.out and "0.8600 (95 %" in captured.out
-    assert "warning" not in captured.err and "note: " not in captured.out
-    assert main(["choose", str(source), "--at-least", "dice>=0.88", "--confirm", str(test)]) == 1
-    assert "\nnot confirmed on 2 test cases: misses dice>=0.88" in capsys.readouterr().out
+    words = ["choose", source, "--at-least", "dice>=0.85", "--confirm"]
+    said = run(*words, test)
+    assert "confirmed on 2 test cases: meets the limits" in said.out and "0.8600 (95 %" in said.out
+    assert "warning" not in said.err and "note: " not in said.out
+    said = run("choose", source, "--at-least", "dice>=0.88", "--confirm", test, code=1)
+    assert "\nnot confirmed on 2 test cases: misses dice>=0.88" in said.out
     # What the network costs was measured on another image there.
     slow = read_frontier(test)
     rows = tuple(replace(row, latency=Latency(1.0, 1.0, 1.0, 9)) for row in slow.rows)
     replace(slow, rows=rows).write(test)
-    assert main([*arguments, "--within", "latency<=30ms"]) == 0
-    assert "\nconfirmed on 2 test cases: meets the limits" in capsys.readouterr().out
-    assert main([*arguments[:-1], str(source), "--json"]) == 0
-    captured = capsys.readouterr()
-    assert "1 of the cases to confirm on are among those" in captured.err
-    assert json.loads(captured.out)["confirmed"]["missed"] == [] and "note" not in json.loads(captured.out)
-    assert main(["choose", str(test), "--at-least", "dice>=0.8"]) == 0
+    said = run(*words, test, "--within", "latency<=30ms")
+    assert "\nconfirmed on 2 test cases: meets the limits" in said.out
+    said = run(*words, source, "--json")
+    assert "1 of the cases to confirm on are among those" in said.err
+    assert json.loads(said.out)["confirmed"]["missed"] == [] and "note" not in json.loads(said.out)
+    said = run("choose", test, "--at-least", "dice>=0.8")
     way = "choose on those of pareto --cases validation, with these as --confirm"
-    note = f"note: chosen and scored on the same 2 test cases, which flatters the score; to confirm, {way}.\n"
-    told = capsys.readouterr()
-    assert note in told.out
-    assert told.err == (
+    told = "chosen and scored on the same 2 test cases, which flatters the score; to confirm,"
+    assert f"note: {told} {way}.\n" in said.out
+    assert said.err == (
         f"warning: {test} is of test cases; once phi is chosen by them they are validation cases, and no test cases "
         "are left.\n"
     )
 
 
-def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any) -> None:
+def test_what_cannot_confirm_is_told(tmp_path: Path, run: Run) -> None:
     source, other = write_frontier(tmp_path / "a.json"), tmp_path / "b.json"
     frontier = read_frontier(source)
     few = {"rows": frontier.rows[:1], "pareto": {}, "knee": {}, "hypervolume": {}}
     for change, message in (({"labels": {"1": "spleen"}}, "other labels (1 spleen)"), (few, "has no phi = 0.3")):
         replace(frontier, **change).write(other)
-        assert main(["choose", str(source), "--at-least", "dice>=0.85", "--confirm", str(other)]) == 1
-        assert message in capsys.readouterr().err
+        assert message in run("choose", source, "--at-least", "dice>=0.85", "--confirm", other, code=1).err
 
 
 @pytest.mark.parametrize(
@@ -131,15 +124,14 @@ def test_what_cannot_confirm_is_told(tmp_path: Path, capsys: Any) -> None:
     ],
 )
 def test_what_cannot_be_answered_is_told_in_one_sentence(
-    tmp_path: Path, capsys: Any, arguments: list[str], code: int, message: str
+    tmp_path: Path, run: Run, arguments: list[str], code: int, message: str
 ) -> None:
-    assert main(["choose", str(write_frontier(tmp_path / "frontier.json")), *arguments]) == code
-    captured = capsys.readouterr()
-    assert captured.out == "" and len(captured.err.splitlines()) == 1 and message in captured.err
+    said = run("choose", write_frontier(tmp_path / "frontier.json"), *arguments, code=code)
+    assert said.out == "" and len(said.err.splitlines()) == 1 and message in said.err
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ten(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "shapes"
     return Path(write_synthetic_dataset(folder, spatial_dims=2, cases=10, size=24, labels=2))
 
@@ -148,32 +140,29 @@ RARE = ["--evaluations", "5", "--device", "cpu"]
 
 
 def test_of_a_bundle_by_measuring(
-    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    write_bundle: Write, ten: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from monai_hyperscale.data import read_dataset, split_cases
-
-    parts = split_cases(read_dataset(dataset).cases, (6, 2, 2), seed=0)
+    parts = split_cases(read_dataset(ten).cases, (6, 2, 2), seed=0)
     names = [[case["name"] for case in part] for part in parts]
     facts = {"data": "shapes", "cases": dict(zip(("train", "validation", "test"), names, strict=True))}
     network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=facts)
     measured: list[list[str]] = []
     measure = SegmentationWorkload.measure
 
-    def counting(self: Any, index: int, run: Any) -> Any:
+    def counting(self: Any, index: int, network: Any) -> Any:
         measured.append(self.names[index])
-        return measure(self, index, run)
+        return measure(self, index, network)
 
     monkeypatch.setattr(SegmentationWorkload, "measure", counting)
     out = tmp_path / "measured.json"
-    command = ["choose", str(network), "--dataset", str(dataset), "--at-least", "dice>=0", "-o", str(out)]
+    command = ["choose", str(network), "--dataset", str(ten), "--at-least", "dice>=0", "-o", str(out)]
     monkeypatch.setattr("sys.argv", ["monai-hyperscale", *command, *RARE])
-    assert main([*command, *RARE]) == 0
-    text = capsys.readouterr().out
+    text = run(*command, *RARE).out
     frontier = read_frontier(out)
     # Chosen on the validation cases, of which the cheapest is found, and confirmed on the test cases.
     assert frontier.data["part"] == "validation" and set(frontier.data["cases"]) == set(names[1])
     assert "the least flops of" in text and "confirmed on 2 test cases" in text and f"fold {network} --phi" in text
-    assert text.endswith(f" -o OUT --dataset {dataset}\n")
+    assert text.endswith(f" -o OUT --dataset {ten}\n")
     assert measured[-2:] == names[2] and set(measured[:-2]) == set(names[1]) and len(measured) <= 2 * 5 + 2
     assert frontier.rows[0].latency is None  # not asked for
     told = {"phi": "0:0.5:0.01", "sampler": "tpe", "evaluations": 5, "limits": ["dice>=0"], "minimize": "flops"}
@@ -192,30 +181,28 @@ def test_of_a_bundle_by_measuring(
     met = [each for each in frontier.rows if each.score.mean is not None]
     assert frontier.row([chosen]).flops == min(each.flops for each in met)
 
-    assert main([*command[:-2], "--cases", "all", "--sampler", "grid", "--phi", "0.1,0.5", "--json"]) == 0
-    content = json.loads(capsys.readouterr().out)
+    grid = ["--cases", "all", "--sampler", "grid", "--phi", "0.1,0.5", "--json"]
+    content = json.loads(run(*command[:-2], *grid).out)
     assert content["considered"] == 2 and "confirmed" not in content
     assert content["note"].endswith("on the same 10 cases, which flatters the score; to confirm, leave --cases out")
 
 
 def test_what_is_measured_is_kept_where_there_is_no_choice(
-    write_bundle: Callable[..., Path], dataset: Path, tmp_path: Path, capsys: Any
+    network: Path, dataset: Path, tmp_path: Path, run: Run
 ) -> None:
-    network, out = write_bundle(tmp_path / "net", 2, channels=("grey",)), tmp_path / "measured.json"
-    command = ["choose", str(network), "--dataset", str(dataset), "--cases", "test", "--phi", "0.1,0.5", "-o", str(out)]
-    assert main([*command, "--limit", "1", "--at-least", "dice>=1"]) == 1
-    assert "no phi of 2 meets dice>=1" in capsys.readouterr().err
+    out = tmp_path / "measured.json"
+    words = ["choose", network, "--dataset", dataset, "--cases", "test", "--phi", "0.1,0.5", "-o", out, "--limit", 1]
+    assert "no phi of 2 meets dice>=1" in run(*words, "--at-least", "dice>=1", code=1).err
     frontier = read_frontier(out)
     assert frontier.choice is None and [row.phi for row in frontier.rows] == [(0.1,), (0.5,)]
     assert "choice" not in json.loads(out.read_text())
     # Nothing that is there is replaced unsaid, the tables neither.
     before = out.read_bytes()
     for name in (out, tmp_path / "measured.csv"):
-        assert main([*command, "--limit", "1", "--at-least", "dice>=0"]) == 2
-        assert f"{name} exists already; add --overwrite" in capsys.readouterr().err
+        said = run(*words, "--at-least", "dice>=0", code=2)
+        assert f"{name} exists already; add --overwrite" in said.err
         assert not out.exists() or out.read_bytes() == before
         out.unlink(missing_ok=True)
-    assert main([*command, "--limit", "1", "--at-least", "dice>=0", "--overwrite"]) == 0
+    run(*words, "--at-least", "dice>=0", "--overwrite")
     assert read_frontier(out).choice is not None
-    assert main(["choose", str(network), "--at-least", "dice>=0.5"]) == 2
-    assert "a bundle needs --dataset" in capsys.readouterr().err
+    assert "a bundle needs --dataset" in run("choose", network, "--at-least", "dice>=0.5", code=2).err

@@ -11,33 +11,27 @@ import click
 import pytest
 
 from monai_hyperscale import __version__
-from monai_hyperscale.cli.main import OWN, main, program
+from monai_hyperscale.cli.main import OWN, program
 from monai_hyperscale.tasks import TASKS, task_named
+from tests.cli.commands import Run
 
 COMMANDS = ("segment", "register", "apply-field", "pareto", "choose", "report", "analyze", "info", "fold")
 HEAVY = ("torch", "monai", "numpy", "nibabel", "SimpleITK", "matplotlib")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), *((command, "--help") for command in COMMANDS)])
-def test_help_tells_the_exit_codes(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 0
-    text = capsys.readouterr().out
+def test_help_tells_the_exit_codes(arguments: tuple[str, ...], run: Run) -> None:
+    text = run(*arguments).out
     for code in ("0    done", "1    some or all images failed", "2    wrong arguments", "130  interrupted"):
         assert code in text
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == f"monai-hyperscale {__version__}"
 
 
 @pytest.mark.parametrize(
     "arguments",
     [(), ("unknown",), ("info", "--unknown"), ("segment", "scan.nii", "-o", "seg.nii", "--ph", "0.3"), ("--vers",)],
 )
-def test_wrong_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
-    assert "error:" in capsys.readouterr().err
+def test_wrong_usage(arguments: tuple[str, ...], run: Run) -> None:
+    assert "error:" in run(*arguments, code=2).err
 
 
 @pytest.mark.parametrize(
@@ -50,21 +44,18 @@ def test_wrong_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[s
         (["analyze", "transfr"], "analyze [OPTIONS] COMMAND", "Did you mean 'transfer'?"),
     ],
 )
-def test_mistyped_names_are_guessed(
-    arguments: list[str], usage: str, guess: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    told, *_, error = capsys.readouterr().err.splitlines()
+def test_mistyped_names_are_guessed(arguments: list[str], usage: str, guess: str, run: Run) -> None:
+    told, *_, error = run(*arguments, code=2).err.splitlines()
     assert usage in told and error.startswith("error: No such") and guess in error
 
 
-def test_options_that_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["register", "a.nii", "b.nii", "-o", "c.nii", "--affine", "--centres"]) == 2
-    assert "error: --affine and --centres exclude each other; name one." in capsys.readouterr().err
+def test_options_that_exclude_each_other(run: Run) -> None:
+    said = run("register", "a.nii", "b.nii", "-o", "c.nii", "--affine", "--centres", code=2)
+    assert "error: --affine and --centres exclude each other; name one." in said.err
 
 
-def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+def process(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -76,59 +67,45 @@ for command in ([], *([name] for name in {COMMANDS})):
 heavy = {set(HEAVY)} & set(sys.modules)
 assert not heavy, heavy
 """
-    result = run_python(code)
+    result = process(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr
 
 
 def test_module_is_the_same_program() -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "monai_hyperscale", "--version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    result = process(sys.executable, "-m", "monai_hyperscale", "--version")
     assert (result.returncode, result.stdout.strip()) == (0, f"monai-hyperscale {__version__}")
 
 
-def test_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     def broken(args: object) -> int:
         raise ZeroDivisionError("division by zero\nsecond line")
 
     monkeypatch.setattr(program().commands["info"], "callback", broken)
-    assert main(["info"]) == 1
-    err = capsys.readouterr().err
-    assert err == "error: unexpected ZeroDivisionError: division by zero; run with --debug for the traceback\n"
-    assert main(["info", "--debug"]) == 1
-    assert "Traceback" in capsys.readouterr().err
-
-
-def test_interruption(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted(args: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(program().commands["info"], "callback", interrupted)
-    assert main(["info"]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    told = "error: unexpected ZeroDivisionError: division by zero; run with --debug for the traceback\n"
+    assert run("info", code=1).err == told
+    assert "Traceback" in run("info", "--debug", code=1).err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_kill_is_an_interruption_and_the_handler_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_and_a_kill_alike(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def interrupted(args: object) -> int:
+        raise KeyboardInterrupt
+
     def killed(args: object) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         return 0
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(program().commands["info"], "callback", killed)
-    assert main(["info"]) == 130
-    assert signal.getsignal(signal.SIGTERM) is before
+    for callback in (interrupted, killed):
+        monkeypatch.setattr(program().commands["info"], "callback", callback)
+        assert run("info", code=130).err == "interrupted\n"
+        assert signal.getsignal(signal.SIGTERM) is before  # the handler of a kill goes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_reader_that_goes_away(bundle: Path) -> None:
     command = f"{sys.executable} -m monai_hyperscale info {bundle} | true"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
-    assert result.stderr == ""
+    assert process("bash", "-c", command).stderr == ""
 
 
 def all_commands(group: click.Group) -> Iterator[click.Command]:

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.search import read_frontier
+from tests.cli.commands import Write
 
 # Every process notes which files it puts into place.
 NOTING = """\
@@ -40,10 +39,9 @@ def measured(out: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_same_and_write_once(write_bundle: Callable[..., Path], tmp_path: Path) -> None:
+def test_two_processes_give_the_same_and_write_once(write_bundle: Write, dataset: Path, tmp_path: Path) -> None:
     trained_on = {"data": "shapes", "cases": {"test": ["elsewhere"]}}
     network = write_bundle(tmp_path / "net", 2, channels=("grey",), provenance=trained_on)
-    dataset = write_synthetic_dataset(tmp_path / "shapes", spatial_dims=2, cases=3, size=24, labels=2)
     (tmp_path / "noting").mkdir()
     (tmp_path / "noting" / "sitecustomize.py").write_text(NOTING)
     places = [str(tmp_path / "noting"), *filter(None, [os.environ.get("PYTHONPATH")])]

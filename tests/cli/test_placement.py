@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from monai_hyperscale.cli.main import main
-from tests.cli.registering import OBLIQUE, PSR, itk_resampled, last_error
+from tests.cli.commands import OBLIQUE, PSR, Run, itk_resampled
 
 SHIFTED = np.array([[1.1, 0, 0, -8], [0, -2.1, 0, 11], [0, 0, 2.9, -12], [0, 0, 0, 1]])
 TURNED = np.array([[0, -1.2, 0, 9], [1.5, 0, 0, -11], [0, 0, 1, -8], [0, 0, 0, 1]])
@@ -65,14 +64,14 @@ def with_header(
     ids=["micron", "metre", "fixed in two places", "moving in two places", "moving nowhere", "both nowhere"],
 )
 def test_fields_suit_the_place_where_itk_has_the_files(
-    tmp_path: Path, registration_bundle: Path, pair: list[str], moving: dict, fixed: dict, options: list[str]
+    tmp_path: Path, run: Run, register: Run, pair: list[str], moving: dict, fixed: dict, options: list[str]
 ) -> None:
     for path, header in zip(pair, (moving, fixed), strict=True):
         with_header(path, **header)
     out = tmp_path / "out"
-    command = ["register", *pair, "-o", f"{out}/moved.nii.gz", "--bundle", str(registration_bundle), *options]
-    command += ["--keep", "network"] if "--header" in options else []  # else what the start alone makes, mostly
-    assert main([*command, "--field", f"{out}/field.nii.gz", "--inverse-field", f"{out}/inverse.mha"]) == 0
+    words = [*options, *(["--keep", "network"] if "--header" in options else [])]  # else the start alone, mostly
+    words += ["--field", out / "field.nii.gz", "--inverse-field", out / "inverse.mha"]
+    register(*pair, "-o", out / "moved.nii.gz", *words)
     written, file = nib.load(out / "moved.nii.gz"), nib.load(pair[1])
     assert np.array_equal(written.affine, file.affine)
     assert written.header.get_xyzt_units() == file.header.get_xyzt_units()
@@ -81,31 +80,23 @@ def test_fields_suit_the_place_where_itk_has_the_files(
     assert np.isclose(written.get_fdata(), theirs, atol=1.0).mean() > 0.99
     # apply-field reads the same files in the same places, as ITK does.
     for image, field, grid, name in ((pair[0], "field.nii.gz", pair[1], "a"), (pair[1], "inverse.mha", pair[0], "b")):
-        assert main(["apply-field", image, f"{out}/{field}", "-o", f"{out}/{name}.nii.gz", "--fixed", grid]) == 0
+        run("apply-field", image, out / field, "-o", out / f"{name}.nii.gz", "--fixed", grid)
         applied = nib.load(out / f"{name}.nii.gz").get_fdata()
         assert np.ptp(applied) > 300
         assert np.isclose(applied, itk_resampled(image, grid, f"{out}/{field}"), atol=1.0).mean() > 0.99
 
 
-def test_volumes_and_spacing_are_in_millimetres(tmp_path: Path, registration_bundle: Path, pair: list[str]) -> None:
+def test_spacing_is_in_millimetres(tmp_path: Path, register: Run, pair: list[str]) -> None:
     with_header(pair[0], (IN_MICRON, 1), unit="micron")
-    out = tmp_path / "out"
-    command = ["register", *pair, "-o", f"{out}/m.nii.gz", "--bundle", str(registration_bundle)]
-    assert main([*command, "--report", f"{out}/r.json"]) == 0
-    assert np.allclose(json.loads((out / "r.json").read_text())["spacing_mm"]["moving"], (1.5, 1.2, 1.0))
+    register(*pair, "-o", tmp_path / "m.nii.gz", "--report", tmp_path / "r.json")
+    assert np.allclose(json.loads((tmp_path / "r.json").read_text())["spacing_mm"]["moving"], (1.5, 1.2, 1.0))
 
 
-def test_what_headers_leave_open_is_said(
-    tmp_path: Path, registration_bundle: Path, pair: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_headers_leave_open_is_said(tmp_path: Path, register: Run, pair: list[str]) -> None:
     with_header(pair[0], (PSR, 2), (PSR + 30 * np.eye(4, k=3), 1))
     with_header(pair[1], (None, 0))
-    command = ["register", *pair, "-o", f"{tmp_path}/m.nii.gz", "--bundle", str(registration_bundle)]
-    assert main([*command, "--centres"]) == 0
-    told = capsys.readouterr().err
+    words = [*pair, "-o", tmp_path / "m.nii.gz", "--centres", "--overwrite"]
+    told = register(*words).err
     assert "warning: " in told and "moving.nii.gz lies in two places" in told and "--header qform" in told
     assert "fixed.nii.gz has no orientation in its header" in told and "--orientation RAS" in told
-    assert main([*command, "--centres", "--overwrite", "--header", "sform", "--orientation", "ras"]) == 0
-    assert "warning" not in capsys.readouterr().err
-    assert main([*command, "--overwrite", "--orientation", "RRR"]) == 2
-    assert "--orientation is three letters" in last_error(capsys)
+    assert "warning" not in register(*words, "--header", "sform", "--orientation", "ras").err

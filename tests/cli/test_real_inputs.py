@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_hyperscale.cli.main import main
 from monai_hyperscale.io import read_image, split_suffix
+from tests.cli.commands import Run
 
 REFUSED = {
     "2D_head_fixed.mha": "is 2D, but the network takes 3D images",
@@ -41,13 +41,11 @@ def check_same_grid(image: Path, output: Path) -> None:
         assert np.allclose(written.affine, original.affine.numpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_odd_inputs(shared_data: Path, tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_inputs(shared_data: Path, tmp_path: Path, segment: Run) -> None:
     folder = shared_data / "odd_inputs"
     images = [path for path in sorted(folder.iterdir()) if split_suffix(path)[1]]
     assert REFUSED.keys() < {image.name for image in images}
-    assert main(["segment", str(folder), "-o", str(tmp_path), "--bundle", str(bundle), "--phi", "0.3"]) == 1
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
+    text = segment(folder, "-o", tmp_path, "--phi", 0.3, code=1).err
     errors = [line[line.index("error: ") :] for line in text.splitlines() if "error: " in line]
     for image in images:
         told = [line for line in errors if f"{image} " in line]
@@ -61,27 +59,23 @@ def test_odd_inputs(shared_data: Path, tmp_path: Path, bundle: Path, capsys: pyt
     assert len(list(tmp_path.iterdir())) == len(images) - len(REFUSED)
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED))
-def test_refused_alone(
-    shared_data: Path, tmp_path: Path, bundle: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image, output = shared_data / "odd_inputs" / name, tmp_path / "out" / "label.nii.gz"
-    assert main(["segment", str(image), "-o", str(output), "--bundle", str(bundle)]) == 1
-    text = capsys.readouterr().err
+def test_refused_alone(shared_data: Path, tmp_path: Path, segment: Run) -> None:
+    image, output = shared_data / "odd_inputs" / "example4d.nii.gz", tmp_path / "out" / "label.nii.gz"
+    text = segment(image, "-o", output, code=1).err
     assert text.startswith(f"error: {image} ") and text.count("\n") == 1
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)
-def test_full_size(shared_data: Path, tmp_path: Path, bundle: Path, name: str) -> None:
+def test_full_size(shared_data: Path, tmp_path: Path, segment: Run, name: str) -> None:
     image, output = shared_data / "templates_fullsize" / name, tmp_path / "label.nii.gz"
-    assert main(["segment", str(image), "-o", str(output), "--bundle", str(bundle), "--phi", "0.2"]) == 0
+    segment(image, "-o", output, "--phi", 0.2)
     check_same_grid(image, output)
 
 
 @pytest.mark.slow
-def test_all_full_size(shared_data: Path, tmp_path: Path, bundle: Path) -> None:
+def test_all_full_size(shared_data: Path, tmp_path: Path, segment: Run) -> None:
     folder = shared_data / "templates_fullsize"
-    assert main(["segment", str(folder), "-o", str(tmp_path), "--bundle", str(bundle), "--phi", "0.2"]) == 0
+    segment(folder, "-o", tmp_path, "--phi", 0.2)
     for image in folder.glob("*.nii.gz"):
         check_same_grid(image, tmp_path / image.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monai_hyperscale.cli.main import main
+from tests.cli.commands import Run, full_disk
 from tests.report.made_up import segmentation_results, without_cost
 
 
@@ -18,56 +18,48 @@ def results(tmp_path: Path) -> Path:
     return path
 
 
-def test_page_and_figures(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_and_figures(results: Path, tmp_path: Path, run: Run) -> None:
     page, figures = tmp_path / "out" / "report.html", tmp_path / "figures"
-    assert main(["report", str(results), "-o", str(page), "--figures", str(figures)]) == 0
-    assert capsys.readouterr().err == f"wrote {page} and 4 figures in {figures}\n"
+    said = run("report", results, "-o", page, "--figures", figures).err
+    assert said == f"wrote {page} and 4 figures in {figures}\n"
     assert "sshn_seg on Task04_Hippocampus" in page.read_text(encoding="utf-8")
     assert len(list(figures.iterdir())) == 4
     # The folder of results will do.
-    assert main(["report", str(results.parent), "-o", str(tmp_path / "report.html")]) == 0
+    run("report", results.parent, "-o", tmp_path / "report.html")
     assert (tmp_path / "report.html").is_file()
 
 
-def test_outputs_that_exist_stay(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_that_exist_stay(results: Path, tmp_path: Path, run: Run) -> None:
     page, figures = tmp_path / "report.html", tmp_path / "figures"
     page.write_text("before")
-    command = ["report", str(results), "-o", str(page), "--figures", str(figures)]
-    assert main(command) == 2
-    assert capsys.readouterr().err == f"error: {page} exists already; add --overwrite.\n"
+    words = ["report", results, "-o", page, "--figures", figures]
+    assert run(*words, code=2).err == f"error: {page} exists already; add --overwrite.\n"
     assert page.read_text() == "before" and not figures.exists()
     page.unlink()
     figures.mkdir()
     (figures / "score_memory.svg").write_text("before")
-    assert main(command) == 2
     way_out = "add --overwrite, or name another folder with --figures."
-    assert capsys.readouterr().err == f"error: {figures / 'score_memory.svg'} exists already; {way_out}\n"
+    assert run(*words, code=2).err == f"error: {figures / 'score_memory.svg'} exists already; {way_out}\n"
     assert not page.exists() and len(list(figures.iterdir())) == 1
-    assert main([*command, "--overwrite"]) == 0
+    run(*words, "--overwrite")
     assert page.is_file() and len(list(figures.iterdir())) == 4
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", '{"kind": "frontier"', "[]", '{"kind": "frontier", "format": 7}', "\ufffd"]
+    ("name", "content", "said"),
+    [
+        *(("frontier.json", text, "") for text in ("", "{", "[]", '{"kind": "frontier", "format": 7}', "\ufffd")),
+        ("frontier.json", '{"kind": "frontier"', "is damaged or cut off"),
+        ("frontier.csv", "phi,flops\n", "name the frontier.json beside it"),
+    ],
 )
-def test_results_that_cannot_be_read(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    results, page = tmp_path / "frontier.json", tmp_path / "report.html"
+def test_results_that_cannot_be_read(name: str, content: str, said: str, tmp_path: Path, run: Run) -> None:
+    results = tmp_path / name
     results.write_text(content)
-    assert main(["report", str(results), "-o", str(page), "--figures", str(tmp_path / "figures")]) != 0
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and str(results) in error
+    words = ["report", results, "-o", tmp_path / "report.html", "--figures", tmp_path / "figures"]
+    error = run(*words, code=1).err
+    assert error.startswith("error: ") and error.count("\n") == 1 and str(results) in error and said in error
     assert sorted(tmp_path.iterdir()) == [results]
-
-
-def test_a_table_and_truncated_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "frontier.csv").write_text("phi,flops\n")
-    results.write_text(results.read_text()[:-500])
-    for path, said in (
-        (tmp_path / "frontier.csv", "name the frontier.json beside it"),
-        (results, "is damaged or cut off"),
-    ):
-        assert main(["report", str(path), "-o", str(tmp_path / "report.html")]) != 0
-        assert said in capsys.readouterr().err and not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -80,30 +72,19 @@ def test_a_table_and_truncated_results(results: Path, tmp_path: Path, capsys: py
     ],
 )
 def test_outputs_that_cannot_be(
-    results: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    outputs: list[str],
-    said: str,
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, outputs: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    assert main(["report", str(results), *outputs]) == 2
-    error = capsys.readouterr().err
+    error = run("report", results, *outputs, code=2).err
     assert said in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]
 
 
-def test_full_disk(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    assert main(["report", str(results), "-o", str(tmp_path / "report.html")]) == 1
-    assert capsys.readouterr().err == "error: the outputs cannot be written (No space left on device).\n"
+def test_full_disk(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr("os.fsync", full_disk)
+    said = run("report", results, "-o", tmp_path / "report.html", code=1).err
+    assert said == "error: the outputs cannot be written (No space left on device).\n"
     assert sorted(tmp_path.iterdir()) == [results.parent]
 
 
@@ -118,16 +99,15 @@ def confirming(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_choices_are_confirmed_on_other_cases(
-    results: Path, confirming: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    results: Path, confirming: dict[str, Any], tmp_path: Path, run: Run
 ) -> None:
     other, page = tmp_path / "test.json", tmp_path / "report.html"
     other.write_text(json.dumps(confirming))
-    assert main(["report", str(results), "--confirm", str(other), "-o", str(page)]) == 0
-    assert capsys.readouterr().err == f"wrote {page}\n"
+    assert run("report", results, "--confirm", other, "-o", page).err == f"wrote {page}\n"
     assert "Dice, 3 other test cases" in page.read_text(encoding="utf-8")
-    assert main(["report", str(results), "--confirm", str(results.parent), "-o", str(page), "--overwrite"]) == 0
     said = "warning: 2 of the cases to confirm on are among those that the choice was made on.\n"
-    assert capsys.readouterr().err == f"{said}wrote {page}\n"
+    words = ["--confirm", results.parent, "-o", page, "--overwrite"]
+    assert run("report", results, *words).err == f"{said}wrote {page}\n"
 
 
 @pytest.mark.parametrize(
@@ -141,12 +121,7 @@ def test_choices_are_confirmed_on_other_cases(
     ],
 )
 def test_what_cannot_confirm_is_told_and_nothing_is_written(
-    results: Path,
-    confirming: dict[str, Any],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    change: dict[str, Any],
-    said: str,
+    results: Path, confirming: dict[str, Any], tmp_path: Path, run: Run, change: dict[str, Any], said: str
 ) -> None:
     if change.get("rows"):
         change = {"rows": [{**confirming["rows"][0], "phi": [change["rows"]]}]}
@@ -154,16 +129,14 @@ def test_what_cannot_confirm_is_told_and_nothing_is_written(
         change |= {"pareto": {}, "knee": {}, "hypervolume": {}}
     other = tmp_path / "test.json"
     other.write_text(json.dumps({**confirming, **change}))
-    outputs = ["-o", str(tmp_path / "report.html"), "--figures", str(tmp_path / "figures")]
-    assert main(["report", str(results), "--confirm", str(other), *outputs]) == 1
-    error = capsys.readouterr().err
+    words = ["--confirm", other, "-o", tmp_path / "report.html", "--figures", tmp_path / "figures"]
+    error = run("report", results, *words, code=1).err
     assert error.startswith(f"error: {other} ") and said in error and error.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == [results.parent, other]
 
 
-def test_no_such_results(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    missing, output = str(tmp_path / "none.json"), ["-o", str(tmp_path / "report.html")]
-    for arguments in ([missing], [str(results), "--confirm", missing]):
-        assert main(["report", *arguments, *output]) == 2
-        said = f"error: frontier {missing} does not exist; name the frontier.json that pareto wrote, or its folder.\n"
-        assert capsys.readouterr().err == said
+def test_no_such_results(results: Path, tmp_path: Path, run: Run) -> None:
+    missing = tmp_path / "none.json"
+    said = f"error: frontier {missing} does not exist; name the frontier.json that pareto wrote, or its folder.\n"
+    for words in ([missing], [results, "--confirm", missing]):
+        assert run("report", *words, "-o", tmp_path / "report.html", code=2).err == said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -11,25 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from monai_hyperscale.cli.main import main
 from monai_hyperscale.io import read_image
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
+from tests.cli.commands import Run, Write
 
-Scan = Callable[..., Path]
 WINDOWS = ["reading", "preprocessing", "network", "merging", "argmax", "resampling", "writing"]
 
 
-def error_of(capsys: pytest.CaptureFixture[str]) -> str:
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line
-
-
 @pytest.mark.parametrize("windows", [False, True])
-def test_report(tmp_path: Path, bundle: Path, scan: Scan, windows: bool) -> None:
+def test_report(tmp_path: Path, bundle: Path, scan: Write, segment: Run, windows: bool) -> None:
     images, report = [scan("a.nii.gz"), scan("b.nii.gz")], tmp_path / "new" / "r.json"
-    command = ["segment", *map(str, images), "-o", str(tmp_path / "out"), "--bundle", str(bundle), "--phi", "0.3"]
-    command += ["--report", str(report), "--device", "cpu", *(["--max-voxels", "10"] if windows else [])]
-    assert main(command) == 0
+    words = ["--report", report, "--device", "cpu", *(["--max-voxels", 10] if windows else [])]
+    segment(*images, "-o", tmp_path / "out", "--phi", 0.3, *words)
     content = json.loads(report.read_text())
     stages = [name for name in WINDOWS if windows or name != "merging"]
     assert [Path(image["image"]) for image in content["images"]] == images
@@ -47,12 +39,9 @@ def test_report(tmp_path: Path, bundle: Path, scan: Scan, windows: bool) -> None
     assert content["threads"] == torch.get_num_threads()
 
 
-def test_verbose_shows_the_table_last(
-    tmp_path: Path, bundle: Path, scan: Scan, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["segment", str(scan()), "-o", str(tmp_path / "out"), "--bundle", str(bundle), "-v", "--preview"]
-    assert main([*command, "--volumes", str(tmp_path / "v.json")]) == 0
-    lines = capsys.readouterr().err.splitlines()
+def test_verbose_shows_the_table_last(tmp_path: Path, bundle: Path, scan: Write, segment: Run) -> None:
+    said = segment(scan(), "-o", tmp_path / "out", "-v", "--preview", "--volumes", tmp_path / "v.json")
+    lines = said.err.splitlines()
     assert f"bundle {bundle}, device " in lines[0]
     start = lines.index("stage              seconds   share")
     names = [line[:19].strip() for line in lines[start + 1 :]]
@@ -63,46 +52,22 @@ def test_verbose_shows_the_table_last(
     assert lines[-2].endswith("MiB") and lines[-1].startswith("wrote ")
 
 
-def test_report_tells_of_the_images_that_are_done(tmp_path: Path, bundle: Path, scan: Scan) -> None:
+def test_report_tells_of_the_images_that_are_done(tmp_path: Path, scan: Write, segment: Run) -> None:
     good, report = scan("in/a.nii.gz"), tmp_path / "r.json"
     (tmp_path / "in" / "b.nii.gz").write_bytes(good.read_bytes()[:-40])
-    command = ["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]
-    assert main([*command, "--report", str(report)]) == 1
+    words = [tmp_path / "in", "-o", tmp_path / "out", "--report", report]
+    segment(*words, code=1)
     assert [image["image"] for image in json.loads(report.read_text())["images"]] == [str(good)]
     report.unlink()
     (tmp_path / "out" / "a.nii.gz").rename(tmp_path / "out" / "b.nii.gz")
     good.write_bytes(b"damaged")
-    assert main([*command, "--report", str(report), "--skip-existing"]) == 1
+    segment(*words, "--skip-existing", code=1)
     assert not report.exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--report", "r.txt"], "--report is a file that ends in .json, got r.txt."),
-        (["--report", "x.json", "--volumes", "x.json"], "--volumes and --report are the same file x.json; name two."),
-        (["--report", "there.json"], "there.json exists already; add --overwrite or --skip-existing."),
-    ],
-)
-def test_report_that_cannot_be_written(
-    tmp_path: Path,
-    bundle: Path,
-    scan: Scan,
-    options: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there.json").write_text("earlier")
-    assert main(["segment", str(scan()), "-o", "out", "--bundle", str(bundle), *options]) == 2
-    assert error_of(capsys) == f"error: {message}"
-    assert not (tmp_path / "out").exists() and (tmp_path / "there.json").read_text() == "earlier"
 
 
 @pytest.mark.parametrize("spacing", [None, (1.113, 1.271, 1.337)], ids=["own spacing", "resampled"])
 def test_geometry_in_windows_is_that_of_the_file_to_the_bit(
-    tmp_path: Path, write_bundle: Callable[..., Path], spacing: tuple[float, ...] | None
+    tmp_path: Path, write_bundle: Write, run: Run, spacing: tuple[float, ...] | None
 ) -> None:
     folder = write_bundle(tmp_path / "b", channels=("CT",), spacing=spacing, roi_size=(8, 8, 8))
     turned = np.array([[-1.9, 0.1, 0, 9], [0.1, 2, 0.2, -3], [0, -0.2, 3, 1.5], [0, 0, 0, 1]])
@@ -112,12 +77,11 @@ def test_geometry_in_windows_is_that_of_the_file_to_the_bit(
     image.set_sform(turned, code=2)
     image.header.set_xyzt_units("mm", "sec")
     nib.save(image, tmp_path / "ct.nii.gz")
-    command = ["segment", str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "label.nii.gz"), "--bundle", str(folder)]
-    assert main([*command, "--max-voxels", "50"]) == 0
+    words = ["-o", tmp_path / "label.nii.gz", "--bundle", folder, "--max-voxels", 50]
+    run("segment", tmp_path / "ct.nii.gz", *words)
     written, source = nib.load(tmp_path / "label.nii.gz"), nib.load(tmp_path / "ct.nii.gz")
-    for field in ("sform_code", "qform_code", "pixdim", "xyzt_units", "quatern_b", "quatern_c", "quatern_d"):
-        assert written.header[field].tobytes() == source.header[field].tobytes(), field
-    for field in ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z", "dim"):
+    fields = "sform_code qform_code pixdim xyzt_units quatern_b quatern_c quatern_d srow_x srow_y srow_z dim"
+    for field in [*fields.split(), *(f"qoffset_{axis}" for axis in "xyz")]:
         assert written.header[field].tobytes() == source.header[field].tobytes(), field
     assert written.affine.tobytes() == source.affine.tobytes()
     expected = Segmenter.from_bundle(folder, max_voxels=50).segment(read_image(tmp_path / "ct.nii.gz"), 0.5)

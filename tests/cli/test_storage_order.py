@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from monai_hyperscale.cli.main import main
 from monai_hyperscale.io import read_field
+from tests.cli.commands import Run, Write
 
 ORDERS = [
     "".join(pair[sign] for pair, sign in zip(pairs, signs, strict=True))
@@ -49,13 +48,9 @@ def in_millimetres(path: Path) -> np.ndarray:
     return np.asarray(nib.as_closest_canonical(nib.Nifti1Image(vectors, field.affine.numpy())).dataobj)
 
 
-def test_all_orders() -> None:
-    assert len(set(ORDERS)) == 48 and ORDERS[0] == "RAS"
-
-
 # With the centres on each other points lie midway between two voxels along two axes, the first and last on the edge.
 @pytest.mark.parametrize(("start", "part"), [("--centres", 0), ("--centres", 1), ("--centres", 2), ("--affine", 0)])
-def test_register_and_apply_field(tmp_path: Path, registration_bundle: Path, start: str, part: int) -> None:
+def test_register_and_apply_field(tmp_path: Path, run: Run, register: Run, start: str, part: int) -> None:
     images = {"fixed": (smooth((13, 12, 9), 0), FIXED), "moving": (smooth((12, 11, 9), 1), MOVING)}
     labels = np.digitize(smooth((12, 11, 9), 2), (-0.1, 0.1)).astype(np.uint8)
     expected: dict[str, np.ndarray] = {}
@@ -64,12 +59,11 @@ def test_register_and_apply_field(tmp_path: Path, registration_bundle: Path, sta
         files = {kind: stored(tmp_path / f"{kind}.nii", *image, orders[kind]) for kind, image in images.items()}
         label = stored(tmp_path / "label.nii", labels, MOVING, orders["moving"])
         out = {name: tmp_path / f"{name}_out.nii" for name in ("moved", "field", "inverse", "label", "again", "map")}
-        command = ["register", files["moving"], files["fixed"], "-o", str(out["moved"]), "--phi", "0.3", start]
-        command += ["--bundle", str(registration_bundle), "--overwrite", "--device", "cpu"]
-        command += ["--keep", "network", "--field", str(out["field"]), "--inverse-field", str(out["inverse"])]
-        assert main([*command, "--labels", label, "--labels-out", str(out["label"])]) == 0
+        words = ["-o", out["moved"], "--phi", 0.3, start, "--overwrite", "--device", "cpu", "--keep", "network"]
+        words += ["--field", out["field"], "--inverse-field", out["inverse"]]
+        register(files["moving"], files["fixed"], *words, "--labels", label, "--labels-out", out["label"])
         source, name, option = (label, "map", ["--labels"]) if n % 2 else (files["moving"], "again", [])
-        assert main(["apply-field", source, str(out["field"]), "-o", str(out[name]), "--overwrite", *option]) == 0
+        run("apply-field", source, out["field"], "-o", out[name], "--overwrite", *option)
         found = {
             name: (in_millimetres if name in ("field", "inverse") else in_ras)(path)
             for name, path in out.items()
@@ -86,15 +80,15 @@ def test_register_and_apply_field(tmp_path: Path, registration_bundle: Path, sta
     assert len(np.unique(expected["label"])) == 3
 
 
-def test_segment(tmp_path: Path, write_bundle: Callable[..., Path]) -> None:
+def test_segment(tmp_path: Path, write_bundle: Write, run: Run) -> None:
+    assert len(set(ORDERS)) == 48 and ORDERS[0] == "RAS"
     folder = write_bundle(tmp_path / "bundle", spacing=(1.0, 1.0, 1.0))
     # Half a millimetre: at 1 mm every other voxel's label lies midway between two.
     affine = np.array([[0.5, 0, 0, -6.3], [0, 0.5, 0, 4.7], [0, 0, 1.3, -100.1], [0, 0, 0, 1]])
     voxels, expected = smooth((24, 21, 9), 0), None
     for order in ORDERS:
         scan, out = stored(tmp_path / "scan.nii", voxels, affine, order), tmp_path / "label.nii"
-        command = ["segment", scan, "-o", str(out), "--bundle", str(folder), "--overwrite", "--device", "cpu"]
-        assert main(command) == 0
+        run("segment", scan, "-o", out, "--bundle", folder, "--overwrite", "--device", "cpu")
         found = in_ras(out)
         expected = found if expected is None else expected
         assert np.array_equal(found, expected), order

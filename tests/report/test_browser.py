@@ -60,9 +60,7 @@ def example(name: str, registration: bool = False) -> Example:
     phis = [(phi,) for phi in (0.0, 0.1, 0.2, 0.3, 0.5)]
     if registration:
         return Example(
-            name,
-            {"moving": image, "fixed": image[::-1]},
-            {phi: rng.normal(0, 1, (3, *image.shape)) for phi in phis},
+            name, {"moving": image, "fixed": image[::-1]}, {phi: rng.normal(0, 1, (3, *image.shape)) for phi in phis}
         )
     label = np.zeros(image.shape, int)
     label[8:20, 10:30, 3:8] = 1

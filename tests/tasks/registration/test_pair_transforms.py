@@ -7,11 +7,7 @@ import torch
 
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.tasks.registration.pair_files import read_pairs
-from monai_hyperscale.tasks.registration.pair_transforms import (
-    PairSlice,
-    common_size,
-    registration_preprocessing,
-)
+from monai_hyperscale.tasks.registration.pair_transforms import PairSlice, common_size, registration_preprocessing
 
 
 @pytest.mark.parametrize("shape", [(1, 31), (2, 7, 9), (1, 5, 6, 7)])

@@ -105,8 +105,7 @@ def test_a_label_in_neither_image_has_no_dice():
 
 
 @pytest.mark.parametrize(
-    ("labels", "known", "score"),
-    [(BOTH, True, "error_removed"), (BOTH, False, "dice"), ({}, False, "correlation")],
+    ("labels", "known", "score"), [(BOTH, True, "error_removed"), (BOTH, False, "dice"), ({}, False, "correlation")]
 )
 def test_the_score_is_the_best_there_is(labels, known, score):
     batch = pair(2)
