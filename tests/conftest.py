@@ -15,14 +15,13 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from monai.utils import set_determinism
 from PIL import Image
 
-from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.saved import save_network
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,19 +69,8 @@ def volumes(tmp_path: Path) -> Path:
 
 
 def write_bundle(folder: Path, settings: Any) -> Path:
-    torch.manual_seed(0)
-    network = build_network(settings)
-    with torch.no_grad():  # so that phi makes a difference, and no label wins everywhere
-        for parameter in network.generator.parameters():
-            parameter.add_(torch.randn_like(parameter) / 10)
-        if hasattr(network.generator, "heads"):
-            network.generator.heads[:, -settings.out_channels :] = 0
-        # The last bias: of logits none, of a field a shift.
-        shift = settings.task == "registration"
-        network.generator.base[-settings.out_channels :] = torch.tensor([2.3, -1.6]) if shift else 0
-    (folder / "models").mkdir(parents=True)
-    torch.save(network.state_dict(), folder / "models" / "model.pt")
-    write_settings(settings, folder / "models" / "model.json")
+    shift = (2.3, -1.6) if settings.task == "registration" else 0
+    save_network(folder / "models", settings, push=0.1, bias=shift)
     return folder
 
 

@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks import budget
-from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.search import FrontierRow, Interval
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.saved import save_network
 
 
 def row(phi: float, score: float, flops: float) -> FrontierRow:
@@ -37,15 +36,11 @@ def test_the_gap_is_relative_to_the_best_of_the_grid() -> None:
 
 
 def test_the_command_measures_a_grid_and_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.manual_seed(0)
     write_synthetic_dataset(tmp_path / "levels" / "synthetic_data", spatial_dims=2, cases=3, size=24, labels=1)
     settings = SegmentationSettings(
         2, ("grey",), {1: "structure 1"}, network={"features": (4, 4, 4)}, generator={"hidden": (4,)}, per_level=True
     )
-    network = build_network(settings)
-    (tmp_path / "levels" / "models").mkdir()
-    torch.save(network.state_dict(), tmp_path / "levels" / "models" / "model.pt")
-    write_settings(settings, tmp_path / "levels" / "models" / "model.json")
+    save_network(tmp_path / "levels" / "models", settings)
     file = tmp_path / "budget.json"
     grid = ["--levels_grid", "0.1,0.3,0.5x0.1,0.3,0.5", "--evaluations", "6", "--seeds", "2"]
     assert budget.main(["--levels_bundle", str(tmp_path / "levels"), *grid, "--json", str(file)]) == 0

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from benchmarks import classical
-from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
+from tests.saved import save_network
 
 NAMES = [f"case_{n}" for n in range(4)]
 
@@ -32,19 +32,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    settings = RegistrationSettings(
-        3,
-        ("MRI",),
-        sizes=(8, 8, 8),
-        network={"features": (4, 4)},
-        head_features=4,
-        provenance={"cases": {"test": NAMES[:3]}},
-    )
-    models = tmp_path / "bundle" / "models"
-    models.mkdir(parents=True)
-    write_settings(settings, models / "model.json")
-    torch.save(build_network(settings).state_dict(), models / "model.pt")
-    return models.parent
+    small = {"sizes": (8, 8, 8), "network": {"features": (4, 4)}, "head_features": 4}
+    settings = RegistrationSettings(3, ("MRI",), **small, provenance={"cases": {"test": NAMES[:3]}})
+    save_network(tmp_path / "bundle" / "models", settings)
+    return tmp_path / "bundle"
 
 
 def test_overlap_is_the_mean_dice_of_the_labels() -> None:

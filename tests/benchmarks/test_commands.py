@@ -14,9 +14,9 @@ import torch
 from benchmarks import end_to_end, memory, onnx_runtime, prior_width, registration, speed, training_time
 from benchmarks.cases import CASES, GENERATORS, count_parameters, hypernetwork, plain_network
 from benchmarks.workloads import OPERATIONS, PLAIN, contestant, program
-from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.search import Latency
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.saved import save_network
 
 CPU = torch.device("cpu")
 TINY = CASES["tiny"]
@@ -135,9 +135,7 @@ def test_a_time_beyond_its_limit_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_onnx_has_rows_of_every_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript")
     settings = SegmentationSettings(2, ("grey",), {1: "a"}, network={"features": (4, 4)}, generator={"hidden": (4, 4)})
-    (tmp_path / "models").mkdir()
-    torch.save(build_network(settings).state_dict(), tmp_path / "models" / "model.pt")
-    write_settings(settings, tmp_path / "models" / "model.json")
+    save_network(tmp_path / "models", settings)
     file = tmp_path / "new" / "onnx.json"
     arguments = ["--bundle", str(tmp_path), "--phi", "0.2", "0.5", "--size", "16", "20", "--rounds", "2"]
     assert onnx_runtime.main([*arguments, "--json", str(file)]) == 0

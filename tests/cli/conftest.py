@@ -6,14 +6,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
-from monai_hyperscale.bundle import NetworkSettings, build_network, write_settings
 from monai_hyperscale.cli.main import main
 from monai_hyperscale.data import write_synthetic_dataset
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from tests.cli.commands import Run, Said, Write
+from tests.saved import save_network
 
 SMALL: dict[str, Any] = {
     "channels": ("MRI",),
@@ -24,33 +23,17 @@ SMALL: dict[str, Any] = {
 }
 
 
-def _write(folder: Path, settings: NetworkSettings) -> Path:
-    torch.manual_seed(0)
-    (folder / "models").mkdir(parents=True)
-    network, last = build_network(settings), settings.out_channels
-    generator = network.generator
-    with torch.no_grad():
-        if settings.task == "segmentation":  # no bias of the logits, so that no label wins everywhere
-            assert network.generated[-1].endswith("final.bias")
-            generator.base[-last:] = 0
-            generator.heads[:, -last:] = 0
-        else:  # a shift that differs along the axes, and a little more that differs everywhere
-            assert network.generated[-1].endswith("head.flow.bias")
-            for parameter in generator.parameters():
-                parameter.add_(torch.randn_like(parameter) / 50)
-            generator.base[-last:] = torch.tensor([0.6, -0.4, 0.3][:last])
-    torch.save(network.state_dict(), folder / "models" / "model.pt")
-    write_settings(settings, folder / "models" / "model.json")
-    return folder
-
-
 def _write_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
-    return _write(folder, SegmentationSettings(spatial_dims, **{**SMALL, **settings}))
+    save_network(folder / "models", SegmentationSettings(spatial_dims, **{**SMALL, **settings}), bias=0)
+    return folder
 
 
 def _write_registration_bundle(folder: Path, spatial_dims: int = 3, **settings: Any) -> Path:
     own = {"head_features": 4, "loss": {"smoothness": "gradient", "weight": 0.05}}
-    return _write(folder, RegistrationSettings(spatial_dims, **{**SMALL, **own, **settings}))
+    described = RegistrationSettings(spatial_dims, **{**SMALL, **own, **settings})
+    # A shift that differs along the axes, and a little more that differs everywhere.
+    save_network(folder / "models", described, push=0.02, bias=(0.6, -0.4, 0.3)[:spatial_dims])
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.search import read_frontier
 from monai_hyperscale.search.workload import open_workload
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from tests.cli.commands import Run, Write, files
+from tests.saved import save_network
 
 FIXED: dict[str, Any] = {"method": "fixed", "generator": {"name": "constant"}, "phi_range": (0.5, 0.5)}
 
@@ -23,10 +22,7 @@ def fixed(tmp_path: Path) -> Path:
     folder = tmp_path / "fixed"
     labels = {1: "Anterior", 2: "Posterior"}
     settings = SegmentationSettings(2, ("grey",), labels, network={"features": (4, 4, 4)}, **FIXED)
-    torch.manual_seed(1)
-    (folder / "models").mkdir(parents=True)
-    torch.save(build_network(settings).state_dict(), folder / "models" / "model.pt")
-    write_settings(settings, folder / "models" / "model.json")
+    save_network(folder / "models", settings, seed=1)
     return folder
 
 

@@ -114,8 +114,6 @@ def test_choices_are_confirmed_on_other_cases(
     ("change", "said"),
     [
         ({"bundle": {"name": "sshn_seg", "weights_sha256": "0" * 64, "settings": {}}}, "of other weights than"),
-        ({"metric": {"name": "IoU", "higher_is_better": True}}, "another score (IoU) than the choice (Dice)"),
-        ({"labels": {"1": "Tail", "2": "Posterior"}}, "other labels (1 Tail, 2 Posterior) than"),
         ({"rows": 0.11}, "has none of the phi to choose among; measure some of them there too"),
         ({"rows": []}, "is not a frontier that this version reads"),
     ],

@@ -13,27 +13,19 @@ def indices(values, label):
     return ClassIndexd("label", values)({"label": label})["label"]
 
 
-def test_values_become_indices():
-    label = torch.tensor([[0.0, 4.0, 17.0, float("nan"), 4.0004]])
-    out = indices((0, 4, 17), label)
-    assert out.tolist() == [[0, 1, 2, 0, 1]]
-    assert out.dtype == torch.uint8
-
-
-def test_values_beyond_float32_stay_apart():
-    values = (0, 312782547, 312782551)
-    assert indices(values, torch.tensor([values], dtype=torch.int64)).tolist() == [[0, 1, 2]]
-
-
-def test_indices_never_wrap():
-    out = indices(range(0, 80000, 2), torch.tensor([[0, 79998]]))
-    assert out.dtype == torch.int32 and out.tolist() == [[0, 39999]]
-
-
-def test_many_classes_need_more_than_a_byte():
-    out = indices(range(301), torch.arange(301)[None])
-    assert out.dtype == torch.int16
-    assert torch.equal(out[0], torch.arange(301, dtype=torch.int16))
+@pytest.mark.parametrize(
+    ("values", "label", "expected", "dtype"),
+    [
+        ((0, 4, 17), torch.tensor([[0.0, 4.0, 17.0, float("nan"), 4.0004]]), [0, 1, 2, 0, 1], torch.uint8),
+        # Beyond float32 neighbours stay apart, and indices never wrap.
+        ((0, 312782547, 312782551), torch.tensor([[0, 312782547, 312782551]]), [0, 1, 2], torch.uint8),
+        (range(301), torch.arange(301)[None], list(range(301)), torch.int16),
+        (range(0, 80000, 2), torch.tensor([[0, 79998]]), [0, 39999], torch.int32),
+    ],
+)
+def test_values_become_indices(values, label, expected, dtype):
+    out = indices(values, label)
+    assert out[0].tolist() == expected and out.dtype == dtype
 
 
 @pytest.mark.parametrize("value", [-1.0, 3.0, 18.0, 0.5])

@@ -38,6 +38,12 @@ def _grid(sizes):
     return np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), axis=-1)
 
 
+def _case(tmp_path, write, values, affine, image=None):
+    """Write a label map and an image that is the same, or another one that is given; return their paths."""
+    arrays = {"image": (values if image is None else image).astype(np.float32), "label": values}
+    return {kind: str(write(tmp_path / f"{kind}.nii.gz", array, affine)) for kind, array in arrays.items()}
+
+
 def _geometry_only(preprocessing):
     return Compose([part for part in preprocessing.transforms if not isinstance(part, NormalizeChannelsd)])
 
@@ -52,14 +58,12 @@ def test_voxels_and_labels_survive_any_orientation(tmp_path, write, orientation,
     sizes = (9, 11, 8)
     affine = _affine(orientation, angles)
     # Each voxel of the image holds its own index, in three channels: what is sampled says where it came from.
-    image = write(tmp_path / "image.nii.gz", _grid(sizes).astype(np.float32), affine)
     values = np.random.default_rng(0).integers(0, 4, sizes).astype(np.uint8)
-    label = write(tmp_path / "label.nii.gz", values, affine)
-    affine = nib.load(image).affine
-    preprocessing = _geometry_only(
-        segmentation_preprocessing(("i", "j", "k"), 3, spacing=spacing, label_values=(0, 1, 2, 3))
-    )
-    case = preprocessing({"image": str(image), "label": str(label)})
+    files = _case(tmp_path, write, values, affine, _grid(sizes))
+    affine = nib.load(files["image"]).affine
+    whole = segmentation_preprocessing(("i", "j", "k"), 3, spacing=spacing, label_values=(0, 1, 2, 3))
+    preprocessing = _geometry_only(whole)
+    case = preprocessing(files)
 
     result = case["image"].affine.numpy()
     assert aff2axcodes(result) == ("R", "A", "S") if max(angles) < 40 else True
@@ -80,10 +84,8 @@ def test_voxels_and_labels_survive_any_orientation(tmp_path, write, orientation,
 def test_finer_spacing_gives_labels_back_exactly(tmp_path, write):
     values = np.random.default_rng(1).integers(0, 3, (6, 7, 5)).astype(np.uint8)
     affine = _affine("LPS", (10, -5, 3), spacing=(3.0, 2.0, 4.0))
-    image = write(tmp_path / "image.nii.gz", values.astype(np.float32), affine)
-    label = write(tmp_path / "label.nii.gz", values, affine)
     preprocessing = segmentation_preprocessing(("MRI",), 3, spacing=(1.0, 1.0, 1.0), label_values=(0, 1, 2))
-    case = preprocessing({"image": str(image), "label": str(label)})
+    case = preprocessing(_case(tmp_path, write, values, affine))
     assert case["image"].shape != (1, 6, 7, 5)
     pred = inversion(preprocessing)({"image": case["image"], "pred": _logits(case["label"], 3)})["pred"]
     assert np.array_equal(pred[0].numpy(), values)
@@ -121,10 +123,7 @@ def test_inversion_after_batching(tmp_path, write):
     rng = np.random.default_rng(0)
     affine = _affine("PSR", (0, 12, 0))
     values = rng.integers(0, 3, (5, 6, 7)).astype(np.uint8)
-    case = {
-        "image": str(write(tmp_path / "image.nii.gz", rng.normal(size=(5, 6, 7)).astype(np.float32), affine)),
-        "label": str(write(tmp_path / "label.nii.gz", values, affine)),
-    }
+    case = _case(tmp_path, write, values, affine, rng.normal(size=(5, 6, 7)))
     preprocessing = segmentation_preprocessing(("MRI",), 3, label_values=(0, 1, 2))
     batch = next(iter(DataLoader(CacheDataset([case, case], preprocessing, progress=False), batch_size=2)))
     batch["pred"] = torch.stack([_logits(label, 3) for label in batch["label"]])
@@ -185,12 +184,8 @@ def test_slices_of_volumes(tmp_path, write):
     rng = np.random.default_rng(0)
     affine = _affine("PSR", (0, 0, 0))
     values = rng.integers(0, 3, (5, 6, 7)).astype(np.uint8)
-    case = {
-        "image": str(write(tmp_path / "image.nii.gz", values.astype(np.float32), affine)),
-        "label": str(write(tmp_path / "label.nii.gz", values, affine)),
-    }
     preprocessing = segmentation_preprocessing(("MRI",), 2, slices=True, label_values=(0, 1, 2))
-    volume = preprocessing(case)
+    volume = preprocessing(_case(tmp_path, write, values, affine))
     assert volume["image"].shape == (1, 7, 5, 6)  # P, S, R become R, A, S
     out = slice_sampling()(volume)
     assert out["image"].shape == (1, 7, 5)

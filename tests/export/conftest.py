@@ -5,27 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
-from monai_hyperscale.bundle.settings import build_network, write_settings
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.saved import save_network
 
 
 def write(folder: Path, settings: NetworkSettings) -> Path:
-    torch.manual_seed(0)
-    network = build_network(settings)
-    with torch.no_grad():
-        for parameter in network.generator.parameters():
-            parameter.add_(torch.randn_like(parameter) / 50)
-        # No bias of the outputs, so that no label wins everywhere and no field is a shift.
-        last = settings.out_channels
-        network.generator.base[-last:] = 0
-        network.generator.heads[:, -last:] = 0
-    (folder / "models").mkdir(parents=True)
-    torch.save(network.state_dict(), folder / "models" / "model.pt")
-    write_settings(settings, folder / "models" / "model.json")
+    save_network(folder / "models", settings, push=0.02, bias=0)
     return folder
 
 

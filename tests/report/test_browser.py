@@ -74,51 +74,54 @@ def page(frontier: Frontier, tmp_path: Path) -> Path:
     return tmp_path / "report.html"
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.27, 0.5])
-def test_dial_shows_the_numbers_of_its_row(browser: Browser, page: Path, frontier: Frontier, phi: float) -> None:
+@pytest.fixture
+def opened(browser: Browser, page: Path) -> Browser:
     browser.open(page)
-    browser.enter("#phi", [row.phi for row in frontier.rows].index((phi,)))
-    shown = browser.run(
+    return browser
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.27, 0.5])
+def test_dial_shows_the_numbers_of_its_row(opened: Browser, frontier: Frontier, phi: float) -> None:
+    opened.enter("#phi", [row.phi for row in frontier.rows].index((phi,)))
+    shown = opened.run(
         "return Object.fromEntries([...document.querySelectorAll('[data-field]')]"
         ".map((field) => [field.dataset.field, field.innerText]))"
     )
     assert shown | numbers(phi, frontier) == shown
-    assert browser.find("#phi").get_attribute("aria-valuetext") == f"φ = {phi:g}"
-    line = browser.find("tbody tr[aria-current]")
+    assert opened.find("#phi").get_attribute("aria-valuetext") == f"φ = {phi:g}"
+    line = opened.find("tbody tr[aria-current]")
     assert line.find_element("css selector", "th").text == f"{phi:g}"
     row = next(row for row in frontier.rows if row.phi == (phi,))
     for value, score in row.labels.items():
         number = list(frontier.labels).index(value)
-        assert browser.text(f"[data-label='{number}'] .value") == f"{score.mean:.4f}"
-        width = browser.find(f"[data-label='{number}'] .bar").get_attribute("width")
+        assert opened.text(f"[data-label='{number}'] .value") == f"{score.mean:.4f}"
+        width = opened.find(f"[data-label='{number}'] .bar").get_attribute("width")
         assert float(width) == pytest.approx(100 * score.mean, abs=1e-3)
 
 
-def test_dial_moves_the_marker_along_all_curves(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
+def test_dial_moves_the_marker_along_all_curves(opened: Browser, frontier: Frontier) -> None:
     for cost in ("flops", "latency", "memory"):
         chart = f"#charts-all svg[data-cost='{cost}']"
-        low, high, start, end = map(float, browser.find(chart).get_attribute("data-x").split())
+        low, high, start, end = map(float, opened.find(chart).get_attribute("data-x").split())
         for row in (3, 44):
-            browser.enter("#phi", row)
+            opened.enter("#phi", row)
             value = frontier.rows[row].cost(cost)
             place = start + (end - start) * (value - low) / (high - low)
-            assert float(browser.find(f"{chart} .cursor circle").get_attribute("cx")) == pytest.approx(place, abs=0.06)
+            assert float(opened.find(f"{chart} .cursor circle").get_attribute("cx")) == pytest.approx(place, abs=0.06)
 
 
-def test_dial_moves_the_stages_from_file_to_file(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
+def test_dial_moves_the_stages_from_file_to_file(opened: Browser, frontier: Frontier) -> None:
     longest = max(seconds for row in frontier.rows for seconds in row.stages.values())
     for place in (0, 50):
-        browser.enter("#phi", place)
+        opened.enter("#phi", place)
         stages = frontier.rows[place].stages
         whole = sum(stages.values())
-        lines = browser.run(
+        lines = opened.run(
             "return [...document.querySelectorAll('.stages [data-stage]')].map((line) => line.innerText)"
         )
         assert [line.split()[0] for line in lines] == [*stages, "In"]
         for number, (name, seconds) in enumerate(stages.items()):
-            width = browser.find(f"[data-stage='{number}'] .bar").get_attribute("width")
+            width = opened.find(f"[data-stage='{number}'] .bar").get_attribute("width")
             assert float(width) == pytest.approx(100 * seconds / longest, abs=1e-2)
             assert lines[number].split()[-2:] == [f"{100 * seconds / whole:.0f}", "%"], name
         outside = 100 * (1 - stages["network"] / whole)
@@ -126,55 +129,52 @@ def test_dial_moves_the_stages_from_file_to_file(browser: Browser, page: Path, f
         assert float(shown) == pytest.approx(whole, rel=0.05) and share == [f"{outside:.0f}", "%"]
 
 
-def test_keyboard_and_charts_move_the_dial(browser: Browser, page: Path) -> None:
-    browser.open(page)
-    before = int(browser.find("#phi").get_attribute("value"))
-    browser.find("#phi").send_keys("\ue014")  # arrow right
-    assert int(browser.find("#phi").get_attribute("value")) == before + 1
-    assert browser.text("[data-field='phi']") == f"φ = {(before + 1) / 100:g}"
-    browser.run(
+def test_keyboard_and_charts_move_the_dial(opened: Browser) -> None:
+    before = int(opened.find("#phi").get_attribute("value"))
+    opened.find("#phi").send_keys("\ue014")  # arrow right
+    assert int(opened.find("#phi").get_attribute("value")) == before + 1
+    assert opened.text("[data-field='phi']") == f"φ = {(before + 1) / 100:g}"
+    opened.run(
         """const point = document.querySelector('#charts-all svg[data-cost=memory] [data-row="7"]');
         const box = point.getBoundingClientRect();
         const at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, bubbles: true};
         point.dispatchEvent(new PointerEvent('pointerdown', at))"""
     )
-    assert browser.text("[data-field='phi']") == "φ = 0.07"
-    nearest = [card.get_attribute("data-phi") for card in browser.all(".card.near")]
+    assert opened.text("[data-field='phi']") == "φ = 0.07"
+    nearest = [card.get_attribute("data-phi") for card in opened.all(".card.near")]
     assert nearest == ["0.1"]
 
 
-def test_budget_is_answered_as_one_types(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
+def test_budget_is_answered_as_one_types(opened: Browser, frontier: Frontier) -> None:
     rows = frontier.rows
-    browser.find("#budget").send_keys("latency <= 40ms, dice >= 0.88")
+    opened.find("#budget").send_keys("latency <= 40ms, dice >= 0.88")
     met = [row for row in rows if row.latency.median <= 0.040 and row.score.mean >= 0.88]
     cheapest = min(met, key=lambda row: row.latency.median)
     assert len(met) > 1
-    assert browser.text("#answer b") == f"φ = {cheapest.phi[0]:g}"
-    answer = browser.text("#answer")
+    assert opened.text("#answer b") == f"φ = {cheapest.phi[0]:g}"
+    answer = opened.text("#answer")
     shown = numbers(cheapest.phi[0], frontier)
     for part in (shown["score"], f"{shown['flops']} GFLOPs", f"{shown['latency']} ms", f"of the {len(met)} that keep"):
         assert part in answer
-    assert browser.text("[data-field='phi']") == f"φ = {cheapest.phi[0]:g}"
-    assert browser.find("#answer").get_attribute("data-state") == "met"
-    assert len(browser.all("#charts-all .limit")) == 4  # the score in each chart, the time in one
+    assert opened.text("[data-field='phi']") == f"φ = {cheapest.phi[0]:g}"
+    assert opened.find("#answer").get_attribute("data-state") == "met"
+    assert len(opened.all("#charts-all .limit")) == 4  # the score in each chart, the time in one
 
-    browser.enter("#budget", "memory<=100MB")
+    opened.enter("#budget", "memory<=100MB")
     best = max((row for row in rows if row.memory <= 1e8), key=lambda row: row.score.mean)
-    assert browser.text("#answer b") == f"φ = {best.phi[0]:g}"
+    assert opened.text("#answer b") == f"φ = {best.phi[0]:g}"
 
 
-def test_budget_that_nothing_meets(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
-    browser.enter("#budget", "latency<=26ms, dice>=0.95")
+def test_budget_that_nothing_meets(opened: Browser, frontier: Frontier) -> None:
+    opened.enter("#budget", "latency<=26ms, dice>=0.95")
 
     def miss(row: Any) -> float:
         return max(0, row.latency.median / 0.026 - 1) + max(0, 1 - row.score.mean / 0.95)
 
     nearest = min(frontier.rows, key=miss)
-    assert browser.text("#answer b") == f"No φ keeps to this; the nearest is φ = {nearest.phi[0]:g}"
-    assert f"its dice is {nearest.score.mean:.4f}, not at least 0.95" in browser.text("#answer")
-    assert browser.find("#answer").get_attribute("data-state") == "unmet"
+    assert opened.text("#answer b") == f"No φ keeps to this; the nearest is φ = {nearest.phi[0]:g}"
+    assert f"its dice is {nearest.score.mean:.4f}, not at least 0.95" in opened.text("#answer")
+    assert opened.find("#answer").get_attribute("data-state") == "unmet"
 
 
 UNREAD = {
@@ -190,13 +190,12 @@ UNREAD = {
 }
 
 
-def test_budget_that_cannot_be_read(browser: Browser, page: Path) -> None:
-    browser.open(page)
+def test_budget_that_cannot_be_read(opened: Browser) -> None:
     for text, said in UNREAD.items():
-        browser.enter("#budget", text)
-        assert browser.text("#answer").startswith(said)
-        assert browser.find("#answer").get_attribute("data-state") == "unread"
-    assert browser.complaints() == []
+        opened.enter("#budget", text)
+        assert opened.text("#answer").startswith(said)
+        assert opened.find("#answer").get_attribute("data-state") == "unread"
+    assert opened.complaints() == []
 
 
 BUDGETS = """
@@ -249,30 +248,28 @@ return arguments[0].map((text) => {
 """
 
 
-def test_suggested_budgets_can_be_met(browser: Browser, page: Path) -> None:
-    browser.open(page)
-    chips = browser.all(".chips button")
+def test_suggested_budgets_can_be_met(opened: Browser) -> None:
+    chips = opened.all(".chips button")
     assert len(chips) == 4
     for chip in chips:
         chip.click()
-        assert browser.find("#budget").get_attribute("value") == chip.text
-        assert browser.find("#answer").get_attribute("data-state") == "met"
+        assert opened.find("#budget").get_attribute("value") == chip.text
+        assert opened.find("#answer").get_attribute("data-state") == "met"
 
 
-def test_table_is_sorted_by_any_column(browser: Browser, page: Path, frontier: Frontier) -> None:
-    browser.open(page)
-    heads = browser.run("return [...document.querySelectorAll('.sortable thead th')].map((head) => head.innerText)")
+def test_table_is_sorted_by_any_column(opened: Browser, frontier: Frontier) -> None:
+    heads = opened.run("return [...document.querySelectorAll('.sortable thead th')].map((head) => head.innerText)")
     column = heads.index("Time (ms)")
 
     def shown() -> list[int]:
-        return browser.run("return [...document.querySelectorAll('.sortable tbody tr')].map((r) => +r.dataset.row)")
+        return opened.run("return [...document.querySelectorAll('.sortable tbody tr')].map((r) => +r.dataset.row)")
 
     order = sorted(range(len(frontier.rows)), key=lambda n: frontier.rows[n].latency.median)
-    browser.all("table.sortable thead button")[column].send_keys("\n")
+    opened.all("table.sortable thead button")[column].send_keys("\n")
     assert shown() == order
-    browser.all("table.sortable thead button")[column].send_keys(" ")
+    opened.all("table.sortable thead button")[column].send_keys(" ")
     assert shown() == order[::-1]
-    assert browser.all("table.sortable thead th")[column].get_attribute("aria-sort") == "descending"
+    assert opened.all("table.sortable thead th")[column].get_attribute("aria-sort") == "descending"
 
 
 PAGES: dict[str, Callable[[], tuple[dict[str, Any], list[Example]]]] = {
@@ -344,13 +341,12 @@ def test_policy_forbids_what_is_not_the_pages_own(browser: Browser, page: Path) 
     assert sum("Content Security Policy" in message for message in browser.complaints()) >= 2
 
 
-def test_text_stands_out_from_its_ground(browser: Browser, page: Path) -> None:
+def test_text_stands_out_from_its_ground(opened: Browser) -> None:
     """WCAG's contrast of 4.5, computed here from the colours that the browser gives."""
-    browser.open(page)
     for scheme in ("light", "dark"):
-        browser.resize(1280, scheme)
+        opened.resize(1280, scheme)
         for selector in "h1|.quiet|dt|.dial output|.chips button|.answer|td|.card figcaption span".split("|"):
-            assert browser.run(CONTRAST, selector) >= 4.5, (scheme, selector)
+            assert opened.run(CONTRAST, selector) >= 4.5, (scheme, selector)
 
 
 CONTRAST = """
@@ -366,9 +362,8 @@ return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
 """
 
 
-def test_every_control_has_a_name(browser: Browser, page: Path) -> None:
-    browser.open(page)
-    controls = browser.all("input, summary, .chips button, thead button, [role='region'], #charts-all svg[role='img']")
+def test_every_control_has_a_name(opened: Browser) -> None:
+    controls = opened.all("input, summary, .chips button, thead button, [role='region'], #charts-all svg[role='img']")
     assert len(controls) > 15
     for control in controls:
         assert control.accessible_name, control.get_attribute("outerHTML")

@@ -5,29 +5,17 @@ import pytest
 from monai_hyperscale.search import Frontier, FrontierRow, Interval, Latency
 
 
-def make_row(phi: tuple[float, ...], flops: float, seconds: float, score: float, memory: int = 10**6) -> FrontierRow:
-    value = Interval(score, score - 0.01, score + 0.01)
-    return FrontierRow(
-        phi,
-        value,
-        flops,
-        1000,
-        Latency(seconds, 0.9 * seconds, 1.1 * seconds, 9),
-        memory,
-        {"1": value},
-        {"a": {"1": score}, "b": {"1": None}},
-    )
+def make_row(phi: float, flops: float, seconds: float, score: float) -> FrontierRow:
+    value, time = Interval(score, score - 0.01, score + 0.01), Latency(seconds, 0.9 * seconds, 1.1 * seconds, 9)
+    cases = {"a": {"1": score}, "b": {"1": None}}
+    return FrontierRow((phi,), value, flops, 1000, time, 10**6, {"1": value}, cases)
 
 
 @pytest.fixture
 def frontier() -> Frontier:
     """Return a frontier of four phi; the third is beaten by the second."""
-    rows = [
-        make_row((0.0,), 1e9, 0.010, 0.70),
-        make_row((0.1,), 2e9, 0.020, 0.86),
-        make_row((0.3,), 3e9, 0.030, 0.85),
-        make_row((0.5,), 4e9, 0.040, 0.90),
-    ]
+    scores = {0.0: 0.70, 0.1: 0.86, 0.3: 0.85, 0.5: 0.90}
+    rows = [make_row(phi, n * 1e9, n / 100, score) for n, (phi, score) in enumerate(scores.items(), start=1)]
     return Frontier(
         task="segmentation",
         bundle={"name": "b", "weights_sha256": "0" * 64, "settings": {"labels": {"1": "liver"}}},

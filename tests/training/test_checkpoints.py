@@ -8,12 +8,13 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from monai_hyperscale.bundle import build_network, read_settings, write_settings
+from monai_hyperscale.bundle import build_network, read_settings
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.io.files import PARTIAL
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import RunCheckpoint, best_weights, shipped_start, starting_network
+from tests.saved import save_network
 
 SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (2, 2)}, generator={"hidden": (3, 2)})
 
@@ -141,8 +142,7 @@ def test_a_training_starts_from_shipped_weights_that_fit(tmp_path, caplog):
         2, ("MRI",), network={"features": (4, 4)}, head_features=4, provenance={"data": "Atlas"}
     )
     assert shipped_start(settings, tmp_path) is None  # no weights
-    torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
-    write_settings(settings, tmp_path / "model.json")
+    save_network(tmp_path, settings)
     with caplog.at_level(logging.INFO):
         # What does not change the weights may differ.
         assert shipped_start(replace(settings, passes=2, phi_range=(0.1, 0.4)), tmp_path) == tmp_path
@@ -159,17 +159,8 @@ def test_a_training_starts_from_shipped_weights_that_fit(tmp_path, caplog):
         assert shipped_start(other, tmp_path) is None
 
 
-def saved(folder, settings):
-    """A training's models, with random weights."""
-    folder.mkdir()
-    network = build_network(settings)
-    torch.save(network.state_dict(), folder / "model.pt")
-    write_settings(settings, folder / "model.json")
-    return network
-
-
 def test_a_start_from_a_training_tells_what_it_reused(tmp_path, caplog):
-    earlier = saved(tmp_path / "models", SETTINGS)
+    earlier = save_network(tmp_path / "models", SETTINGS)
     with caplog.at_level(logging.INFO):
         network = starting_network(SETTINGS, tmp_path)  # the folder of the training stands for its models
     for name, value in network.state_dict().items():
@@ -179,7 +170,7 @@ def test_a_start_from_a_training_tells_what_it_reused(tmp_path, caplog):
 
 
 def test_a_start_from_one_set_of_weights_tells_what_is_new(tmp_path, caplog):
-    earlier = saved(tmp_path / "models", replace(SETTINGS, method="fixed", generator={"name": "constant"}))
+    earlier = save_network(tmp_path / "models", replace(SETTINGS, method="fixed", generator={"name": "constant"}))
     with caplog.at_level(logging.INFO):
         network = starting_network(SETTINGS, tmp_path / "models")
     torch.testing.assert_close(network.generator.base, earlier.generator.base, atol=0, rtol=0)

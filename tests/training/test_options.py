@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from monai.bundle import ConfigParser
 
-from monai_hyperscale.bundle import build_network, default_bundle, write_settings
+from monai_hyperscale.bundle import build_network, default_bundle
 from monai_hyperscale.errors import CheckpointError, ConfigError, DatasetError
 from monai_hyperscale.tasks import task_named
 from monai_hyperscale.tasks.registration.options import RegistrationOptions
@@ -19,6 +18,7 @@ from monai_hyperscale.tasks.segmentation.options import SegmentationOptions
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 from monai_hyperscale.training import TrainingOptions, fingerprint, options_from
 from monai_hyperscale.training.checks import compare_keys, merge_keys
+from tests.saved import save_network
 
 BUNDLES = {"segmentation": "sshn_seg", "registration": "sshn_reg"}
 #: What a configuration has that is no option: components, and what stands between them.
@@ -108,8 +108,7 @@ def test_options_of_tasks_must_fit_together() -> None:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     settings = SegmentationSettings(2, ("MRI",), {1: "a"}, network={"features": (4, 4)})
-    torch.save(build_network(settings).state_dict(), tmp_path / "model.pt")
-    write_settings(settings, tmp_path / "model.json")
+    save_network(tmp_path, settings)
     return tmp_path
 
 

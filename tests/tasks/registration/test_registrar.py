@@ -12,9 +12,9 @@ import torch.nn as nn
 from monai.data import MetaTensor
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from monai_hyperscale.bundle.settings import build_network, write_settings
+from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.context import Context
-from monai_hyperscale.errors import CheckpointError, PhiError, RegistrationError
+from monai_hyperscale.errors import PhiError, RegistrationError
 from monai_hyperscale.registration import integrate
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
@@ -331,14 +331,6 @@ def test_report_is_ready_for_json_and_threads_do_not_meet() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda phi: made.register(*images, phi=phi).field, factors))
     assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
-
-
-def test_bundle_of_another_task(tmp_path: Any) -> None:
-    from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-
-    write_settings(SegmentationSettings(3, ("MRI",), {1: "a"}), tmp_path / "model.json")
-    with pytest.raises(CheckpointError, match="network for segmentation, expected one for registration"):
-        Registrar.from_bundle(tmp_path)
 
 
 def test_the_identity_costs_nothing() -> None:

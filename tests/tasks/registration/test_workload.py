@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from monai_hyperscale.bundle import build_network, write_settings
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.search.workload import open_workload
@@ -14,6 +13,7 @@ from monai_hyperscale.tasks.registration.pair_files import read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from tests.itk_overlap import label_dice
+from tests.saved import save_network
 
 
 def warped(label, field):
@@ -93,9 +93,7 @@ def test_volumes_are_brought_to_the_voxels_of_the_training(tmp_path, write, capl
     seen = SeenImages.of([((16, 18, 14), np.eye(4))])
     options = {"network": {"features": (4, 4)}, "generator": {"hidden": (4,)}, "head_features": 4, "seen": seen}
     settings = RegistrationSettings(3, ("MRI",), sizes=(24, 24, 24), **options)
-    (tmp_path / "net" / "models").mkdir(parents=True)
-    torch.save(build_network(settings).state_dict(), tmp_path / "net" / "models" / "model.pt")
-    write_settings(settings, tmp_path / "net" / "models" / "model.json")
+    save_network(tmp_path / "net" / "models", settings)
     inputs, volumes = [], []
     for spacing in (1, 2, 9):
         affine, data = np.diag([spacing, spacing, spacing, 1.0]), tmp_path / f"{spacing}mm"

@@ -2,23 +2,18 @@ import pytest
 import torch
 from monai.engines import default_prepare_batch
 
-from monai_hyperscale.bundle import write_settings
-from monai_hyperscale.bundle.settings import build_network
 from monai_hyperscale.errors import CheckpointError, ConfigError
 from monai_hyperscale.tasks.segmentation.distillation import SoftenedLabels, softened_labels
 from monai_hyperscale.tasks.segmentation.loss import CrossEntropyThenDice
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
+from tests.saved import save_network
 
 SETTINGS = SegmentationSettings(2, ("MRI",), {1: "a", 2: "b"}, network={"features": (4, 4)}, phi_range=(0.1, 0.5))
 
 
 @pytest.fixture
 def teacher(tmp_path):
-    torch.manual_seed(0)
-    network = build_network(SETTINGS)
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    write_settings(SETTINGS, tmp_path / "model.json")
-    return tmp_path, network
+    return tmp_path, save_network(tmp_path, SETTINGS)
 
 
 def batch(shares=False):
@@ -47,11 +42,8 @@ def test_targets_are_label_and_mean_prediction(teacher, shares, precision):
 
 
 def test_several_teachers_count_alike(teacher, tmp_path):
-    torch.manual_seed(1)
-    other, folder = build_network(SETTINGS), tmp_path / "other"
-    folder.mkdir()
-    torch.save(other.state_dict(), folder / "model.pt")
-    write_settings(SETTINGS, folder / "model.json")
+    folder = tmp_path / "other"
+    other = save_network(folder, SETTINGS, seed=1)
     data = batch()
     target = softened_labels([teacher[0], str(folder)], [0.2, 0.5], SETTINGS)(data)[1]
     with torch.no_grad():

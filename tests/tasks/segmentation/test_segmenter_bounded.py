@@ -66,16 +66,16 @@ def test_windows(segmenter: Make, affine: np.ndarray, spacing: object, monkeypat
     assert len(np.unique(found)) > 5
 
 
-def test_slices(segmenter: Make) -> None:
-    model = segmenter(2, labels=LABELS, slices=True)
-    image = scan(SAGITTAL, (12, 11, 19))
-    expected, clear = unbounded(model, image, 0.3)
-    assert np.array_equal(model.segment(image, 0.3)[clear], expected[clear]) and clear.mean() > 0.98
-
-
-def test_large_pictures(segmenter: Make) -> None:
-    model = segmenter(2, labels=LABELS, roi_size=(16, 12), options={"max_voxels": 100})
-    image = scan(np.eye(4), (41, 30))
+@pytest.mark.parametrize(
+    ("affine", "sizes", "options"),
+    [
+        (SAGITTAL, (12, 11, 19), {"slices": True}),
+        (np.eye(4), (41, 30), {"roi_size": (16, 12), "options": {"max_voxels": 100}}),
+    ],
+    ids=["slices", "large pictures"],
+)
+def test_two_dimensions(segmenter: Make, affine: np.ndarray, sizes: tuple[int, ...], options: dict) -> None:
+    model, image = segmenter(2, labels=LABELS, **options), scan(affine, sizes)
     expected, clear = unbounded(model, image, 0.3)
     assert np.array_equal(model.segment(image, 0.3)[clear], expected[clear]) and clear.mean() > 0.98
 
