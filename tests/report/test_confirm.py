@@ -14,7 +14,7 @@ from monai_hyperscale.search.results import Frontier
 from tests.report.conftest import Browser
 from tests.report.made_up import of_other_cases, segmentation_results
 from tests.report.test_browser import numbers
-from tests.report.test_page import Parsed
+from tests.report.test_page import Parsed, written
 
 Read = Callable[[dict[str, Any]], Frontier]
 
@@ -152,8 +152,7 @@ def test_other_curve_lies_where_its_scores_are(browser: Browser, page: Path, cho
 def test_sentence_at_the_top(as_frontier: Read, tmp_path: Path, measured: tuple[int, ...], said: str) -> None:
     choice, other = by_hand(as_frontier, [0.8, 0.89, 0.895], [0.79, 0.87, 0.88])
     other = replace(other, rows=tuple(other.rows[n] for n in measured))
-    write_report(choice, tmp_path / "report.html", confirm=other)
-    parsed = Parsed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    _, parsed = written(choice, tmp_path, confirm=other)
     assert parsed.inside["p"][1].startswith("φ = 0.25 costs ") and parsed.inside["p"][1].endswith(f" Dice. {said}")
 
 
@@ -176,8 +175,7 @@ def test_name_of_the_other_cases(
     results["data"]["part"] = part
     names = changes.get("cases", ["x", "y", "z"])
     other = of_other_cases(segmentation_results(3, len(names)), **{"cases": names, **changes})
-    write_report(as_frontier(results), tmp_path / "report.html", confirm=as_frontier(other))
-    parsed = Parsed((tmp_path / "report.html").read_text(encoding="utf-8"))
+    _, parsed = written(as_frontier(results), tmp_path, confirm=as_frontier(other))
     assert f"Dice, {named}" in parsed.inside["dt"]
     assert parsed.inside["p"][0].endswith(f"confirmed on {named}")
 
@@ -208,9 +206,7 @@ def test_provenance_tells_of_both(
     results = segmentation_results(5, 3)
     other = of_other_cases(results, 0.0, 2, **data)
     other["options"]["command"] = ["monai-hyperscale", "pareto", "--cases", "test"]
-    write_report(as_frontier(results), tmp_path / "report.html", confirm=as_frontier(other))
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    parsed = Parsed(text)
+    text, parsed = written(as_frontier(results), tmp_path, confirm=as_frontier(other))
     titles, told = (parsed.inside[tag] for tag in ("dt", "dd"))
     assert {"Data to choose on", "Data to confirm on"} <= set(parsed.inside["h3"])
     assert told.count("3") == 2 and told[-len(titles) :][titles.index("shared cases")] == shared

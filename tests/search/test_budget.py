@@ -50,11 +50,8 @@ def test_limits_are_read(text, quantity, bound):
 
 
 def test_several_limits_and_other_scores():
-    assert [limit.quantity for limit in read_limits(["latency<=1s, flops<=1G", "dice>=0.1"], DICE)] == [
-        "latency",
-        "flops",
-        "score",
-    ]
+    several = read_limits(["latency<=1s, flops<=1G", "dice>=0.1"], DICE)
+    assert [limit.quantity for limit in several] == ["latency", "flops", "score"]
     (limit,) = read_limits(["hd95<=3mm"], HD95)
     assert limit == Limit("score", 3.0, True, "hd95<=3mm")
     surface = {"name": "surface Dice at 1 mm", "higher_is_better": True}

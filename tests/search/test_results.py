@@ -30,16 +30,9 @@ def test_a_choice_is_kept_and_may_be_missing(frontier, tmp_path):
 
 
 def test_rows_of_registration_and_of_what_was_not_measured(frontier, tmp_path):
-    rows = [
-        replace(
-            row,
-            latency=None,
-            memory=None,
-            extra={"before": Interval(0.5, 0.4, 0.6), "folded": Interval(0.01, None, None)},
-            score=Interval(*[None] * 3),
-        )
-        for row in frontier.rows
-    ]
+    extra = {"before": Interval(0.5, 0.4, 0.6), "folded": Interval(0.01, None, None)}
+    nothing = {"latency": None, "memory": None, "score": Interval(None, None, None)}
+    rows = [replace(row, **nothing, extra=extra) for row in frontier.rows]
     changed = replace(frontier, task="registration", rows=tuple(rows), pareto={}, knee={}, hypervolume={})
     changed.write(tmp_path / "f.json")
     assert read_frontier(tmp_path / "f.json") == changed

@@ -19,11 +19,8 @@ def test_labelled_data_set(volumes):
     images = read_pairs(volumes)
     assert [case["name"] for case in images.cases] == list("abcd")
     assert len(images.pair_list) == 12 and all("label" in case for case in images.cases)
-    assert (images.channels, images.labels, images.label_values) == (
-        ("image",),
-        {1: "label 1", 2: "label 2"},
-        (0, 1, 2),
-    )
+    assert (images.channels, images.labels) == (("image",), {1: "label 1", 2: "label 2"})
+    assert images.label_values == (0, 1, 2)
     check_pairs(images)
 
 
@@ -64,23 +61,15 @@ def test_atlas_from_elsewhere(volumes, tmp_path_factory, write, labelled):
 
 
 def test_json_list_of_paths(volumes):
-    entries = [
-        {"moving": "imagesTr/a.nii.gz", "fixed": "imagesTr/b.nii.gz"},
-        ["imagesTr/b.nii.gz", "imagesTr/d.nii.gz"],
-    ]
+    pair = ["imagesTr/b.nii.gz", "imagesTr/d.nii.gz"]
+    entries = [{"moving": "imagesTr/a.nii.gz", "fixed": "imagesTr/b.nii.gz"}, pair]
     (volumes / "pairs.json").write_text(json.dumps(entries))
     images = read_pairs(volumes)
     assert (_names(images), images.labels) == (["a to b", "b to d"], {})
     assert images.pairs == (Pair(0, 1), Pair(1, 2))
-    labels = {
-        f"{key}_label": entry.replace("images", "labels")
-        for key, entry in zip(("moving", "fixed"), entries[1], strict=True)
-    }
-    (volumes / "pairs.json").write_text(
-        json.dumps(
-            {"pairs": [{"moving": entries[1][0], "fixed": entries[1][1], **labels}], "labels": {"1": "x", "2": "y"}}
-        )
-    )
+    labelled = dict(zip(("moving", "fixed"), pair, strict=True))
+    labelled |= {f"{key}_label": file.replace("images", "labels") for key, file in labelled.items()}
+    (volumes / "pairs.json").write_text(json.dumps({"pairs": [labelled], "labels": {"1": "x", "2": "y"}}))
     images = read_pairs(volumes)
     assert images.labels == {1: "x", 2: "y"} and all("label" in case for case in images.cases)
     check_pairs(images)
