@@ -189,7 +189,7 @@ def draw_level_map(frontier: Frontier, floor: Optional[float] = None) -> Figure:
     rescaled = bool(frontier.bundle.get("settings", {}).get("rescale_input", False))
     marked = {row.phi for row in frontier.rows if stands_for_one(row.phi, rescaled)} if levels < 4 else set()
     values = [score for panel in panels for score in panel[3].values()]
-    kept = [value for value in values if not _beyond(value, floor, higher)] or values
+    kept = [value for value in values if floor is None or (value >= floor if higher else value <= floor)] or values
     colours = colormaps["viridis" if higher else "viridis_r"].with_extremes(under=GREY, over=GREY, bad="white")
     columns = min(_COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -242,10 +242,6 @@ def _points(rows: Sequence[FrontierRow]) -> tuple[list[float], list[float]]:
     """Return GFLOPs and scores of the rows that have both."""
     known = [(row.flops / 1e9, row.score.mean) for row in rows if row.flops is not None and row.score.mean is not None]
     return [cost for cost, _ in known], [score for _, score in known]
-
-
-def _beyond(value: float, floor: Optional[float], higher: bool) -> bool:
-    return floor is not None and (value < floor if higher else value > floor)
 
 
 def _ticks(axes: Any, xs: Sequence[float], ys: Sequence[float]) -> None:

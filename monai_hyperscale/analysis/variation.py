@@ -41,7 +41,7 @@ class LayerVariation:
 
 
 def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Context, Phi]]) -> dict[str, torch.Tensor]:
-    """Return σ/|μ| over φ of every generated weight (SSHN Figure 14).
+    """Return σ/|μ| over φ of every generated weight (SSHN Figure 14), by the parameter's name, in float64 on the CPU.
 
     σ is that of the population: the φ given are all there are. A weight that is 0 at every φ does not vary and has 0;
     one whose mean is 0 while it varies has infinity.
@@ -49,9 +49,6 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Contex
     Args:
         network: with trained weights.
         phis: at least two, each one number, one per level, or a whole context.
-
-    Returns:
-        for every generated parameter, by its name in the primary network, a tensor of its shape, float64, on the CPU.
 
     Raises:
         ConfigError: if the network generates no weights, as ``fixed`` and ``stochastic`` do.
@@ -87,9 +84,7 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Contex
 
 
 def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Context, Phi]) -> list[str]:
-    """Return the layers with generated parameters in the order in which a forward pass comes to them.
-
-    Those that the pass does not call come last.
+    """Return the layers with generated parameters in the order of a forward pass, those not called last.
 
     Args:
         network: any hypernetwork.

@@ -46,12 +46,12 @@ def fold_bundle(
     overwrite: bool = False,
     dataset_dir: Optional[Union[str, Path]] = None,
 ) -> dict[str, Any]:
-    """Fold a trained bundle for one φ and write the plain network, checked against the bundle's own.
+    """Fold a trained bundle for one φ, write the plain network, and return the content of ``manifest.json``.
 
     Args:
         bundle: a bundle, a training's output folder, or a folder with ``model.json`` and ``model.pt`` itself.
         phi: rescaling factor in [0, 1], or one per level.
-        output: folder to make. It appears when everything in it is done.
+        output: folder to make. It appears when everything in it is done, and checked against the bundle's own.
         formats: some of :data:`CHOICES`; default: all that the installed packages can write.
         images: to compare on, as :func:`monai_hyperscale.io.read_image` gives them: as many as the network takes at
             once; none for synthetic anatomy, or for ``dataset_dir``.
@@ -59,9 +59,6 @@ def fold_bundle(
         regularization: λ, for registration networks trained for several.
         overwrite: replace a folder that an earlier fold wrote.
         dataset_dir: of a data set, on whose first test case the files are compared.
-
-    Returns:
-        the content of ``manifest.json``.
 
     Raises:
         CheckpointError: if the bundle cannot be read.

@@ -40,16 +40,14 @@ def report_test_cases(
 ) -> list[Frontier]:
     """Measure a trained network at several φ on the cases that nothing depended on; print the table and write it.
 
-    In the folder are then ``frontier.json`` with ``frontier.csv`` and ``frontier_cases.csv``, curves as
-    ``score_phi.png`` and so on, and ``report.html``, all as of ``monai-hyperscale pareto``: an earlier report is
-    replaced. Of a network for several λ, and reported at several, each has a folder of its own, ``regularization_0.1``
-    and so on.
+    In the folder are then ``frontier.json`` with its tables, curves as ``score_phi.png`` and so on, and
+    ``report.html``, all as of ``monai-hyperscale pareto``: an earlier report is replaced. Of a network for several λ,
+    and reported at several, each has a folder of its own, ``regularization_0.1`` and so on.
 
     Args:
         models: folder of ``model.json`` and ``model.pt``, or of the bundle.
         dataset_dir: of the cases.
-        phis: what to measure, each a number or one number per level, or a whole context. Those that the network was not
-            trained for are left out, which the log tells.
+        phis: each a number, one per level, or a whole context; those not trained for are left out with a warning.
         folder: where results go.
         device: where networks run.
         options: further arguments of :func:`open_workload`.
