@@ -240,15 +240,14 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="NaN or infinite"):
         read_field(nifti(tmp_path / "nan.nii", vectors, 1007, np.eye(4)))
     whole = nifti(tmp_path / "a.nii.gz", np.random.rand(9, 9, 9, 1, 3), 1007, np.eye(4)).read_bytes()
-    (tmp_path / "a.nii.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ImageError, match="truncated"):
-        read_field(tmp_path / "a.nii.gz")
-    (tmp_path / "empty.mha").touch()
-    with pytest.raises(ImageError, match="is empty"):
-        read_field(tmp_path / "empty.mha")
-    (tmp_path / "field.png").write_bytes(b"x")
-    with pytest.raises(ImageError, match="fields are read as .nii.gz"):
-        read_field(tmp_path / "field.png")
+    for name, content, told in (
+        ("a.nii.gz", whole[: len(whole) // 2], "truncated"),
+        ("empty.mha", b"", "is empty"),
+        ("field.png", b"x", "fields are read as .nii.gz"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError, match=told):
+            read_field(tmp_path / name)
 
 
 @pytest.mark.parametrize(

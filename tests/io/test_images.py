@@ -42,8 +42,7 @@ def test_voxels_and_affine_are_those_of_the_file(tmp_path: Path, name: str) -> N
 def test_agrees_with_monai_on_what_training_sees(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", voxels_of((5, 4, 3)))
     ours, theirs = read_image(path), LoadImage(ensure_channel_first=True)(path)
-    assert torch.equal(ours.as_tensor(), theirs.as_tensor())
-    assert torch.equal(ours.affine, theirs.affine)
+    assert torch.equal(ours.as_tensor(), theirs.as_tensor()) and torch.equal(ours.affine, theirs.affine)
     assert ours.meta["space"] == theirs.meta["space"]
     assert list(ours.meta["spatial_shape"]) == list(theirs.meta["spatial_shape"])
 
@@ -94,9 +93,9 @@ def test_missing_empty_and_strange_files(tmp_path: Path) -> None:
     assert "is empty (0 bytes)" in refusal(tmp_path / "empty.nii.gz")
     (tmp_path / "notes.txt").write_text("x")
     assert "not of a known kind" in refusal(tmp_path / "notes.txt")
-    for name in ("text.nii", "text.nii.gz", "text.mgz", "text.mgh"):
-        (tmp_path / name).write_text("not an image " * 100)
-        assert "damaged" in refusal(tmp_path / name)
+    for suffix in (".nii", ".nii.gz", ".mgz", ".mgh", ".mha", ".nrrd"):
+        (tmp_path / f"text{suffix}").write_text("not an image\n" * 100)
+        assert ("names no ElementDataFile" if suffix == ".mha" else "damaged") in refusal(tmp_path / f"text{suffix}")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz"])

@@ -39,8 +39,7 @@ def test_physical_points_are_those_of_itk(tmp_path: Path, name: str, compress: b
 
 
 def test_two_dimensions(tmp_path: Path) -> None:
-    voxels = save(tmp_path / "a.mha", size=(7, 6))
-    image = read_image(tmp_path / "a.mha")
+    voxels, image = save(tmp_path / "a.mha", size=(7, 6)), read_image(tmp_path / "a.mha")
     assert np.array_equal(image.numpy()[0], voxels)
     assert np.allclose(image.affine.numpy(), [[-0.7, 0, 0, 12], [0, -1.3, 0, -30.5], [0, 0, 1, 0], [0, 0, 0, 1]])
 
@@ -104,16 +103,8 @@ def test_voxels_come_from_the_same_folder_only(tmp_path: Path, name: str) -> Non
     (tmp_path / "secret.raw").write_bytes((folder / "a.raw").read_bytes())
     header = (folder / "a.mhd").read_text().replace("ElementDataFile = a.raw", f"ElementDataFile = {name}")
     (folder / "a.mhd").write_text(header)
-    with pytest.raises(ImageError, match="takes its voxels from"):
-        read_image(folder / "a.mhd")
     nrrd = "NRRD0004\ntype: short\ndimension: 3\nsizes: 7 6 5\nencoding: raw\nendian: little\n"
     (folder / "a.nrrd").write_text(f"{nrrd}data file: {name}\n\n")
-    with pytest.raises(ImageError, match="takes its voxels from"):
-        read_image(folder / "a.nrrd")
-
-
-def test_text_under_such_a_name(tmp_path: Path) -> None:
-    for name in ("a.mha", "a.nrrd"):
-        (tmp_path / name).write_text("not an image\n" * 100)
-        with pytest.raises(ImageError, match=name):
-            read_image(tmp_path / name)
+    for file in ("a.mhd", "a.nrrd"):
+        with pytest.raises(ImageError, match="takes its voxels from"):
+            read_image(folder / file)

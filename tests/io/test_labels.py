@@ -211,9 +211,7 @@ def test_channels_are_the_fourth_axis_and_come_back(tmp_path: Path) -> None:
     image = torch.rand(2, 5, 4, 3)
     write_image(image, tmp_path / "a.nii", ImageSource(Path("f.mha"), (5, 4, 3), TURNED))
     assert torch.equal(read_image(tmp_path / "a.nii", channels=2).as_tensor(), image)
-
-
-def test_one_slice_gets_its_axis_back(tmp_path: Path) -> None:
+    # One slice gets its axis back.
     write_image(torch.rand(1, 5, 4), tmp_path / "a.nii", ImageSource(Path("f.nii"), (5, 4, 1), np.eye(4)))
     assert nib.load(tmp_path / "a.nii").shape == (5, 4, 1)
 

@@ -59,12 +59,6 @@ def test_what_is_far_outside(sizes: tuple[int, ...], spacing: tuple[float, ...],
     assert found is None if expected is None else found is not None and found.startswith(expected)
 
 
-def test_the_number_of_axial_slices_does_not_count_for_a_network_on_them() -> None:
-    seen = SeenImages.of([((40, 50, 36), np.eye(4))])
-    assert seen.unlike((40, 50, 1), np.eye(4), axes=2) is None
-    assert seen.unlike((10, 50, 36), np.eye(4), axes=2)
-
-
 def test_pictures_have_pixels() -> None:
     seen = SeenImages.of([((120, 100), None), ((90, 100), None)])
     assert seen.spacing is None and seen.spacing_for(np.eye(4)) is None
@@ -77,6 +71,8 @@ def test_pictures_have_pixels() -> None:
 def test_an_error_or_with_force_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     seen = SeenImages.of([((40, 50, 36), np.eye(4))])
     assert seen.check("scan.nii", (40, 50, 36), np.eye(4)) is None
+    # The number of axial slices does not count for a network on them.
+    assert seen.unlike((40, 50, 1), np.eye(4), axes=2) is None and seen.unlike((10, 50, 36), np.eye(4), axes=2)
     with pytest.raises(ImageError, match=r"scan.nii is 256 x 256 x 256 mm, .* or force it \(--force\)"):
         seen.check("scan.nii", (256,) * 3, np.eye(4))
     with caplog.at_level(logging.WARNING):
