@@ -151,17 +151,16 @@ class NetworkSettings:
     def metadata(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``metadata.json`` for this network, in MONAI's terms, from that of the bundle's own network."""
         inputs, outputs = content["network_data_format"]["inputs"], content["network_data_format"]["outputs"]
-        sizes = ["n"] * self.spatial_dims
-        image = {**inputs["image"], "num_channels": self.in_channels, "spatial_shape": sizes}
-        pred = {**outputs["pred"], "num_channels": self.out_channels, "spatial_shape": sizes}
-        image["modality"] = ", ".join(self.channels)
+        sizes, names = {"spatial_shape": ["n"] * self.spatial_dims}, ", ".join(self.channels)
+        image = {**inputs["image"], "num_channels": self.in_channels, **sizes, "modality": names}
+        pred = {**outputs["pred"], "num_channels": self.out_channels, **sizes}
         source = self.provenance.get("data", "a user's data")
         return {
             **content,
             "data_type": "nifti" if self.file_dims == 3 else "2D image files",
             "description": f"A scale-space hypernetwork trained on {source}.",
             "data_source": source,
-            "image_classes": ", ".join(self.channels),
+            "image_classes": names,
             "network_data_format": {"inputs": {**inputs, "image": image}, "outputs": {**outputs, "pred": pred}},
         }
 

@@ -75,12 +75,10 @@ def plan_jobs(
 
 
 def _folder_images(folder: Path, own_suffix: str) -> list[Path]:
-    files = sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and split_suffix(path)[1] and path.is_file()
-    )
-    if own_suffix:
-        # Outputs go beside their images: those of an earlier run are no images.
-        files = [path for path in files if not split_suffix(path)[0].endswith(own_suffix)]
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    names = {path: split_suffix(path) for path in files}
+    # Where outputs go beside their images, those of an earlier run are no images.
+    files = [path for path, (name, kind) in names.items() if kind and not (own_suffix and name.endswith(own_suffix))]
     if not files:
         raise ArgumentError(f"folder {folder} has no image ({', '.join(IMAGE_SUFFIXES)}).")
     return files
