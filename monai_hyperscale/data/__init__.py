@@ -1,8 +1,7 @@
 """Data lists, the check of a data set, transforms, augmentation, and synthetic anatomy to start with."""
 
-from monai_hyperscale.data.augmentation import augmentation
+from monai_hyperscale.data.augmentation import RandForegroundCropd, augmentation, slice_sampling
 from monai_hyperscale.data.check import check_dataset
-from monai_hyperscale.data.cropping import RandForegroundCropd, slice_sampling
 from monai_hyperscale.data.datalist import SegmentationDataset, read_dataset, split_cases
 from monai_hyperscale.data.intensity import NormalizeChannels, NormalizeChannelsd
 from monai_hyperscale.data.labels import ClassIndexd

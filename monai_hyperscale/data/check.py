@@ -16,8 +16,6 @@ from monai_hyperscale.data.datalist import SegmentationDataset, spread, spread_v
 from monai_hyperscale.data.headers import FileHeader, case_header, image_files, label_values, read_header
 from monai_hyperscale.errors import DatasetError
 
-__all__ = ["check_cases", "check_dataset", "check_dimensions", "check_grid", "tell_places"]
-
 _LOGGER = logging.getLogger(__name__)
 
 _LABEL_VOXELS = 100_000_000

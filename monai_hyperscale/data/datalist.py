@@ -20,8 +20,6 @@ from monai_hyperscale.data.headers import FileHeader, case_header, file_suffix, 
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.images import split_suffix
 
-__all__ = ["SegmentationDataset", "read_dataset", "split_cases"]
-
 _LOGGER = logging.getLogger(__name__)
 
 # Pairs of folders that are looked for where no dataset.json lists the files.

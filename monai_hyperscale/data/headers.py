@@ -22,17 +22,6 @@ from monai_hyperscale.io.nifti import NIFTI_SUFFIXES, load_nifti_header
 from monai_hyperscale.io.pictures import GREY_MODES, PICTURE_SUFFIXES
 from monai_hyperscale.io.seen import SeenImages
 
-__all__ = [
-    "FileHeader",
-    "case_header",
-    "file_suffix",
-    "image_files",
-    "label_values",
-    "read_header",
-    "seen_images",
-    "sizes_at",
-]
-
 _SUFFIXES = NIFTI_SUFFIXES + PICTURE_SUFFIXES
 
 

@@ -20,8 +20,6 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from monai_hyperscale.data.reading import Each
 from monai_hyperscale.errors import ConfigError, ImageError
 
-__all__ = ["NormalizeChannels", "NormalizeChannelsd", "UnitIntensity", "channel_kind", "ct_window"]
-
 _COLOURS = frozenset({"red", "green", "blue", "r", "g", "b", "rgb", "rgb_to_0_1"})
 _CT = re.compile(r"(^|[^a-z])(ct|cta|cect|ncct|cbct|computed tomography)([^a-z]|$)")
 

@@ -13,8 +13,6 @@ from monai_hyperscale.data.reading import Each
 from monai_hyperscale.errors import DatasetError, ImageError
 from monai_hyperscale.io.labels import whole_numbers
 
-__all__ = ["ClassIndexd", "index_type", "label_counts"]
-
 # Voxels counted at once: numpy makes whole numbers of eight bytes of them.
 _CHUNK = 2**20
 

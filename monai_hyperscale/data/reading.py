@@ -16,8 +16,6 @@ from monai.utils import ensure_tuple
 from monai_hyperscale.io.images import check_same_grid, image_of, load_voxels
 from monai_hyperscale.io.labels import torch_integers, whole_numbers
 
-__all__ = ["CachedCases", "Each", "ReadImaged"]
-
 
 class Each(MapTransform):
     """A transform of the image under each of some keys: ``transform``, or :meth:`each` of a subclass."""

@@ -19,8 +19,6 @@ from scipy.ndimage import gaussian_filter
 
 from monai_hyperscale.errors import DatasetError
 
-__all__ = ["synthetic_case", "write_synthetic_dataset"]
-
 _LOGGER = logging.getLogger(__name__)
 
 # Raise when the recipe changes: data sets written by another version are then written anew.

@@ -13,8 +13,6 @@ import ignite.distributed as idist
 from monai_hyperscale.io.files import digest
 from monai_hyperscale.io.seen import SeenImages
 
-__all__ = ["TrainingCases", "facts_of", "folder_or_made"]
-
 
 @dataclass(frozen=True)
 class TrainingCases:

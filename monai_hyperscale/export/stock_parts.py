@@ -23,11 +23,11 @@ Config = dict[str, Any]
 LEAST_SIZE = 8
 _MOST_LABELS = 20
 
-#: ``monai.bundle run`` puts the bundle's folder second on Python's path; elsewhere it is the current one.
-BUNDLE_ROOT = (
+# ``monai.bundle run`` puts the bundle's folder second on Python's path; elsewhere it is the current one.
+_BUNDLE_ROOT = (
     "$next((folder for folder in sys.path[1:2] if os.path.isfile(os.path.join(folder, 'models', 'model.ts'))), '.')"
 )
-NETWORK = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
+_NETWORK = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
 #: Fill values become the lowest other one, as in :mod:`monai_hyperscale.data.intensity`.
 FILL = "torch.where(x.abs() < 1e18, x, x[x.abs() < 1e18].min())"
 _OVER_CHANNELS = "torch.cat([({each})(x) for x in x.split(1)])"
@@ -56,16 +56,61 @@ WRITTEN_META = (
 )
 
 
-def evaluator() -> Config:
-    """Return the workflow's engine."""
+def stock_config(
+    data: Config, preprocessing: list[Any], inference: Config, postprocessing: list[Any], done: str, first: str = ""
+) -> Config:
+    """Return ``inference.json``: images of a folder through the network, and files of what it makes of them.
+
+    ``data`` says which images, ``inference`` has the ``inferer`` and what the transforms afterwards name, ``done`` is
+    said of their number at the end, and ``first`` is run before all.
+    """
     return {
-        "_target_": "SupervisedEvaluator",
-        "device": "@device",
-        "val_data_loader": "@dataloader",
-        "network": "@network_def",
-        "inferer": "@inferer",
-        "postprocessing": "@postprocessing",
-        "val_handlers": "@handlers",
+        "imports": [f"$import {name}" for name in ("glob", "os", "sys", "numpy", "torch", "monai")],
+        "bundle_root": _BUNDLE_ROOT,
+        "dataset_dir": "$os.path.join(@bundle_root, 'images')",
+        "output_dir": "$os.path.join(@bundle_root, 'predictions')",
+        "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
+        "image_dir": "@dataset_dir",
+        **data,
+        "network_def": _NETWORK,
+        "preprocessing": {"_target_": "Compose", "transforms": preprocessing},
+        "dataset": {"_target_": "Dataset", "data": "@data", "transform": "@preprocessing"},
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+        **inference,
+        "postprocessing": {"_target_": "Compose", "transforms": postprocessing},
+        "handlers": [],
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network_def",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+            "val_handlers": "@handlers",
+        },
+        "initialize": ["$monai.utils.set_determinism(0)"],
+        "run": [
+            *([first] if first else []),
+            "$None if @data else sys.exit('no images in ' + str(@image_dir) + '; name their folder with "
+            "--dataset_dir')",
+            "$@evaluator.run()",
+            f"$print(str(len(@data)) + ' {done} in ' + str(@output_dir))",
+        ],
+    }
+
+
+def saving(keys: str, dtype: str, suffix: str = ".nii.gz", postfix: str = "") -> Config:
+    """Return the transform that writes files beside each other, on the grid that they have."""
+    return {
+        "_target_": "SaveImaged",
+        "keys": keys,
+        "output_dir": "@output_dir",
+        "output_postfix": postfix,
+        "output_ext": suffix,
+        "output_dtype": f"$'{dtype}'",
+        "resample": False,
+        "separate_folder": False,
+        "print_log": False,
     }
 
 

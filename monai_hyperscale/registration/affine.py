@@ -9,8 +9,6 @@ from monai.data import MetaTensor
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.io.grids import Grid, grid_of, itk_image, overlap, ras_matrix
 
-__all__ = ["align_affine", "align_centres"]
-
 _BINS = 32
 _ITERATIONS = 200
 # Voxels of the fixed image that the metric looks at, per resolution level; more make it slower, not better.

@@ -12,9 +12,6 @@ import torch.nn.functional as F
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.registration.warping import check_field, pad_to_powers_of_two, sample, voxel_grid, warp
 
-__all__ = ["Residual", "compose", "folded_share", "integrate", "invert", "jacobian_determinant", "resize_field"]
-
-
 # Iterations after which most voxels are done, and Newton's method, seven times as dear, takes over.
 _CHEAP_ITERATIONS = 8
 

@@ -17,8 +17,6 @@ from monai_hyperscale.networks.layers import Phi, VariableResize
 from monai_hyperscale.registration.fields import compose, integrate, resize_field
 from monai_hyperscale.registration.warping import warp
 
-__all__ = ["FieldHead", "PlainRegistration", "RegistrationNetwork"]
-
 #: Spread of the flow head's weights at the start (VoxelMorph, and SSHN's set-up after it).
 FLOW_STD = 1e-5
 

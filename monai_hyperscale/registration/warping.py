@@ -8,8 +8,6 @@ from voxelmorph.nn.functional import spatial_transform
 
 from monai_hyperscale.errors import RegistrationError
 
-__all__ = ["check_field", "pad_to_powers_of_two", "power_of_two", "sample", "voxel_grid", "warp", "warp_points"]
-
 
 def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding: str = "border") -> torch.Tensor:
     """Resample a moving image by a displacement field: ``moved(x) = image(x + field(x))``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -47,6 +47,12 @@ class KeyEntry:
 
     text: str
     mark: Optional[Picture] = None
+
+
+#: What a task draws of an example; and what a page calls a φ, and notes of the example at it.
+Cards = tuple[list[Card], list[KeyEntry]]
+Naming = Callable[[tuple[float, ...]], str]
+Noting = Callable[[tuple[float, ...]], Optional[str]]
 
 
 def image_layer(

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from monai_hyperscale.search import Workload
     from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
 
-__all__ = ["LABEL_SCORES", "TRIAL", "Column", "Task", "lazy"]
-
 #: Scores of two label maps, as the command line takes them; a test holds them equal to those of ``search.metrics``.
 LABEL_SCORES = ("dice", "iou", "surface_dice", "hd95", "hausdorff", "assd", "sensitivity", "precision")
 #: What to override in a bundle's ``train.json`` to train in seconds, beside the size of the built-in data.

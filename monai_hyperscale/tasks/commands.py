@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import rich_click as click
+
 from monai_hyperscale.console.command import Arguments, wrong_arguments
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.options import listed
+from monai_hyperscale.console.options import factors, listed
 
 if TYPE_CHECKING:
     from monai_hyperscale.inference.networks import TrainedNetwork
 
     Network = TypeVar("Network", bound=TrainedNetwork)
 
-__all__ = ["opened"]
+
+phi_option = click.option(
+    "--phi",
+    type=factors,
+    default="0.5",
+    metavar="PHI",
+    help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
+    "0.5,0.4,0.3",
+)
 
 
 def opened(args: Arguments, kind: type[Network], bundle: str = "", options: Any = None, **numbers: Any) -> Network:

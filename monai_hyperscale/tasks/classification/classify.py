@@ -8,8 +8,6 @@ from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.options import BUNDLE, device_option, factors
 from monai_hyperscale.tasks.commands import opened
 
-__all__ = ["classify"]
-
 
 @command("classify", "tell the class of images")
 @click.argument("images", nargs=-1, required=True, type=Existing("image"), help="image files")

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
+import numpy as np
 from monai.transforms import Compose, EnsureTyped, RandFlipd, RandGaussianNoised
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from monai_hyperscale.data import segmentation_preprocessing, split_cases
 from monai_hyperscale.data.datalist import channel_names
@@ -18,17 +21,8 @@ from monai_hyperscale.data.training_cases import TrainingCases, facts_of, folder
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io.images import split_suffix
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
-from monai_hyperscale.tasks.classification.shapes import write_shapes
-from monai_hyperscale.training.options import InferenceOptions, TrainingOptions
-
-__all__ = [
-    "ClassificationOptions",
-    "ImageClasses",
-    "InferenceOptions",
-    "load_class_data",
-    "preprocessing",
-    "read_classes",
-]
+from monai_hyperscale.training.options import InferenceOptions as InferenceOptions
+from monai_hyperscale.training.options import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -103,3 +97,40 @@ class ClassificationOptions(TrainingOptions):
 
     def settings(self) -> ClassificationSettings:
         return ClassificationSettings(labels={0: "x", 1: "y"}, **self.shared_settings())
+
+
+#: The classes, by name.
+SHAPES = ("bar", "disc", "ring")
+_NOISE = 0.08
+_BLUR = 0.7
+
+
+def shape_image(seed: int | Sequence[int], shape: str, size: int = 32) -> np.ndarray:
+    """Make an image of one of :data:`SHAPES`, float32 (size, size) from 0 to 1."""
+    if shape not in SHAPES:
+        raise ValueError(f"a shape is one of {', '.join(SHAPES)}, got {shape!r}.")
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size] - rng.uniform(0.35, 0.65, 2)[:, None, None] * size
+    radius, turn = rng.uniform(0.2, 0.3) * size, rng.uniform(0, np.pi)
+    distance = np.hypot(rows, columns)
+    if shape == "bar":
+        along = rows * np.cos(turn) + columns * np.sin(turn)
+        across = columns * np.cos(turn) - rows * np.sin(turn)
+        inside = (np.abs(along) < 1.3 * radius) & (np.abs(across) < 0.35 * radius)
+    else:
+        inside = (distance < radius) & (distance > (0.6 * radius if shape == "ring" else -1))
+    background, contrast = rng.uniform(0.2, 0.4), rng.uniform(0.3, 0.5)
+    image = gaussian_filter(background + contrast * inside, _BLUR) + rng.normal(0, _NOISE, (size, size))
+    return image.clip(0, 1).astype(np.float32)
+
+
+def write_shapes(folder: str | Path, cases: int = 60, size: int = 32, seed: int = 0) -> Path:
+    """Write images of all shapes, a folder for each, as many of each shape as of the others."""
+    root = Path(folder)
+    for number in range(cases):
+        place = number % len(SHAPES)
+        path = root / SHAPES[place] / f"image_{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = 255 * shape_image([seed, number], SHAPES[place], size)
+        Image.fromarray(pixels.round().astype(np.uint8)).save(path)
+    return root

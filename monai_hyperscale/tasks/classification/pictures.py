@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Optional
+from collections.abc import Mapping
 
 import numpy as np
 
-from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, use_layer
+from monai_hyperscale.report.cards import Card, Cards, KeyEntry, Layer, Naming, Noting, Picture, image_layer, use_layer
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import grey_uri, label_colour, unit_intensity
-
-__all__ = ["classification_cards"]
 
 # Pixels of a picture's height that the bar of probabilities takes.
 _BAR = 0.08
 
 
-def classification_cards(
-    example: Example,
-    number: int,
-    labels: Mapping[int, str],
-    name: Callable[..., str],
-    note: Callable[..., Optional[str]],
-) -> tuple[list[Card], list[KeyEntry]]:
+def classification_cards(example: Example, number: int, labels: Mapping[int, str], name: Naming, note: Noting) -> Cards:
     """Return one card for each φ with the probabilities as a bar, and their colours, see :attr:`Task.cards`."""
     image = example.plane(unit_intensity(example.images["image"]))
     identity = f"slice-{number}"

@@ -15,8 +15,6 @@ from monai_hyperscale.bundle.network_settings import NetworkSettings, lists_to_t
 from monai_hyperscale.errors import CheckpointError
 from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
-__all__ = ["ClassificationSettings", "ScaleSpaceClassifier"]
-
 
 @dataclass(frozen=True)
 class ClassificationSettings(NetworkSettings):

@@ -7,8 +7,6 @@ from typing import Any, Optional
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.tasks.base import TRIAL, Task, lazy
 
-__all__ = ["TASK"]
-
 
 class Classification(Task):
     """One class for every image."""

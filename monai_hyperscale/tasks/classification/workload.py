@@ -23,8 +23,6 @@ from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptio
 from monai_hyperscale.tasks.classification.data import preprocessing, read_classes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
 
-__all__ = ["ACCURACY", "ClassScore", "ClassificationFolding", "ClassificationWorkload", "Classifier", "Correct"]
-
 
 @dataclass(frozen=True)
 class ClassScore:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from monai_hyperscale.io.images import ImageSource
 
-__all__ = ["apply_field"]
-
 
 @command("apply-field", "resample an image by a displacement field")
 @click.argument("image", type=Existing("image"), help="image in the space of the moving image")

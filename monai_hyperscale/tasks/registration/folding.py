@@ -17,14 +17,13 @@ from monai_hyperscale.errors import DatasetError, ExportError
 from monai_hyperscale.export.folding import Folding, StockBundle
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.stock_parts import (
-    BUNDLE_ROOT,
     FILL,
-    NETWORK,
     WRITTEN_META,
-    evaluator,
     files_of,
     lambda_step,
     per_channel,
+    saving,
+    stock_config,
     write_volume,
 )
 from monai_hyperscale.inference.networks import model_folder
@@ -34,8 +33,6 @@ from monai_hyperscale.io.grids import grid_of
 from monai_hyperscale.tasks.registration.recorded_pairs import measured_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
-
-__all__ = ["RegistrationFolding", "RegistrationStockBundle"]
 
 Config = dict[str, Any]
 _BOTH = ["moving", "fixed"]
@@ -47,34 +44,19 @@ _MEAN_TOLERANCE = 0.1
 
 def _config(settings: RegistrationSettings) -> Config:
     """Return ``inference.json`` of a folded registration network, for volumes at their own voxel size."""
-    return {
-        "imports": ["$import glob", "$import os", "$import sys", "$import torch", "$import monai"],
-        "bundle_root": BUNDLE_ROOT,
-        "dataset_dir": "$os.path.join(@bundle_root, 'images')",
+    data = {
         "fixed": None,
-        "output_dir": "$os.path.join(@bundle_root, 'predictions')",
-        "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
         "files": "$" + files_of("@dataset_dir", (".nii", ".nii.gz")),
         "data": "$[{'moving': path, 'fixed': @fixed} for path in @files "
         "if os.path.abspath(path) != os.path.abspath(str(@fixed))]",
-        "network_def": NETWORK,
-        "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(settings)},
-        "dataset": {"_target_": "Dataset", "data": "@data", "transform": "@preprocessing"},
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+    }
+    inference = {
         "inferer": {"_target_": "SimpleInferer"},
         "warp": {"_target_": "monai.networks.blocks.Warp", "mode": "bilinear", "padding_mode": "border"},
-        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing()},
-        "handlers": [],
-        "evaluator": evaluator(),
-        "initialize": ["$monai.utils.set_determinism(0)"],
-        "run": [
-            "$None if @fixed else sys.exit('name the fixed image with --fixed FILE')",
-            "$None if @data else sys.exit('no images in ' + str(@dataset_dir) + '; name their folder with "
-            "--dataset_dir')",
-            "$@evaluator.run()",
-            "$print(str(len(@data)) + ' moved images and their fields are in ' + str(@output_dir))",
-        ],
     }
+    named = "$None if @fixed else sys.exit('name the fixed image with --fixed FILE')"
+    done = "moved images and their fields are"
+    return stock_config(data, _preprocessing(settings), inference, _postprocessing(), done, named)
 
 
 def _preprocessing(settings: RegistrationSettings) -> list[Config]:
@@ -112,15 +94,6 @@ def _postprocessing() -> list[Any]:
         "monai.data.MetaTensor(monai.utils.convert_to_tensor(data[key], track_meta=False), "
         f"meta={{**{meta}, 'filename_or_obj': data['moving'].meta['filename_or_obj']}})"
     )
-    saving = {
-        "_target_": "SaveImaged",
-        "output_dir": "@output_dir",
-        "output_ext": ".nii.gz",
-        "output_dtype": "$'float32'",
-        "resample": False,
-        "separate_folder": False,
-        "print_log": False,
-    }
     return [
         {"_target_": "EnsureTyped", "keys": "pred", "device": "cpu", "track_meta": False},
         # Invertd leaves alone what has no metadata.
@@ -133,8 +106,7 @@ def _postprocessing() -> list[Any]:
             "nearest_interp": False,
         },
         f"$lambda data: {{**data, **{{key: {naming} for key in ('moved', 'field')}}}}",
-        {**saving, "keys": "moved", "output_postfix": "moved"},
-        {**saving, "keys": "field", "output_postfix": "field"},
+        *(saving(key, "float32", postfix=key) for key in ("moved", "field")),
     ]
 
 

@@ -12,8 +12,6 @@ from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.registration.fields import resize_field
 from monai_hyperscale.registration.warping import check_field
 
-__all__ = ["Refinement", "optimize_instance"]
-
 
 class Refinement(NamedTuple):
     """A field (B, D, *sizes), displacement or velocity, in voxels, and its loss before and after optimisation."""

@@ -26,8 +26,6 @@ from monai_hyperscale.training.options import (
     number,
 )
 
-__all__ = ["RegistrationInferenceOptions", "RegistrationOptions"]
-
 _DATA = "a data set of images to register"
 
 Kind = TypeVar("Kind", "RegistrationInferenceOptions", "RegistrationOptions")

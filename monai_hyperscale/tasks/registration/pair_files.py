@@ -29,8 +29,6 @@ from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import split_suffix
 from monai_hyperscale.tasks.registration.pairs import Pair, RegistrationImages
 
-__all__ = ["check_pairs", "read_images", "read_pairs"]
-
 PathLike = str | os.PathLike
 
 _LOGGER = logging.getLogger(__name__)

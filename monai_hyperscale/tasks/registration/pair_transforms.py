@@ -19,8 +19,6 @@ from monai_hyperscale.data.transforms import segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
 from monai_hyperscale.tasks.registration.pairs import RegistrationImages
 
-__all__ = ["PairSlice", "common_size", "registration_preprocessing"]
-
 _LOGGER = logging.getLogger(__name__)
 
 # Largest size per axis by default: what trains in reasonable time and memory.

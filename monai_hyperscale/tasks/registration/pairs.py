@@ -14,8 +14,6 @@ from scipy.sparse.csgraph import connected_components
 from monai_hyperscale.data.datalist import split_cases
 from monai_hyperscale.errors import DatasetError
 
-__all__ = ["Pair", "PairList", "RegistrationImages", "split_pairs"]
-
 _LOGGER = logging.getLogger(__name__)
 
 

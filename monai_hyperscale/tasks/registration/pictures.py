@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 import matplotlib
 import numpy as np
@@ -19,11 +19,9 @@ from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.io.files import replacing
 from monai_hyperscale.registration.fields import jacobian_determinant
 from monai_hyperscale.registration.warping import warp
-from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer
+from monai_hyperscale.report.cards import Card, Cards, KeyEntry, Layer, Naming, Noting, Picture, image_layer, path_layer
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import colours_uri, filled, grey_uri, unit_intensity
-
-__all__ = ["checkerboard", "registration_cards", "save_registration_preview"]
 
 _LEVELS = 255
 # Jacobian determinants from a quarter to four, in equal steps of their logarithm.
@@ -35,13 +33,7 @@ _PLANES = ("sagittal", "coronal", "axial")
 _COLUMNS = ("fixed", "moving", "moved", "checkerboard", "difference before", "difference after")
 
 
-def registration_cards(
-    example: Example,
-    number: int,
-    labels: Mapping[int, str],
-    name: Callable[..., str],
-    note: Callable[..., Optional[str]],
-) -> tuple[list[Card], list[KeyEntry]]:
+def registration_cards(example: Example, number: int, labels: Mapping[int, str], name: Naming, note: Noting) -> Cards:
     """Return the cards of a pair as it was and for each φ, and the key to their colours, see :attr:`Task.cards`."""
     moving, fixed = (unit_intensity(example.images[kind]) for kind in ("moving", "fixed"))
     target = example.plane(fixed)

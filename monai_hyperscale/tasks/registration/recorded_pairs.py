@@ -15,8 +15,6 @@ from monai_hyperscale.tasks.registration.pair_files import PathLike, read_images
 from monai_hyperscale.tasks.registration.pairs import PairList, RegistrationImages
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
-__all__ = ["measured_pairs", "pairing_facts", "read_trained_pairs"]
-
 _LOGGER = logging.getLogger(__name__)
 
 

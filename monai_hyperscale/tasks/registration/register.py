@@ -16,7 +16,7 @@ from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
 from monai_hyperscale.errors import ArgumentError
-from monai_hyperscale.tasks.commands import opened
+from monai_hyperscale.tasks.commands import opened, phi_option
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from monai_hyperscale.tasks.registration.registrar import Registrar, Registration
 
     Images = dict[str, MetaTensor]
-
-__all__ = ["register"]
 
 
 @command("register", "register a moving image to a fixed one at any phi", exclusive=[("--affine", "--centres")])
@@ -48,13 +46,7 @@ __all__ = ["register"]
     help="label map of the fixed image; the report tells the Dice, with the names of a table NAME.tsv (BIDS) beside it",
 )
 @options.bundle_option
-@click.option(
-    "--phi",
-    type=options.factors,
-    default="0.5",
-    metavar="PHI",
-    help="rescaling factor in [0, 1], smaller is faster; with commas one per level",
-)
+@phi_option
 @click.option(
     "--regularization",
     type=options.SHARE,

@@ -35,8 +35,6 @@ from monai_hyperscale.search.metrics import correlation
 from monai_hyperscale.tasks.registration.instance_optimization import optimize_instance
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 
-__all__ = ["KEEP", "STARTS", "Registrar", "Registration"]
-
 #: How the images are laid on each other first: as their affines say, by their middles, or by an affine alignment.
 STARTS = ("header", "centres", "affine")
 

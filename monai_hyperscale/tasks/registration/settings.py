@@ -12,8 +12,6 @@ import torch.nn as nn
 from monai_hyperscale.bundle.network_settings import NetworkSettings, Range
 from monai_hyperscale.context import ContextNumber, ContextSpec
 
-__all__ = ["RegistrationSettings"]
-
 
 @dataclass(frozen=True)
 class RegistrationSettings(NetworkSettings):

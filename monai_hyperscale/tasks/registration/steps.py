@@ -21,8 +21,6 @@ from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.training.schedules import Handler
 from monai_hyperscale.training.validation import mean_of_rows
 
-__all__ = ["PairMeasures", "PreparePair", "RegisterPair", "RegularizationWeight", "pairs_to_register"]
-
 
 class PreparePair(PrepareBatch):
     """Make what MONAI's engines expect of a batch of pairs: the network's input, and what the loss compares.

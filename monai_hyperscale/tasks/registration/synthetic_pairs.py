@@ -13,8 +13,6 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from monai_hyperscale.data.synthetic import smooth_field, synthetic_case, write_array, write_once
 
-__all__ = ["synthetic_pair", "write_synthetic_pairs"]
-
 # Raise when the recipe changes: pairs written by another version are then written anew.
 _VERSION = 2
 _NOISE = 0.01

@@ -6,8 +6,6 @@ from typing import Any, Optional
 
 from monai_hyperscale.tasks.base import LABEL_SCORES, TRIAL, Column, Task, lazy
 
-__all__ = ["TASK"]
-
 
 class Registration(Task):
     """A displacement field from one image to another."""

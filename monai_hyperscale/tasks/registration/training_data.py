@@ -26,8 +26,6 @@ from monai_hyperscale.tasks.registration.pairs import PairList, split_pairs
 from monai_hyperscale.tasks.registration.recorded_pairs import pairing_facts
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
 
-__all__ = ["PairDataset", "RegistrationData", "load_registration_data"]
-
 # As many pairs as tell networks apart, of all that the cases make.
 _VALIDATION, _TEST = 20, 40
 

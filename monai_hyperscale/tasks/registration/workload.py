@@ -27,8 +27,6 @@ from monai_hyperscale.tasks.registration.recorded_pairs import measured_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
 from monai_hyperscale.tasks.registration.training_data import PairDataset
 
-__all__ = ["PAIRS", "RegistrationWorkload"]
-
 logger = logging.getLogger(__name__)
 
 #: Pairs that are drawn unless told otherwise: of n cases there are n (n − 1).

@@ -18,8 +18,6 @@ from monai_hyperscale.inference.networks import FoldedNetworks, model_folder, tr
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
 
-__all__ = ["SoftenedLabels", "softened_labels", "teacher_folders"]
-
 
 class SoftenedLabels(PrepareBatch):
     """Mix the label with the mean prediction of trained networks over several φ.

@@ -18,23 +18,20 @@ from monai_hyperscale.errors import ExportError
 from monai_hyperscale.export.folding import ImageFolding, StockBundle
 from monai_hyperscale.export.source import FoldSource
 from monai_hyperscale.export.stock_parts import (
-    BUNDLE_ROOT,
     FILL,
     LEAST_SIZE,
-    NETWORK,
     WRITTEN_META,
-    evaluator,
     files_of,
     lambda_step,
     per_channel,
+    saving,
+    stock_config,
     write_volume,
 )
 from monai_hyperscale.io import read_image
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-
-__all__ = ["SegmentationFolding", "SegmentationStockBundle", "segmentation_config"]
 
 Config = dict[str, Any]
 
@@ -72,34 +69,12 @@ def segmentation_config(settings: SegmentationSettings) -> Config:
     """Return ``inference.json`` of a folded segmentation network."""
     volumes = settings.file_dims == 3
     suffixes = (".nii", ".nii.gz") if volumes else (".png", ".jpg", ".jpeg", ".bmp")
-    return {
-        "imports": [f"$import {name}" for name in ("glob", "os", "sys", "numpy", "torch", "monai")],
-        "bundle_root": BUNDLE_ROOT,
-        "dataset_dir": "$os.path.join(@bundle_root, 'images')",
-        "output_dir": "$os.path.join(@bundle_root, 'predictions')",
-        "device": "$'cuda:0' if torch.cuda.is_available() else 'cpu'",
-        "image_dir": "$next(f for f in (os.path.join(@dataset_dir, 'imagesTs'), @dataset_dir) if os.path.isdir(f))"
-        if volumes
-        else "@dataset_dir",
-        "files": "$" + files_of("@image_dir", suffixes),
-        "data": "$" + _data(settings),
-        "network_def": NETWORK,
-        "preprocessing": {"_target_": "Compose", "transforms": preprocessing(settings)},
-        "dataset": {"_target_": "Dataset", "data": "@data", "transform": "@preprocessing"},
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
-        **_inferers(settings),
-        **(_REGRIDDING if volumes else {}),
-        "postprocessing": {"_target_": "Compose", "transforms": postprocessing(settings)},
-        "handlers": [],
-        "evaluator": evaluator(),
-        "initialize": ["$monai.utils.set_determinism(0)"],
-        "run": [
-            "$None if @data else sys.exit('no images in ' + str(@image_dir) + '; name their folder with "
-            "--dataset_dir')",
-            "$@evaluator.run()",
-            "$print(str(len(@data)) + ' label maps are in ' + str(@output_dir))",
-        ],
-    }
+    data = {"files": "$" + files_of("@image_dir", suffixes), "data": "$" + _data(settings)}
+    if volumes:
+        folders = "(os.path.join(@dataset_dir, 'imagesTs'), @dataset_dir)"
+        data["image_dir"] = f"$next(f for f in {folders} if os.path.isdir(f))"
+    inference = {**_inferers(settings), **(_REGRIDDING if volumes else {})}
+    return stock_config(data, preprocessing(settings), inference, postprocessing(settings), "label maps are")
 
 
 def _data(settings: SegmentationSettings) -> str:
@@ -228,23 +203,14 @@ def postprocessing(settings: SegmentationSettings) -> list[Any]:
                 "target_labels": values,
             }
         )
-    saving: Config = {
-        "_target_": "SaveImaged",
-        "keys": "pred",
-        "output_dir": "@output_dir",
-        "output_postfix": "",
-        "output_ext": ".nii.gz" if settings.file_dims == 3 else ".png",
-        "output_dtype": f"$'{np.min_scalar_type(max(values)).name}'",
-        "resample": False,
-        "separate_folder": False,
-        "print_log": False,
-    }
+    suffix = ".nii.gz" if settings.file_dims == 3 else ".png"
+    writing = saving("pred", np.min_scalar_type(max(values)).name, suffix)
     if settings.in_channels > 1:
         # After the case, not the file of its first channel.
-        saving["output_name_formatter"] = (
+        writing["output_name_formatter"] = (
             "$lambda meta, saver: {'subject': str(meta['filename_or_obj']).replace('_0000.nii', '.nii')}"
         )
-    return [*steps, saving]
+    return [*steps, writing]
 
 
 class SegmentationStockBundle(StockBundle):

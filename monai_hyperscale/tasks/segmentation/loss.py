@@ -10,8 +10,6 @@ import torch.nn as nn
 from monai.losses import DeepSupervisionLoss, DiceCELoss
 from monai.networks import one_hot
 
-__all__ = ["CrossEntropyThenDice"]
-
 
 class CrossEntropyThenDice(nn.Module):
     """Cross-entropy, joined or replaced by soft Dice from a given epoch on; both are MONAI's ``DiceCELoss``.

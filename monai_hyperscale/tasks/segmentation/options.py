@@ -22,8 +22,6 @@ from monai_hyperscale.training.options import (
     weights_digest,
 )
 
-__all__ = ["SegmentationInferenceOptions", "SegmentationOptions"]
-
 
 def _teacher(value: Any) -> Any:
     teacher_folders(value)  # before any image is made or read

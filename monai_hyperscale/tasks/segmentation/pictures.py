@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import matplotlib
 import nibabel as nib
@@ -18,11 +18,20 @@ from monai.data import MetaTensor
 from monai_hyperscale.data.labels import label_counts
 from monai_hyperscale.io.files import replacing
 from monai_hyperscale.io.images import image_source
-from monai_hyperscale.report.cards import Card, KeyEntry, Layer, Picture, image_layer, path_layer, use_layer
+from monai_hyperscale.report.cards import (
+    Card,
+    Cards,
+    KeyEntry,
+    Layer,
+    Naming,
+    Noting,
+    Picture,
+    image_layer,
+    path_layer,
+    use_layer,
+)
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import grey_uri, label_colour, labels_uri, outline, unit_intensity
-
-__all__ = ["save_preview", "segmentation_cards"]
 
 _PLANES = ("sagittal", "coronal", "axial")
 _MOST_NAMES = 20
@@ -135,13 +144,7 @@ def _coloured(label: np.ndarray, opacity: float) -> np.ndarray:
     return picture
 
 
-def segmentation_cards(
-    example: Example,
-    number: int,
-    labels: Mapping[int, str],
-    name: Callable[..., str],
-    note: Callable[..., Optional[str]],
-) -> tuple[list[Card], list[KeyEntry]]:
+def segmentation_cards(example: Example, number: int, labels: Mapping[int, str], name: Naming, note: Noting) -> Cards:
     """Return the cards of image, reference and every φ, and the key to their colours, see :attr:`Task.cards`."""
     image = example.plane(unit_intensity(example.images["image"]))
     shape, identity = image.shape, f"slice-{number}"

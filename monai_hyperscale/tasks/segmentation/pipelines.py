@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose, EnsureTyped, MapLabelValued, Transform
 
-from monai_hyperscale.data.augmentation import augmentation
-from monai_hyperscale.data.cropping import slice_sampling
+from monai_hyperscale.data.augmentation import augmentation, slice_sampling
 from monai_hyperscale.data.labels import ClassIndexd
 from monai_hyperscale.data.reading import ReadImaged
 from monai_hyperscale.data.transforms import SaveLabeld, inversion, segmentation_preprocessing
 from monai_hyperscale.io.seen import SeenImages
-
-__all__ = ["evaluation_preprocessing", "inference_postprocessing", "training_transforms"]
 
 
 def training_transforms(

@@ -16,7 +16,7 @@ from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, 
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.console.resources import added_up, outside_network, peak_memory_mib, stage_table
 from monai_hyperscale.errors import ArgumentError, ImageError
-from monai_hyperscale.tasks.commands import opened
+from monai_hyperscale.tasks.commands import opened, phi_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from monai_hyperscale.console.jobs import Job
     from monai_hyperscale.io import Placement
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
-
-__all__ = ["segment"]
 
 
 @command("segment", "segment images with a trained network at any phi", exclusive=[("--overwrite", "--skip-existing")])
@@ -45,14 +43,7 @@ __all__ = ["segment"]
     help="label file for one image; folder (made if missing) for several, with outputs named after the images",
 )
 @options.bundle_option
-@click.option(
-    "--phi",
-    type=options.factors,
-    default="0.5",
-    metavar="PHI",
-    help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
-    "0.5,0.4,0.3",
-)
+@phi_option
 @options.placement_options
 @options.device_option
 @options.overwrite_option

@@ -9,8 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Spacingd, Transform
 
-from monai_hyperscale.data.seen import SeenSpacingd
-from monai_hyperscale.data.transforms import segmentation_preprocessing
+from monai_hyperscale.data.transforms import SeenSpacingd, segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.folded import LabelInference
@@ -21,8 +20,6 @@ from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.io.grids import grid_of, laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-
-__all__ = ["Segmenter"]
 
 
 class Segmenter(TrainedNetwork):

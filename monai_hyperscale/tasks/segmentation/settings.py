@@ -10,8 +10,6 @@ from pydantic import Field, model_validator
 
 from monai_hyperscale.bundle.network_settings import NetworkSettings
 
-__all__ = ["SegmentationSettings"]
-
 
 @dataclass(frozen=True)
 class SegmentationSettings(NetworkSettings):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from monai_hyperscale.tasks.base import TRIAL, Task, lazy
 
-__all__ = ["TASK"]
-
 
 class Segmentation(Task):
     """A label for every voxel of an image."""

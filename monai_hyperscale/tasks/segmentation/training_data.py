@@ -19,8 +19,6 @@ from monai_hyperscale.data.training_cases import TrainingCases, facts_of, folder
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import ImageFiles, check_same_grid, group_channels, read_source
 
-__all__ = ["TrainingData", "images_to_segment", "load_training_data", "require_images", "typical_size"]
-
 # Largest crop per axis by default: what trains in reasonable time and memory.
 _LARGEST = {2: 256, 3: 96}
 

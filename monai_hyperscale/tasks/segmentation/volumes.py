@@ -11,8 +11,6 @@ import numpy as np
 
 from monai_hyperscale.data.labels import label_counts
 
-__all__ = ["label_volumes", "volume_table"]
-
 
 def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mapping[int, str]) -> list[dict[str, Any]]:
     """Measure the labels that have a name, those that are absent included, in ascending order.

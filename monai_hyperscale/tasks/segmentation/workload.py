@@ -26,8 +26,6 @@ from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptio
 from monai_hyperscale.tasks.segmentation.pipelines import evaluation_preprocessing
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
-__all__ = ["SegmentationWorkload"]
-
 # Bytes of prepared cases that are kept in memory; what is beyond is prepared anew for every φ.
 _KEPT = 2**32
 

@@ -14,9 +14,8 @@ from monai_hyperscale.cli.main import main
 from monai_hyperscale.errors import DatasetError, FrontierError
 from monai_hyperscale.search import open_workload, read_frontier
 from monai_hyperscale.tasks import task_named
-from monai_hyperscale.tasks.classification.data import read_classes
+from monai_hyperscale.tasks.classification.data import SHAPES, read_classes, shape_image, write_shapes
 from monai_hyperscale.tasks.classification.settings import ClassificationSettings
-from monai_hyperscale.tasks.classification.shapes import SHAPES, shape_image, write_shapes
 
 TASK = task_named("classification")
 TRAIN = str(TASK.bundle / "configs" / "train.json")
