@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn as nn
 
-__all__ = ["ComplementEncoding", "IdentityEncoding", "encoding_layer"]
-
 
 class ComplementEncoding(nn.Module):
     """Encode a context c in [0, 1] as [c, 1 − c], as in the paper (SSHN section 3).

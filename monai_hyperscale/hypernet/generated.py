@@ -16,8 +16,6 @@ import torch.nn as nn
 
 from monai_hyperscale.errors import GeneratedWeightError
 
-__all__ = ["Scope", "generated_weights", "restore_parameters", "take_parameters"]
-
 
 class Scope:
     """Identity of one hypernetwork's generated weights; a copy of the hypernetwork copies it along."""

@@ -17,8 +17,6 @@ from monai_hyperscale.hypernet.generated import generated_weights, restore_param
 from monai_hyperscale.hypernet.generators import MLPGenerator, WeightGenerator
 from monai_hyperscale.hypernet.selection import Selector, select_parameters
 
-__all__ = ["HyperNetwork"]
-
 
 class HyperNetwork(nn.Module):
     """Generates weights of ``primary`` from φ, or other numbers, at every call, and folds to a plain network.

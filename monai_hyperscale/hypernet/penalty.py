@@ -11,8 +11,6 @@ import torch.nn as nn
 from monai_hyperscale.errors import TrainingError
 from monai_hyperscale.hypernet.generators import WeightGenerator
 
-__all__ = ["GeneratedWeightPenalty"]
-
 
 class GeneratedWeightPenalty(nn.Module):
     """A loss with ‖θ(φ)‖² of the generated weights added: what weight decay is for a plain network.

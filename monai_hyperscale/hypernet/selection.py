@@ -10,8 +10,6 @@ import torch.nn as nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-__all__ = ["NORMS", "Selector", "select_parameters"]
-
 #: Normalisation layers: batch and instance norm, group norm, layer norm. Their parameters are the scale and shift.
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 

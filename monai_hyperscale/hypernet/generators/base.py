@@ -11,8 +11,6 @@ import torch.nn as nn
 
 from monai_hyperscale.hypernet.encoding import encoding_layer
 
-__all__ = ["ConstantGenerator", "HeadsGenerator", "LinearGenerator", "WeightGenerator"]
-
 
 class WeightGenerator(nn.Module):
     """What a :class:`HyperNetwork` asks of a generator: be told the parameters once, then map contexts to weights."""

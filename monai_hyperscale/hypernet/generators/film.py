@@ -13,8 +13,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from monai_hyperscale.hypernet.generators.mlp import MLPGenerator
 from monai_hyperscale.hypernet.selection import NORMS
 
-__all__ = ["FiLMGenerator"]
-
 
 class _Layer(NamedTuple):
     weight: str

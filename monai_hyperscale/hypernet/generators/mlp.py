@@ -13,8 +13,6 @@ from monai.networks.layers.utils import get_act_layer
 from monai_hyperscale.hypernet.encoding import encoding_layer
 from monai_hyperscale.hypernet.generators.base import HeadsGenerator
 
-__all__ = ["MLPGenerator"]
-
 _INITS = ("residual", "paper", "paper_fan_out")
 
 

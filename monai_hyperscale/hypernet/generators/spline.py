@@ -10,8 +10,6 @@ import torch.nn.functional as F
 
 from monai_hyperscale.hypernet.generators.base import HeadsGenerator
 
-__all__ = ["SplineGenerator"]
-
 
 class SplineGenerator(HeadsGenerator):
     """θ(φ) = θ₀ + Σᵢ Bᵢ(φ)·Dᵢ: a change Dᵢ of all weights at each of K anchors, interpolated linearly between them.

@@ -11,8 +11,6 @@ from torch.nn.modules.conv import _ConvNd
 
 from monai_hyperscale.networks.layers.norm import normalization
 
-__all__ = ["ConvolutionStage", "initialize"]
-
 
 class ConvolutionStage(nn.Sequential):
     """Convolutions that keep the spatial size, each followed by normalisation, activation and dropout.

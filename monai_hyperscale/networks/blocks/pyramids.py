@@ -15,8 +15,6 @@ from monai_hyperscale.networks.blocks.convolutions import initialize
 from monai_hyperscale.networks.layers.norm import normalization_name
 from monai_hyperscale.networks.layers.resize import interpolation_mode, resize_like
 
-__all__ = ["FeaturePyramid", "PyramidPooling"]
-
 
 class FeaturePyramid(nn.Module):
     """Turn maps of several resolutions into as many of one width, each with context from the coarser ones.

@@ -15,8 +15,6 @@ from monai_hyperscale.networks.conversion.layers import StridedResize
 from monai_hyperscale.networks.conversion.report import ConversionReport
 from monai_hyperscale.networks.layers.resize import interpolation_mode
 
-__all__ = ["CONVS", "POOLS", "TRANSPOSED", "Conversion", "describe", "short", "strided", "strides"]
-
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)

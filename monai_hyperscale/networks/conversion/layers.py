@@ -17,8 +17,6 @@ import torch.nn.functional as F
 
 from monai_hyperscale.networks.layers.resize import VariableResize, _interpolate, _scaled_sizes, resize_like
 
-__all__ = ["InterpolatedUpSample", "LearnedUpSample", "ResizedPool", "StridedResize", "UpBlock", "resizing_convolution"]
-
 
 class StridedResize(VariableResize):
     """Resize to ``s·m`` voxels before a layer of stride s, where ``m = rescaled_size(n, φ ** log2(s))``.

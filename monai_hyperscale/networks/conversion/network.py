@@ -21,8 +21,6 @@ from monai_hyperscale.networks.conversion.trial import refuse_sizes
 from monai_hyperscale.networks.layers.resize import VariableResize
 from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
 
-__all__ = ["RescalableNetwork", "rescalable"]
-
 #: A state dict, the file of one, or a network.
 Weights = Union[str, Path, Mapping[str, Any], nn.Module]
 

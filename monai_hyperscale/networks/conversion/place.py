@@ -34,8 +34,6 @@ from monai_hyperscale.networks.conversion.report import Replacement
 from monai_hyperscale.networks.layers.norm import GuardedGroupNorm, normalization
 from monai_hyperscale.networks.layers.resize import VariableResize
 
-__all__ = ["RESIZED", "Converter", "Place", "converts", "keeps", "staged"]
-
 #: What the report says of strided layers, and of those that up-sample.
 RESIZED = "resized by phi to a size that the stride divides, then the same"
 _RESIZED_AFTER = "the same, then resized to the size of the skip connection"

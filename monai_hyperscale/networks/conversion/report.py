@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-__all__ = ["ConversionReport", "Replacement", "TensorReport"]
-
 
 @dataclass(frozen=True)
 class Replacement:

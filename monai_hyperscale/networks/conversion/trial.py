@@ -16,8 +16,6 @@ from monai_hyperscale.errors import first_line
 from monai_hyperscale.networks.conversion.conversion import CONVS, POOLS, Conversion, describe, strided
 from monai_hyperscale.networks.layers.factor import rescaling_factor
 
-__all__ = ["refuse_sizes"]
-
 # Of torch.nn.modules: the files of layers that bear only some sizes.
 _FILES = tuple(f"torch.nn.modules.{file}" for file in ("linear", "flatten", "padding"))
 # Voxels along each axis: most networks run on the first, and some on a size of their own alone.

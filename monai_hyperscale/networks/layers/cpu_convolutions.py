@@ -8,8 +8,6 @@ from typing import Any, Optional
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["CPUConvolutions"]
-
 
 class CPUConvolutions(TorchFunctionMode):
     """While it is entered, 3D convolutions on a CPU run by oneDNN where that is faster, and not where it is wrong.

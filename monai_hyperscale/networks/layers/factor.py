@@ -17,8 +17,6 @@ import torch
 from monai_hyperscale.context import ContextNumber
 from monai_hyperscale.errors import PhiError
 
-__all__ = ["Phi", "as_factors", "check_factor", "current_factor", "rescaling_factor"]
-
 #: One rescaling factor for every level, or one per level.
 Phi = Union[float, Sequence[float], torch.Tensor]
 

@@ -10,8 +10,6 @@ import torch.nn.functional as F
 from monai.networks.layers.factories import Norm, split_args
 from monai.networks.layers.utils import get_norm_layer
 
-__all__ = ["GuardedGroupNorm", "normalization", "normalization_name"]
-
 
 class GuardedGroupNorm(nn.GroupNorm):
     """Group normalisation; a group of a single value, which has no variance, is scaled and shifted as it is."""

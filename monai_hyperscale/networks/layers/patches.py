@@ -6,8 +6,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-__all__ = ["InPatches", "from_patches", "to_patches"]
-
 
 def to_patches(x: torch.Tensor, patch_size: int) -> torch.Tensor:
     """Make every patch of an image one voxel of as many channels (MONAI's ``pixelunshuffle``, for any size).

@@ -13,8 +13,6 @@ import torch.nn.functional as F
 
 from monai_hyperscale.networks.layers.factor import check_factor, current_factor
 
-__all__ = ["ROUNDINGS", "VariableResize", "interpolation_mode", "rescaled_size", "resize_like", "resize_maps"]
-
 ROUNDINGS = ("nearest", "ceil", "floor")
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}

@@ -13,8 +13,6 @@ from monai_hyperscale.networks.blocks.convolutions import ConvolutionStage
 from monai_hyperscale.networks.layers.resize import VariableResize, interpolation_mode
 from monai_hyperscale.networks.nets.scale_space import ScaleSpaceNetwork
 
-__all__ = ["Encoder", "EncoderNetwork"]
-
 
 # eq and repr stay those of modules.
 @dataclass(eq=False, repr=False)

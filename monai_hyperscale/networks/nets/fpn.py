@@ -13,8 +13,6 @@ from monai_hyperscale.networks.blocks.pyramids import FeaturePyramid
 from monai_hyperscale.networks.layers.resize import resize_like
 from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
-__all__ = ["ScaleSpaceFPN"]
-
 
 class _FPNBody(Encoder):
     def __init__(self, network: ScaleSpaceFPN, width: int) -> None:

@@ -13,8 +13,6 @@ from monai_hyperscale.errors import PhiError
 from monai_hyperscale.networks.layers.factor import Phi, rescaling_factor
 from monai_hyperscale.networks.layers.resize import VariableResize, resize_maps
 
-__all__ = ["RescaledInput", "ScaleSpaceNetwork"]
-
 
 class RescaledInput(nn.Module):
     """A network that sees the image at another size: what ``fold`` returns where the input has a factor of its own.

@@ -14,8 +14,6 @@ from monai_hyperscale.networks.layers.patches import InPatches
 from monai_hyperscale.networks.layers.resize import resize_like
 from monai_hyperscale.networks.nets.encoder import Encoder, EncoderNetwork
 
-__all__ = ["ScaleSpaceUNet"]
-
 
 class _UNetBody(Encoder):
     def __init__(self, network: ScaleSpaceUNet, decoder_features: Sequence[int], voxels: int) -> None:

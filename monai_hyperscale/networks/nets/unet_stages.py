@@ -14,8 +14,6 @@ from monai_hyperscale.networks.blocks.pyramids import PyramidPooling
 from monai_hyperscale.networks.layers.norm import normalization_name
 from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
 
-__all__ = ["ScaleSpacePSPNet", "ScaleSpaceResidualUNet", "ScaleSpaceSEUNet"]
-
 
 class ScaleSpaceResidualUNet(ScaleSpaceUNet):
     """A :class:`ScaleSpaceUNet` whose stages, encoder and decoder, are MONAI's residual units (SSHN C.1).
