@@ -32,8 +32,7 @@ class LabelDice(Cumulative):
     """Measure the label maps of a validation by the Dice that results are measured by, one row per case.
 
     Example:
-        >>> logits = torch.tensor([[[0.0, 2.0, 0.0]], [[1.0, 0.0, 1.0]]])
-        >>> LabelDice([1])([logits], [torch.tensor([[[1, 1, 0]]])])
+        >>> LabelDice([1])([torch.tensor([[[1, 0, 1]]])], [torch.tensor([[[1, 1, 0]]])])
         tensor([[0.5000]], dtype=torch.float64)
     """
 
@@ -42,15 +41,15 @@ class LabelDice(Cumulative):
         self.labels = list(labels)
 
     def __call__(self, predicted: Sequence[torch.Tensor], reference: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Measure logits (C, *sizes) by class indices (1, *sizes), and keep the rows (B, labels), NaN for none."""
+        """Measure class indices (1, *sizes) by others, and keep the rows (B, labels), NaN for none."""
         rows = [
-            METRICS["dice"](logits.argmax(0, keepdim=True), label.round().long(), self.labels)
-            for logits, label in zip(predicted, reference, strict=True)
+            METRICS["dice"](found.long(), label.round().long(), self.labels)
+            for found, label in zip(predicted, reference, strict=True)
         ]
         scores = [[float("nan") if score is None else score for score in row] for row in rows]
-        found = torch.tensor(scores, dtype=torch.float64)
-        self.extend(found)
-        return found
+        measured = torch.tensor(scores, dtype=torch.float64)
+        self.extend(measured)
+        return measured
 
     def aggregate(self, reduction: Any = None) -> torch.Tensor:
         """Return the mean over the labels of every case, then over the cases kept; 0 where nothing has a score."""

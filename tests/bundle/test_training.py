@@ -47,6 +47,20 @@ def segmenting(images: Path, tmp_path: Path) -> Callable[..., tuple[Any, Frontie
     return run
 
 
+def test_validation_scores_what_the_network_finds(images: Path, tmp_path: Path) -> None:
+    options = {**SMALL["sshn_seg"], **IMAGES, "dataset_dir": str(images), "output_dir": str(tmp_path)}
+    flow = workflow("sshn_seg", **options)
+    flow.initialize()
+    evaluator = flow.parser.get_parsed_content("validate#evaluator")
+    (case,) = evaluator.data_loader.dataset
+    known = case["label"].long()
+    for missed, score in ((None, 1.0), (2, 2 / 3)):
+        label = torch.where(known == missed, 0, known) if missed else known
+        evaluator.inferer = lambda *_, label=label: torch.eye(4)[label].movedim(-1, 1)
+        evaluator.run()
+        assert evaluator.state.metrics["val_mean_dice"] == pytest.approx(score)
+
+
 def registering(folder: Path, **options: Any) -> tuple[RegistrationSettings, Frontier]:
     train("sshn_reg", folder, **{"max_epochs": 1, **options})
     settings = read_settings(folder / "models" / "model.json", RegistrationSettings)

@@ -18,8 +18,7 @@ class Threshold(torch.nn.Module):
     """Segments what is brighter than φ, so that Dice is known for every φ."""
 
     def forward(self, x, phi, regularization=1.0):
-        inside = (x > regularization * (phi if isinstance(phi, float) else phi[0])).float()
-        return torch.cat([1 - inside, inside], 1)
+        return (x > regularization * (phi if isinstance(phi, float) else phi[0])).float()
 
 
 def evaluator(inferer):
@@ -54,13 +53,12 @@ def test_a_case_counts_once_however_many_labels_it_has(rows, mean):
 
 def test_validation_measures_what_results_do():
     rng = torch.Generator().manual_seed(0)
-    logits = [torch.rand(4, *sizes, generator=rng) for sizes in ((9, 8), (7, 11))]
-    labels = [torch.randint(0, 4, (1, *each.shape[1:]), generator=rng) for each in logits]
+    found, labels = ([torch.randint(0, 4, (1, *sizes), generator=rng) for sizes in ((9, 8), (7, 11))] for _ in "ab")
     labels[1][labels[1] == 3] = 0
     dice = LabelDice([1, 2, 3])
-    rows = dice(logits, labels)
-    for each, label, row in zip(logits, labels, rows, strict=True):
-        wanted = metric_named("dice")(each.argmax(0)[None], label, [1, 2, 3])
+    rows = dice(found, labels)
+    for each, label, row in zip(found, labels, rows, strict=True):
+        wanted = metric_named("dice")(each, label, [1, 2, 3])
         assert [None if np.isnan(value) else value for value in row.tolist()] == wanted
     assert rows.isnan().tolist() == [[False] * 3, [False, False, True]]
     assert dice.aggregate() == pytest.approx((rows[0].mean() + rows[1, :2].mean()) / 2)
