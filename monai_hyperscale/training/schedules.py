@@ -8,6 +8,7 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from ignite.metrics import Average
 from monai.data.utils import set_rnd
 from monai.engines.utils import IterationEvents
 from monai.optimizers import WarmupCosineSchedule
@@ -44,6 +45,18 @@ class Handler:
 
     def __call__(self, engine: Any) -> None:
         raise NotImplementedError
+
+
+def _loss(output: Any) -> torch.Tensor:
+    """Return the loss of a step, from its output as a batch or as a list of samples."""
+    return torch.as_tensor((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS]).detach()
+
+
+class MeanLoss(Handler):
+    """Put the mean loss of every epoch into the trainer's metrics as ``train_loss``, for the log and TensorBoard."""
+
+    def attach(self, engine: Engine) -> None:
+        Average(output_transform=lambda output: _loss(output).mean()).attach(engine, "train_loss")
 
 
 class PhiSampler(Handler):
@@ -95,8 +108,7 @@ class StopOnDivergence(Handler):
     event = Events.ITERATION_COMPLETED
 
     def __call__(self, engine: Any) -> None:
-        output = engine.state.output
-        loss = torch.as_tensor((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS])
+        loss = _loss(engine.state.output)
         if not bool(loss.isfinite().all()):
             raise TrainingError(
                 f"the loss is {float(loss.mean())} at iteration {engine.state.iteration}: the training diverged; "

@@ -62,7 +62,7 @@ def test_tensorboard_has_a_scalar_per_phi(trained: Trained) -> None:
 
     events = EventAccumulator(str(trained.folder)).Reload()
     name = "val_dice" if trained.bundle == "sshn_seg" else "val_error_removed"
-    assert {name, f"{name}_phi_0.20", f"{name}_phi_0.50", "loss"} <= set(events.Tags()["scalars"])
+    assert {name, f"{name}_phi_0.20", f"{name}_phi_0.50", "loss", "train_loss"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars(f"{name}_phi_0.20")] == [1, 2]
 
 

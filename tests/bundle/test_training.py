@@ -329,7 +329,7 @@ def test_outputs_land_in_the_bundle_wherever_it_is_started_from(tmp_path: Path, 
 SENTENCES = [
     ("sshn_seg", "train", {"phii": 0.3}, "unknown option --phii; did you mean --phi"),
     ("sshn_seg", "train", {"train::inferer::phii": 1}, "unknown option --train#inferer#phii"),
-    ("sshn_seg", "train", {"phi": "half"}, "phi: phi must be a number between 0 and 1, got 'half'"),
+    ("sshn_seg", "train", {"phi": "half"}, "phi must be a number between 0 and 1, got 'half'"),
     ("sshn_seg", "train", {"warm_start": str(BUNDLES["sshn_seg"] / "configs")}, "no trained weights in .*configs"),
     ("sshn_seg", "train", {"warm_start": 3}, "warm_start must be the folder of an earlier training, got 3"),
     ("sshn_seg", "train", {"method": "fixed", "phi": [0.1, 0.3]}, "phi: method fixed trains one network for one phi"),
