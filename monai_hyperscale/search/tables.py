@@ -51,7 +51,7 @@ def per_case(frontier: Frontier) -> str:
 
 
 def print_frontier(frontier: Frontier) -> None:
-    """Print what every φ costs and scores, and which are on the Pareto front of which cost."""
+    """Print what every φ costs and scores, which are on the Pareto front of which cost, and where all score nothing."""
     costs = [cost for cost in _UNITS if cost in frontier.pareto]
     extra = task_named(frontier.task).columns
     header = ["phi", *(_UNITS[cost][0] for cost in costs), frontier.metric["name"], "95 % interval"]
@@ -69,6 +69,8 @@ def print_frontier(frontier: Frontier) -> None:
         best = [cost + "*" * (frontier.knee.get(cost) == index) for cost in costs if index in frontier.pareto[cost]]
         lines.append([*line, ", ".join(best)])
     print_table(lines, header, left=[len(header) - 1])
+    if frontier.metric["higher_is_better"] and all(row.score.mean == 0 for row in frontier.rows):
+        print("Every phi scores 0: the network finds nothing here. Train it longer, or on images of this kind.")
 
 
 def _figures(value: Optional[float]) -> str:

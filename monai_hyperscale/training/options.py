@@ -307,9 +307,12 @@ def _told(error: ErrorDetails, kind: type[Options]) -> HyperscaleError:
         return ConfigError(f"{name}: {error['msg']}, got {error['input']!r}.")
     if not name:
         return cause
-    # "batch_size must be ...", "phi: phi must be ..."
+    # "batch_size must be ...", "phi must be ...", "roi_size: 3 numbers ..."
     error_type = type(cause) if isinstance(cause, (CheckpointError, DatasetError)) else ConfigError
-    return error_type(f"{name} {cause}" if str(cause).startswith("must ") else f"{name}: {cause}")
+    text = str(cause)
+    if text.startswith(f"{name} "):
+        return error_type(text)
+    return error_type(f"{name} {text}" if text.startswith("must ") else f"{name}: {text}")
 
 
 def unknown_option(name: str, known: Collection[str], prefix: str = "") -> ConfigError:

@@ -7,6 +7,7 @@ import pytest
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search import Interval, read_frontier
 from monai_hyperscale.search.results import row_as_dict
+from monai_hyperscale.search.tables import print_frontier
 
 
 def test_what_is_written_is_read(frontier, tmp_path):
@@ -50,6 +51,13 @@ def test_the_tables_hold_the_same_numbers(frontier, tmp_path):
     assert len(lines) == 4 * 2
     assert lines[2] == {"phi": "0.1", "case": "a", "label": "1", "name": "liver", "score": "0.86"}
     assert lines[3]["score"] == ""
+
+
+def test_a_table_says_where_every_phi_scores_nothing(frontier, capsys):
+    nothing = replace(frontier, rows=[replace(row, score=Interval(0.0, 0.0, 0.0)) for row in frontier.rows])
+    for each, said in ((frontier, False), (nothing, True)):
+        print_frontier(each)
+        assert ("Every phi scores 0" in capsys.readouterr().out) is said
 
 
 def test_labels_of_one_name_or_of_a_columns_have_columns_of_their_own(frontier, tmp_path):
