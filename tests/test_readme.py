@@ -91,7 +91,7 @@ def check_command(command: str) -> None:
     if words[:3] == ["python", "-m", "monai.bundle"]:
         check_bundle(words[3:])
     elif words[:3] == ["python", "-m", "pytest"]:
-        assert set(words[3:]) <= {"-m", "slow", "-n", "auto"}
+        assert set(words[3:]) <= {"-m", "slow", "-n", "auto", "--dist", "loadscope"}
     elif words[0] == "pip":
         check_pip(words[1:])
     elif words[0] == "monai-hyperscale":

@@ -49,12 +49,14 @@ def test_parts_are_those_that_the_training_named() -> None:
 def test_no_case_of_the_training_is_taken_for_a_new_one_unsaid(
     caplog: pytest.LogCaptureFixture, there: list[str], title: str, found: list[str], warning: str
 ) -> None:
+    caplog.set_level(logging.WARNING)  # trainings of other tests leave it at INFO
     assert names(cases_of_part([{"name": name} for name in there], FACTS, title, "test")) == found
     assert warning in caplog.text and bool(warning) == bool(caplog.records)
 
 
 @pytest.mark.parametrize("facts", [{}, {"cases": {}}, {"data": "liver", "cases": {"test": []}}])
 def test_a_network_that_tells_nothing(facts: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
     assert cases_of_part(CASES, facts, "liver", "test") == CASES and not caplog.records
     with pytest.raises(DatasetError, match="does not know which cases of liver"):
         cases_of_part(CASES, facts, "liver")
