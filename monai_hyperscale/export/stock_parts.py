@@ -33,9 +33,14 @@ FILL = "torch.where(x.abs() < 1e18, x, x[x.abs() < 1e18].min())"
 _OVER_CHANNELS = "torch.cat([({each})(x) for x in x.split(1)])"
 
 
+def step(name: str, keys: Any, **options: Any) -> Config:
+    """Return one of MONAI's transforms."""
+    return {"_target_": name, "keys": keys, **options}
+
+
 def lambda_step(keys: Any, expression: str) -> Config:
     """Return a transform that puts ``x``, an image (C, *sizes), through an expression."""
-    return {"_target_": "Lambdad", "keys": keys, "func": f"$lambda x: {expression}"}
+    return step("Lambdad", keys, func=f"$lambda x: {expression}")
 
 
 def per_channel(expression: str) -> str:

@@ -8,7 +8,7 @@ import rich_click as click
 
 from monai_hyperscale.console.command import Arguments, wrong_arguments
 from monai_hyperscale.console.messages import say
-from monai_hyperscale.console.options import factors, listed
+from monai_hyperscale.console.options import COUNT, PATH, factors, listed
 
 if TYPE_CHECKING:
     from monai_hyperscale.inference.networks import TrainedNetwork
@@ -24,6 +24,17 @@ phi_option = click.option(
     help="rescaling factor in [0, 1], smaller is faster; with commas one per level, for networks trained so, as in "
     "0.5,0.4,0.3",
 )
+
+
+def file_option(name: str, told: str, kind: Any = PATH, metavar: str = "FILE") -> Any:
+    """Return the decorator of an option that names a file, one to write unless ``kind`` is another."""
+    return click.option(name, type=kind, metavar=metavar, help=told)
+
+
+def max_voxels_option(told: str) -> Any:
+    """Return the decorator of the option that bounds the voxels of what goes through a network at once."""
+    told = f"{told}, which takes less memory"
+    return click.option("--max-voxels", type=COUNT, default=2**24, metavar="N", help=told)
 
 
 def opened(args: Arguments, kind: type[Network], bundle: str = "", options: Any = None, **numbers: Any) -> Network:

@@ -14,18 +14,9 @@ from monai.data import MetaTensor
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import DatasetError, ExportError
+from monai_hyperscale.export import stock_parts as stock
 from monai_hyperscale.export.folding import Folding, StockBundle
 from monai_hyperscale.export.source import FoldSource
-from monai_hyperscale.export.stock_parts import (
-    FILL,
-    WRITTEN_META,
-    files_of,
-    lambda_step,
-    per_channel,
-    saving,
-    stock_config,
-    write_volume,
-)
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.inference.resampling import as_placed, resample, working_grid
 from monai_hyperscale.io import read_image
@@ -42,46 +33,27 @@ _FIELD_TOLERANCE = 0.01
 _MEAN_TOLERANCE = 0.1
 
 
-def _config(settings: RegistrationSettings) -> Config:
-    """Return ``inference.json`` of a folded registration network, for volumes at their own voxel size."""
-    data = {
-        "fixed": None,
-        "files": "$" + files_of("@dataset_dir", (".nii", ".nii.gz")),
-        "data": "$[{'moving': path, 'fixed': @fixed} for path in @files "
-        "if os.path.abspath(path) != os.path.abspath(str(@fixed))]",
-    }
-    inference = {
-        "inferer": {"_target_": "SimpleInferer"},
-        "warp": {"_target_": "monai.networks.blocks.Warp", "mode": "bilinear", "padding_mode": "border"},
-    }
-    named = "$None if @fixed else sys.exit('name the fixed image with --fixed FILE')"
-    done = "moved images and their fields are"
-    return stock_config(data, _preprocessing(settings), inference, _postprocessing(), done, named)
-
-
 def _preprocessing(settings: RegistrationSettings) -> list[Config]:
-    reading = {"_target_": "LoadImaged", "keys": _BOTH, "reader": "NibabelReader", "ensure_channel_first": True}
-    scaling = {"_target_": "ClipIntensityPercentilesd", "keys": _BOTH, "lower": 0.5, "upper": 99.5}
     steps: list[Config] = [
-        reading,
+        stock.step("LoadImaged", _BOTH, reader="NibabelReader", ensure_channel_first=True),
         # What is moved in the end: the intensities of the file.
-        {"_target_": "CopyItemsd", "keys": "moving", "names": "raw"},
-        {"_target_": "Orientationd", "keys": "fixed", "axcodes": "RAS", "labels": None},
-        lambda_step(_BOTH, per_channel(FILL)),
-        lambda_step(_BOTH, per_channel("x - x.min()")),
-        {**scaling, "channel_wise": True},
-        {"_target_": "ScaleIntensityd", "keys": _BOTH, "minv": 0.0, "maxv": 1.0, "channel_wise": True},
+        stock.step("CopyItemsd", "moving", names="raw"),
+        stock.step("Orientationd", "fixed", axcodes="RAS", labels=None),
+        stock.lambda_step(_BOTH, stock.per_channel(stock.FILL)),
+        stock.lambda_step(_BOTH, stock.per_channel("x - x.min()")),
+        stock.step("ClipIntensityPercentilesd", _BOTH, lower=0.5, upper=99.5, channel_wise=True),
+        stock.step("ScaleIntensityd", _BOTH, minv=0.0, maxv=1.0, channel_wise=True),
     ]
     if settings.sizes is not None:
-        steps.append({"_target_": "SpatialPadd", "keys": "fixed", "spatial_size": list(settings.sizes)})
+        steps.append(stock.step("SpatialPadd", "fixed", spatial_size=list(settings.sizes)))
     matching = {"_target_": "ResampleToMatchd", "key_dst": "fixed", "mode": "bilinear"}
-    steps += [
+    return [
+        *steps,
         {**matching, "keys": "moving", "padding_mode": "zeros"},
         {**matching, "keys": "raw", "padding_mode": "border"},
-        {"_target_": "EnsureTyped", "keys": [*_BOTH, "raw"], "dtype": "$torch.float32"},
-        {"_target_": "ConcatItemsd", "keys": _BOTH, "name": "image", "dim": 0},
+        stock.step("EnsureTyped", [*_BOTH, "raw"], dtype="$torch.float32"),
+        stock.step("ConcatItemsd", _BOTH, name="image", dim=0),
     ]
-    return steps
 
 
 def _postprocessing() -> list[Any]:
@@ -89,29 +61,24 @@ def _postprocessing() -> list[Any]:
     # In millimetres, so that its components mean the same on the grid of the file.
     field = "torch.einsum('ij,j...->i...', data['fixed'].affine[:3, :3].to(data['pred']), data['pred'])"
     # Files are named after the moving image.
-    meta = WRITTEN_META.format(key="fixed")
+    meta = stock.WRITTEN_META.format(key="fixed")
     naming = (
         "monai.data.MetaTensor(monai.utils.convert_to_tensor(data[key], track_meta=False), "
         f"meta={{**{meta}, 'filename_or_obj': data['moving'].meta['filename_or_obj']}})"
     )
+    back = {"transform": "@preprocessing", "orig_keys": "fixed", "nearest_interp": False}
     return [
-        {"_target_": "EnsureTyped", "keys": "pred", "device": "cpu", "track_meta": False},
+        stock.step("EnsureTyped", "pred", device="cpu", track_meta=False),
         # Invertd leaves alone what has no metadata.
         f"$lambda data: {{**data, 'moved': monai.data.MetaTensor({moved}), 'field': monai.data.MetaTensor({field})}}",
-        {
-            "_target_": "Invertd",
-            "keys": ["moved", "field"],
-            "transform": "@preprocessing",
-            "orig_keys": "fixed",
-            "nearest_interp": False,
-        },
+        stock.step("Invertd", ["moved", "field"], **back),
         f"$lambda data: {{**data, **{{key: {naming} for key in ('moved', 'field')}}}}",
-        *(saving(key, "float32", postfix=key) for key in ("moved", "field")),
+        *(stock.saving(key, "float32", postfix=key) for key in ("moved", "field")),
     ]
 
 
 class RegistrationStockBundle(StockBundle):
-    """All images of a folder moved to one fixed image."""
+    """All images of a folder moved to one fixed image, volumes at their own voxel size."""
 
     arguments = " --fixed FIXED"
 
@@ -119,13 +86,25 @@ class RegistrationStockBundle(StockBundle):
         self.settings = settings
 
     def config(self) -> Config:
-        return _config(self.settings)
+        data = {
+            "fixed": None,
+            "files": "$" + stock.files_of("@dataset_dir", (".nii", ".nii.gz")),
+            "data": "$[{'moving': path, 'fixed': @fixed} for path in @files "
+            "if os.path.abspath(path) != os.path.abspath(str(@fixed))]",
+        }
+        inference = {
+            "inferer": {"_target_": "SimpleInferer"},
+            "warp": {"_target_": "monai.networks.blocks.Warp", "mode": "bilinear", "padding_mode": "border"},
+        }
+        named = "$None if @fixed else sys.exit('name the fixed image with --fixed FILE')"
+        done = "moved images and their fields are"
+        return stock.stock_config(data, _preprocessing(self.settings), inference, _postprocessing(), done, named)
 
     def write_inputs(
         self, folder: Path, images: Sequence[MetaTensor], size: Sequence[int]
     ) -> tuple[list[Path], dict[str, str]]:
         files = [
-            write_volume(folder / f"{name}.nii.gz", self.settings, images[index] if images else None, size, index)
+            stock.write_volume(folder / f"{name}.nii.gz", self.settings, images[index] if images else None, size, index)
             for index, name in enumerate(("a_moving", "b_fixed"))
         ]
         return files, {"fixed": str(files[1])}

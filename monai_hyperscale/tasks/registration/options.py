@@ -81,22 +81,14 @@ class RegistrationOptions(TrainingOptions):
     _lists = model_validator(mode="after")(_check_lists)
 
     @model_validator(mode="after")
-    def _weights(self, info: ValidationInfo) -> RegistrationOptions:
+    def _together(self, info: ValidationInfo) -> RegistrationOptions:
         if self.val_regularization is not None and self.regularization is None:
             if "regularization" not in known_later(info):
                 raise ConfigError("val_regularization needs a range to train for; give --regularization [0,1] too.")
-        return self
-
-    @model_validator(mode="after")
-    def _axes(self) -> RegistrationOptions:
         # A 2D network sees volumes slice by slice.
         axes = (2, 3) if self.spatial_dims == 2 else (3,)
         if isinstance(self.sizes, tuple) and len(self.sizes) not in axes:
             raise ConfigError(f"sizes must be {self.spatial_dims} numbers above 0, got {list(self.sizes)}.")
-        return self
-
-    @model_validator(mode="after")
-    def _loss(self) -> RegistrationOptions:
         RegistrationLoss(self.similarity, self.smoothness, self.smoothness_weight, self.dice_weight, self.window)
         return self
 

@@ -16,12 +16,12 @@ from monai_hyperscale.console.command import DONE, Arguments, Existing, command
 from monai_hyperscale.console.messages import say
 from monai_hyperscale.console.outputs import FIELDS, check_outputs, image_suffixes, written_together
 from monai_hyperscale.errors import ArgumentError
-from monai_hyperscale.tasks.commands import opened, phi_option
+from monai_hyperscale.tasks.commands import file_option, max_voxels_option, opened, phi_option
 
 if TYPE_CHECKING:
     from monai.data import MetaTensor
 
-    from monai_hyperscale.tasks.registration.registrar import Registrar, Registration
+    from monai_hyperscale.tasks.registration.registrar import Registration
 
     Images = dict[str, MetaTensor]
 
@@ -30,20 +30,14 @@ if TYPE_CHECKING:
 @click.argument("moving", type=Existing("image"), help="image to move (NIfTI, MGZ, MHA, NRRD; PNG for 2D)")
 @click.argument("fixed", type=Existing("image"), help="image to move it onto; its grid is the output's")
 @click.option("-o", "--output", required=True, type=options.PATH, metavar="MOVED", help="moved image to write")
-@click.option("--field", type=options.PATH, metavar="FILE", help="write the displacement field, on the fixed grid")
-@click.option(
-    "--inverse-field",
-    type=options.PATH,
-    metavar="FILE",
-    help="write the field from moving to fixed, on the moving grid",
-)
-@click.option("--labels", type=Existing("label map"), metavar="FILE", help="label map of the moving image")
-@click.option("--labels-out", type=options.PATH, metavar="FILE", help="write --labels moved, by nearest neighbour")
-@click.option(
+@file_option("--field", "write the displacement field, on the fixed grid")
+@file_option("--inverse-field", "write the field from moving to fixed, on the moving grid")
+@file_option("--labels", "label map of the moving image", Existing("label map"))
+@file_option("--labels-out", "write --labels moved, by nearest neighbour")
+@file_option(
     "--fixed-labels",
-    type=Existing("label map"),
-    metavar="FILE",
-    help="label map of the fixed image; the report tells the Dice, with the names of a table NAME.tsv (BIDS) beside it",
+    "label map of the fixed image; the report tells the Dice, with the names of a table NAME.tsv (BIDS) beside it",
+    Existing("label map"),
 )
 @options.bundle_option
 @phi_option
@@ -78,15 +72,9 @@ if TYPE_CHECKING:
     default="better",
     help="what comes out: the network's field, the alignment at the start alone, or the better by image similarity",
 )
-@click.option("--preview", type=options.PATH, metavar="FILE.png", help="write a picture: checkerboard and differences")
-@click.option("--report", type=options.PATH, metavar="FILE.json", help="write seconds, memory, folds, Dice and more")
-@click.option(
-    "--max-voxels",
-    type=options.COUNT,
-    default=2**24,
-    metavar="N",
-    help="larger images go through the network with larger voxels, which takes less memory",
-)
+@file_option("--preview", "write a picture: checkerboard and differences", metavar="FILE.png")
+@file_option("--report", "write seconds, memory, folds, Dice and more", metavar="FILE.json")
+@max_voxels_option("larger images go through the network with larger voxels")
 def register(args: Arguments) -> int:
     r"""Register a moving image to a fixed one with a trained network at any rescaling factor phi.
 
@@ -108,9 +96,11 @@ def register(args: Arguments) -> int:
     from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image, table_beside
+    from monai_hyperscale.tasks.registration.registrar import Registrar
 
     places = options.placement(args)
-    registrar = _registrar(args)
+    given = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
+    registrar = opened(args, Registrar, "sshn_reg", given, regularization=args.regularization)
     seconds = {"preparation": time.perf_counter() - started}
     files = {"moving": args.labels, "fixed": args.fixed_labels}
     with timed(seconds, "reading"):
@@ -136,9 +126,8 @@ def register(args: Arguments) -> int:
     moved_labels = result.apply(labels["moving"], nearest=True) if "moving" in labels else None
     if moved_labels is not None and "fixed" in labels:
         # What the network's own labels are called says nothing of other label maps.
-        report["dice"] = _dice(
-            result, labels, moved_labels, {**table_beside(args.labels), **table_beside(args.fixed_labels)}
-        )
+        names = {**table_beside(args.labels), **table_beside(args.fixed_labels)}
+        report["dice"] = _dice(result, labels, moved_labels, names)
     report["seconds"] = {**seconds, **report["seconds"], "total": time.perf_counter() - started}
     report["peak_memory_mib"] = peak_memory_mib(str(registrar.device))
     report["device"] = str(registrar.device)
@@ -164,13 +153,6 @@ def _check_files(args: Arguments) -> None:
         "--report": (args.report, (".json",)),
     }
     check_outputs(outputs, inputs, args.overwrite)
-
-
-def _registrar(args: Arguments) -> Registrar:
-    from monai_hyperscale.tasks.registration.registrar import Registrar
-
-    given = {"max_voxels": args.max_voxels, "precision": args.precision, "force": args.force, "keep": args.keep}
-    return opened(args, Registrar, "sshn_reg", given, regularization=args.regularization)
 
 
 def _dice(result: Registration, labels: Images, moved: MetaTensor, names: dict[int, str]) -> dict[str, Any]:
@@ -247,10 +229,8 @@ def _tell(args: Arguments, report: dict[str, Any]) -> None:
     if args.verbose:
         say(json.dumps(report))
     if "dice" in report:
-        say(
-            "mean Dice "
-            + ", ".join(f"{when} {_figure(dice['mean'])}" for when, dice in report["dice"].items() if dice["labels"])
-        )
+        told = [f"{when} {_figure(dice['mean'])}" for when, dice in report["dice"].items() if dice["labels"]]
+        say(f"mean Dice {', '.join(told)}")
         means = {when: dice["mean"] for when, dice in report["dice"].items()}
         if None in means.values() or means["after"] == max(means.values()):
             return

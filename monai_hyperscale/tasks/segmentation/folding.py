@@ -15,19 +15,9 @@ from monai_hyperscale.data import read_dataset
 from monai_hyperscale.data.intensity import channel_kind, ct_window
 from monai_hyperscale.data.synthetic import synthetic_case
 from monai_hyperscale.errors import ExportError
+from monai_hyperscale.export import stock_parts as stock
 from monai_hyperscale.export.folding import ImageFolding, StockBundle
 from monai_hyperscale.export.source import FoldSource
-from monai_hyperscale.export.stock_parts import (
-    FILL,
-    LEAST_SIZE,
-    WRITTEN_META,
-    files_of,
-    lambda_step,
-    per_channel,
-    saving,
-    stock_config,
-    write_volume,
-)
 from monai_hyperscale.io import read_image
 from monai_hyperscale.search.cases import cases_of_part, check_kind
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
@@ -61,7 +51,9 @@ _REGRIDDING = {
 _ON_FILE_GRID = (
     "$lambda data: {**data, 'pred': monai.data.MetaTensor(@regrid(monai.utils.convert_to_tensor("
     "data['pred'], track_meta=False)[0].cpu(), @voxels(data['image']), "
-    "[int(n) for n in data['image'].meta['spatial_shape']])[None], meta=" + WRITTEN_META.format(key="image") + ")}"
+    "[int(n) for n in data['image'].meta['spatial_shape']])[None], meta="
+    + stock.WRITTEN_META.format(key="image")
+    + ")}"
 )
 
 
@@ -69,12 +61,12 @@ def segmentation_config(settings: SegmentationSettings) -> Config:
     """Return ``inference.json`` of a folded segmentation network."""
     volumes = settings.file_dims == 3
     suffixes = (".nii", ".nii.gz") if volumes else (".png", ".jpg", ".jpeg", ".bmp")
-    data = {"files": "$" + files_of("@image_dir", suffixes), "data": "$" + _data(settings)}
+    data = {"files": "$" + stock.files_of("@image_dir", suffixes), "data": "$" + _data(settings)}
     if volumes:
         folders = "(os.path.join(@dataset_dir, 'imagesTs'), @dataset_dir)"
         data["image_dir"] = f"$next(f for f in {folders} if os.path.isdir(f))"
     inference = {**_inferers(settings), **(_REGRIDDING if volumes else {})}
-    return stock_config(data, preprocessing(settings), inference, postprocessing(settings), "label maps are")
+    return stock.stock_config(data, preprocessing(settings), inference, postprocessing(settings), "label maps are")
 
 
 def _data(settings: SegmentationSettings) -> str:
@@ -94,50 +86,44 @@ def preprocessing(settings: SegmentationSettings) -> list[Config]:
     """Return the transforms from a file's name to what the network takes, as ``segment`` has them."""
     if settings.file_dims == 3:
         steps: list[Config] = [
-            {"_target_": "LoadImaged", "keys": "image", "reader": "NibabelReader", "ensure_channel_first": True},
+            stock.step("LoadImaged", "image", reader="NibabelReader", ensure_channel_first=True),
             # Before any resampling, which would spread what is not finite.
-            lambda_step("image", "torch.where(torch.isfinite(x), x, x[torch.isfinite(x)].min())"),
-            {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS", "labels": None},
+            stock.lambda_step("image", "torch.where(torch.isfinite(x), x, x[torch.isfinite(x)].min())"),
+            stock.step("Orientationd", "image", axcodes="RAS", labels=None),
         ]
         if settings.spacing is not None:
-            steps.append(
-                {
-                    "_target_": "Spacingd",
-                    "keys": "image",
-                    "pixdim": list(settings.spacing),
-                    "mode": "bilinear",
-                    "padding_mode": "border",
-                }
-            )
+            sampling = {"pixdim": list(settings.spacing), "mode": "bilinear", "padding_mode": "border"}
+            steps.append(stock.step("Spacingd", "image", **sampling))
     else:
         mode = "RGB" if settings.in_channels == 3 else "L"
         reader = f"$monai.data.PILReader(converter=lambda image: image.convert('{mode}'))"
-        steps = [{"_target_": "LoadImaged", "keys": "image", "reader": reader, "ensure_channel_first": True}]
-    return [*steps, *_intensity(settings), {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"}]
+        steps = [stock.step("LoadImaged", "image", reader=reader, ensure_channel_first=True)]
+    return [*steps, *_intensity(settings), stock.step("EnsureTyped", "image", dtype="$torch.float32")]
 
 
 def _intensity(settings: SegmentationSettings) -> list[Config]:
     kinds = {(channel_kind(name), ct_window(name)) for name in settings.channels}
-    fill = lambda_step("image", per_channel(FILL))
+    fill = stock.lambda_step("image", stock.per_channel(stock.FILL))
     if len(kinds) == 1:
         return [fill, *_scaled(settings.channels[0], settings)]
     # Channels of several kinds: each goes through the transforms of its own.
     parts = [f"monai.transforms.Compose([{', '.join(_as_code(name))}])" for name in settings.channels]
     scaled = f"torch.cat([scale(c) for scale, c in zip([{', '.join(parts)}], x.split(1))])"
-    return [fill, lambda_step("image", scaled)]
+    return [fill, stock.lambda_step("image", scaled)]
 
 
 def _scaled(channel: str, settings: SegmentationSettings) -> list[Config]:
     kind, (low, high) = channel_kind(channel), ct_window(channel)
     if kind == "ct":
-        return [_target("ScaleIntensityRanged", a_min=low, a_max=high, b_min=-2.0, b_max=2.0, clip=True)]
+        return [stock.step("ScaleIntensityRanged", "image", a_min=low, a_max=high, b_min=-2.0, b_max=2.0, clip=True)]
     if kind == "colour":
         if settings.file_dims == 2:
-            return [_target("ScaleIntensityRanged", a_min=0.0, a_max=255.0, b_min=-2.0, b_max=2.0)]
-        return [lambda_step("image", _COLOUR)]
-    raised = lambda_step("image", per_channel("x - x.min()"))
-    clipped = [_target("ClipIntensityPercentilesd", lower=0.5, upper=99.5, channel_wise=True)]
-    return [raised, *(clipped if kind == "other" else []), _target("NormalizeIntensityd", channel_wise=True)]
+            return [stock.step("ScaleIntensityRanged", "image", a_min=0.0, a_max=255.0, b_min=-2.0, b_max=2.0)]
+        return [stock.lambda_step("image", _COLOUR)]
+    raised = stock.lambda_step("image", stock.per_channel("x - x.min()"))
+    clipped = [stock.step("ClipIntensityPercentilesd", "image", lower=0.5, upper=99.5, channel_wise=True)]
+    scaled = stock.step("NormalizeIntensityd", "image", channel_wise=True)
+    return [raised, *(clipped if kind == "other" else []), scaled]
 
 
 # The range of the file's integers, told by the greatest value.
@@ -154,33 +140,17 @@ def _as_code(channel: str) -> list[str]:
     return ["(lambda x: x - x.min())", *clipped, "monai.transforms.NormalizeIntensity()"]
 
 
-def _target(name: str, **options: Any) -> Config:
-    return {"_target_": name, "keys": "image", **options}
-
-
 def _inferers(settings: SegmentationSettings) -> Config:
     if settings.slices:
-        return {
-            "inferer": {
-                "_target_": "SliceInferer",
-                "roi_size": [-1, -1],
-                "spatial_dim": 2,
-                "sw_batch_size": 8,
-                "progress": False,
-            }
-        }
+        slicing = {"roi_size": [-1, -1], "spatial_dim": 2, "sw_batch_size": 8, "progress": False}
+        return {"inferer": {"_target_": "SliceInferer", **slicing}}
     roi = list(settings.roi_size or (128,) * settings.spatial_dims)
+    windows = {"roi_size": roi, "sw_batch_size": 1, "overlap": 0.25, "mode": "gaussian"}
     return {
         # Images of more voxels go through in windows.
         "max_voxels": 2**24,
         "whole": {"_target_": "SimpleInferer"},
-        "windows": {
-            "_target_": "SlidingWindowInferer",
-            "roi_size": roi,
-            "sw_batch_size": 1,
-            "overlap": 0.25,
-            "mode": "gaussian",
-        },
+        "windows": {"_target_": "SlidingWindowInferer", **windows},
         "inferer": "$lambda images, network, *args, **kwargs: (@whole if images.shape[2:].numel() <= @max_voxels "
         "else @windows)(images, network, *args, **kwargs)",
     }
@@ -189,27 +159,18 @@ def _inferers(settings: SegmentationSettings) -> Config:
 def postprocessing(settings: SegmentationSettings) -> list[Any]:
     """Return the transforms from logits to a label file on the grid of the image."""
     values = list(settings.values)
-    steps: list[Any] = [{"_target_": "AsDiscreted", "keys": "pred", "argmax": True}]
-    if settings.file_dims == 3:
-        steps.append(_ON_FILE_GRID)
-    else:
-        steps.append({"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image"})
-    if values != list(range(len(values))):
-        steps.append(
-            {
-                "_target_": "MapLabelValued",
-                "keys": "pred",
-                "orig_labels": list(range(len(values))),
-                "target_labels": values,
-            }
-        )
+    indices = list(range(len(values)))
+    back = stock.step("Invertd", "pred", transform="@preprocessing", orig_keys="image")
+    on_grid = _ON_FILE_GRID if settings.file_dims == 3 else back
+    steps: list[Any] = [stock.step("AsDiscreted", "pred", argmax=True), on_grid]
+    if values != indices:
+        steps.append(stock.step("MapLabelValued", "pred", orig_labels=indices, target_labels=values))
     suffix = ".nii.gz" if settings.file_dims == 3 else ".png"
-    writing = saving("pred", np.min_scalar_type(max(values)).name, suffix)
+    writing = stock.saving("pred", np.min_scalar_type(max(values)).name, suffix)
     if settings.in_channels > 1:
         # After the case, not the file of its first channel.
-        writing["output_name_formatter"] = (
-            "$lambda meta, saver: {'subject': str(meta['filename_or_obj']).replace('_0000.nii', '.nii')}"
-        )
+        name = "str(meta['filename_or_obj']).replace('_0000.nii', '.nii')"
+        writing["output_name_formatter"] = f"$lambda meta, saver: {{'subject': {name}}}"
     return [*steps, writing]
 
 
@@ -227,11 +188,11 @@ class SegmentationStockBundle(StockBundle):
     ) -> tuple[list[Path], dict[str, str]]:
         image = images[0] if images else None
         if self.settings.file_dims == 3:
-            return [write_volume(folder / "image.nii.gz", self.settings, image, size)], {}
+            return [stock.write_volume(folder / "image.nii.gz", self.settings, image, size)], {}
         if image is not None:
             voxels = image.as_tensor().numpy()
         else:
-            wanted = [max(LEAST_SIZE, n) for n in size]
+            wanted = [max(stock.LEAST_SIZE, n) for n in size]
             channels = range(self.settings.in_channels)
             voxels = 255 * np.stack([synthetic_case([0, channel], 2, wanted)[0] for channel in channels])
         # As a pathologist's or microscope's file: 8 bit.
@@ -254,9 +215,8 @@ class SegmentationStockBundle(StockBundle):
 
     def card_rows(self) -> list[tuple[str, str]]:
         names = {0: "background", **self.settings.labels}
-        return [
-            ("labels", ", ".join(f"{value} {names.get(i, 'unused')}" for i, value in enumerate(self.settings.values)))
-        ]
+        told = [f"{value} {names.get(index, 'unused')}" for index, value in enumerate(self.settings.values)]
+        return [("labels", ", ".join(told))]
 
     def card_text(self) -> list[str]:
         settings = self.settings

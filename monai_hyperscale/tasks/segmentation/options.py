@@ -52,13 +52,9 @@ class SegmentationOptions(TrainingOptions):
     augmentation: Arguments = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _parts_of_a_batch(self) -> SegmentationOptions:
+    def _together(self) -> SegmentationOptions:
         if self.batch_size % self.phis_per_step:
             raise ConfigError(f"phis_per_step must divide the batch_size {self.batch_size}, got {self.phis_per_step}.")
-        return self
-
-    @model_validator(mode="after")
-    def _crop(self) -> SegmentationOptions:
         if isinstance(self.roi_size, tuple) and len(self.roi_size) != self.spatial_dims:
             raise ConfigError(f"roi_size must be {self.spatial_dims} numbers above 0, got {list(self.roi_size)}.")
         return self

@@ -16,7 +16,7 @@ from monai_hyperscale.console.command import DONE, FAILED, Arguments, Existing, 
 from monai_hyperscale.console.messages import say, unexpected
 from monai_hyperscale.console.resources import added_up, outside_network, peak_memory_mib, stage_table
 from monai_hyperscale.errors import ArgumentError, ImageError
-from monai_hyperscale.tasks.commands import opened, phi_option
+from monai_hyperscale.tasks.commands import file_option, max_voxels_option, opened, phi_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,21 +51,11 @@ if TYPE_CHECKING:
 @click.option(
     "--suffix", default="", show_default=False, help="put this after the image's name in the output's, such as _seg"
 )
-@click.option(
-    "--volumes", type=options.PATH, metavar="FILE", help="write the volume of every label in mm3, as .json or .csv"
-)
-@click.option(
-    "--report", type=options.PATH, metavar="FILE.json", help="write the seconds of every stage and the peak memory"
-)
+@file_option("--volumes", "write the volume of every label in mm3, as .json or .csv")
+@file_option("--report", "write the seconds of every stage and the peak memory", metavar="FILE.json")
 @options.force_option
 @click.option("--preview", is_flag=True, help="write a picture NAME_preview.png beside every output")
-@click.option(
-    "--max-voxels",
-    type=options.COUNT,
-    default=2**24,
-    metavar="N",
-    help="images of more voxels go through in overlapping windows, which takes less memory",
-)
+@max_voxels_option("images of more voxels go through in overlapping windows")
 def segment(args: Arguments) -> int:
     """Segment images with a trained network at any rescaling factor phi.
 
@@ -108,7 +98,10 @@ def segment(args: Arguments) -> int:
 
     segmenter = opened(args, Segmenter, "sshn_seg", {"max_voxels": args.max_voxels, "force": args.force})
     for folder in (jobs[0].output.parent, *(path.parent for path in tables)):
-        _make_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArgumentError(f"folder {folder} cannot be made ({error.strerror}).") from error
 
     preparation = time.perf_counter() - started
     entries: list[dict[str, Any]] = []
@@ -125,10 +118,8 @@ def segment(args: Arguments) -> int:
                 say(f"error: {_reason(job, error, args.debug)}")
             else:
                 if not job.skip:
-                    times.append(
-                        {key: entries[-1][key] for key in ("image", "output", "unlike_training") if key in entries[-1]}
-                        | {"seconds": seconds}
-                    )
+                    told = {key: entries[-1].get(key) for key in ("image", "output", "unlike_training")}
+                    times.append({key: value for key, value in told.items() if value} | {"seconds": seconds})
     if args.volumes is not None and entries:
         as_table = args.volumes.suffix.lower() == ".csv"
         text = volume_table(entries) if as_table else json.dumps({"unit": "mm3", "images": entries}, indent=2) + "\n"
@@ -191,7 +182,6 @@ def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments)
 
 
 def _label_there(job: Job, segmenter: Segmenter) -> np.ndarray:
-    """Return the label map that was there already."""
     from monai_hyperscale.data.labels import label_counts
     from monai_hyperscale.errors import ImageError
     from monai_hyperscale.io.labels import read_label
@@ -261,10 +251,3 @@ def _conclude(jobs: list[Job], failed: int, tables: list[Path]) -> int:
     if written:
         say(f"wrote {', '.join(map(str, written))}")
     return FAILED if failed else DONE
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgumentError(f"folder {folder} cannot be made ({error.strerror}).") from error
