@@ -7,28 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai import transforms
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import (
-    AsDiscreted,
-    Compose,
-    EnsureTyped,
-    MapTransform,
-    RandAdjustContrastd,
-    RandAffined,
-    RandBiasFieldd,
-    RandFlipd,
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-    RandGridDistortiond,
-    Randomizable,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
-    RandSimulateLowResolutiond,
-    SpatialCrop,
-    SqueezeDimd,
-    Transform,
-)
 from monai.transforms.utils import correct_crop_centers
 from monai.utils import fall_back_tuple
 
@@ -64,12 +45,12 @@ def augmentation(
     contrast: float = 0.2,
     brightness: float = 0.2,
     probability: Mapping[str, float] | None = None,
-) -> Compose:
+) -> transforms.Compose:
     """Return the augmentation of training cases; what comes out has ``roi_size`` whatever came in.
 
     Amounts suit images of unit spread (:func:`segmentation_preprocessing`). Rotation, zoom, shift, crop and padding are
     one resampling. Beyond the image its border goes on, in image and label alike. Tensors come out without metadata,
-    labels as int64.
+    labels as int64. An argument that does not fit the others is a ``ValueError``.
 
     Args:
         spatial_dims: 2 or 3.
@@ -94,10 +75,6 @@ def augmentation(
         brightness: largest shift of all intensities.
         probability: of each of the eight before, such as ``{"noise": 0.1}``, where it is not the usual one.
 
-    Raises:
-        ValueError: if ``spatial_dims`` is not 2 or 3, ``roi_size`` has another number of axes, or ``probability`` is of
-            something else.
-
     Example:
         >>> case = {"image": torch.rand(1, 35, 51, 36), "label": torch.zeros(1, 35, 51, 36, dtype=torch.uint8)}
         >>> out = augmentation(3, (40, 56, 40))(case)
@@ -113,17 +90,17 @@ def augmentation(
     if unknown := prob.keys() - _PROBABILITY:
         raise ValueError(f"probability is of {', '.join(_PROBABILITY)}, got {min(unknown)!r}.")
     image, label = keys
-    crop: list[Transform] = []
+    crop: list[transforms.Transform] = []
     if foreground is not None:
         crop.append(RandForegroundCropd(keys, label, _with_margin(size, rotate, scale, translate), foreground))
     label_type = torch.int64 if soft_labels is None else torch.float32
     modes: Any = ("bilinear", "nearest" if soft_labels is None else "bilinear")
-    shares: list[Transform] = [] if soft_labels is None else [AsDiscreted(label, to_onehot=soft_labels)]
-    return Compose(
+    shares = [] if soft_labels is None else [transforms.AsDiscreted(label, to_onehot=soft_labels)]
+    return transforms.Compose(
         [
             *crop,
             *shares,
-            RandAffined(
+            transforms.RandAffined(
                 keys,
                 prob=1.0,
                 spatial_size=size,
@@ -133,24 +110,24 @@ def augmentation(
                 mode=modes,
                 padding_mode="border",
             ),
-            RandGridDistortiond(
+            transforms.RandGridDistortiond(
                 keys, num_cells=4, prob=prob["distortion"], distort_limit=distortion, mode=modes, padding_mode="border"
             ),
-            *(RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in flip),
-            RandGaussianNoised(image, prob=prob["noise"], std=noise),
-            RandGaussianSmoothd(image, prob=prob["blur"], sigma_x=blur, sigma_y=blur, sigma_z=blur),
-            RandSimulateLowResolutiond(
+            *(transforms.RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in flip),
+            transforms.RandGaussianNoised(image, prob=prob["noise"], std=noise),
+            transforms.RandGaussianSmoothd(image, prob=prob["blur"], sigma_x=blur, sigma_y=blur, sigma_z=blur),
+            transforms.RandSimulateLowResolutiond(
                 image,
                 prob=prob["zoom"],
                 zoom_range=zoom,
                 upsample_mode="trilinear" if spatial_dims == 3 else "bilinear",
             ),
-            RandBiasFieldd(image, prob=prob["bias"], coeff_range=(-bias, bias)),
-            RandAdjustContrastd(image, prob=prob["gamma"], gamma=gamma, retain_stats=True),
-            RandScaleIntensityd(image, factors=contrast, prob=prob["contrast"]),
-            RandShiftIntensityd(image, offsets=brightness, prob=prob["brightness"]),
+            transforms.RandBiasFieldd(image, prob=prob["bias"], coeff_range=(-bias, bias)),
+            transforms.RandAdjustContrastd(image, prob=prob["gamma"], gamma=gamma, retain_stats=True),
+            transforms.RandScaleIntensityd(image, factors=contrast, prob=prob["contrast"]),
+            transforms.RandShiftIntensityd(image, offsets=brightness, prob=prob["brightness"]),
             # int64 is what cross-entropy takes of class indices; RandAffined leaves float32.
-            EnsureTyped(keys, dtype=(torch.float32, label_type), track_meta=False),
+            transforms.EnsureTyped(keys, dtype=(torch.float32, label_type), track_meta=False),
         ]
     )
 
@@ -167,7 +144,7 @@ def _with_margin(size: Sequence[int], rotate: float, scale: float, translate: fl
     )
 
 
-class RandForegroundCropd(Randomizable, MapTransform):
+class RandForegroundCropd(transforms.Randomizable, transforms.MapTransform):
     """Crop boxes at random places, a share of them around a voxel of a randomly drawn class.
 
     Every class present is equally likely, so small structures are seen as often as large ones. MONAI's
@@ -189,7 +166,7 @@ class RandForegroundCropd(Randomizable, MapTransform):
     def __init__(
         self, keys: KeysCollection, label_key: str, spatial_size: Sequence[int], foreground: float = 0.5
     ) -> None:
-        MapTransform.__init__(self, keys)
+        transforms.MapTransform.__init__(self, keys)
         if not 0 <= foreground <= 1:
             raise ValueError(f"foreground must be a probability in [0, 1], got {foreground!r}.")
         self.label_key = label_key
@@ -225,13 +202,13 @@ class RandForegroundCropd(Randomizable, MapTransform):
         box = fall_back_tuple(self.spatial_size, label.shape[1:])
         if any(n > m for n, m in zip(label.shape[1:], box, strict=True)):
             self.randomize(label)
-            crop = SpatialCrop(roi_center=self.centre, roi_size=box)
+            crop = transforms.SpatialCrop(roi_center=self.centre, roi_size=box)
             for key in self.key_iterator(result):
                 result[key] = crop(result[key])
         return result
 
 
-def slice_sampling(keys: Sequence[str] = ("image", "label"), foreground: float = 0.7) -> Compose:
+def slice_sampling(keys: Sequence[str] = ("image", "label"), foreground: float = 0.7) -> transforms.Compose:
     """Return a transform from volumes (C, H, W, D) to random axial slices (C, H, W), for 2D networks.
 
     Axial is the last axis, since :func:`segmentation_preprocessing` brings volumes to RAS. ``foreground`` is the share
@@ -243,4 +220,4 @@ def slice_sampling(keys: Sequence[str] = ("image", "label"), foreground: float =
         torch.Size([1, 9, 8])
     """
     crop = RandForegroundCropd(keys, keys[-1], spatial_size=(-1, -1, 1), foreground=foreground)
-    return Compose([crop, SqueezeDimd(keys, dim=-1)])
+    return transforms.Compose([crop, transforms.SqueezeDimd(keys, dim=-1)])

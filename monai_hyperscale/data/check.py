@@ -26,11 +26,8 @@ def check_dataset(dataset: SegmentationDataset, limit: int | None = 500) -> None
     """Stop with one clear sentence if the data set cannot be trained on.
 
     Looked at are: that every file exists; the headers of up to ``limit`` cases, evenly spread (channels, axes, and that
-    image and label lie on one grid); and the values in as many of their label files as hold 100 million voxels. A place
-    in space that is a guess is a warning.
-
-    Raises:
-        DatasetError: at the first thing that is wrong.
+    image and label lie on one grid); and the values in as many of their label files as hold 100 million voxels. The
+    first thing that is wrong is a :class:`DatasetError`; a place in space that is a guess is a warning.
 
     Example:
         >>> check_dataset(SegmentationDataset([], ("MRI",), {1: "tumour"}, 3, (0, 1)))
@@ -140,7 +137,6 @@ def check_grid(first: FileHeader, other: FileHeader, first_path: str, path: str)
 
 
 def _check_values(paths: Sequence[str], dataset: Any) -> None:
-    """Check the label values of label files against those of the data set."""
     found: set[int] = set()
     for path in spread_voxels(paths, _LABEL_VOXELS):
         values = label_values([path])

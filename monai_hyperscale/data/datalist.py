@@ -59,10 +59,8 @@ def read_dataset(dataset_dir: str | os.PathLike) -> SegmentationDataset:
       come from the image headers, and the values of all label files (evenly spread ones, if they are many and large),
       in ascending order, are the classes 0 (background), 1, 2, …, named "label <value>".
 
-    Files are NIfTI or 2D images (``.png``, ``.tif``, ``.bmp``, ``.jpg``). Hidden ones are left out.
-
-    Raises:
-        DatasetError: if the folder is none of these, or its list points outside of it.
+    Files are NIfTI or 2D images (``.png``, ``.tif``, ``.bmp``, ``.jpg``). Hidden ones are left out. A folder that is
+    none of these, or whose list points outside of it, is a :class:`DatasetError`.
 
     Example:
         >>> import tempfile
@@ -302,14 +300,9 @@ def split_cases(
 ) -> tuple[list, list, list]:
     """Split cases into training, validation and test; the same split for the same cases and seed on every machine.
 
-    Args:
-        cases: any list; sort it first, since the split depends on the order.
-        fractions: shares of the three parts; each part with a share above 0 gets at least one case, none is lost.
-        seed: of the shuffle (:func:`monai.data.partition_dataset`).
-
-    Raises:
-        DatasetError: if there are fewer cases than parts.
-        ValueError: if ``fractions`` is not three shares ≥ 0 with a sum above 0.
+    Sort them first, since the split depends on the order. Each part with a share above 0 gets at least one case, and
+    none is lost. Fewer cases than parts are a :class:`DatasetError`, other ``fractions`` than three shares ≥ 0 with a
+    sum above 0 a ``ValueError``.
 
     Example:
         >>> [len(part) for part in split_cases([{"name": str(n)} for n in range(200)])]

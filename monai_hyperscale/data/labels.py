@@ -39,11 +39,8 @@ class ClassIndexd(Each):
     """Replace the values of label maps (1, *sizes) by class indices, and refuse values that are no class.
 
     Grey-level masks hold 0, 128, 255 rather than 0, 1, 2, and a value that was never declared would otherwise end the
-    training with an index error far from its cause. NaN counts as background. Indices are of the smallest type.
-
-    Args:
-        keys: of label maps.
-        values: value of class 0 (background), 1, 2, …, ascending, such as ``(0, 128, 255)``.
+    training with an index error far from its cause. NaN counts as background. Indices are of the smallest type, and
+    ``values`` those of class 0 (background), 1, 2, …, ascending, such as ``(0, 128, 255)``.
 
     Example:
         >>> ClassIndexd("label", (0, 128, 255))({"label": torch.tensor([[0.0, 255.0, 128.0]])})["label"]

@@ -38,11 +38,9 @@ class ReadImaged(Each):
     """Read NIfTI and 2D image files as :func:`monai_hyperscale.io.read_image` and ``read_label`` do.
 
     Unlike MONAI's ``LoadImaged``: in millimetres whatever the unit of the file, label maps as whole numbers of their
-    own size, and pictures of every kind (palette, alpha, 1 bit, TIFF), (width, height).
-
-    Args:
-        keys: of a file, or of one file per channel.
-        channels: that an image must have; grey pictures become red = green = blue where it is 3. 0 for label maps.
+    own size, and pictures of every kind (palette, alpha, 1 bit, TIFF), (width, height). Keys are of a file, or of one
+    per channel. ``channels`` is what an image must have; grey pictures become red = green = blue where it is 3. 0 is
+    for label maps.
 
     Example:
         >>> import tempfile
@@ -75,10 +73,8 @@ class CachedCases(CacheDataset):
     """MONAI's ``CacheDataset``, but where a case cannot be read, the threads that read others end before that is told.
 
     MONAI leaves them behind. A program that then ends finds them within torch, and the C++ runtime aborts it (signal 6,
-    "terminate called without an active exception") in place of its exit code.
-
-    Raises:
-        RuntimeError: if a file cannot be read: MONAI's, caused by the :class:`ImageError` that says which.
+    "terminate called without an active exception") in place of its exit code. The error is MONAI's ``RuntimeError``,
+    caused by the :class:`ImageError` that says which file cannot be read.
 
     Example:
         >>> CachedCases([1, 2, 3], lambda case: 10 * case)[2]

@@ -36,14 +36,9 @@ def synthetic_case(
     every region, adds unlabelled blobs that are as bright as a structure, and then a bias field, blur and noise. So
     brightness alone does not tell the structures apart: place and shape must be learned.
 
-    Args:
-        seed: of the case; a number or a sequence of them.
-        spatial_dims: 2 or 3.
-        size: voxels of every axis, or about: of one number each axis differs by up to an eighth.
-        labels: number of structures, 1 to 20.
-
-    Returns:
-        The image, float32 (*sizes), mostly in [0, 1]; and the label map, uint8 (*sizes), 0 … ``labels``.
+    ``size`` is the voxels of every axis, or about: of one number each axis differs by up to an eighth. ``labels`` is
+    the number of structures, 1 to 20. Returns the image, float32 (*sizes), mostly in [0, 1]; and the label map, uint8
+    (*sizes), 0 … ``labels``.
 
     Example:
         >>> image, label = synthetic_case(seed=1, spatial_dims=2, size=32)
@@ -141,10 +136,8 @@ def write_synthetic_dataset(
 
     3D cases are NIfTI (int16, 1 mm, RAS), 2D cases PNG (8 bit). ``dataset.json`` says that they are synthetic, and how
     they were made. Files appear all at once, or not at all. A folder that holds them already is left as it is, one of
-    synthetic data of other settings replaced. ``size`` is the voxels per axis, about; see :func:`synthetic_case`.
-
-    Raises:
-        DatasetError: if the folder holds anything else.
+    synthetic data of other settings replaced, one that holds anything else a :class:`DatasetError`. ``size`` is the
+    voxels per axis, about; see :func:`synthetic_case`.
 
     Example:
         >>> import tempfile

@@ -95,7 +95,8 @@ def segmentation_preprocessing(
     """Return the deterministic transforms from file names to tensors; :func:`inversion` undoes their geometry.
 
     Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Everything is a
-    ``MetaTensor``, channel first: images float32 (C, *sizes), labels (1, *sizes).
+    ``MetaTensor``, channel first: images float32 (C, *sizes), labels (1, *sizes). An argument that does not fit the
+    others is a ``ValueError``.
 
     Args:
         channels: name of each image channel; names such as ``CT [-200, 300]`` or ``red`` decide on the intensity scale.
@@ -110,9 +111,6 @@ def segmentation_preprocessing(
         force: these are taken all the same, with a warning in the log.
         loaded: images are loaded and checked already, see :func:`monai_hyperscale.io.read_image`.
         intensity: scales images, in place of :class:`NormalizeChannels`.
-
-    Raises:
-        ValueError: if an argument does not fit the others.
 
     Example:
         >>> [type(each).__name__ for each in segmentation_preprocessing(("MRI",), 3, spacing=(1, 1, 2)).transforms[2:5]]
@@ -152,10 +150,8 @@ def segmentation_preprocessing(
 def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "image") -> Compose:
     """Return the transform from logits to a label map on the grid of the input file.
 
-    Args:
-        preprocessing: what :func:`segmentation_preprocessing` returned, and the image went through.
-        image_key: of the image.
-        pred_key: logits (K + 1, *sizes); becomes class indices (1, *original sizes), int32, with the file's metadata.
+    ``preprocessing`` is what :func:`segmentation_preprocessing` returned, and the image went through. The logits
+    (K + 1, *sizes) become class indices (1, *original sizes), int32, with the file's metadata.
 
     Example:
         >>> undo = inversion(segmentation_preprocessing(("grey",), spatial_dims=2, keys=("image",)))

@@ -160,7 +160,8 @@ class RegistrationLoss(nn.Module):
     """Similarity of the warped moving image to the fixed one, plus the roughness of the field (VoxelMorph, SSHN 4.1).
 
     ``similarity + weight·smoothness``, or with ``balance`` HyperMorph's ``(1 − weight)·similarity +
-    weight·smoothness``. In both, ``weight`` may be set anew at each step, as where λ is drawn with φ.
+    weight·smoothness``. In both, ``weight`` may be set anew at each step, as where λ is drawn with φ. A name or a
+    weight that cannot be is a :class:`ConfigError`.
 
     Args:
         similarity: ``mse`` (as SSHN), ``lncc`` (:class:`LocalNCC`) or ``mi`` (mutual information, across contrasts).
@@ -171,9 +172,6 @@ class RegistrationLoss(nn.Module):
         window: of ``lncc``, voxels.
         balance: whether similarity is weighted with 1 − λ.
         classes: number of labels with the background; default: one more than the largest in the batch.
-
-    Raises:
-        ConfigError: for a name or a weight that cannot be.
 
     Example:
         >>> pair = {"moving": torch.rand(1, 1, 9, 7), "fixed": torch.rand(1, 1, 9, 7)}

@@ -34,18 +34,11 @@ def align_affine(moving: MetaTensor, fixed: MetaTensor, seed: int = 0) -> np.nda
 
     Mattes' mutual information over three resolutions, so modalities may differ. It starts from the best of three: the
     images as their affines lay them, their middles on each other, or their centres of mass on each other. What comes
-    out is at least as good as that start by the metric. Equal inputs give equal results, to rounding.
+    out is at least as good as that start by the metric. Equal inputs give equal results, to rounding; ``seed`` is of
+    the voxels that the metric looks at.
 
-    Args:
-        moving: (1, *sizes), with its affine in RAS.
-        fixed: likewise.
-        seed: of the voxels that the metric looks at.
-
-    Returns:
-        (4, 4), from millimetres of the fixed image to those of the moving one, RAS.
-
-    Raises:
-        RegistrationError: if the images cannot be aligned.
+    Takes images (1, *sizes) with their affines in RAS; returns (4, 4), from millimetres of the fixed image to those of
+    the moving one, RAS. Images that cannot be aligned are a :class:`RegistrationError`.
 
     Example:
         >>> import torch

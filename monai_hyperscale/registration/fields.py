@@ -90,13 +90,8 @@ def invert(field: torch.Tensor, iterations: int = 50, tolerance: float = 0.01) -
     field ``integrate(-velocity)`` is quicker. Outside the grid the displacement of its border holds. The gradient is
     that of the equation, not of its solution's steps; a voxel where the field folds has none.
 
-    Args:
-        field: (B, D, *sizes), voxels; what comes out is likewise.
-        iterations: at most.
-        tolerance: voxels; a voxel that is that near is done.
-
-    Raises:
-        RegistrationError: if ``field`` is not of that shape, or holds values that are not finite.
+    Takes and returns (B, D, *sizes), voxels, after at most so many ``iterations``; a voxel that is as near as
+    ``tolerance``, in voxels, is done. Another shape, or values that are not finite, are a :class:`RegistrationError`.
 
     Example:
         >>> invert(torch.full((1, 2, 8, 8), 1.5))[0].unique()

@@ -109,7 +109,8 @@ class RegistrationNetwork(nn.Module):
 
     A φ-network like the others: put it into a ``HyperNetwork``, and fold it for one φ. The paper's network predicts
     displacements at full size (default). It starts near the identity, also when the flow head is generated. Any input
-    size; for units and axes see :mod:`monai_hyperscale.registration`.
+    size; for units and axes see :mod:`monai_hyperscale.registration`. A backbone that is no φ-network, or another
+    argument that cannot work, is a ``ValueError``.
 
     Args:
         backbone: a φ-network such as ``ScaleSpaceUNet`` or ``rescalable(VoxelMorphUNet(...))``, or a hypernetwork of
@@ -120,9 +121,6 @@ class RegistrationNetwork(nn.Module):
         passes: how often the network runs. From the second time on, the moving image is warped by what was found so
             far, and what is found then is composed with it (Zhao et al., Recursive Cascaded Networks, 2019; shared
             weights). Each pass costs as much as the first.
-
-    Raises:
-        ValueError: for a backbone that is no φ-network, or another argument that cannot work.
 
     Example:
         >>> from monai_hyperscale.hypernet import HyperNetwork

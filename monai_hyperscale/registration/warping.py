@@ -15,6 +15,7 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
     VoxelMorph's spatial transformer, with coordinates that are exact: a zero field gives the image bit for bit, and
     whole displacements give shifts of it. Differentiable in both arguments. Half precision is computed in float32,
     since normalised coordinates in 16 bits would be off by whole voxels. A batch of one serves several of the other.
+    What does not fit together, or is unknown, is a :class:`RegistrationError`.
 
     Args:
         image: (B, C, *sizes), 2D or 3D; what comes out has its type but for whole numbers with ``linear``. For label
@@ -22,9 +23,6 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
         field: (B, D, *sizes), voxels.
         mode: ``linear`` or ``nearest``.
         padding: what lies outside the image: its ``border``, or ``zeros``.
-
-    Raises:
-        RegistrationError: if image and field do not fit together, or ``mode`` or ``padding`` is unknown.
 
     Example:
         >>> image, field = torch.arange(12.0).reshape(1, 1, 3, 4), torch.zeros(1, 2, 3, 4)

@@ -32,7 +32,8 @@ def optimize_instance(
     """Lower the loss of one pair by changing its field (VoxelMorph's instance-specific optimisation, with Adam).
 
     What is optimised is a change of the field on a grid of half the size, which makes it smoother than one number per
-    voxel would be. The best field of all steps is returned, the first one included.
+    voxel would be. The best field of all steps is returned, the first one included. A loss that is not finite, or
+    ``steps`` below 0, is a :class:`RegistrationError`.
 
     Args:
         field: to start from, (B, D, *sizes), voxels: the network's displacement, or velocity.
@@ -41,9 +42,6 @@ def optimize_instance(
         steps: of the optimiser.
         displacement: from ``field`` to the displacement field, such as ``integrate`` for a velocity.
         learning_rate: Adam's, in voxels of the half grid per step.
-
-    Raises:
-        RegistrationError: if the loss is not finite, or ``steps`` is below 0.
 
     Example:
         >>> def miss(field, pair):

@@ -12,19 +12,7 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.losses import RegistrationLoss
 from monai_hyperscale.tasks.registration.settings import RegistrationSettings
 from monai_hyperscale.tasks.registration.synthetic_pairs import write_synthetic_pairs
-from monai_hyperscale.training.options import (
-    Count,
-    InferenceOptions,
-    Natural,
-    OneFile,
-    Range,
-    Share,
-    Sizes,
-    TrainingOptions,
-    known_later,
-    must_be,
-    number,
-)
+from monai_hyperscale.training import options as kinds
 
 _DATA = "a data set of images to register"
 
@@ -39,16 +27,16 @@ def _check_lists(options: Kind) -> Kind:
     return options
 
 
-class RegistrationInferenceOptions(InferenceOptions):
+class RegistrationInferenceOptions(kinds.InferenceOptions):
     """What an inference of a registration is asked."""
 
     data: ClassVar[str] = _DATA
 
-    pairs: Optional[OneFile] = None
+    pairs: Optional[kinds.OneFile] = None
     atlas: Optional[str] = None
-    regularization: Optional[Share] = None
-    start: Annotated[Literal["header", "centres", "affine"], must_be("one of header, centres, affine")] = "header"
-    instance_steps: Natural = 0
+    regularization: Optional[kinds.Share] = None
+    start: Annotated[Literal["header", "centres", "affine"], kinds.must_be("one of header, centres, affine")] = "header"
+    instance_steps: kinds.Natural = 0
 
     _lists = model_validator(mode="after")(_check_lists)
 
@@ -57,33 +45,33 @@ class RegistrationInferenceOptions(InferenceOptions):
             raise ConfigError("the network was trained for one weight of the regularisation; leave it out.")
 
 
-class RegistrationOptions(TrainingOptions):
+class RegistrationOptions(kinds.TrainingOptions):
     """What a training of a registration is asked, see the bundle's documentation."""
 
     data: ClassVar[str] = _DATA
 
-    pairs: Optional[OneFile] = Field(None, exclude=True)
+    pairs: Optional[kinds.OneFile] = Field(None, exclude=True)
     atlas: Optional[str] = Field(None, exclude=True)
-    atlas_label: Optional[OneFile] = Field(None, exclude=True)
-    regularization: Optional[Range] = None
-    val_regularization: Union[None, Share, tuple[Share, ...]] = None
-    sizes: Optional[Sizes] = None
-    head_features: Count = 8
-    integration_steps: Natural = 0
-    field_scale: Annotated[float, number(0, 1, above=True)] = 0.5
-    passes: Count = 2
+    atlas_label: Optional[kinds.OneFile] = Field(None, exclude=True)
+    regularization: Optional[kinds.Range] = None
+    val_regularization: Union[None, kinds.Share, tuple[kinds.Share, ...]] = None
+    sizes: Optional[kinds.Sizes] = None
+    head_features: kinds.Count = 8
+    integration_steps: kinds.Natural = 0
+    field_scale: Annotated[float, kinds.number(0, 1, above=True)] = 0.5
+    passes: kinds.Count = 2
     similarity: str = "mse"
-    window: Count = 9
+    window: kinds.Count = 9
     smoothness: str = "bending"
-    smoothness_weight: Annotated[float, number(0, 1e6)] = 0.02
-    dice_weight: Annotated[float, number(0, 1e6)] = 0.0
+    smoothness_weight: Annotated[float, kinds.number(0, 1e6)] = 0.02
+    dice_weight: Annotated[float, kinds.number(0, 1e6)] = 0.0
 
     _lists = model_validator(mode="after")(_check_lists)
 
     @model_validator(mode="after")
     def _together(self, info: ValidationInfo) -> RegistrationOptions:
         if self.val_regularization is not None and self.regularization is None:
-            if "regularization" not in known_later(info):
+            if "regularization" not in kinds.known_later(info):
                 raise ConfigError("val_regularization needs a range to train for; give --regularization [0,1] too.")
         # A 2D network sees volumes slice by slice.
         axes = (2, 3) if self.spatial_dims == 2 else (3,)

@@ -13,17 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from monai_hyperscale.data import datalist
 from monai_hyperscale.data.check import check_cases, check_grid
-from monai_hyperscale.data.datalist import (
-    FOLDERS,
-    channel_names,
-    declared_labels,
-    files_by_stem,
-    inside,
-    read_dataset,
-    read_description,
-    scanned_labels,
-)
 from monai_hyperscale.data.headers import FileHeader, file_suffix, image_files, read_header
 from monai_hyperscale.errors import DatasetError
 from monai_hyperscale.io import split_suffix
@@ -59,14 +50,9 @@ def read_pairs(
     - ``moving_label``, ``fixed_label``: path of a label map on the image's grid; a case of the folder brings its own;
     - ``field``: path of the true displacement field on the fixed image's grid, in ITK's convention.
 
-    Args:
-        dataset_dir: the folder.
-        pairs: a list anywhere; ``None`` for that of the folder, if it has one.
-        atlas: an image of the folder, by its case's name, or a path: the fixed image of all pairs.
-        atlas_label: path of the label map of an atlas given by its path.
-
-    Raises:
-        DatasetError: if there is no folder, image or pair, or the list cannot be used.
+    ``pairs`` is a list anywhere, in place of the folder's own; ``atlas`` the fixed image of all pairs, by its case's
+    name or its path; ``atlas_label`` the path of its label map, if it is given by its path. Where there is no folder,
+    image or pair, or the list cannot be used, that is a :class:`DatasetError`.
 
     Example:
         >>> import tempfile
@@ -93,18 +79,18 @@ def read_pairs(
 def read_images(dataset_dir: PathLike) -> RegistrationImages:
     """Read which images a folder holds, whatever list of pairs is beside them, see :func:`read_pairs`."""
     root = Path(dataset_dir).expanduser()
-    description = read_description(root)
+    description = datalist.read_description(root)
     entries = description.get("training")
     no_labels = isinstance(entries, list) and not all(isinstance(e, Mapping) and "label" in e for e in entries)
-    has_folders = any((root / a).is_dir() and (root / b).is_dir() for a, b in FOLDERS)
+    has_folders = any((root / a).is_dir() and (root / b).is_dir() for a, b in datalist.FOLDERS)
     if not no_labels and (entries is not None or "dataset" in description or has_folders):
-        data = read_dataset(root)
+        data = datalist.read_dataset(root)
         return RegistrationImages(data.cases, data.channels, data.labels, data.spatial_dims, data.label_values)
     if no_labels:
-        paths = [inside(root, e.get("image") if isinstance(e, Mapping) else e) for e in entries]  # type: ignore
+        paths = [datalist.inside(root, e.get("image") if isinstance(e, Mapping) else e) for e in entries]  # type: ignore
     else:
-        folder = next((root / name for name, _ in FOLDERS if (root / name).is_dir()), root)
-        paths = list(files_by_stem(folder).values())
+        folder = next((root / name for name, _ in datalist.FOLDERS if (root / name).is_dir()), root)
+        paths = list(datalist.files_by_stem(folder).values())
     if not paths:
         raise DatasetError(f"{root} holds no images; a folder with images, imagesTr or a list of pairs is needed.")
     cases = [{"image": str(path), "name": name} for path, name in zip(paths, _names(paths, root), strict=True)]
@@ -116,15 +102,15 @@ def _described(
 ) -> RegistrationImages:
     """Return images with channels and labels; labels are left out where not every case has them."""
     first = read_header(cases[0]["image"])
-    channels = channel_names(description, cases, first)
+    channels = datalist.channel_names(description, cases, first)
     labels: dict[int, str] = {}
     values: tuple[int, ...] = ()
     if where is None or not all("label" in case for case in cases):
         cases = _bare(cases)
     elif "labels" in description:
-        labels, values = declared_labels(where, description["labels"])
+        labels, values = datalist.declared_labels(where, description["labels"])
     else:
-        labels, values = scanned_labels(where, [case["label"] for case in cases])
+        labels, values = datalist.scanned_labels(where, [case["label"] for case in cases])
     return RegistrationImages(cases, channels, labels, len(first.sizes), values, pairs)
 
 
@@ -206,7 +192,7 @@ def _path(listing: Path, given: str, trusted: bool) -> str:
     # A list that came with a data set must not reach out of its folder; one that the user names may.
     if trusted:
         return os.path.normpath(listing.parent / Path(given).expanduser())
-    return str(inside(listing.parent, given, listing.name))
+    return str(datalist.inside(listing.parent, given, listing.name))
 
 
 def _read_list(listing: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:

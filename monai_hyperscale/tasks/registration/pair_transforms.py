@@ -43,10 +43,8 @@ def registration_preprocessing(
     (1, *sizes) in the smallest type.
 
     ``sizes`` has one number per axis of the files; ``None`` keeps each image's own. With ``label_values``, the value of
-    each class in the label files, labels become class indices. What lies far outside of ``seen`` is told in the log.
-
-    Raises:
-        ValueError: if an argument does not fit the others.
+    each class in the label files, labels become class indices. What lies far outside of ``seen`` is told in the log. An
+    argument that does not fit the others is a ``ValueError``.
 
     Example:
         >>> [type(each).__name__ for each in registration_preprocessing(("MRI",), 3, sizes=(48, 64, 48)).transforms]

@@ -155,8 +155,7 @@ def split_pairs(
       example). Where that ties most cases together, single cases are split, and pairs across two parts are left out.
     - A case that is in every pair is an atlas, and serves all parts.
 
-    Raises:
-        DatasetError: if there are too few cases or pairs.
+    Too few cases or pairs are a :class:`DatasetError`.
 
     Example:
         >>> cases = [{"name": f"{n:02d}", "image": f"{n}.nii.gz"} for n in range(20)]

@@ -64,7 +64,6 @@ def registration_cards(example: Example, number: int, labels: Mapping[int, str],
 
 
 def _key() -> list[KeyEntry]:
-    """Return what the colours mean."""
     square = Picture((10, 10), [path_layer("M0 0h10v10h-10z", "folded")], kind="swatch")
     return [
         KeyEntry("difference from −1 to 1, of the range of intensities", _bar(_DIFFERENCE)),
@@ -124,12 +123,9 @@ def save_registration_preview(
     where edges go on across squares if all is well, and moving less fixed image before and after: red where the moving
     image is brighter, blue where it is darker. Volumes are shown in RAS order.
 
-    Args:
-        fixed: (C, *sizes); the first channel of each is shown, clipped to its 0.5th and 99.5th percentile.
-        moving: before registration, on the fixed image's grid, or it is a :class:`RegistrationError`.
-        moved: after it, likewise.
-        path: where to; written whole or not at all.
-        title: above the picture.
+    Images are (C, *sizes), all on the fixed one's grid, or it is a :class:`RegistrationError`; the first channel of
+    each is shown, clipped to its 0.5th and 99.5th percentile. ``title`` stands above. The file is whole or not there at
+    all.
     """
     sizes = [list(image.shape[1:]) for image in (fixed, moving, moved)]
     if sizes[0] != sizes[1] or sizes[0] != sizes[2]:

@@ -36,13 +36,9 @@ def synthetic_pair(
     The fixed image is the moving one warped by a random smooth field u, ``fixed(x) = moving(x + u(x))``, by cubic
     interpolation; both get noise of their own. The field fades to 0 at the border and does not fold.
 
-    Args:
-        seed: of the pair; a number or a sequence of them.
-        spatial_dims: 2 or 3.
-        size: voxels of the first axis; the second is an eighth longer and the third an eighth shorter.
-        labels: number of structures, 1 to 20.
-        displacement: largest length of a displacement, in units of ``size``; a pair has 60 to 100 % of it.
-        in_plane: no displacement along the last axis, so that the slices of 3D pairs are 2D pairs.
+    ``size`` is the voxels of the first axis; the second is an eighth longer and the third an eighth shorter. There are
+    1 to 20 ``labels``. The largest ``displacement`` is in units of ``size``; a pair has 60 to 100 % of it, with
+    ``in_plane`` none along the last axis, so that the slices of 3D pairs are 2D pairs.
 
     Returns:
         ``moving`` and ``fixed``, float32 (*sizes), in [0, 1]; ``moving_label`` and ``fixed_label``, uint8 (*sizes);
@@ -106,10 +102,8 @@ def write_synthetic_pairs(
 
     Volumes are NIfTI (int16, 1 mm, RAS), 2D images PNG (8 bit), fields NIfTI in ITK's convention. ``pairs.json`` says
     that all of it is synthetic, and how it was made. Files appear all at once, or not at all. A folder that holds these
-    pairs already is left as it is, one of synthetic pairs of other settings replaced.
-
-    Raises:
-        DatasetError: if the folder holds anything else.
+    pairs already is left as it is, one of synthetic pairs of other settings replaced; one that holds anything else is a
+    :class:`DatasetError`.
 
     Example:
         >>> import tempfile

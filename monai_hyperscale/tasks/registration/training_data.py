@@ -52,21 +52,13 @@ def load_registration_data(
 ) -> RegistrationData:
     """Find and split the pairs of a folder, or synthetic ones with known displacement if none is named.
 
-    Args:
-        dataset_dir: see :func:`read_pairs`.
-        synthetic_dir: where synthetic pairs are written.
-        spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
-        fractions: shares of training, validation and test cases.
-        pairs: see :func:`read_pairs`.
-        atlas: likewise.
-        atlas_label: likewise.
-        sizes: voxels that images are padded or cropped to; ``None`` for what holds them all, within reason.
-        spacing: voxel size in mm that volumes will be resampled to, or ``None``.
-        seed: seed of the split, the draw and synthetic pairs.
-        synthetic: further arguments of :func:`write_synthetic_pairs`.
-
-    Raises:
-        DatasetError: if the images cannot be used.
+    ``dataset_dir``, ``pairs``, ``atlas`` and ``atlas_label`` are those of :func:`read_pairs`; synthetic pairs are
+    written to ``synthetic_dir``, with the further arguments ``synthetic`` of :func:`write_synthetic_pairs`.
+    ``spatial_dims`` is of the network; one of 2 dimensions learns from the slices of volumes, too. ``fractions`` are
+    the shares of training, validation and test cases, ``sizes`` the voxels that images are padded or cropped to,
+    ``None`` for what holds them all within reason, ``spacing`` the voxel size in mm that volumes will be resampled to,
+    and ``seed`` that of the split, the draw and synthetic pairs. Images that cannot be used are a
+    :class:`DatasetError`.
     """
     folder, title = folder_or_made(
         dataset_dir,
@@ -107,12 +99,9 @@ class PairDataset(Dataset):
     labels class indices (1, *sizes), and the true displacement (D, *sizes) in voxels, where the list has it for all
     pairs and ``transform`` does not resample the images. Which pair an index means never changes.
 
-    Args:
-        pairs: of cases, see :func:`split_pairs`.
-        transform: of one case, see :func:`registration_preprocessing`.
-        pair_transform: of a pair, such as :class:`PairSlice`, or ``None``.
-        cache_rate: see :class:`CachedCases`, as for ``num_workers`` and what is raised.
-        known_fields: whether samples carry the known displacement of their pair, read from its file every time.
+    ``transform`` is of one case, see :func:`registration_preprocessing`, ``pair_transform`` of a pair, such as
+    :class:`PairSlice`. ``cache_rate``, ``num_workers`` and what is raised are those of :class:`CachedCases`. With
+    ``known_fields`` samples carry the known displacement of their pair, read from its file every time.
 
     Example:
         >>> import tempfile

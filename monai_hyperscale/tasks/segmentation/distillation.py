@@ -26,10 +26,8 @@ class SoftenedLabels(PrepareBatch):
     mean is a steadier target than either, and than one annotator's border. SAN section 3.2 teaches small inputs by the
     prediction on large ones (scale distillation); here every φ is taught by several of the teacher's.
 
-    Args:
-        teachers: plain networks from images to logits (B, classes, *sizes), on the device of the training; at least
-            one.
-        precision: see :class:`PhiInferer`.
+    ``teachers`` are one or more plain networks from images to logits (B, classes, *sizes), on the device of the
+    training; ``precision`` is that of :class:`PhiInferer`.
 
     Example:
         >>> batch = {"image": torch.zeros(2, 1, 8, 6), "label": torch.zeros(2, 1, 8, 6)}
@@ -76,9 +74,8 @@ def softened_labels(
 ) -> Any:
     """Return how batches are prepared: with labels softened by one teacher's folder or several, if there is one.
 
-    Raises:
-        CheckpointError: if there is no such network.
-        ConfigError: if it has other channels or labels, or was not trained for a φ.
+    A network that is not there is a :class:`CheckpointError`, one with other channels or labels, or not trained for a
+    φ, a :class:`ConfigError`.
     """
     if teacher is None:
         return default_prepare_batch

@@ -11,16 +11,7 @@ from monai_hyperscale.data import augmentation, write_synthetic_dataset
 from monai_hyperscale.errors import ConfigError
 from monai_hyperscale.tasks.segmentation.distillation import teacher_folders
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings
-from monai_hyperscale.training.options import (
-    Arguments,
-    Count,
-    InferenceOptions,
-    Phis,
-    Sizes,
-    TrainingOptions,
-    must_be,
-    weights_digest,
-)
+from monai_hyperscale.training import options as kinds
 
 
 def _teacher(value: Any) -> Any:
@@ -29,27 +20,27 @@ def _teacher(value: Any) -> Any:
 
 
 Teacher = Annotated[
-    Union[str, tuple[str, ...]], BeforeValidator(_teacher), PlainSerializer(weights_digest, when_used="json")
+    Union[str, tuple[str, ...]], BeforeValidator(_teacher), PlainSerializer(kinds.weights_digest, when_used="json")
 ]
 
 
-class SegmentationInferenceOptions(InferenceOptions):
+class SegmentationInferenceOptions(kinds.InferenceOptions):
     """See :class:`InferenceOptions`."""
 
     data: ClassVar[str] = "a data set with labels"
 
 
-class SegmentationOptions(TrainingOptions):
+class SegmentationOptions(kinds.TrainingOptions):
     """See :class:`TrainingOptions`, and the bundle's documentation."""
 
     data: ClassVar[str] = "a data set with labels"
 
-    phis_per_step: Count = 1
+    phis_per_step: kinds.Count = 1
     teacher: Optional[Teacher] = None
-    teacher_phi: Phis = (0.3, 0.4, 0.5)
-    channels: Optional[Annotated[tuple[str, ...], must_be("a list of names")]] = None
-    roi_size: Optional[Sizes] = None
-    augmentation: Arguments = Field(default_factory=dict)
+    teacher_phi: kinds.Phis = (0.3, 0.4, 0.5)
+    channels: Optional[Annotated[tuple[str, ...], kinds.must_be("a list of names")]] = None
+    roi_size: Optional[kinds.Sizes] = None
+    augmentation: kinds.Arguments = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _together(self) -> SegmentationOptions:

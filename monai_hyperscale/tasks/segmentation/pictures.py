@@ -53,13 +53,9 @@ def save_preview(
     of the image where there is none. Volumes are shown in RAS order by their nearest axes, with the right aspect; the
     patient's left, marked L, is on the left.
 
-    Args:
-        image: (C, *sizes); the first channel is shown, between its 0.5th and 99.5th percentile.
-        label: label values, of shape sizes.
-        path: where to; written whole or not at all.
-        names: label value to name, for the legend.
-        title: above the picture.
-        opacity: of the labels, in [0, 1].
+    Of the image (C, *sizes) the first channel is shown, between its 0.5th and 99.5th percentile, with the label values
+    (*sizes) over it, of an ``opacity`` in [0, 1]. ``names`` has the legend's by label value; ``title`` stands above.
+    The file is whole or not there at all.
     """
     affine = image_source(image).affine
     # Views of the image and the label map, in RAS order: of a large volume no copy is made.
@@ -100,7 +96,7 @@ def save_preview(
 
 
 def slice_centre(label: np.ndarray) -> list[int]:
-    """Return the index along every axis of the slice to show."""
+    """Return the index of the slice to show along every axis."""
     centre = []
     for size, counts in zip(label.shape, _filled(label), strict=True):
         indices = np.flatnonzero(counts)
@@ -167,7 +163,6 @@ def segmentation_cards(example: Example, number: int, labels: Mapping[int, str],
 
 
 def _key(example: Example, labels: Mapping[int, str], values: list[int]) -> list[KeyEntry]:
-    """Return the colours of the labels that an example shows."""
     shown = [example.images.get("label"), *example.predictions.values()]
     present = {int(value) for array in shown if array is not None for value in np.unique(example.plane(array))}
     entries = [

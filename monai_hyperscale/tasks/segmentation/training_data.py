@@ -43,19 +43,13 @@ def load_training_data(
 ) -> TrainingData:
     """Find, check and split the cases of a data set, or of synthetic anatomy if none is named.
 
-    Args:
-        dataset_dir: folder of the data set, see :func:`read_dataset`; ``None`` for synthetic anatomy.
-        synthetic_dir: where synthetic anatomy is written.
-        spatial_dims: 2 or 3, of the network; one of 2 dimensions learns from the slices of volumes, too.
-        channels: names in place of those of the data set; they choose the scale, see :class:`NormalizeChannels`.
-        fractions: shares of training, validation and test cases.
-        roi_size: crop of a sample; ``None`` for the typical image size, cut to what trains in reasonable time.
-        spacing: voxel size in mm that volumes will be resampled to, or ``None``.
-        seed: seed of the split and of the synthetic anatomy.
-        synthetic: further arguments of :func:`write_synthetic_dataset`, such as ``cases`` and ``size``.
-
-    Raises:
-        DatasetError: if the data set cannot be used.
+    Folders are read by :func:`read_dataset`; synthetic anatomy is written to ``synthetic_dir``, with the further
+    arguments ``synthetic`` of :func:`write_synthetic_dataset`. ``spatial_dims`` is of the network; one of 2 dimensions
+    learns from the slices of volumes, too. ``channels`` are names in place of those of the data set; they choose the
+    scale, see :class:`NormalizeChannels`. ``fractions`` are the shares of training, validation and test cases,
+    ``roi_size`` is the crop of a sample, ``None`` for the typical image size, cut to what trains in reasonable time,
+    ``spacing`` the voxel size in mm that volumes will be resampled to, and ``seed`` that of the split and of synthetic
+    anatomy. A data set that cannot be used is a :class:`DatasetError`.
     """
     folder, title = folder_or_made(
         dataset_dir,
@@ -93,16 +87,12 @@ def typical_size(cases: Sequence[Mapping[str, Any]], spacing: Optional[Sequence[
 
 
 def images_to_segment(dataset_dir: Optional[Union[str, Path]], channels: int = 1) -> list[dict[str, Any]]:
-    """Return the images that inference runs over, as a MONAI data list.
+    """Return the images that inference runs over, as a MONAI data list; none without a folder.
 
-    Args:
-        dataset_dir: a data set, of which ``imagesTs`` is taken if it has any and all its cases otherwise, or a folder
-            of image files; ``None`` for none.
-        channels: that the network takes; see :func:`monai_hyperscale.io.group_channels` for one file per channel.
-
-    Raises:
-        DatasetError: if the folder holds no image, two of one name, which outputs are named after,
-            not all channel files of one, or channel files on different grids.
+    Of a data set ``imagesTs`` is taken if it has any, and all its cases otherwise; or the image files of a folder, with
+    one file per ``channels`` of the network by :func:`monai_hyperscale.io.group_channels`. A folder without images, two
+    of one name, which outputs are named after, or channel files that are missing or on different grids, are a
+    :class:`DatasetError`.
     """
     if dataset_dir is None:
         return []

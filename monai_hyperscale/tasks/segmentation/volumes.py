@@ -13,13 +13,10 @@ from monai_hyperscale.data.labels import label_counts
 
 
 def label_volumes(label: np.ndarray, affine: Optional[np.ndarray], names: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Measure the labels that have a name, those that are absent included, in ascending order.
+    """Measure the labels, whole numbers of at least 0, that have a name by value, absent ones included, in that order.
 
-    Args:
-        label: whole numbers of at least 0, one per voxel.
-        affine: (4, 4), from voxel indices to millimetres; a 2D image counts as one slice of the thickness it tells.
-            ``None``: voxels have no size, and ``volume`` is ``None``.
-        names: label value to name, without background.
+    ``affine`` (4, 4) is from voxel indices to millimetres; a 2D image counts as one slice of the thickness it tells.
+    ``None``: voxels have no size, and ``volume`` is ``None``.
 
     Example:
         >>> label_volumes(np.array([[0, 1], [1, 1]]), np.diag([2.0, 2.0, 1.0, 1.0]), {1: "tumour", 2: "oedema"})[0]
