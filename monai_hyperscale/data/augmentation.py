@@ -151,11 +151,9 @@ class RandForegroundCropd(transforms.Randomizable, transforms.MapTransform):
     ``RandCropByLabelClassesd`` draws in the same way, but lists every voxel of every class, background included, as
     int64 on each call: gigabytes for a CT volume.
 
-    Args:
-        keys: what to crop, all from the same box.
-        label_key: class indices (1, *sizes) that crops are drawn from.
-        spatial_size: voxels per axis; −1 and more than the image has mean the whole axis.
-        foreground: probability in [0, 1] that a box is drawn around a foreground voxel and not anywhere.
+    All ``keys`` are cropped to the same box, drawn from the class indices (1, *sizes) under ``label_key``: around a
+    foreground voxel with the probability ``foreground`` in [0, 1], else anywhere. ``spatial_size`` is voxels per axis;
+    −1 and more than the image has mean the whole axis.
 
     Example:
         >>> label = torch.eye(20, dtype=torch.uint8)[None]
@@ -197,7 +195,6 @@ class RandForegroundCropd(transforms.Randomizable, transforms.MapTransform):
         return [int(i) for i in torch.unravel_index(chosen, plain.shape)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with the box cut out of every key."""
         label, result = data[self.label_key], dict(data)
         box = fall_back_tuple(self.spatial_size, label.shape[1:])
         if any(n > m for n, m in zip(label.shape[1:], box, strict=True)):

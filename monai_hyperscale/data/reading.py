@@ -25,7 +25,6 @@ class Each(MapTransform):
         self.transform = transform
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with changed images under ``keys``."""
         return {**data, **{key: self.each(data[key]) for key in self.key_iterator(dict(data))}}
 
     def each(self, image: Any) -> Any:

@@ -10,22 +10,10 @@ from typing import Any, Union
 
 import numpy as np
 import torch
+from monai import transforms
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import compute_shape_offset, zoom_affine
-from monai.transforms import (
-    AsDiscreted,
-    Compose,
-    EnsureTyped,
-    Invertd,
-    InvertibleTransform,
-    Lambda,
-    MapTransform,
-    Orientationd,
-    Spacingd,
-    SpatialResample,
-    Transform,
-)
 from monai.utils import ensure_tuple_rep
 
 from monai_hyperscale.data.intensity import NormalizeChannelsd
@@ -44,7 +32,7 @@ def check_seen(image: MetaTensor, seen: SeenImages, axes: int = 3, force: bool =
     return image
 
 
-class SeenSpacingd(MapTransform, InvertibleTransform):
+class SeenSpacingd(transforms.MapTransform, transforms.InvertibleTransform):
     """MONAI's ``Spacingd`` to the voxel size of a training, for volumes whose own was not among it."""
 
     def __init__(
@@ -53,10 +41,9 @@ class SeenSpacingd(MapTransform, InvertibleTransform):
         super().__init__(keys)
         self.seen, self.axes = seen, axes
         self.mode = ensure_tuple_rep(mode, len(self.keys))
-        self.resample = SpatialResample()
+        self.resample = transforms.SpatialResample()
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool = False) -> dict[Hashable, Any]:
-        """Return the data with volumes at that voxel size."""
         result = dict(data)
         for key, mode in self.key_iterator(result, self.mode):
             image = result[key]
@@ -90,8 +77,8 @@ def segmentation_preprocessing(
     seen: SeenImages | None = None,
     force: bool = False,
     loaded: bool = False,
-    intensity: Transform | None = None,
-) -> Compose:
+    intensity: transforms.Transform | None = None,
+) -> transforms.Compose:
     """Return the deterministic transforms from file names to tensors; :func:`inversion` undoes their geometry.
 
     Volumes come out in RAS order, at ``spacing`` if it is given; 2D files in the order of the file. Everything is a
@@ -124,30 +111,34 @@ def segmentation_preprocessing(
     if spacing is not None and (not volumes or len(spacing) != 3 or min(spacing) <= 0):
         raise ValueError(f"spacing must be three positive numbers in mm, and is for volumes only; got {spacing!r}.")
     image, labels = keys[0], list(keys[1:])
-    transforms: list[Transform] = [] if loaded else [ReadImaged(image, len(channels))]
+    steps: list[transforms.Transform] = [] if loaded else [ReadImaged(image, len(channels))]
     if labels:
-        transforms.append(ReadImaged(labels, 0))
+        steps.append(ReadImaged(labels, 0))
         if label_values is not None:
             # First, since resampling is in float32, which does not hold every label value, but every class index.
-            transforms.append(ClassIndexd(labels, label_values))
+            steps.append(ClassIndexd(labels, label_values))
     if volumes:
         # labels=None: by the "space" that the reader notes, which is the default that MONAI is moving to.
-        transforms.append(Orientationd(keys, axcodes="RAS", labels=None))
+        steps.append(transforms.Orientationd(keys, axcodes="RAS", labels=None))
     if seen is not None and not loaded:
-        transforms.append(Each([image], partial(check_seen, seen=seen, axes=spatial_dims, force=force)))
+        steps.append(Each([image], partial(check_seen, seen=seen, axes=spatial_dims, force=force)))
     modes = ("bilinear", *("nearest" for _ in labels))
     if spacing is not None:
-        transforms.append(Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
+        steps.append(transforms.Spacingd(keys, pixdim=tuple(spacing), mode=modes, padding_mode="border"))
     elif seen is not None and volumes:
-        transforms.append(SeenSpacingd(keys, seen, spatial_dims, modes))
-    transforms.append(intensity or NormalizeChannelsd(image, channels))
-    transforms.append(EnsureTyped([image], dtype=torch.float32))
+        steps.append(SeenSpacingd(keys, seen, spatial_dims, modes))
+    steps.append(intensity or NormalizeChannelsd(image, channels))
+    steps.append(transforms.EnsureTyped([image], dtype=torch.float32))
     if labels:
-        transforms.append(EnsureTyped(labels, dtype=None if label_values is None else index_type(len(label_values))))
-    return Compose(transforms)
+        steps.append(
+            transforms.EnsureTyped(labels, dtype=None if label_values is None else index_type(len(label_values)))
+        )
+    return transforms.Compose(steps)
 
 
-def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "image") -> Compose:
+def inversion(
+    preprocessing: transforms.Compose, pred_key: str = "pred", image_key: str = "image"
+) -> transforms.Compose:
     """Return the transform from logits to a label map on the grid of the input file.
 
     ``preprocessing`` is what :func:`segmentation_preprocessing` returned, and the image went through. The logits
@@ -159,22 +150,21 @@ def inversion(preprocessing: Compose, pred_key: str = "pred", image_key: str = "
         >>> undo({"image": MetaTensor(torch.zeros(1, 1, 2)), "pred": logits})["pred"].tolist()
         [[[1, 0]]]
     """
-    transforms: list[Transform] = [AsDiscreted(pred_key, argmax=True)]
-    if any(isinstance(transform, InvertibleTransform) for transform in preprocessing.flatten().transforms):
-        transforms.append(Invertd(pred_key, transform=preprocessing, orig_keys=image_key, nearest_interp=True))
+    steps: list[transforms.Transform] = [transforms.AsDiscreted(pred_key, argmax=True)]
+    if any(isinstance(transform, transforms.InvertibleTransform) for transform in preprocessing.flatten().transforms):
+        steps.append(transforms.Invertd(pred_key, transform=preprocessing, orig_keys=image_key, nearest_interp=True))
     else:
         # 2D image files, whose name and other metadata Invertd would copy: MONAI warns of having nothing to invert.
-        transforms.append(Lambda(lambda data: {**data, pred_key: _described(data[pred_key], data[image_key])}))
-    transforms.append(EnsureTyped(pred_key, dtype=torch.int32))
-    return Compose(transforms)
+        steps.append(transforms.Lambda(lambda data: {**data, pred_key: _described(data[pred_key], data[image_key])}))
+    steps.append(transforms.EnsureTyped(pred_key, dtype=torch.int32))
+    return transforms.Compose(steps)
 
 
 def _described(label: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Return a label map with the metadata of its image, file name among them."""
     return MetaTensor(label, meta=copy.deepcopy(image.meta)) if isinstance(image, MetaTensor) else label
 
 
-class SaveLabeld(MapTransform):
+class SaveLabeld(transforms.MapTransform):
     """Write label maps with :func:`monai_hyperscale.io.write_label`, as ``segment`` on the command line does.
 
     They have the name, without channel number, and the header of the image's file, which their metadata name.
@@ -185,7 +175,6 @@ class SaveLabeld(MapTransform):
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write the label maps under ``keys``; return the data as they are."""
         for key in self.key_iterator(dict(data)):
             source = read_source(data[key].meta["filename_or_obj"])
             name = data.get("name") or split_suffix(source.path)[0]

@@ -33,7 +33,7 @@ FILL = "torch.where(x.abs() < 1e18, x, x[x.abs() < 1e18].min())"
 _OVER_CHANNELS = "torch.cat([({each})(x) for x in x.split(1)])"
 
 
-def step(name: str, keys: Any, **options: Any) -> Config:
+def step(name: str, keys: Any, /, **options: Any) -> Config:
     """Return one of MONAI's transforms."""
     return {"_target_": name, "keys": keys, **options}
 

@@ -17,12 +17,9 @@ def warp(image: torch.Tensor, field: torch.Tensor, mode: str = "linear", padding
     since normalised coordinates in 16 bits would be off by whole voxels. A batch of one serves several of the other.
     What does not fit together, or is unknown, is a :class:`RegistrationError`.
 
-    Args:
-        image: (B, C, *sizes), 2D or 3D; what comes out has its type but for whole numbers with ``linear``. For label
-            maps take ``nearest``, or one-hot maps with ``linear``, which have a gradient.
-        field: (B, D, *sizes), voxels.
-        mode: ``linear`` or ``nearest``.
-        padding: what lies outside the image: its ``border``, or ``zeros``.
+    Takes an image (B, C, *sizes), 2D or 3D, and a field (B, D, *sizes), voxels; what comes out has the image's type but
+    for whole numbers with ``linear``. For label maps take ``nearest``, or one-hot maps with ``linear``, which have a
+    gradient. ``padding`` is what lies outside the image: its ``border``, or ``zeros``.
 
     Example:
         >>> image, field = torch.arange(12.0).reshape(1, 1, 3, 4), torch.zeros(1, 2, 3, 4)

@@ -21,7 +21,6 @@ class ClassificationSettings(NetworkSettings):
     """A trained classification network; ``labels`` is the name of every class by its index, from 0."""
 
     task: ClassVar[str] = "classification"
-
     labels: dict[int, str]
 
     @property
@@ -63,8 +62,6 @@ class ScaleSpaceClassifier(EncoderNetwork):
 
 
 class _Classifier(Encoder):
-    """The encoder with its head."""
-
     def __init__(self, network: ScaleSpaceClassifier) -> None:
         super().__init__(network, network.in_channels)
         self.head = nn.Linear(network.features[-1], network.out_channels)

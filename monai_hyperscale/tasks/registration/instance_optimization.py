@@ -35,13 +35,9 @@ def optimize_instance(
     voxel would be. The best field of all steps is returned, the first one included. A loss that is not finite, or
     ``steps`` below 0, is a :class:`RegistrationError`.
 
-    Args:
-        field: to start from, (B, D, *sizes), voxels: the network's displacement, or velocity.
-        target: what ``loss`` compares, such as ``moving`` and ``fixed``, (B, C, *sizes).
-        loss: of a displacement field and ``target``, such as :class:`RegistrationLoss`.
-        steps: of the optimiser.
-        displacement: from ``field`` to the displacement field, such as ``integrate`` for a velocity.
-        learning_rate: Adam's, in voxels of the half grid per step.
+    ``field`` (B, D, *sizes), voxels, is where it starts, the network's displacement or velocity, which ``displacement``
+    takes to the displacement field. ``loss`` is of that and ``target``, such as :class:`RegistrationLoss` of ``moving``
+    and ``fixed`` (B, C, *sizes). ``learning_rate`` is Adam's, in voxels of the half grid per step.
 
     Example:
         >>> def miss(field, pair):

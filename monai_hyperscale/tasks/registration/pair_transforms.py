@@ -54,17 +54,8 @@ def registration_preprocessing(
     if sizes is not None and (len(sizes) != file_dims or min(sizes) < 1):
         raise ValueError(f"sizes must be {file_dims} numbers of at least 1, as the files have axes; got {sizes!r}.")
     keys = ["image", "label"] if label_values else ["image"]
-    loading = segmentation_preprocessing(
-        channels,
-        spatial_dims,
-        spacing,
-        keys,
-        slices,
-        label_values=label_values or None,
-        seen=seen,
-        force=True,
-        intensity=Each("image", UnitIntensity()),
-    )
+    shared = (channels, spatial_dims, spacing, keys, slices, label_values or None, seen)
+    loading = segmentation_preprocessing(*shared, force=True, intensity=Each("image", UnitIntensity()))
     transforms = [part for part in loading.transforms if not isinstance(part, EnsureTyped)]
     if sizes is not None:
         transforms.append(ResizeWithPadOrCropd(keys, tuple(sizes)))
@@ -110,7 +101,6 @@ class PairSlice(Randomizable, Transform):
         self.random = random
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the data with 2D tensors."""
         index = self._random_slice(data) if self.random else _shown_slice(data)
         result = {key: value[..., index] if isinstance(value, torch.Tensor) else value for key, value in data.items()}
         if "field" in result:

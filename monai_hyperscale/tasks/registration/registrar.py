@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_hyperscale.context import Context
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
@@ -162,15 +161,10 @@ class Registrar(TrainedNetwork):
         instance_steps: int = 0,
         regularization: Optional[float] = None,
     ) -> Registration:
-        """Register one pair.
+        """Register one pair of images (C, *sizes), as :func:`monai_hyperscale.io.read_image` gives them.
 
-        Args:
-            moving: (C, *sizes) with its affine, as :func:`monai_hyperscale.io.read_image` gives it.
-            fixed: likewise.
-            phi: rescaling factor in [0, 1], or one per level.
-            start: one of :data:`STARTS`.
-            instance_steps: of :func:`optimize_instance` after the network.
-            regularization: λ, for networks trained for several.
+        ``phi`` is a rescaling factor in [0, 1], or one per level, ``start`` one of :data:`STARTS`, ``instance_steps``
+        those of :func:`optimize_instance` after the network, ``regularization`` λ, for networks trained for several.
 
         Raises:
             RegistrationError: if the images do not fit the network or each other, have nothing in common where they
@@ -192,7 +186,11 @@ class Registrar(TrainedNetwork):
         told = [self.settings.check_seen(names[kind], grid, self.force) for kind, grid in grids.items()]
         unlike = [sentence for sentence in told if sentence]
         seconds: dict[str, float] = {}
-        loss, steps = self._loss(context), self.settings.velocity_steps
+        # No labels and no second field here.
+        options = {**self.settings.loss, "dice_weight": 0.0}
+        if "regularization" in context:
+            options["weight"] = context["regularization"]
+        loss, steps = RegistrationLoss(**options), self.settings.velocity_steps
         with timed(seconds, "alignment"):
             scaled = {kind: _like(image, self._scale(image.as_tensor())) for kind, image in images.items()}
             matrix = _start_matrix(start, scaled, grids)
@@ -318,13 +316,6 @@ class Registrar(TrainedNetwork):
             return grid, seen, raw.float().contiguous().clone()
 
         return first_that_fits(attempt, grids, "the pair of images", "with larger voxels")
-
-    def _loss(self, context: Context) -> RegistrationLoss:
-        # No labels and no second field here.
-        options = {**self.settings.loss, "dice_weight": 0.0}
-        if "regularization" in context:
-            options["weight"] = context["regularization"]
-        return RegistrationLoss(**options)
 
 
 def _like(image: MetaTensor, voxels: torch.Tensor) -> MetaTensor:

@@ -18,18 +18,7 @@ from monai.data import MetaTensor
 from monai_hyperscale.data.labels import label_counts
 from monai_hyperscale.io.files import replacing
 from monai_hyperscale.io.images import image_source
-from monai_hyperscale.report.cards import (
-    Card,
-    Cards,
-    KeyEntry,
-    Layer,
-    Naming,
-    Noting,
-    Picture,
-    image_layer,
-    path_layer,
-    use_layer,
-)
+from monai_hyperscale.report import cards as page
 from monai_hyperscale.report.examples import Example
 from monai_hyperscale.report.pictures import grey_uri, label_colour, labels_uri, outline, unit_intensity
 
@@ -140,47 +129,51 @@ def _coloured(label: np.ndarray, opacity: float) -> np.ndarray:
     return picture
 
 
-def segmentation_cards(example: Example, number: int, labels: Mapping[int, str], name: Naming, note: Noting) -> Cards:
+def segmentation_cards(
+    example: Example, number: int, labels: Mapping[int, str], name: page.Naming, note: page.Noting
+) -> page.Cards:
     """Return the cards of image, reference and every φ, and the key to their colours, see :attr:`Task.cards`."""
     image = example.plane(unit_intensity(example.images["image"]))
     shape, identity = image.shape, f"slice-{number}"
     values = _values(example, labels)
-    scan = Picture(shape, [image_layer(grey_uri(image), shape, identity=identity)], f"slice of {example.name}")
-    cards = [Card("Image", [(None, scan)])]
+    scan = page.Picture(
+        shape, [page.image_layer(grey_uri(image), shape, identity=identity)], f"slice of {example.name}"
+    )
+    cards = [page.Card("Image", [(None, scan)])]
     border = []
     # The scan is in the page once, however many cards show it.
-    again = use_layer(identity)
+    again = page.use_layer(identity)
     if "label" in example.images:
         reference = example.plane(example.images["label"])
         border = _border(outline(reference))
-        drawn = Picture(shape, [again, _overlay(reference, values)], "the same slice with the reference")
-        cards.append(Card("Reference", [(None, drawn)]))
+        drawn = page.Picture(shape, [again, _overlay(reference, values)], "the same slice with the reference")
+        cards.append(page.Card("Reference", [(None, drawn)]))
     for phi in sorted(example.predictions):
         layers = [again, _overlay(example.plane(example.predictions[phi]), values), *border]
-        drawn = Picture(shape, layers, f"the same slice segmented at {name(phi)}")
-        cards.append(Card(name(phi), [(None, drawn)], note(phi), phi))
+        drawn = page.Picture(shape, layers, f"the same slice segmented at {name(phi)}")
+        cards.append(page.Card(name(phi), [(None, drawn)], note(phi), phi))
     return cards, _key(example, labels, values)
 
 
-def _key(example: Example, labels: Mapping[int, str], values: list[int]) -> list[KeyEntry]:
+def _key(example: Example, labels: Mapping[int, str], values: list[int]) -> list[page.KeyEntry]:
     shown = [example.images.get("label"), *example.predictions.values()]
     present = {int(value) for array in shown if array is not None for value in np.unique(example.plane(array))}
-    entries = [
-        KeyEntry(labels.get(value, f"label {value}"), _swatch(label_colour(position)))
-        for position, value in enumerate(values)
-        if value in present
-    ]
+    entries = []
+    for position, value in enumerate(values):
+        if value in present:
+            square = page.Layer("rect", {"width": 10, "height": 10, "rx": 2, "fill": label_colour(position)})
+            entries.append(
+                page.KeyEntry(labels.get(value, f"label {value}"), page.Picture((10, 10), [square], kind="swatch"))
+            )
     if "label" in example.images:
-        entries.append(KeyEntry("border of the reference", Picture((10, 16), _border("M0 5h16"), kind="swatch line")))
+        entries.append(
+            page.KeyEntry("border of the reference", page.Picture((10, 16), _border("M0 5h16"), kind="swatch line"))
+        )
     return entries
 
 
-def _swatch(colour: str) -> Picture:
-    return Picture((10, 10), [Layer("rect", {"width": 10, "height": 10, "rx": 2, "fill": colour})], kind="swatch")
-
-
-def _border(d: str) -> list[Layer]:
-    return [path_layer(d, "border under"), path_layer(d, "border")]
+def _border(d: str) -> list[page.Layer]:
+    return [page.path_layer(d, "border under"), page.path_layer(d, "border")]
 
 
 def _values(example: Example, labels: Mapping[int, str]) -> list[int]:
@@ -189,5 +182,5 @@ def _values(example: Example, labels: Mapping[int, str]) -> list[int]:
     return [*labels, *sorted(found - set(labels))]
 
 
-def _overlay(plane: np.ndarray, values: list[int]) -> Layer:
-    return image_layer(labels_uri(plane, values), plane.shape, kind="overlay")
+def _overlay(plane: np.ndarray, values: list[int]) -> page.Layer:
+    return page.image_layer(labels_uri(plane, values), plane.shape, kind="overlay")

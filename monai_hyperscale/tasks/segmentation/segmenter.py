@@ -61,18 +61,10 @@ class Segmenter(TrainedNetwork):
             overlap=overlap,
             precision=precision,
         )
-        steps = segmentation_preprocessing(
-            settings.channels,
-            settings.spatial_dims,
-            settings.spacing,
-            keys=("image",),
-            slices=settings.slices,
-            seen=settings.seen,
-            loaded=True,
-        ).transforms
-        self._preprocessing = Compose(
-            [_InSlabs(step) if isinstance(step, (Spacingd, SeenSpacingd)) else step for step in steps]
-        )
+        shared = (settings.channels, settings.spatial_dims, settings.spacing, ("image",), settings.slices)
+        steps = segmentation_preprocessing(*shared, seen=settings.seen, loaded=True).transforms
+        bounded = [_InSlabs(step) if isinstance(step, (Spacingd, SeenSpacingd)) else step for step in steps]
+        self._preprocessing = Compose(bounded)
 
     def segment(self, image: MetaTensor, phi: Phi = 0.5) -> np.ndarray:
         """Return the label values of an image on its own grid, of shape sizes, in the smallest unsigned type.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Union
 
 import numpy as np
@@ -53,8 +53,7 @@ class SegmentationWorkload(Workload):
                 f"the network was trained for the label values {values}, {dataset_dir} has "
                 f"{list(dataset.label_values)}; name data with the same labels."
             )
-        cases = cases_of_part(dataset.cases, settings.provenance, self.title, self.part)
-        self._cases = cases[: options.limit]
+        self._cases = cases_of_part(dataset.cases, settings.provenance, self.title, self.part)[: options.limit]
         tell_places(self._cases)
         self.names = [str(case["name"]) for case in self._cases]
         self.labels = {str(value): name for value, name in settings.value_names.items()}
@@ -99,19 +98,13 @@ class SegmentationWorkload(Workload):
         values = np.asarray(self.settings.values)
         images = {"image": shown["image"].as_tensor()[0].numpy(), "label": values[shown["label"][0].long().numpy()]}
         batch = shown["image"].as_tensor()[None].to(self.device)
-        maps = {phi: values[run(batch)[0].numpy()] for phi, run in runs.items()}
-        return images, maps
+        return images, {phi: values[run(batch)[0].numpy()] for phi, run in runs.items()}
 
     def stages(self, phi: Phi) -> dict[str, float]:
         image = self._cases[0]["image"]
         self.segmenter.fold(phi)
         whole: dict[str, float] = {}
-        with (
-            timed(whole, "total"),
-            tempfile.TemporaryDirectory() as folder,
-            case_errors(self.names[0]),
-            measured() as seconds,
-        ):
+        with timed(whole, "total"), TemporaryDirectory() as folder, case_errors(self.names[0]), measured() as seconds:
             with stage("reading"):
                 voxels = read_image([image] if isinstance(image, str) else image, self.settings.in_channels)
             label = self.segmenter.segment(voxels, phi)
