@@ -23,16 +23,10 @@ _COLUMNS = 4
 
 @dataclass(frozen=True)
 class FactorInfluence:
-    """What one of the factors does to the score.
+    """What factor number ``level`` does to the score over its ``values``, in so many ``settings`` of the other factors.
 
-    Args:
-        level: of the factor, 0 the first.
-        values: at which it was measured.
-        settings: of the other factors, over which means are taken: those with at least two values of this one.
-        change: mean of the greatest less the least score as this factor goes over its values and the others stay;
-            ``None`` where there is no such setting.
-        rise: mean of the score at the greatest value less that at the least, which has a sign.
-        best: value with the best mean score over the settings that have every value.
+    Those with at least two values are compared: ``change`` is the mean of the greatest less the least score, ``rise`` of
+    the score at the greatest value less that at the least. ``best`` has the best mean over settings with every value.
     """
 
     level: int
@@ -45,14 +39,9 @@ class FactorInfluence:
 
 @dataclass(frozen=True)
 class LevelGain:
-    """What separate factors give at the cost of a common one.
+    """What ``separate`` factors score at the cost of a common one: ``phi`` with its ``flops`` and score, ``common``.
 
-    Args:
-        phi: the common factor.
-        flops: its operations.
-        common: its score.
-        separate: best score of separate factors at no more operations; ``None`` where all have more.
-        factors: which those are.
+    It is the best score at no more operations, of these ``factors``; ``None`` where all have more.
     """
 
     phi: float
@@ -102,11 +91,7 @@ def stands_for_one(phi: Sequence[float], rescale_input: bool = False) -> bool:
 
 
 def factor_influence(frontier: Frontier) -> list[FactorInfluence]:
-    """Return for every factor how much the score changes as it goes over its range (SSHN C.2, discussion).
-
-    Raises:
-        FrontierError: if it has one factor only.
-    """
+    """Return how much the score changes as each factor goes over its range (SSHN C.2); a FrontierError if there is one."""
     levels = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}
     return [_influence(level, scores, frontier.higher_is_better) for level in range(levels)]
@@ -132,8 +117,7 @@ def _influence(level: int, scores: dict[tuple[float, ...], float], higher: bool)
 def gains_at_cost(frontier: Frontier, common: Frontier) -> list[LevelGain]:
     """Return for every Pareto point of the common factor the best separate factors that cost no more.
 
-    Raises:
-        FrontierError: if the frontiers cannot be compared: they need the same metric, cases and image.
+    ``FrontierError`` is raised if metric, cases or image are not the same.
     """
     check_levels(frontier)
     check_common(frontier, common)
@@ -155,10 +139,7 @@ Panel = tuple[str, int, int, Mapping[tuple[float, float], float]]
 
 
 def level_panels(frontier: Frontier) -> list[Panel]:
-    """Return the heat maps' content: for two factors one panel, for three one for each value of the first.
-
-    For more there is one for each pair of factors, with the mean over the settings of the others.
-    """
+    """Return the heat maps' content: of two factors one panel, of three one per value of the first, else one per pair."""
     count = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}
     if count == 2:
@@ -179,10 +160,7 @@ def level_panels(frontier: Frontier) -> list[Panel]:
 def draw_level_map(frontier: Frontier, floor: Optional[float] = None) -> Figure:
     """Draw heat maps of the score over pairs of factors; framed in white is what one common factor stands for.
 
-    Settings with a score worse than ``floor`` are grey, so that the colours tell the others apart.
-
-    Raises:
-        FrontierError: if the frontier has one factor only.
+    Scores worse than ``floor`` are grey, so that the colours tell the others apart. One factor only is a FrontierError.
     """
     panels = level_panels(frontier)
     levels, higher = len(frontier.rows[0].phi), frontier.higher_is_better
@@ -220,8 +198,7 @@ def draw_level_map(frontier: Frontier, floor: Optional[float] = None) -> Figure:
 def draw_level_costs(frontier: Frontier, common: Optional[Frontier] = None) -> Figure:
     """Draw the score against operations: every setting, the Pareto points as a line, and a common factor beside them.
 
-    Raises:
-        FrontierError: if the frontier has one factor only, or that of the common factor cannot be compared with it.
+    ``FrontierError`` is raised if there is one factor only, or the common factor's results cannot be compared.
     """
     check_levels(frontier)
     with drawing(4.5, 3.0) as figure:

@@ -60,7 +60,7 @@ def transfer_curve(
     seed: int = 0,
     progress: Optional[Callable[[], object]] = None,
 ) -> TransferCurve:
-    """Score one set of generated weights at several φ, on every case.
+    """Score the weights for ``weights_phi`` at several φ, on every case; a DatasetError if a case cannot be used.
 
     Args:
         workload: network and cases.
@@ -69,9 +69,6 @@ def transfer_curve(
         bootstrap: resamplings of the cases for intervals.
         seed: of their draw.
         progress: called after every case.
-
-    Raises:
-        DatasetError: if a case cannot be used.
     """
     cases: dict[str, list[Optional[float]]] = {case: [] for case in workload.names}
     for phi in phis:
@@ -88,11 +85,8 @@ def transfer_curve(
 def fixed_curve(workload: Workload, like: Workload, phis: Sequence[float], **options: Any) -> TransferCurve:
     """Score a network that was trained for one φ (T-Fixed), or with one set of weights for many, at several φ.
 
-    Args:
-        workload: the plainly trained network and cases.
-        like: the network that it is compared with, and its cases.
-        phis: at which the network runs.
-        options: ``bootstrap``, ``seed`` and ``progress`` of :func:`transfer_curve`.
+    It is compared with another, ``like``; ``options`` are ``bootstrap``, ``seed`` and ``progress`` of
+    :func:`transfer_curve`.
 
     Raises:
         ConfigError: if the network generates its weights, or is for another task.

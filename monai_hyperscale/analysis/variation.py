@@ -26,8 +26,7 @@ class LayerVariation:
     """How much a layer's generated weights, biases among them, change with φ.
 
     Of as many ``weights`` some are ``undefined``: they have the mean 0 and vary, so that σ/|μ| is infinite. Of the
-    others are the median, the quartiles ``low`` and ``high``, and the 5th and 95th percentile, ``None`` where there is
-    none.
+    others are the median, the quartiles ``low`` and ``high``, and the 5th and 95th percentile, if there are any.
     """
 
     layer: str
@@ -43,12 +42,8 @@ class LayerVariation:
 def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Context, Phi]]) -> dict[str, torch.Tensor]:
     """Return σ/|μ| over φ of every generated weight (SSHN Figure 14), by the parameter's name, in float64 on the CPU.
 
-    σ is that of the population: the φ given are all there are. A weight that is 0 at every φ does not vary and has 0;
-    one whose mean is 0 while it varies has infinity.
-
-    Args:
-        network: with trained weights.
-        phis: at least two, each one number, one per level, or a whole context.
+    σ is that of the population: the φ given, at least two, are all there are. A weight that is 0 at every φ does not
+    vary and has 0; one whose mean is 0 while it varies has infinity.
 
     Raises:
         ConfigError: if the network generates no weights, as ``fixed`` and ``stochastic`` do.
@@ -84,12 +79,9 @@ def coefficients_of_variation(network: HyperNetwork, phis: Sequence[Union[Contex
 
 
 def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Context, Phi]) -> list[str]:
-    """Return the layers with generated parameters in the order of a forward pass, those not called last.
+    """Return the layers with generated parameters in the order of a forward pass of an image, those not called last.
 
-    Args:
-        network: any hypernetwork.
-        image: (B, C, *sizes), on the network's device; small, only the order matters.
-        phi: one number, one per level, or a whole context.
+    The ``image`` (B, C, *sizes), on the network's device, may be small: only the order matters.
 
     Example:
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
@@ -116,12 +108,7 @@ def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Conte
 def weight_variation(
     network: HyperNetwork, phis: Sequence[Union[Context, Phi]], image: torch.Tensor
 ) -> list[LayerVariation]:
-    """Return the distribution of :func:`coefficients_of_variation` in every layer, as :func:`layers_in_order`.
-
-    Raises:
-        ConfigError: if the network generates no weights.
-        PhiError: if there are fewer than two φ.
-    """
+    """Return the distribution of :func:`coefficients_of_variation`, and its errors, by layer as :func:`layers_in_order`."""
     by_layer: dict[str, list[torch.Tensor]] = {}
     for name, values in coefficients_of_variation(network, phis).items():
         by_layer.setdefault(name.rpartition(".")[0], []).append(values.flatten())

@@ -53,8 +53,7 @@ def fold_bundle(
         phi: rescaling factor in [0, 1], or one per level.
         output: folder to make. It appears when everything in it is done, and checked against the bundle's own.
         formats: some of :data:`CHOICES`; default: all that the installed packages can write.
-        images: to compare on, as :func:`monai_hyperscale.io.read_image` gives them: as many as the network takes at
-            once; none for synthetic anatomy, or for ``dataset_dir``.
+        images: to compare on, of :func:`monai_hyperscale.io.read_image`; none for ``dataset_dir`` or synthetic anatomy.
         size: voxels per axis of the files that are for one size, and of synthetic anatomy.
         regularization: λ, for registration networks trained for several.
         overwrite: replace a folder that an earlier fold wrote.

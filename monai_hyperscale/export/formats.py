@@ -28,9 +28,9 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file; ``path`` is in the folder of the fold. Where it cannot be for any size, a ``fixed`` one will do.
+    """A kind of file, at ``path`` of the fold; where it cannot be for any size, a ``fixed`` one will do.
 
-    ``write`` writes a folded network, for the example's size alone unless ``dynamic``, and returns the file's function.
+    ``write`` writes a folded network, for the example's size alone unless ``dynamic``, and returns its function.
     """
 
     name: str
@@ -101,9 +101,6 @@ def _safetensors(source: FoldSource, path: Path, example: torch.Tensor, dynamic:
 
 def load_folded(path: Union[str, Path]) -> nn.Module:
     """Rebuild a folded network from the ``model.safetensors`` that ``fold`` wrote: on the CPU, without gradients.
-
-    Raises:
-        ExportError: if the file is missing, damaged, or was not written by ``fold``.
 
     Example:
         >>> load_folded("model.safetensors")

@@ -28,11 +28,7 @@ class _Part(BaseModel):
 
 
 class FoldedFile(_Part):
-    """A file of a fold; those that hold the network say for which images, and how far from the source they compute.
-
-    ``sizes`` are ``any`` or such as ``1 x 1 x 36 x 50 x 36``; the difference is in units of the source's largest
-    output.
-    """
+    """A file of a fold; those with the network say for which ``sizes``, and how far from the source they compute."""
 
     path: str
     bytes: Count
@@ -130,11 +126,7 @@ def files_of(folder: Path, known: dict[str, dict[str, Any]]) -> list[FoldedFile]
 
 
 def read_manifest(folder: Union[str, Path]) -> dict[str, Any]:
-    """Read the manifest of a fold, checked by :class:`Manifest`.
-
-    Raises:
-        ExportError: if there is none, it is not one of a fold, or not of this version.
-    """
+    """Read a fold's manifest, checked by :class:`Manifest`; an ExportError if there is none of this version."""
     path = Path(folder) / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

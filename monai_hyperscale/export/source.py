@@ -92,8 +92,7 @@ class FoldSource:
 class Inputs:
     """Images as the network takes them, of any size: from :meth:`Folding.read`, or synthetic anatomy.
 
-    ``size`` is by default the image's, or what the bundle was trained on; of another number of axes it is an
-    ExportError.
+    ``size`` is by default the image's or the training's; another number of axes is an ExportError.
     """
 
     def __init__(
@@ -133,10 +132,7 @@ class Inputs:
         return self.of(self.size)
 
     def tracing(self) -> torch.Tensor:
-        """Return two empty images, so long in one axis that no map of them comes down to a single voxel.
-
-        What is recorded for any size must not begin with that: torch would record it as a case of its own.
-        """
+        """Return two empty images, so long that no map comes down to a voxel: torch records that as a case of its own."""
         shares = [share for share in self._levels if share > 0]
         long = math.ceil(4 / math.prod(shares)) if shares else 1
         sizes = [max(LEAST_SIZE, n // 2) for n in self.size]

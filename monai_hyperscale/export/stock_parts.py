@@ -64,10 +64,9 @@ WRITTEN_META = (
 def stock_config(
     data: Config, preprocessing: list[Any], inference: Config, postprocessing: list[Any], done: str, first: str = ""
 ) -> Config:
-    """Return ``inference.json``: images of a folder through the network, and files of what it makes of them.
+    """Return ``inference.json``: images of a folder, as ``data`` says, through the network, and files of the results.
 
-    ``data`` says which images, ``inference`` has the ``inferer`` and what the transforms afterwards name, ``done`` is
-    said of their number at the end, and ``first`` is run before all.
+    ``inference`` has the ``inferer`` and what the transforms afterwards name, ``done`` is said of the images' number.
     """
     return {
         "imports": [f"$import {name}" for name in ("glob", "os", "sys", "numpy", "torch", "monai")],
@@ -120,10 +119,7 @@ def saving(keys: str, dtype: str, suffix: str = ".nii.gz", postfix: str = "") ->
 
 
 def write_volume(path: Path, settings: Any, image: Optional[MetaTensor], size: Sequence[int], number: int = 0) -> Path:
-    """Write an image as a file that MONAI reads, its channels as the fourth axis, and return its path.
-
-    Without an image it is synthetic anatomy of a size in voxels of the network; another number is another anatomy.
-    """
+    """Write an image, or synthetic anatomy of a size in voxels of the network, as a file that MONAI reads."""
     if image is not None:
         voxels, affine = image.as_tensor().numpy(), image_source(image).affine
     else:

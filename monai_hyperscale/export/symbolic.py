@@ -37,7 +37,7 @@ _LOCK = threading.RLock()
 def exported_program(
     plain: nn.Module, example: torch.Tensor, dynamic: bool, precise_norms: bool = False
 ) -> ExportedProgram:
-    """Record a folded network.
+    """Record a folded network; an Exception, of any class, where torch cannot record it so.
 
     Args:
         plain: the folded network.
@@ -45,9 +45,6 @@ def exported_program(
         dynamic: for any batch and sizes, rather than those of the example.
         precise_norms: spell group norms out as means over one axis after the other. ONNX Runtime sums a whole group in
             one go in float32, which for volumes costs four digits.
-
-    Raises:
-        Exception: of any class, where torch cannot record the network so.
 
     Example:
         >>> from monai_hyperscale.hypernet import HyperNetwork
@@ -78,10 +75,7 @@ def size_oblivious() -> Any:
 
 
 def _without_asserts(program: ExportedProgram) -> ExportedProgram:
-    """Drop the checks that maps have more than one voxel: torch adds them for the memory layout, which nothing needs.
-
-    What else they could have guarded against shows when the file is compared with the network at several sizes.
-    """
+    """Drop the checks that maps have more than one voxel: torch adds them for the memory layout, which nothing needs."""
     graph = program.graph_module.graph
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:

@@ -28,10 +28,9 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well two networks agree on inputs of these shapes.
+    """Two networks on inputs of ``shapes``: largest ``difference``, in units of the reference's largest absolute value.
 
-    ``difference`` is the largest, in units of the reference's largest absolute value; ``labels`` the share of voxels
-    whose greatest channel is the same, ``None`` where channels are no labels.
+    ``labels`` is the share of voxels whose greatest channel is the same, ``None`` where channels are no labels.
     """
 
     difference: float
@@ -52,8 +51,7 @@ def compare(
 ) -> Agreement:
     """Compare two networks on images (B, C, *sizes), ``labels`` where channels are classes.
 
-    The candidate runs twice on each, since TorchScript optimises a network after its first run. A difference that is
-    not a number, and an output of another shape, count as infinite.
+    The candidate runs twice, since TorchScript optimises it after its first run. NaN, and another shape, are infinity.
     """
     if not inputs:
         raise ValueError("there must be an image to compare on.")

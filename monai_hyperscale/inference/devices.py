@@ -20,11 +20,8 @@ Result = TypeVar("Result")
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device of that name, or the CPU with a warning in the log if the machine does not have it.
 
-    Args:
-        name: ``auto`` (CUDA if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:<number>``.
-
-    Raises:
-        ConfigError: for any other name.
+    ``auto`` is CUDA if there is one, else the CPU; a name other than that, ``cpu``, ``cuda`` and ``cuda:<number>`` is a
+    ConfigError.
 
     Example:
         >>> choose_device("cpu")
@@ -43,10 +40,9 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def first_that_fits(attempt: Callable[[Way], Result], ways: Sequence[Way], what: str, next_way: str = "") -> Result:
-    """Return what the first of several ways to do a thing gives for which the memory suffices, else ``MemoryError``.
+    """Return what the first of several ``ways``, each of less memory, gives for which it suffices, else ``MemoryError``.
 
-    Each of the ``ways`` takes less memory than the one before. Messages name ``what`` takes too much, and the
-    ``next_way``.
+    Messages name ``what`` takes too much, and the ``next_way``.
     """
     for left, way in reversed(list(enumerate(reversed(ways)))):
         # Not the next way inside the handler: the error holds what the failed one had in memory.

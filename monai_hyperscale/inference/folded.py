@@ -34,10 +34,7 @@ class FoldedInference(nn.Module):
 
 
 class LabelInference(FoldedInference):
-    """Find the most likely class of every voxel, without the logits of a large image ever being in memory.
-
-    The inferer says which images go through whole, the windows of the others, and the precision.
-    """
+    """Find the most likely class of every voxel, without the logits of a large image in memory, as the inferer says."""
 
     inferer: PhiWholeImageInferer
 

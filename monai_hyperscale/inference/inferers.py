@@ -62,8 +62,7 @@ class PhiInferer(SimpleInferer):
 class PhiPartsInferer(PhiInferer):
     """Pass equal parts of a batch through the network, each at one of :attr:`contexts`, which may be set anew.
 
-    Raises:
-        ValueError: as :class:`PhiInferer`; and for a batch that the parts do not divide.
+    A batch that the parts do not divide is a ValueError.
 
     Example:
         >>> inferer = PhiPartsInferer([0.2, 0.5])

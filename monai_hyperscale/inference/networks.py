@@ -47,10 +47,7 @@ class FoldedNetworks(OrderedDict[Context, nn.Module]):
 
 
 class TrainedNetwork:
-    """A trained network, folded for one context at a time; tasks make theirs of it.
-
-    The weights are those at construction. Several threads may use it at once, each with its own φ.
-    """
+    """A trained network, folded for one context at a time; tasks make theirs of it, and threads may share it."""
 
     kind: ClassVar[type[NetworkSettings]]
 
@@ -62,10 +59,7 @@ class TrainedNetwork:
 
     @classmethod
     def from_bundle(cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any) -> Any:
-        """Read the network of a bundle, a training's output folder, or a folder of ``model.json`` and ``model.pt``.
-
-        ``CheckpointError`` is raised if there is none, or its files are damaged or do not belong together.
-        """
+        """Read the network of a bundle, a training's output, or a folder with it; a CheckpointError if there is none."""
         folder = model_folder(bundle_dir)
         settings = read_settings(folder / "model.json", cls.kind)
         return cls(settings, trained_network(folder, settings), device, **options)

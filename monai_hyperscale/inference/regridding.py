@@ -42,10 +42,9 @@ def at_spacing(image: MetaTensor, spacing: Callable[..., MetaTensor]) -> MetaTen
 
 
 def label_on_grid(label: torch.Tensor, affine: np.ndarray, target: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Return a label map (X, Y, Z) on another grid of the same space, every voxel with the nearest label.
+    """Return a label map (X, Y, Z) with its ``affine`` on another grid of the same space, by nearest neighbour.
 
-    ``affine`` is the label map's, ``target`` and ``sizes`` are the result's, whose first axis is contiguous as in
-    files.
+    The result, of ``target`` and ``sizes``, has its first axis contiguous as in files.
     """
     matrix = np.linalg.solve(np.asarray(affine, dtype=np.float64), np.asarray(target, dtype=np.float64))
     axes = np.abs(matrix[:3, :3]).argmax(axis=0)

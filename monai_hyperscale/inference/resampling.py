@@ -24,10 +24,7 @@ _SAME_PLACE = 1e-3
 
 
 def as_placed(image: MetaTensor, dims: int) -> MetaTensor:
-    """Return an image with 2 or 3 axes, 2D image files placed as ITK places them; a volume of one slice can be 2D.
-
-    ``RegistrationError`` is raised if it has another number of axes, or is 2D and not in the plane of x and y.
-    """
+    """Return an image with 2 or 3 axes, 2D image files placed as ITK does; a RegistrationError if it is otherwise."""
     voxels = image.as_tensor()
     if dims == 2 and voxels.dim() == 4 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
@@ -133,7 +130,7 @@ def working_grid(
     sizes: Optional[Sequence[int]] = None,
     max_voxels: int = 2**24,
 ) -> Grid:
-    """Return the grid on which a network sees a pair: the fixed image's in RAS order, as in training.
+    """Return the grid on which a network sees a pair: the ``fixed`` image's in RAS order, as in training.
 
     Args:
         fixed: grid of the fixed image.

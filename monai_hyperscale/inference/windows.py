@@ -29,10 +29,9 @@ def labels_in_windows(
 ) -> torch.Tensor:
     """Return the labels that MONAI's ``SlidingWindowInferer(roi_size, 1, overlap, mode="gaussian")`` leads to.
 
-    MONAI keeps logits of the whole image: 8 GB for 25 labels of a CT scan of 512 x 512 x 300. Here a voxel's label is
-    settled once no later window reaches it, see :class:`WindowSums`: three strips are kept, 0.7 GB for that scan.
-    ``run`` leads from windows (1, C, *roi) of the image (C, *sizes) to logits (1, K, *roi), both on the ``device``; the
-    result (*sizes), on the CPU, has the type of :func:`index_type`. A ``roi_size`` of 0 is the whole of an axis.
+    MONAI keeps logits of the whole image: 8 GB for 25 labels of a CT scan of 512 x 512 x 300; :class:`WindowSums` takes
+    0.7 GB. ``run`` leads from windows (1, C, *roi) to logits (1, K, *roi), both on the ``device``; the result (*sizes)
+    is on the CPU, of :func:`index_type`. A ``roi_size`` of 0 is the whole of an axis.
     """
     device = image.device if device is None else device
     sizes = tuple(image.shape[1:])
@@ -96,9 +95,8 @@ def most_likely(scores: torch.Tensor) -> torch.Tensor:
 class WindowSums:
     """Sums of overlapping windows, given out box by box as soon as no later window adds to them.
 
-    Windows come in rows: along the shortest axis first, along the longest last. A window's part that no later one
-    reaches is complete together with what earlier ones left there; the rest is kept for them: of every axis, one strip
-    as wide as the overlap.
+    Windows come in rows: along the shortest axis first, along the longest last. What later ones reach of a window is
+    kept for them: of every axis, one strip as wide as the overlap.
     """
 
     def __init__(self, sizes: Sequence[int], roi_size: Sequence[int], overlap: float) -> None:

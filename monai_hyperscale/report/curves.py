@@ -42,11 +42,10 @@ class _Scale:
 
 @dataclass(frozen=True)
 class Chart:
-    """One curve of the page, in values; ``left`` to ``foot`` are the edges of the drawing in pixels.
+    """One curve of the page, in values, of which the cost is in ``unit``; ``left`` to ``foot`` are edges in pixels.
 
-    ``unit`` is that of the cost, in those of the file. ``there`` are (cost, score) on the other cases, at the page's
-    own costs: the other frontier may be of another machine. With several factors rows have no order: no ``there``, no
-    ``band``.
+    ``there`` are (cost, score) on the other cases, at the page's own costs: those of the others may be of another machine. With
+    several factors rows have no order: no ``there``, no ``band``.
     """
 
     title: str

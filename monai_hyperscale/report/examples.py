@@ -23,8 +23,7 @@ class Example:
 
     Args:
         name: of the case, as in the frontier's rows, or any other.
-        images: those that the task shows, and its ``label`` map of reference where it has one. Arrays of 2 or 3 axes,
-            of one shape.
+        images: those that the task shows, and its reference ``label`` map if it has one: of 2 or 3 axes, one shape.
         predictions: φ, one factor or one per level, to what the network gives, see :meth:`Task.prediction_shape`.
 
     Raises:

@@ -23,12 +23,8 @@ _SIZE = (3.5, 2.6)  # inches: one column of a paper
 def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
     """Draw the score against each measured cost, with confidence band, Pareto points and knee, into a folder.
 
-    Returns:
-        the files: ``score_flops``, ``score_latency`` and ``score_memory``, those that were measured, as PNG of 300 dpi
-        and as SVG; and ``score_phi``, but for factors per level, which have no order. All are written, or none.
-
-    Raises:
-        OSError: if they cannot be written.
+    Returned are the files: ``score_flops``, ``score_latency``, ``score_memory`` and, but for factors per level, which
+    have no order, ``score_phi``, as PNG of 300 dpi and as SVG. All are written, or none and an OSError is raised.
     """
     view, paths = View(frontier), [Path(folder) / name for name in figure_names(frontier)]
     with ExitStack() as stack:

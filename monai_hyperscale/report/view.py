@@ -70,22 +70,17 @@ class Point(NamedTuple):
 
 
 def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
-    """Return the band of the intervals as quadrilaterals of (cost, score), one between each two neighbours.
-
-    Each goes the same way round, so that where measured costs go to and fro they add up rather than cancel out.
-    """
+    """Return the band of the intervals as quadrilaterals of (cost, score), one between each two neighbours."""
     pieces = []
     for pair in pairwise(points):
+        # All the same way round: where measured costs go to and fro they add up rather than cancel out.
         a, b = sorted(pair, key=lambda point: point.cost)
         pieces.append([(a.cost, a.high), (b.cost, b.high), (b.cost, b.low), (a.cost, a.low)])
     return pieces
 
 
 class View:
-    """A frontier as a report shows it, and one of other cases where choices are to be confirmed.
-
-    Rows of one φ go from the smallest to the largest, others stay as they are; positions are positions in this order.
-    """
+    """A frontier as a report shows it, rows of one φ in order, and one of other cases where choices are to be confirmed."""
 
     def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
         self.frontier, self.confirm = frontier, confirm

@@ -31,10 +31,7 @@ _EXAMPLES = "latency<=40ms, memory<=2GB, flops<=5G or dice>=0.88"
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound on ``flops``, ``latency`` in seconds, ``memory`` in bytes or the ``score``.
-
-    More of it is too much where it is ``upper``; ``text`` is as the user wrote it.
-    """
+    """A bound on ``flops``, ``latency`` (s), ``memory`` (bytes) or the ``score``; ``upper`` where more is too much."""
 
     quantity: str
     bound: float

@@ -23,13 +23,10 @@ _LOGGER = logging.getLogger(__name__)
 def cases_of_part(
     cases: Sequence[dict], provenance: Mapping[str, Any], title: str, part: str = "validation"
 ) -> list[dict[str, Any]]:
-    """Return the cases of a :data:`part <PARTS>` of a data set, as the training of a network split it.
+    """Return the cases of a :data:`part <PARTS>` of a data set, as the training noted them in its ``provenance``.
 
-    The training wrote their names into the network's description, whose ``provenance`` this is. The data are those of
-    the training if they have its title, all its cases, or all of its test cases: a folder may have been renamed, or
-    have lost some. Of other data every case is a test case, and none is for validation. Warnings tell where only a part
-    is taken; ``DatasetError`` is raised if the network does not tell which cases the part has, or none of them is
-    there.
+    The data are the training's if they have its title, all its cases, or all of its test cases: a folder may have been
+    renamed, or have lost some. Of other data every case is a test case. A DatasetError if the part has no case.
     """
     if part not in PARTS:
         raise DatasetError(f"cases are {', '.join(PARTS)}, got {part!r}.")

@@ -41,11 +41,7 @@ class Confirmation:
 
 
 def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to confirm on") -> Confirmation:
-    """Return two frontiers after a check that the other can confirm what is chosen on one.
-
-    ``FrontierError``, which calls the other one by ``name``, is raised for other weights, another score or other
-    labels.
-    """
+    """Return two frontiers; a FrontierError, which calls the other one by ``name``, if it cannot confirm the first."""
     if other.bundle["weights_sha256"] != choice.bundle["weights_sha256"]:
         raise FrontierError(f"{name} is of other weights than the choice; confirm on the same network.")
     if dict(other.metric) != dict(choice.metric):
@@ -62,10 +58,7 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
 
 
 def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
-    """Return what is to be said of a choice by a frontier alone, without a full stop; ``None`` of a single φ.
-
-    ``way`` is how to confirm it, by default that of the commands for the part that the frontier is of.
-    """
+    """Return what is to be said of a choice by a frontier alone, and the ``way`` to confirm it; ``None`` of a single φ."""
     if len(frontier.rows) < 2:
         return None
     part, count = frontier.data["part"], len(frontier.data["cases"])

@@ -53,15 +53,11 @@ _COUNTED_TOO = {
 
 
 def count_flops(network: nn.Module, image: torch.Tensor) -> int:
-    """Return the floating-point operations of one forward pass, by torch's own counter.
+    """Return the floating-point operations of one forward pass of an image (B, C, *sizes), by torch's own counter.
 
-    A multiplication and an addition count as two. Fold the network first: generating weights is no part of the
-    cost of using them. Counted are convolutions, matrix products, and linear interpolation: resizing by φ, and warping.
-    Maps of one voxel grow by being repeated, which costs no operation.
-
-    Args:
-        network: a plain network, such as ``HyperNetwork.fold`` returns.
-        image: input (B, C, *sizes).
+    A multiplication and an addition count as two. Fold the network first: generating weights is no part of the cost of
+    using them. Counted are convolutions, matrix products, and linear interpolation: resizing by φ, and warping. Maps of
+    one voxel grow by being repeated, which costs no operation.
 
     Example:
         >>> count_flops(nn.Conv2d(1, 2, 3, padding=1, bias=False), torch.zeros(1, 1, 8, 8))
@@ -94,11 +90,7 @@ def peak_memory(run: nn.Module, image: torch.Tensor) -> Optional[int]:
 
 @dataclass(frozen=True)
 class InferenceCost:
-    """What one inference costs, as far as it is measured.
-
-    Operations, parameters of the folded network, peak bytes beside weights and image, seconds of every round, and the
-    seconds of every stage of one case from file to file.
-    """
+    """Operations, parameters, peak bytes beside weights and image, seconds of every round, and of every stage of a case."""
 
     flops: int
     parameters: int

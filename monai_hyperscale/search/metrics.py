@@ -109,8 +109,7 @@ METRICS = {
 def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
     """Return one of :data:`METRICS`; a ``tolerance``, in mm, is of surface Dice, by default 1.
 
-    Raises:
-        FrontierError: if there is no such metric, or it takes no tolerance.
+    An unknown metric, or a tolerance that it does not take, is a FrontierError.
 
     Example:
         >>> metric_named("surface_dice", tolerance=2).name
@@ -132,11 +131,9 @@ def metric_named(name: str, tolerance: Optional[float] = None) -> Metric:
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> Optional[float]:
-    """Return Pearson's correlation of two images (C, *sizes): the mean over the channels that vary in both.
+    """Return Pearson's correlation of two images (C, *sizes): the mean over the channels that vary in both, if any.
 
-    Not that of all channels' voxels together: channels have units and means of their own, and the step from one
-    channel's mean to the next one's, which any two images of a kind share, would count as likeness. ``None`` where no
-    channel varies.
+    Not of all channels together: the step from one channel's mean to the next would count as likeness.
 
     Example:
         >>> ramp = torch.arange(12.0).reshape(1, 3, 4)

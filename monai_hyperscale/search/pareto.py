@@ -9,10 +9,9 @@ Values = Sequence[Optional[float]]
 
 
 def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) -> list[int]:
-    """Return which points no other beats: none costs as little and scores as well, and is better in one of both.
+    """Return the points that no other beats, which costs as little, scores as well, and is better in one: their indices.
 
-    Indices, the cheapest first; of two points alike in both both are named. ``None`` as cost or score leaves a point
-    out.
+    The cheapest comes first; of two points alike both are named. ``None`` as cost or score leaves a point out.
 
     Example:
         >>> pareto_points([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9])

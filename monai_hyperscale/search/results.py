@@ -224,14 +224,9 @@ def row_as_dict(row: FrontierRow) -> dict[str, Any]:
 
 
 def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Frontier:
-    """Read and check the JSON file of a frontier, or that of its folder.
+    """Read and check a frontier's JSON file, or that of its folder, as ``monai-hyperscale pareto`` wrote it.
 
-    Args:
-        path: of the file that ``monai-hyperscale pareto`` wrote, or of its folder.
-        way_out: ends the sentence about a file that cannot be used; default: name another, or write it anew.
-
-    Raises:
-        FrontierError: if the file is missing, damaged, or something else.
+    One that is missing, damaged, or something else is a FrontierError; ``way_out`` ends its sentence.
     """
     path = Path(path)
     if path.is_dir():

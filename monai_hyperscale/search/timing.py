@@ -44,8 +44,7 @@ def interleaved_rounds(
 ) -> Iterator[dict[Name, float]]:
     """Run all programs in every round, each time in another order, and yield their seconds per call, by name.
 
-    After ``warmup`` calls of each that do not count, rounds begin with number ``first``, where the earlier ones are
-    known. The device is waited for before the ``clock`` is read; ``progress`` is called after every sample.
+    Rounds begin with number ``first``, where earlier ones are known, after ``warmup`` calls that do not count.
     """
     if not programs or rounds < 1:
         raise ValueError(f"there must be a program and at least one round, got {list(programs)} and {rounds}.")

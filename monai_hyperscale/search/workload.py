@@ -34,8 +34,7 @@ _LOGGER = logging.getLogger(__name__)
 class CaseResult:
     """What one φ scores on one case: of every label, by its value as text, ``None`` where it has no score.
 
-    Beside it ``extra`` of the task's columns, and ``volumes`` of the labels in the reference, in mm³, or voxels where
-    these have no size.
+    Beside it are ``extra`` of the task's columns, and the labels' ``volumes`` in the reference, in mm³ or voxels.
     """
 
     scores: Mapping[str, Optional[float]]
@@ -83,14 +82,9 @@ class WorkloadOptions:
 class Workload(ABC):
     """A trained network, in the folder ``bundle``, and the cases of ``dataset_dir`` that it is measured on.
 
-    Every task has its own. It has the ``names`` of cases, the ``labels`` that are compared (name by value as text), the
-    ``metric`` (``None``: correlation of images), and ``choices``: further options that scores depend on, ready for
-    JSON.
-
-    Raises:
-        CheckpointError: if there is no trained network of this task.
-        DatasetError: if the data set does not fit it.
-        FrontierError: if an option is not for networks of this task.
+    Every task has its own, with the ``names`` of cases, the ``labels`` that are compared (name by value as text), the
+    ``metric`` (``None``: correlation of images), and ``choices``: further options that scores depend on, for JSON. What
+    is wrong with network, data set and options is a CheckpointError, a DatasetError and a FrontierError.
     """
 
     def __init__(

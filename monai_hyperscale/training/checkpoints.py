@@ -176,10 +176,7 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
 
 
 def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
-    """Return an earlier network's one set of weights to start every φ from; ``None`` to take it over as it is.
-
-    There is one where the earlier models have one for every φ and ``settings`` more, or where one φ is kept.
-    """
+    """Return an earlier network's weights to start every φ from, or for the φ kept; ``None`` to take it over as it is."""
     if not (folder / SETTINGS).is_file():
         return None
     earlier, kept = read_settings(folder / SETTINGS, type(settings)), settings.generator.get("reference")
@@ -259,10 +256,7 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
 
 
 def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:
-    """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them.
-
-    Registration of one kind of image is a good start for another: what is learnt is to compare. The log tells of it.
-    """
+    """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them, and log it."""
     folder = Path(folder)
     if not (folder / SETTINGS).is_file() or not (folder / WEIGHTS).is_file():
         return None

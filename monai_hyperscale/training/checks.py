@@ -83,11 +83,7 @@ def _sentence(error: Optional[BaseException]) -> Optional[str]:
 
 @ends_with_one_sentence
 def check_training(task: str) -> None:
-    """Check the running configuration of a task's training.
-
-    Raises:
-        SystemExit: with one sentence, for an unknown key, a φ out of range, a wrong folder or a value that cannot be.
-    """
+    """Check a task's running configuration; a SystemExit with one sentence for what is unknown, or cannot be."""
     options, later = _training_options(task)
     if not later & _OF_THE_NETWORK:
         fresh = options.warm_start is None and "warm_start" not in later

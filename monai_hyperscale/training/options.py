@@ -282,9 +282,7 @@ def known_later(info: ValidationInfo) -> Collection[str]:
 def options_from(kind: type[Kind], values: Mapping[str, Any], later: Collection[str] = ()) -> Kind:
     """Return checked options, of which ``later`` names those whose value is known later only.
 
-    Raises:
-        ConfigError: for the first that is wrong, in one sentence, as are the errors of what it names: a data set or
-            trained weights.
+    The first that is wrong raises a ConfigError, or what is wrong with a data set or trained weights that it names.
 
     Example:
         >>> options_from(TrainingOptions, {"batch_sise": 4})

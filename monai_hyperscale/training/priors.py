@@ -67,10 +67,7 @@ class PhiPrior:
         return self.several(iteration, 1)[0]
 
     def several(self, iteration: int, count: int) -> list[Drawn]:
-        """Return ``count`` φ of an iteration, one from each of as many equally likely strata, mixed for every level.
-
-        They spread over the whole distribution, so the gradient of a step with all of them depends less on the draw.
-        """
+        """Return ``count`` φ of an iteration, spread over equally likely strata, mixed for every level: a steadier gradient."""
         generator = self._generator("phi", iteration)
         if self.levels is None:
             return [self.quantile(u) for u in _strata(generator, count)]
@@ -95,10 +92,7 @@ class UniformPhi(PhiPrior):
     """U(low, high), by default U(0, 0.5) as in SSHN; Amortized and SSHN C.2 take U(0, 1).
 
     An ``exponent`` above 1 draws more of the greater factors, which cost and gain more: the distribution function is
-    ``((φ − low) / (high − low)) ** exponent``. Further arguments are those of :class:`PhiPrior`.
-
-    Raises:
-        ValueError: if the range is empty or not within [0, 1].
+    ``((φ − low) / (high − low)) ** exponent``. Further arguments, and errors, are those of :class:`PhiPrior`.
 
     Example:
         >>> prior = UniformPhi(0.0, 0.5, seed=1)
@@ -122,13 +116,10 @@ class UniformPhi(PhiPrior):
 
 
 class ChoicePhi(PhiPrior):
-    """One of a list of factors, each as likely as the next; further arguments are those of :class:`PhiPrior`.
+    """One of a list of factors, each as likely as the next; further arguments, and errors, are those of :class:`PhiPrior`.
 
     Every level draws its own; or, where one of the values is a sequence with a factor for every level, all are drawn
     together. Sequences name the factor of a rescaled input as it is.
-
-    Raises:
-        ValueError: if there is no factor, or one is not within [0, 1].
 
     Example:
         >>> {ChoicePhi([0.1, 0.5])(iteration) for iteration in range(20)} == {0.1, 0.5}, ChoicePhi([[0.5, 0.3]])(1)
@@ -201,19 +192,10 @@ def phi_prior(
     rescale_input: bool = False,
     **others: Optional[Sequence[float]],
 ) -> PhiPrior:
-    """Return the prior that a ``phi`` override means.
+    """Return the prior that a ``phi`` override means: of one number, of a list, or :class:`UniformPhi` for ``None``.
 
-    Args:
-        phi: ``None`` for :class:`UniformPhi` of ``low``, ``high`` and ``exponent``, a number to train for that alone, a
-            list to draw from it.
-        low: least φ.
-        high: greatest φ.
-        exponent: of the distribution.
-        seed: of the sequence.
-        method: the bundle's; with ``fixed`` no φ is drawn: ``None`` stands for 0.5, and a list is one factor per level.
-        levels: number of factors, see :class:`PhiPrior`.
-        rescale_input: whether the input is one of the levels.
-        others: ranges of other numbers.
+    ``low``, ``high`` and ``exponent`` are that one's, ``levels``, ``seed``, ``rescale_input`` and ``others`` those of
+    :class:`PhiPrior`. With the ``method`` ``fixed`` no φ is drawn: ``None`` is 0.5, a list one factor per level.
 
     Example:
         >>> phi_prior([0.1, 0.3])(1) in (0.1, 0.3), phi_prior([0.5, 0.4], method="fixed")(1)
@@ -232,12 +214,9 @@ def phi_prior(
 def validation_contexts(
     val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior, **others: Union[None, float, Sequence[float]]
 ) -> tuple[Context, ...]:
-    """Return what validation and report run at.
+    """Return what validation and report run at: each of ``val_phi`` with one value or several of every other number.
 
-    Args:
-        val_phi: one φ or several; ``None`` for those that the prior draws: all of a list, or six evenly over a range.
-        prior: of the training.
-        others: one value or several, to go with each φ, of its other numbers; ``None`` for the middle of the range.
+    ``None`` is for the φ that the prior draws: all of a list, or six evenly over a range; and for the middle of others.
 
     Example:
         >>> validation_contexts(0.1, phi_prior(None, regularization=(0.2, 0.6)), regularization=[0.3, 0.4])

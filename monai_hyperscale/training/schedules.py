@@ -20,10 +20,7 @@ from monai_hyperscale.training.priors import PhiPrior
 
 
 def as_handler(handler: Any) -> Any:
-    """Return ``handler`` itself, which other parts of a configuration refer to as well.
-
-    MONAI requires every entry of a configuration's handler list to be a component of its own.
-    """
+    """Return ``handler`` itself: MONAI requires a handler that is referred to elsewhere to be a component of its own."""
     return handler
 
 
@@ -60,10 +57,9 @@ class MeanLoss(Handler):
 
 
 class PhiSampler(Handler):
-    """Draw one φ, or context, per iteration from a prior and give it to the trainer's inferer (SSHN section 3).
+    """Draw a φ, or context, per iteration and part of the batch from a prior for the trainer's inferer (SSHN section 3).
 
-    What was drawn is in ``engine.state.contexts`` for other handlers: a list of one, or, of an inferer that takes one
-    for each part of the batch, of as many, from strata of the prior.
+    They are in ``engine.state.contexts`` for other handlers.
     """
 
     event = Events.ITERATION_STARTED
@@ -85,10 +81,7 @@ class PhiSampler(Handler):
 
 
 class CosineSchedule(WarmupCosineSchedule):
-    """MONAI's learning rate with linear warm-up and cosine decay, of which a checkpoint keeps the position only.
-
-    So a training that is resumed with more iterations, ``t_total``, follows the longer schedule from there on.
-    """
+    """MONAI's warm-up and cosine decay; a checkpoint keeps its position only, so that a longer ``t_total`` can follow."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int) -> None:
         super().__init__(optimizer, warmup_steps=warmup_steps, t_total=t_total)
@@ -117,10 +110,7 @@ class StopOnDivergence(Handler):
 
 
 class EpochSeed(Handler):
-    """Seed everything at the start of every epoch from the seed and the epoch's number, as after a resume.
-
-    So are the random transforms of ``dataset``, in worker processes or not; a distributed ``sampler`` learns the epoch.
-    """
+    """Seed everything at the start of every epoch from the seed and the epoch, ``dataset`` and ``sampler`` too."""
 
     event = Events.EPOCH_STARTED
 
