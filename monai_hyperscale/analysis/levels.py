@@ -23,10 +23,10 @@ _COLUMNS = 4
 
 @dataclass(frozen=True)
 class FactorInfluence:
-    """What factor number ``level`` does to the score over its ``values``, in so many ``settings`` of the other factors.
+    """What factor number ``level`` does to the score over its ``values``, in ``settings`` of the other factors.
 
     Those with at least two values are compared: ``change`` is the mean of the greatest less the least score, ``rise`` of
-    the score at the greatest value less that at the least. ``best`` has the best mean over settings with every value.
+    that at the greatest value less that at the least. ``best`` has the best mean where all values were measured.
     """
 
     level: int
@@ -91,7 +91,7 @@ def stands_for_one(phi: Sequence[float], rescale_input: bool = False) -> bool:
 
 
 def factor_influence(frontier: Frontier) -> list[FactorInfluence]:
-    """Return how much the score changes as each factor goes over its range (SSHN C.2); a FrontierError if there is one."""
+    """Return how much the score changes as each factor goes over its range (SSHN C.2); one factor is a FrontierError."""
     levels = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}
     return [_influence(level, scores, frontier.higher_is_better) for level in range(levels)]
@@ -139,7 +139,7 @@ Panel = tuple[str, int, int, Mapping[tuple[float, float], float]]
 
 
 def level_panels(frontier: Frontier) -> list[Panel]:
-    """Return the heat maps' content: of two factors one panel, of three one per value of the first, else one per pair."""
+    """Return the heat maps' content: of two factors one panel, of three one per value of the first, else per pair."""
     count = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}
     if count == 2:

@@ -108,7 +108,7 @@ def layers_in_order(network: HyperNetwork, image: torch.Tensor, phi: Union[Conte
 def weight_variation(
     network: HyperNetwork, phis: Sequence[Union[Context, Phi]], image: torch.Tensor
 ) -> list[LayerVariation]:
-    """Return the distribution of :func:`coefficients_of_variation`, and its errors, by layer as :func:`layers_in_order`."""
+    """Return the distribution of :func:`coefficients_of_variation` by layer, in the order of a pass of ``image``."""
     by_layer: dict[str, list[torch.Tensor]] = {}
     for name, values in coefficients_of_variation(network, phis).items():
         by_layer.setdefault(name.rpartition(".")[0], []).append(values.flatten())

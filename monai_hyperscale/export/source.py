@@ -132,7 +132,7 @@ class Inputs:
         return self.of(self.size)
 
     def tracing(self) -> torch.Tensor:
-        """Return two empty images, so long that no map comes down to a voxel: torch records that as a case of its own."""
+        """Return two empty images, so long that no map of them is one voxel: torch records that as another case."""
         shares = [share for share in self._levels if share > 0]
         long = math.ceil(4 / math.prod(shares)) if shares else 1
         sizes = [max(LEAST_SIZE, n // 2) for n in self.size]

@@ -75,7 +75,7 @@ def size_oblivious() -> Any:
 
 
 def _without_asserts(program: ExportedProgram) -> ExportedProgram:
-    """Drop the checks that maps have more than one voxel: torch adds them for the memory layout, which nothing needs."""
+    """Drop the checks that maps have more than one voxel, which torch adds for a memory layout that nothing needs."""
     graph = program.graph_module.graph
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:

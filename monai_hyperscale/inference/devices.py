@@ -40,7 +40,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def first_that_fits(attempt: Callable[[Way], Result], ways: Sequence[Way], what: str, next_way: str = "") -> Result:
-    """Return what the first of several ``ways``, each of less memory, gives for which it suffices, else ``MemoryError``.
+    """Return what the first of several ``ways``, each of less memory, gives for which it is enough; or ``MemoryError``.
 
     Messages name ``what`` takes too much, and the ``next_way``.
     """

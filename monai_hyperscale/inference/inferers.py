@@ -30,11 +30,8 @@ class PhiInferer(SimpleInferer):
     Args:
         context: what the network takes by name; φ alone, one or one per level, will do. It may be set anew between
             calls, as a :class:`Context`.
-        precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network. Generated weights and logits stay
-            float32.
-
-    Raises:
-        ValueError: for an unknown precision, or a context that is none.
+        precision: ``fp32``, ``bf16`` or ``fp16``, the autocast type of the network; another is a ValueError. Generated
+            weights and logits stay float32.
     """
 
     def __init__(self, context: Union[Context, Phi] = 0.5, precision: str = "fp32") -> None:

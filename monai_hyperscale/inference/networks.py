@@ -59,7 +59,7 @@ class TrainedNetwork:
 
     @classmethod
     def from_bundle(cls, bundle_dir: Union[str, Path], device: Union[str, torch.device] = "cpu", **options: Any) -> Any:
-        """Read the network of a bundle, a training's output, or a folder with it; a CheckpointError if there is none."""
+        """Read the network of a bundle, a training's output, or a folder with it; a CheckpointError if it has none."""
         folder = model_folder(bundle_dir)
         settings = read_settings(folder / "model.json", cls.kind)
         return cls(settings, trained_network(folder, settings), device, **options)

@@ -176,14 +176,14 @@ def move_field(
     before: Optional[np.ndarray] = None,
     after: Optional[np.ndarray] = None,
 ) -> torch.Tensor:
-    """Carry a displacement field to another grid, with affine maps before and after it.
+    """Carry a displacement field to another grid, with affine maps, in mm and RAS, before and after it.
 
     Args:
         field: (D, *sizes), voxels of ``grid``. Outside it the displacement of its border holds.
         grid: of the field.
         target: grid of the result.
-        before: (4, 4), from millimetres of ``target`` to those of ``grid``, RAS; ``None`` for the same ones.
-        after: (4, 4), from where the field leads to where the result shall lead, mm, RAS.
+        before: (4, 4), from points of ``target`` to those of ``grid``; ``None`` for the same ones.
+        after: (4, 4), from where the field leads to where the result shall lead.
 
     Returns:
         float32 (D, *target sizes): at a point x, ``after(before(x) + field(before(x))) - x``, in voxels of ``target``.

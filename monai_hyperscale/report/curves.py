@@ -44,7 +44,7 @@ class _Scale:
 class Chart:
     """One curve of the page, in values, of which the cost is in ``unit``; ``left`` to ``foot`` are edges in pixels.
 
-    ``there`` are (cost, score) on the other cases, at the page's own costs: those of the others may be of another machine. With
+    ``there`` are (cost, score) on the other cases, at the page's own costs: theirs may be of another machine. With
     several factors rows have no order: no ``there``, no ``band``.
     """
 

@@ -40,7 +40,6 @@ def write_report(
     Raises:
         FrontierError: if ``confirm`` is of other weights, another score or other labels, or has none of the φ.
         ImageError: if an example is of another task than the frontier.
-        OSError: if the page cannot be written.
     """
     found = None if confirm is None else confirmation(frontier, confirm)
     if found is not None:

@@ -80,7 +80,7 @@ def band(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
 
 
 class View:
-    """A frontier as a report shows it, rows of one φ in order, and one of other cases where choices are to be confirmed."""
+    """A frontier as a report shows it, and one of other cases to confirm on; rows of one φ go from small to large."""
 
     def __init__(self, frontier: Frontier, confirm: Optional[Confirmation] = None) -> None:
         self.frontier, self.confirm = frontier, confirm

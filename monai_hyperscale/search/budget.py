@@ -65,15 +65,12 @@ class Choice:
 
 
 def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[str] = None) -> list[Limit]:
-    """Read limits such as ``latency<=40ms``, several in a text apart by commas.
+    """Read limits such as ``latency<=40ms``, several in a text apart by commas; a FrontierError if one cannot be read.
 
     Args:
         texts: in µs, ms, s; B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; of operations none, K, M, G, T; of scores none or %.
         metric: ``name`` and ``higher_is_better`` of the score.
         key: another name of the score.
-
-    Raises:
-        FrontierError: in one sentence, if a text cannot be read.
 
     Example:
         >>> dice = {"name": "Dice", "higher_is_better": True}
@@ -120,9 +117,7 @@ def choose(rows: Sequence[FrontierRow], limits: Sequence[Limit], objective: Obje
     """Return the best row that meets all limits; of rows alike in the objective the better-scoring or cheaper one.
 
     Where none does it is the nearest: the one with the least sum of what it misses of each limit, relative to it.
-
-    Raises:
-        FrontierError: if there is no row, or what is bounded or wanted was measured of none.
+    ``FrontierError`` is raised if there is no row, or what is bounded or wanted was measured of none.
 
     Example:
         >>> from monai_hyperscale.search import Interval

@@ -58,7 +58,7 @@ def confirmation(choice: Frontier, other: Frontier, name: str = "the frontier to
 
 
 def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
-    """Return what is to be said of a choice by a frontier alone, and the ``way`` to confirm it; ``None`` of a single φ."""
+    """Return what to say of a choice by a frontier alone, and the ``way`` to confirm it; ``None`` of a single φ."""
     if len(frontier.rows) < 2:
         return None
     part, count = frontier.data["part"], len(frontier.data["cases"])

@@ -90,7 +90,7 @@ def peak_memory(run: nn.Module, image: torch.Tensor) -> Optional[int]:
 
 @dataclass(frozen=True)
 class InferenceCost:
-    """Operations, parameters, peak bytes beside weights and image, seconds of every round, and of every stage of a case."""
+    """Operations, parameters, peak bytes beside weights and image, seconds of every round, and of a case's stages."""
 
     flops: int
     parameters: int

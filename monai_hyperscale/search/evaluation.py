@@ -78,8 +78,7 @@ def search_phi(
         limits: to be met.
         objective: what is best.
         sampler: ``grid`` measures every φ, ``random`` and ``tpe`` as many as ``evaluations``. TPE, by Optuna, goes by
-            what was measured, limits among it, after a first few φ: some from end to end, some at random. With several
-            factors the last third are neighbours of the best.
+            what was measured after a first few φ; with several factors the last third are neighbours of the best.
         evaluations: of ``random`` and ``tpe``, as is the ``seed``.
         seed: of both.
         flops: operations of a φ, cheap beside measuring it: ``tpe`` then measures none that has too many of them.

@@ -61,10 +61,9 @@ def sweep(
     """Measure every φ on every case, and return the frontier; ``None`` in all processes but the first.
 
     What is measured is on disk at once, in the folder ``unfinished`` of ``folder``, and taken from there when the sweep
-    is repeated after an interruption; the caller removes it once the results are written. Where ``torch.distributed``
-    is initialised its processes share the cases, or the φ if there are fewer cases than processes; the first measures
-    costs, alone, and puts all together. ``progress`` is called with the number of steps done: one per φ and case, and
-    ``2 + rounds`` per φ for costs.
+    is repeated after an interruption; the caller removes it once the results are written. Processes of
+    ``torch.distributed`` share the cases, or the φ if these are more; the first measures costs, alone, and puts all
+    together. ``progress`` is called with the number of steps done: one per φ and case, ``2 + rounds`` per φ for costs.
 
     Raises:
         PhiError: if the network does not take a φ, or was not trained for it.

@@ -12,15 +12,12 @@ _MOST = 100_000
 
 
 def phi_grid(text: str) -> list[tuple[float, ...]]:
-    """Read a grid of φ.
+    """Read a grid of φ; a PhiError if it is none of these, or a factor is outside [0, 1].
 
     - ``0.1,0.3,0.5``: these;
     - ``0:0.5:0.01``: from the first to the second in steps of the third;
     - ``0.5,0.3,0.1;0.5,0.2,0.1``: factors per level, φ apart by semicolons; a single one ends with a semicolon;
     - ``0:0.5:0.05x0:0.5:0.05x0.1,0.2``: factors per level, every combination.
-
-    Raises:
-        PhiError: if it is none of these, or a factor is outside [0, 1].
 
     Example:
         >>> phi_grid("0.1:0.3:0.1"), phi_grid("0.5,0.3;"), phi_grid("0.1,0.2x0.5")

@@ -9,9 +9,9 @@ Values = Sequence[Optional[float]]
 
 
 def pareto_points(costs: Values, scores: Values, higher_is_better: bool = True) -> list[int]:
-    """Return the points that no other beats, which costs as little, scores as well, and is better in one: their indices.
+    """Return the points that no other beats, which costs as little, scores as well, and is better in one of both.
 
-    The cheapest comes first; of two points alike both are named. ``None`` as cost or score leaves a point out.
+    Indices, the cheapest first; of two points alike both are named. ``None`` as cost or score leaves a point out.
 
     Example:
         >>> pareto_points([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9])
@@ -60,9 +60,8 @@ def hypervolume(costs: Values, scores: Values, higher_is_better: bool = True) ->
 def knee(costs: Values, scores: Values, higher_is_better: bool = True) -> Optional[int]:
     """Return the point after which cost buys little: the one farthest above the line between the ends.
 
-    The ends are the cheapest Pareto point and the one with the best score; both axes are scaled to [0, 1] between
-    them, and the distance is across the line. Where no Pareto point is above it, the knee is the best-scoring one;
-    ``None`` if there is no point.
+    The ends are the cheapest Pareto point and the one with the best score; both axes are scaled to [0, 1] between them.
+    Where no Pareto point is above the line it is the best-scoring one; ``None`` if there is no point.
 
     Example:
         >>> knee([1, 2, 3, 4], [0.5, 0.85, 0.88, 0.9])

@@ -122,10 +122,6 @@ class FrontierRow:
         cases: case to label value to score; ``None`` where the label is not in the case.
         extra: what else the task measured, by the name of its :class:`Column`; without ends where it is a share.
         stages: seconds of every stage of one case from file to file; empty where they were not measured.
-
-    Example:
-        >>> FrontierRow((0.3,), Interval(0.9, 0.88, 0.91), latency=Latency(0.04, 0.03, 0.05, 9)).cost("latency")
-        0.04
     """
 
     phi: Factors
@@ -162,8 +158,7 @@ class Frontier:
         pareto: cost to the indices of rows that no other beats, cheapest first.
         hypervolume: cost to the share of the plane that the Pareto points dominate, see :func:`hypervolume`.
         knee: cost to the index of the row at the knee, see :func:`knee`.
-        choice: of results that a choice was made on: ``phi``, ``limits``, ``objective``, and under ``confirmed`` the
-            ``data`` and the ``row`` of the cases that it was confirmed on.
+        choice: where one was made ``phi``, ``limits``, ``objective``, and ``confirmed``: ``data`` and ``row`` there.
     """
 
     task: Annotated[str, AfterValidator(_known)]

@@ -12,7 +12,7 @@ from monai_hyperscale.search.results import Interval
 
 
 def interval(values: Sequence[Optional[float]], samples: int = 2000, seed: int = 0) -> Interval:
-    """Return the mean over cases but ``None`` and its 95 % percentile bootstrap interval, of the same draw for every φ."""
+    """Return the mean over cases but ``None`` and its 95 % percentile bootstrap interval, of the same draw always."""
     known = np.array([value for value in values if value is not None], dtype=float)
     if not len(known):
         return Interval(None, None, None)

@@ -222,11 +222,8 @@ def open_workload(
 ) -> Workload:
     """Return a trained network with the cases that it is measured on, for whatever task.
 
-    Args:
-        bundle: the trained network's folder.
-        dataset_dir: of the cases.
-        part: of the cases; ``None`` for validation, or where the network knows of none, the test cases with a warning.
-        options: further arguments of :class:`WorkloadOptions`.
+    ``part`` of the cases is by default validation, or the test cases, with a warning, where the network knows of none;
+    ``options`` are those of :class:`WorkloadOptions`.
 
     Raises:
         CheckpointError: if there is no trained network.

@@ -176,7 +176,7 @@ def best_weights(network: nn.Module, folder: Union[str, Path]) -> nn.Module:
 
 
 def _earlier_weights(folder: Path, settings: NetworkSettings) -> Optional[dict[str, torch.Tensor]]:
-    """Return an earlier network's weights to start every φ from, or for the φ kept; ``None`` to take it over as it is."""
+    """Return an earlier network's weights to start every φ from, or for the φ kept; ``None`` to take it as it is."""
     if not (folder / SETTINGS).is_file():
         return None
     earlier, kept = read_settings(folder / SETTINGS, type(settings)), settings.generator.get("reference")
@@ -203,16 +203,14 @@ def _freeze(network: HyperNetwork) -> HyperNetwork:
 
 
 def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path]] = None) -> HyperNetwork:
-    """Return the network that a training starts from.
-
-    Where the generator has a ``reference``, the weights for that φ are frozen. The log tells which tensors were reused.
+    """Return the network that a training starts from; the weights for the generator's ``reference`` φ are frozen.
 
     Args:
         settings: what to build.
         source: ``None`` for fresh weights; the folder of an earlier training or of its models, of the same settings or
             with one set of weights for every φ (methods ``fixed`` and ``stochastic``), which are then where each φ
             starts, as are the weights for the ``reference`` where there is one; or, for a network of MONAI's, the file
-            of its weights, of which those are taken over that fit by name and shape.
+            of its weights, of which those are taken over that fit by name and shape. The log tells which.
 
     Raises:
         CheckpointError: if the weights are missing, or of another network.
@@ -256,7 +254,7 @@ def starting_network(settings: NetworkSettings, source: Optional[Union[str, Path
 
 
 def shipped_start(settings: NetworkSettings, folder: Union[str, Path]) -> Optional[Path]:
-    """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them, and log it."""
+    """Return the ``folder`` of a bundle's own models if a training of these ``settings`` can start from them."""
     folder = Path(folder)
     if not (folder / SETTINGS).is_file() or not (folder / WEIGHTS).is_file():
         return None

@@ -33,8 +33,8 @@ _REFERENCE = re.compile(r"@([\w#:]+)")
 def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make ``function`` end the program with one sentence where an error of this package lies behind what it raises.
 
-    For what a bundle's configuration calls: MONAI wraps every ``Exception`` raised in a configuration into a
-    traceback of its own, and only ``SystemExit`` passes. Errors of other kinds are bugs and keep their traceback.
+    MONAI wraps every ``Exception`` raised in a configuration into a traceback of its own, and only ``SystemExit``
+    passes. Errors of other kinds are bugs and keep their traceback.
 
     Example:
         >>> from monai_hyperscale.networks.layers import check_factor

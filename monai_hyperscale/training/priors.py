@@ -22,7 +22,8 @@ Drawn = Union[float, tuple[float, ...]]
 class PhiPrior:
     """A distribution of φ, and beside it of other numbers of the context, each even over a range of its own.
 
-    HyperMorph draws λ, the weight of the regularisation, in this way (section 3).
+    HyperMorph draws λ, the weight of the regularisation, in this way (section 3). A range that is empty or not within
+    [0, 1], and no level, are a ValueError.
 
     Args:
         levels: ``None`` for one factor for the whole network, or how many, one per level (SSHN C.2).
@@ -30,9 +31,6 @@ class PhiPrior:
         rescale_input: whether the first of the levels is the input itself, whose factor is min(1, 2φ): at ordinary
             halving it keeps its full resolution.
         others: least and greatest value of every other number, by its name; ``None`` where it is not drawn.
-
-    Raises:
-        ValueError: if there is no level, or a range is empty or not within [0, 1].
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class PhiPrior:
         return self.several(iteration, 1)[0]
 
     def several(self, iteration: int, count: int) -> list[Drawn]:
-        """Return ``count`` φ of an iteration, spread over equally likely strata, mixed for every level: a steadier gradient."""
+        """Return ``count`` φ of an iteration, one from each of as many equally likely strata, mixed for every level."""
         generator = self._generator("phi", iteration)
         if self.levels is None:
             return [self.quantile(u) for u in _strata(generator, count)]
@@ -116,7 +114,7 @@ class UniformPhi(PhiPrior):
 
 
 class ChoicePhi(PhiPrior):
-    """One of a list of factors, each as likely as the next; further arguments, and errors, are those of :class:`PhiPrior`.
+    """One of a list of factors, each as likely as the next; further arguments, and errors, are :class:`PhiPrior`'s.
 
     Every level draws its own; or, where one of the values is a sequence with a factor for every level, all are drawn
     together. Sequences name the factor of a rescaled input as it is.

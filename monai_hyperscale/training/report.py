@@ -41,8 +41,9 @@ def report_test_cases(
     """Measure a trained network at several φ on the cases that nothing depended on; print the table and write it.
 
     In the folder are then ``frontier.json`` with its tables, curves as ``score_phi.png`` and so on, and
-    ``report.html``, all as of ``monai-hyperscale pareto``: an earlier report is replaced. Of a network for several λ,
-    and reported at several, each has a folder of its own, ``regularization_0.1`` and so on.
+    ``report.html``, all as of ``monai-hyperscale pareto``: an earlier report is replaced. Of a network reported at
+    several λ each has a folder of its own, ``regularization_0.1`` and so on. Returned are the results for each, in the
+    first process only.
 
     Args:
         models: folder of ``model.json`` and ``model.pt``, or of the bundle.
@@ -51,9 +52,6 @@ def report_test_cases(
         folder: where results go.
         device: where networks run.
         options: further arguments of :func:`open_workload`.
-
-    Returns:
-        the results, for each λ; nothing in all processes but the first of a distributed run.
 
     Raises:
         PhiError: if the network was trained for none of the φ.

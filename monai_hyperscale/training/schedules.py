@@ -20,7 +20,7 @@ from monai_hyperscale.training.priors import PhiPrior
 
 
 def as_handler(handler: Any) -> Any:
-    """Return ``handler`` itself: MONAI requires a handler that is referred to elsewhere to be a component of its own."""
+    """Return ``handler`` itself: MONAI requires every entry of its handler list to be a component of its own."""
     return handler
 
 
@@ -57,7 +57,7 @@ class MeanLoss(Handler):
 
 
 class PhiSampler(Handler):
-    """Draw a φ, or context, per iteration and part of the batch from a prior for the trainer's inferer (SSHN section 3).
+    """Draw a φ, or context, per iteration and part of the batch for the trainer's inferer (SSHN section 3).
 
     They are in ``engine.state.contexts`` for other handlers.
     """
@@ -81,7 +81,7 @@ class PhiSampler(Handler):
 
 
 class CosineSchedule(WarmupCosineSchedule):
-    """MONAI's warm-up and cosine decay; a checkpoint keeps its position only, so that a longer ``t_total`` can follow."""
+    """MONAI's warm-up and cosine decay; a checkpoint keeps its position only, so that ``t_total`` can grow."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int) -> None:
         super().__init__(optimizer, warmup_steps=warmup_steps, t_total=t_total)

@@ -77,13 +77,7 @@ class PhiValidation(Handler):
 
     These are ``val_dice`` or another score (its mean over φ, by which the best weights are chosen) and
     ``val_dice_phi_0.30`` and so on (``val_dice_phi_0.50_0.25`` for one factor per level), each a scalar of TensorBoard.
-
-    Args:
-        validator: the evaluator.
-        inferer: its inferer.
-        phis: what to validate at, each a number or one number per level, or a whole context.
-        interval: epochs between validations; the last epoch is always validated.
-        score: its name.
+    The last epoch is always validated, others by the ``interval``.
     """
 
     event = Events.EPOCH_COMPLETED
