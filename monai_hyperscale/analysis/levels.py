@@ -25,8 +25,8 @@ _COLUMNS = 4
 class FactorInfluence:
     """What factor number ``level`` does to the score over its ``values``, in ``settings`` of the other factors.
 
-    Those with at least two values are compared: ``change`` is the mean of the greatest less the least score, ``rise`` of
-    that at the greatest value less that at the least. ``best`` has the best mean where all values were measured.
+    Those with at least two values are compared: ``change`` is the mean of the greatest less the least score, ``rise``
+    of that at the greatest value less that at the least. ``best`` has the best mean where all values were measured.
     """
 
     level: int
@@ -91,7 +91,7 @@ def stands_for_one(phi: Sequence[float], rescale_input: bool = False) -> bool:
 
 
 def factor_influence(frontier: Frontier) -> list[FactorInfluence]:
-    """Return how much the score changes as each factor goes over its range (SSHN C.2); one factor is a FrontierError."""
+    """Return how much the score changes as each factor goes over its range (SSHN C.2); a single one is an error."""
     levels = check_levels(frontier)
     scores = {row.phi: row.score.mean for row in frontier.rows if row.score.mean is not None}
     return [_influence(level, scores, frontier.higher_is_better) for level in range(levels)]

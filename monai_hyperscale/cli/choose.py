@@ -205,7 +205,7 @@ def _wishes(args: Arguments, metric: Any, key: Optional[str], measured: list[str
 
 
 def _confirm(chosen: _Chosen, other: Frontier, name: str) -> None:
-    from monai_hyperscale.search.confirmation import confirmation
+    from monai_hyperscale.search.budget import confirmation
 
     found = confirmation(chosen.frontier, other, name)
     chosen.confirmed = found.other, found.row(chosen.choice.row.phi)
@@ -214,7 +214,7 @@ def _confirm(chosen: _Chosen, other: Frontier, name: str) -> None:
 
 
 def _tell(args: Arguments, chosen: _Chosen, bundle: str) -> int:
-    from monai_hyperscale.search.confirmation import unconfirmed
+    from monai_hyperscale.search.budget import unconfirmed
     from monai_hyperscale.search.results import phi_name
 
     choice, frontier, confirmed = chosen.choice, chosen.frontier, chosen.confirmed

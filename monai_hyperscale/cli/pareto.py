@@ -169,7 +169,7 @@ def _check_confirmation(
     """Check before a sweep, which takes minutes, whether another frontier can confirm it; return a warning of it."""
     from dataclasses import replace
 
-    from monai_hyperscale.search.confirmation import confirmation
+    from monai_hyperscale.search.budget import confirmation
     from monai_hyperscale.search.results import FrontierRow, Interval
 
     unmeasured = replace(

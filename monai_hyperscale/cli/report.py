@@ -31,7 +31,7 @@ def report(args: Arguments) -> int:
     from monai_hyperscale.errors import FrontierError
     from monai_hyperscale.report import write_figures, write_report
     from monai_hyperscale.report.figures import figure_names
-    from monai_hyperscale.search.confirmation import confirmation
+    from monai_hyperscale.search.budget import confirmation
     from monai_hyperscale.search.results import read_frontier
 
     frontier, other, warning = read_frontier(args.frontier), None, None

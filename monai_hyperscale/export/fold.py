@@ -15,9 +15,17 @@ from typing import Any, Optional, Union
 from monai.data import MetaTensor
 
 from monai_hyperscale.errors import ExportError, first_line
-from monai_hyperscale.export.documents import model_card, write_configs
 from monai_hyperscale.export.formats import FORMATS, OPSET, Format, missing_packages
-from monai_hyperscale.export.manifest import MANIFEST, Manifest, VerifiedOn, files_of, read_manifest, versions
+from monai_hyperscale.export.manifest import (
+    MANIFEST,
+    Manifest,
+    VerifiedOn,
+    files_of,
+    model_card,
+    read_manifest,
+    versions,
+    write_configs,
+)
 from monai_hyperscale.export.source import FoldSource, Inputs
 from monai_hyperscale.export.verify import TOLERANCE, Agreement, check_bundle, compare
 from monai_hyperscale.io.files import PARTIAL

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 import torch.nn as nn
 
-from monai_hyperscale.inference.devices import first_that_fits
+from monai_hyperscale.inference.devices import first_that_fits, stage
 from monai_hyperscale.inference.inferers import PhiInferer, PhiWholeImageInferer
-from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.inference.windows import labels_by_slices, labels_in_windows, most_likely
 
 

@@ -12,7 +12,7 @@ from monai.data.utils import compute_importance_map, dense_patch_slices
 from monai.utils import fall_back_tuple
 
 from monai_hyperscale.data.labels import index_type
-from monai_hyperscale.inference.stages import stage
+from monai_hyperscale.inference.devices import stage
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 

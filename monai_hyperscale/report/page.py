@@ -18,11 +18,10 @@ from monai_hyperscale.io.files import write_text
 from monai_hyperscale.report import wording
 from monai_hyperscale.report.curves import chart_legend, charts
 from monai_hyperscale.report.examples import Example, check_examples, gallery
-from monai_hyperscale.report.provenance import provenance
 from monai_hyperscale.report.tables import bar_facts, bars_end, label_bars, row_table, stage_facts, stage_names
 from monai_hyperscale.report.view import View, capital
-from monai_hyperscale.search.budget import metric_key
-from monai_hyperscale.search.confirmation import confirmation
+from monai_hyperscale.report.wording import provenance
+from monai_hyperscale.search.budget import confirmation, metric_key
 from monai_hyperscale.search.results import Frontier
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple, Optional
 
-from monai_hyperscale.search.confirmation import Confirmation
+from monai_hyperscale.search.budget import Confirmation
 from monai_hyperscale.search.results import Frontier, FrontierRow, phi_name
 from monai_hyperscale.tasks import Column, task_named
 

@@ -9,21 +9,23 @@ from monai_hyperscale.training.checks import (
     fingerprint,
     run_steps,
 )
-from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
-from monai_hyperscale.training.priors import ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior, validation_contexts
-from monai_hyperscale.training.report import report_test_cases
-from monai_hyperscale.training.schedules import (
+from monai_hyperscale.training.handlers import (
     CosineSchedule,
     EpochSeed,
     GradientClipping,
+    LabelDice,
     LossSchedule,
     MeanLoss,
     PhiSampler,
+    PhiValidation,
     StopOnDivergence,
     as_handler,
+    evaluate_phis,
     training_inferer,
 )
-from monai_hyperscale.training.validation import LabelDice, PhiValidation, evaluate_phis
+from monai_hyperscale.training.options import InferenceOptions, TrainingOptions, options_from
+from monai_hyperscale.training.priors import ChoicePhi, FixedPhi, PhiPrior, UniformPhi, phi_prior, validation_contexts
+from monai_hyperscale.training.report import report_test_cases
 
 __all__ = [
     "ChoicePhi",

@@ -23,7 +23,7 @@ from monai_hyperscale.hypernet import HyperNetwork
 from monai_hyperscale.inference.networks import model_folder
 from monai_hyperscale.io.files import PARTIAL, load_weights, save_atomically
 from monai_hyperscale.networks.conversion import TensorReport
-from monai_hyperscale.training.validation import in_words, key_metric
+from monai_hyperscale.training.handlers import in_words, key_metric
 
 LAST = "last.pt"
 WEIGHTS = "model.pt"

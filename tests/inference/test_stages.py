@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from monai_hyperscale.inference import stages
-from monai_hyperscale.inference.stages import measured, stage
+from monai_hyperscale.inference.devices import measured, stage
 
 
 def test_times_add_up_by_name_of_what_failed_too(monkeypatch: pytest.MonkeyPatch) -> None:

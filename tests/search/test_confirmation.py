@@ -7,7 +7,7 @@ import pytest
 
 from monai_hyperscale.errors import FrontierError
 from monai_hyperscale.search import Frontier, FrontierRow, Interval
-from monai_hyperscale.search.confirmation import confirmation
+from monai_hyperscale.search.budget import confirmation
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def register(args: Arguments) -> int:
     # Before the imports, which take seconds.
     _check_files(args)
     from monai_hyperscale.console.resources import peak_memory_mib
+    from monai_hyperscale.inference.devices import timed
     from monai_hyperscale.inference.resampling import check_together
-    from monai_hyperscale.inference.stages import timed
     from monai_hyperscale.io.grids import grid_of
     from monai_hyperscale.io.images import read_image
     from monai_hyperscale.io.labels import read_label_image, table_beside

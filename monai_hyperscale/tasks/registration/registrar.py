@@ -16,11 +16,10 @@ from monai.data import MetaTensor
 from monai_hyperscale.data.intensity import UnitIntensity
 from monai_hyperscale.errors import RegistrationError
 from monai_hyperscale.hypernet import HyperNetwork
-from monai_hyperscale.inference.devices import first_that_fits
+from monai_hyperscale.inference.devices import first_that_fits, timed
 from monai_hyperscale.inference.inferers import PhiInferer, channels_last
 from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.resampling import as_placed, move_field, resample, working_grid
-from monai_hyperscale.inference.stages import timed
 from monai_hyperscale.io.fields import to_itk, write_field
 from monai_hyperscale.io.grids import Grid, grid_of, in_ras, overlap, reordered
 from monai_hyperscale.io.images import ImageSource, image_source

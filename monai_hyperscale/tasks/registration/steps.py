@@ -18,8 +18,7 @@ from monai_hyperscale.registration import warp
 from monai_hyperscale.search.metrics import METRICS, correlation
 from monai_hyperscale.tasks.registration.pair_files import PathLike, read_pairs
 from monai_hyperscale.tasks.registration.registrar import Registrar
-from monai_hyperscale.training.schedules import Handler
-from monai_hyperscale.training.validation import mean_of_rows
+from monai_hyperscale.training.handlers import Handler, mean_of_rows
 
 
 class PreparePair(PrepareBatch):

@@ -91,7 +91,7 @@ def segment(args: Arguments) -> int:
 
     from tqdm import tqdm
 
-    from monai_hyperscale.inference.stages import measured
+    from monai_hyperscale.inference.devices import measured
     from monai_hyperscale.io.files import write_text
     from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
     from monai_hyperscale.tasks.segmentation.volumes import volume_table
@@ -144,7 +144,7 @@ def _tables(args: Arguments) -> list[Path]:
 
 def _segment(job: Job, segmenter: Segmenter, places: Placement, args: Arguments) -> dict[str, Any]:
     """Do one image; return what is known of it for the volumes file."""
-    from monai_hyperscale.inference.stages import stage
+    from monai_hyperscale.inference.devices import stage
     from monai_hyperscale.io.images import image_source, read_image
     from monai_hyperscale.io.labels import write_label
     from monai_hyperscale.tasks.segmentation.pictures import save_preview

@@ -12,11 +12,11 @@ from monai.transforms import Compose, Spacingd, Transform
 from monai_hyperscale.data.transforms import SeenSpacingd, segmentation_preprocessing
 from monai_hyperscale.errors import ImageError
 from monai_hyperscale.hypernet import HyperNetwork
+from monai_hyperscale.inference.devices import stage
 from monai_hyperscale.inference.folded import LabelInference
 from monai_hyperscale.inference.inferers import PhiWholeImageInferer
 from monai_hyperscale.inference.networks import TrainedNetwork
 from monai_hyperscale.inference.regridding import at_spacing, label_on_grid
-from monai_hyperscale.inference.stages import stage
 from monai_hyperscale.io.grids import grid_of, laid_out
 from monai_hyperscale.networks.layers.factor import Phi
 from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings

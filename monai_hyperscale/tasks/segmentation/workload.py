@@ -15,9 +15,9 @@ from monai.data import MetaTensor
 from monai_hyperscale.data import read_dataset, segmentation_preprocessing
 from monai_hyperscale.data.check import tell_places
 from monai_hyperscale.errors import DatasetError
+from monai_hyperscale.inference.devices import measured, stage, timed
 from monai_hyperscale.inference.folded import FoldedInference, LabelInference
 from monai_hyperscale.inference.regridding import label_on_grid
-from monai_hyperscale.inference.stages import measured, stage, timed
 from monai_hyperscale.io.images import image_source, read_image
 from monai_hyperscale.io.labels import write_label
 from monai_hyperscale.networks.layers.factor import Phi

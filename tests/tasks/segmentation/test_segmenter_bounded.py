@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 
 from monai_hyperscale.data.transforms import inversion, segmentation_preprocessing
 from monai_hyperscale.inference import PhiWholeImageInferer, regridding, windows
-from monai_hyperscale.inference.stages import measured
+from monai_hyperscale.inference.devices import measured
 from monai_hyperscale.tasks.segmentation.segmenter import Segmenter
 
 Make = Callable[..., Segmenter]
