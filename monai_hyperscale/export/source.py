@@ -107,7 +107,12 @@ class Inputs:
             raise ExportError(f"the size has {dims} numbers, one per axis, got {list(size)}.")
         if images:
             source.folding.check_count(images)
-            self._real = _of_workable_size(source.folding.prepared(images))
+            x = source.folding.prepared(images)
+            if x[0, 0].numel() > _LARGEST:
+                edge = round(_LARGEST ** (1 / dims))
+                for axis, n in enumerate(x.shape[2:], 2):
+                    x = x.narrow(axis, max(0, (n - edge) // 2), min(n, edge))
+            self._real = x.float().contiguous()
             self.described = ", ".join(Path(str(image.meta.get("filename_or_obj", ""))).name for image in images)
         own = source.folding.usual_size if self._real is None else self._real.shape[2:]
         self.size = tuple(int(n) for n in size or own or (_USUAL[dims],) * dims)
@@ -146,12 +151,3 @@ class Inputs:
         larger = [n + n // 5 + axis for axis, n in enumerate(self.size)]
         few = [5, 3, 4][: len(self.size)]
         return [self.example(), self.of(smaller, batch=2), self.of(larger), self.of(few)]
-
-
-def _of_workable_size(x: torch.Tensor) -> torch.Tensor:
-    """Return what is compared of images (1, C, *sizes), their middle where they are large."""
-    if x[0, 0].numel() > _LARGEST:
-        edge = round(_LARGEST ** (1 / (x.dim() - 2)))
-        first = [max(0, (n - edge) // 2) for n in x.shape[2:]]
-        x = x[tuple([slice(None), slice(None), *(slice(n, n + edge) for n in first)])]
-    return x.float().contiguous()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn as nn
@@ -64,7 +65,14 @@ def exported_program(
             program = torch.export.export(
                 plain, (example,), dynamic_shapes=(free,), prefer_deferred_runtime_asserts_over_guards=True
             )
-        return _without_asserts(program)
+        # Without the checks that maps have more than one voxel, which torch adds for a memory layout that nothing needs.
+        graph = program.graph_module.graph
+        for node in list(graph.nodes):
+            if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:
+                graph.erase_node(node)
+        graph.eliminate_dead_code()
+        program.graph_module.recompile()
+        return program
 
 
 def size_oblivious() -> Any:
@@ -72,17 +80,6 @@ def size_oblivious() -> Any:
     # The module is a class of its own, which mypy does not know.
     config: Any = _config
     return config.patch(backed_size_oblivious=True)
-
-
-def _without_asserts(program: ExportedProgram) -> ExportedProgram:
-    """Drop the checks that maps have more than one voxel, which torch adds for a memory layout that nothing needs."""
-    graph = program.graph_module.graph
-    for node in list(graph.nodes):
-        if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:
-            graph.erase_node(node)
-    graph.eliminate_dead_code()
-    program.graph_module.recompile()
-    return program
 
 
 @contextmanager
@@ -105,15 +102,10 @@ def symbolic_sizes(precise_norms: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _replaced(functions: Sequence[tuple[Any, str, Callable[..., Any]]]) -> Iterator[None]:
-    with _LOCK:
-        before = [(owner, name, getattr(owner, name)) for owner, name, _ in functions]
-        try:
-            for owner, name, function in functions:
-                setattr(owner, name, function)
-            yield
-        finally:
-            for owner, name, function in before:
-                setattr(owner, name, function)
+    with _LOCK, ExitStack() as stack:
+        for replacement in functions:
+            stack.enter_context(patch.object(*replacement))
+        yield
 
 
 def _some_group_norms(norm: GuardedGroupNorm, x: torch.Tensor) -> torch.Tensor:

@@ -144,7 +144,8 @@ class _TreeSearch:
                         break
                     self._enqueue(study, other)
                 trial = study.ask()
-                phi = self._phi(trial)
+                places = [trial.suggest_int(f"factor_{n}", 0, len(axis) - 1) for n, axis in enumerate(self.axes)]
+                phi = tuple(axis[place] for axis, place in zip(self.axes, places, strict=True))
                 if phi in self.found or phi not in self.grid or (len(self.found) >= len(first) and self._hopeless(phi)):
                     # There is nothing to learn from it: ask again.
                     study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -155,10 +156,6 @@ class _TreeSearch:
                 done()
                 self._tell(study, trial, self.found[phi])
         return list(self.found.values())
-
-    def _phi(self, trial: optuna.Trial) -> Phi:
-        places = [trial.suggest_int(f"factor_{number}", 0, len(axis) - 1) for number, axis in enumerate(self.axes)]
-        return tuple(axis[place] for axis, place in zip(self.axes, places, strict=True))
 
     def _enqueue(self, study: optuna.Study, phi: Phi) -> None:
         pairs = enumerate(zip(self.axes, phi, strict=True))

@@ -89,7 +89,9 @@ def sweep(
         return None
     results = [_score(workload, phi, workload.names, files, lambda steps: None) for phi in phis]
     rows = [make_row(workload, *measured, options) for measured in zip(phis, costs, results, strict=True)]
-    volumes = _mean_volumes([result.volumes for result in results[0].values()])
+    cases = [result.volumes for result in results[0].values()]
+    known = {value: [each[value] for each in cases if each[value]] for value in cases[0]}  # of the cases that have it
+    volumes = {value: sum(found) / len(found) for value, found in known.items() if found}
     return make_frontier(workload, rows, options, sweep_plan(workload, phis), volumes)
 
 
@@ -160,12 +162,6 @@ def make_frontier(
         hypervolume={cost: hypervolume(values, scores, higher) for cost, values in measured.items()},
         knee={cost: place for cost, place in knees.items() if place is not None},
     )
-
-
-def _mean_volumes(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean volume of every label over the cases that have it."""
-    found = {value: [volumes[value] for volumes in cases if volumes[value]] for value in cases[0]}
-    return {value: sum(volumes) / len(volumes) for value, volumes in found.items() if volumes}
 
 
 def _costs(

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,11 @@ _OF_FILE_MANAGERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 _NAMED = 3  # foreign files that a message names
 
 
+@dataclass(frozen=True)
 class ProgressFiles:
     """What a sweep has measured so far, in a folder of its own; no other file is ever removed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Note what is measured, by words for people; a FrontierError if an earlier sweep was of something else."""

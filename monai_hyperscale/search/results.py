@@ -237,8 +237,11 @@ def read_frontier(path: Union[str, Path], way_out: Optional[str] = None) -> Fron
         raise FrontierError(f"{path} is damaged or cut off ({first_line(error)}); {told}.") from error
     mistake = _wrong_kind(content)
     if mistake is None:
+        rows, task = content.get("rows"), content.get("task")
+        if isinstance(rows, list) and task in TASKS:
+            content["rows"] = [_row_with_extra(row, task) for row in rows]
         try:
-            frontier = _reader(Frontier).validate_python(_with_extra(content))
+            frontier = _reader(Frontier).validate_python(content)
             if frontier.choice is not None and "confirmed" in frontier.choice:
                 row_from_dict(frontier.choice["confirmed"]["row"], frontier.task)
             mistake = _contradiction(frontier)
@@ -258,13 +261,6 @@ def _reader(kind: type[T]) -> TypeAdapter[T]:
 def row_from_dict(content: Mapping[str, Any], task: str) -> FrontierRow:
     """Return a row of a task's frontier from JSON; a ValueError if it is none."""
     return _reader(FrontierRow).validate_python(_row_with_extra(content, task))
-
-
-def _with_extra(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    rows, task = content.get("rows"), content.get("task")
-    if not isinstance(rows, list) or task not in TASKS:
-        return content
-    return {**content, "rows": [_row_with_extra(row, task) for row in rows]}
 
 
 def _row_with_extra(row: Any, task: str) -> Any:

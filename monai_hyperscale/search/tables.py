@@ -22,7 +22,11 @@ _OWN += [f"score{end}" for end in _ENDS] + [f"pareto_{cost}" for cost in COSTS]
 def per_phi(frontier: Frontier) -> str:
     """Return a frontier as CSV with one line per φ."""
     extra = task_named(frontier.task).columns
-    names = _label_columns(frontier, [column.name for column in extra])
+    # The first column of every label: its name, with its value where another column has the same.
+    labels = frontier.labels.values()
+    taken = Counter([*_OWN, *(name + end for name in [*(c.name for c in extra), *labels] for end in _ENDS)])
+    clear = {name: all(taken[name + end] == 1 for end in _ENDS) for name in labels}
+    names = {value: name if clear[name] else f"{name} ({value})" for value, name in frontier.labels.items()}
     lines = []
     for index, row in enumerate(frontier.rows):
         line: dict[str, Any] = {"phi": phi_name(row.phi), "flops": row.flops, "parameters": row.parameters}
@@ -79,14 +83,6 @@ def _figures(value: Optional[float]) -> str:
 
 def _columns(name: str, score: Interval) -> dict[str, Any]:
     return dict(zip((name + end for end in _ENDS), vars(score).values(), strict=True))
-
-
-def _label_columns(frontier: Frontier, extra: Sequence[str]) -> dict[str, str]:
-    """Return the first column of every label: its name, with its value where another column has the same."""
-    names = frontier.labels.values()
-    taken = Counter([*_OWN, *(name + end for name in [*extra, *names] for end in _ENDS)])
-    clear = {name: all(taken[name + end] == 1 for end in _ENDS) for name in names}
-    return {value: name if clear[name] else f"{name} ({value})" for value, name in frontier.labels.items()}
 
 
 def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import platform
-import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +26,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 def spread(values: Sequence[float]) -> Latency:
     """Return the median and the quartiles."""
-    if len(values) < 2:
-        return Latency(values[0], values[0], values[0], len(values))
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
     return Latency(median, low, high, len(values))
 
 
@@ -98,9 +95,12 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Return what a reader needs to judge a time: processor, threads and versions, no name of machine or user."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     machine: dict[str, Any] = {
         "device": str(device),
-        "processor": _processor(),
+        "processor": named[0] if named else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -113,12 +113,3 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         machine["gpu"] = torch.cuda.get_device_name(device)
         machine["cuda"] = torch.version.cuda
     return machine
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Optional, Union
 
 import ignite.distributed as idist
@@ -117,15 +118,14 @@ class StopOnDivergence(Handler):
             )
 
 
+@dataclass(eq=False)
 class EpochSeed(Handler):
     """Seed everything at the start of every epoch from the seed and the epoch, ``dataset`` and ``sampler`` too."""
 
     event = Events.EPOCH_STARTED
-
-    def __init__(self, seed: int, dataset: Optional[Any] = None, sampler: Optional[Any] = None) -> None:
-        self.seed = seed
-        self.dataset = dataset
-        self.sampler = sampler
+    seed: int
+    dataset: Optional[Any] = None
+    sampler: Optional[Any] = None
 
     def __call__(self, engine: Any) -> None:
         # Processes of a distributed run see different cases, so they augment them differently.
@@ -139,25 +139,23 @@ class EpochSeed(Handler):
             self.sampler.set_epoch(engine.state.epoch)
 
 
+@dataclass(eq=False)
 class LossSchedule(Handler):
     """Set ``epoch`` of a scheduled loss at the start of every epoch."""
 
     event = Events.EPOCH_STARTED
-
-    def __init__(self, loss: Any) -> None:
-        self.loss = loss
+    loss: Any
 
     def __call__(self, engine: Any) -> None:
         self.loss.epoch = engine.state.epoch
 
 
+@dataclass(eq=False)
 class GradientClipping(Handler):
     """Clip the norm of the gradient to ``max_norm`` before every step of the trainer's optimizer."""
 
     event = IterationEvents.BACKWARD_COMPLETED
-
-    def __init__(self, max_norm: float) -> None:
-        self.max_norm = max_norm
+    max_norm: float
 
     def __call__(self, engine: Any) -> None:
         if engine.scaler is not None:

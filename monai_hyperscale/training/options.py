@@ -220,7 +220,7 @@ class TrainingOptions(Options):
     learning_rate: Annotated[float, number(0, 10, above=True)] = 0.003
     ema_momentum: Annotated[float, number(0, 0.999, above=True)] = 0.02
     num_workers: Natural = Field(1, exclude=True)
-    cache_rate: Annotated[float, number(0, 1)] = Field(1.0, exclude=True)
+    cache_rate: Share = Field(1.0, exclude=True)
     spatial_dims: Annotated[int, Field(strict=True, ge=2, le=3), must_be("2 or 3")] = 3
     spacing: Optional[Spacing] = None
     split: Annotated[
