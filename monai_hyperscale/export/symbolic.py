@@ -65,7 +65,7 @@ def exported_program(
             program = torch.export.export(
                 plain, (example,), dynamic_shapes=(free,), prefer_deferred_runtime_asserts_over_guards=True
             )
-        # Without the checks that maps have more than one voxel, which torch adds for a memory layout that nothing needs.
+        # Without the checks that maps have several voxels, which torch adds for a memory layout that nothing needs.
         graph = program.graph_module.graph
         for node in list(graph.nodes):
             if node.op == "call_function" and node.target is torch.ops.aten._assert_scalar.default:
