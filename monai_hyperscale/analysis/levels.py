@@ -216,7 +216,6 @@ def draw_level_costs(frontier: Frontier, common: Optional[Frontier] = None) -> F
 
 
 def _points(rows: Sequence[FrontierRow]) -> tuple[list[float], list[float]]:
-    """Return GFLOPs and scores of the rows that have both."""
     known = [(row.flops / 1e9, row.score.mean) for row in rows if row.flops is not None and row.score.mean is not None]
     return [cost for cost, _ in known], [score for _, score in known]
 

@@ -112,13 +112,13 @@ def weight_variation(
     by_layer: dict[str, list[torch.Tensor]] = {}
     for name, values in coefficients_of_variation(network, phis).items():
         by_layer.setdefault(name.rpartition(".")[0], []).append(values.flatten())
-    return [_layer(path, torch.cat(by_layer[path])) for path in layers_in_order(network, image, phis[-1])]
-
-
-def _layer(path: str, values: torch.Tensor) -> LayerVariation:
-    known = values[values.isfinite()].numpy()
-    quantiles = np.quantile(known, _QUANTILES).tolist() if len(known) else [None] * len(_QUANTILES)
-    return LayerVariation(path, len(values), len(values) - len(known), *quantiles)
+    found = []
+    for path in layers_in_order(network, image, phis[-1]):
+        values = torch.cat(by_layer[path])
+        known = values[values.isfinite()].numpy()
+        quantiles = np.quantile(known, _QUANTILES).tolist() if len(known) else [None] * len(_QUANTILES)
+        found.append(LayerVariation(path, len(values), len(values) - len(known), *quantiles))
+    return found
 
 
 def draw_variation(layers: Sequence[LayerVariation], title: str = "") -> Figure:

@@ -148,9 +148,8 @@ def _from_table(args: Arguments) -> _Chosen:
 
 def _by_measuring(args: Arguments) -> _Chosen:
     from monai_hyperscale.search.budget import choose
-    from monai_hyperscale.search.evaluation import RowMeasurer, search_phi
+    from monai_hyperscale.search.evaluation import RowMeasurer, default_grid, phi_grid, search_phi
     from monai_hyperscale.search.frontier import SweepOptions, make_frontier, sweep_plan
-    from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.results import read_frontier
 
     # Before the measuring, which a damaged file would make vain.

@@ -69,7 +69,7 @@ def pareto(args: Arguments) -> int:
     own = (args.output.resolve(), (args.output / "frontier.json").resolve())
     if args.confirm is not None and args.confirm.resolve() in own:
         raise ArgumentError("--confirm is of other cases than --output; name another folder.")
-    from monai_hyperscale.search.grids import phi_grid
+    from monai_hyperscale.search.evaluation import phi_grid
     from monai_hyperscale.search.results import read_frontier
 
     phis = None if args.phi is None else phi_grid(args.phi)
@@ -83,8 +83,8 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
     from monai_hyperscale.report import write_report
     from monai_hyperscale.report.examples import example_of
     from monai_hyperscale.search.cost import WORKING_MEMORY
+    from monai_hyperscale.search.evaluation import default_grid, phi_grid
     from monai_hyperscale.search.frontier import UNFINISHED, SweepOptions, sweep, sweep_plan, together
-    from monai_hyperscale.search.grids import default_grid, phi_grid
     from monai_hyperscale.search.progress_files import ProgressFiles
     from monai_hyperscale.search.tables import print_frontier
 

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Optional, TypeVar
 
@@ -82,10 +82,7 @@ def measured() -> Iterator[dict[str, float]]:
 def stage(name: str, device: Optional[torch.device] = None) -> Iterator[None]:
     """Count the time of the block towards a stage, if anyone measures; a GPU ``device`` is then waited for."""
     seconds = _seconds.get()
-    if seconds is None:
-        yield
-        return
-    with timed(seconds, name, device):
+    with nullcontext() if seconds is None else timed(seconds, name, device):
         yield
 
 

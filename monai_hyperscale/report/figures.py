@@ -47,7 +47,6 @@ def _costs(view: View) -> list[Optional[Cost]]:
 
 
 def _figure(view: View, cost: Optional[Cost]) -> Figure:
-    """Draw the rows with their intervals, the Pareto points and the knee."""
     points = view.points(cost)
     with drawing(*_SIZE) as figure:
         axes = figure.subplots()

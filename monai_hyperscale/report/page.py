@@ -112,7 +112,6 @@ def _data(view: View) -> dict[str, Any]:
 
 
 def _content(view: View, examples: Sequence[Example]) -> dict[str, Any]:
-    """Return what the template shows."""
     style, script = _resource("report.css"), _resource("budget.js", "report.js")
     bar_heads, bars = label_bars(view)
     heads, lines = row_table(view)

@@ -32,13 +32,6 @@ class Cost:
     unit: str
     scale: float
 
-    @classmethod
-    def measured(cls, values: Sequence[float], key: str, title: str, units: Mapping[str, float]) -> Cost:
-        """Return a cost in one unit for all values, that in which the largest has no long string of digits."""
-        small, usual, large = units.items()
-        most = max(values)
-        return cls(key, title, *(large if most >= large[1] else usual if most >= usual[1] / 10 else small))
-
     @property
     def word(self) -> str:
         """What one has less of."""
@@ -90,10 +83,14 @@ class View:
             order.sort(key=lambda n: frontier.rows[n].phi)
         self.rows = [frontier.rows[n] for n in order]
         self._position = {original: position for position, original in enumerate(order)}
-        self.costs = []
+        self.costs: list[Cost] = []
         for key, title, units in _COSTS:
             values = [value for row in self.rows if (value := row.cost(key)) is not None]
-            self.costs += [Cost.measured(values, key, title, units)] if values else []
+            if values:
+                # One unit for all values, in which the largest has no long string of digits.
+                (small, usual, large), most = units.items(), max(values)
+                unit = large if most >= large[1] else usual if most >= usual[1] / 10 else small
+                self.costs.append(Cost(key, title, *unit))
         self.labels = dict(sorted(frontier.labels.items(), key=lambda entry: int(entry[0])))
         self.task = task_named(frontier.task)
         self.metric = str(frontier.metric["name"])

@@ -150,7 +150,6 @@ def budget_box(view: View) -> dict[str, Any]:
 
 
 def _suggestions(view: View) -> list[str]:
-    """Return budgets that this frontier can meet."""
     row = view.rows[view.chosen]
     sign = ">=" if view.higher_is_better else "<="
     metric = re.sub(r"[\s-]+", "_", view.metric.strip().lower())

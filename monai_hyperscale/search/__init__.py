@@ -10,12 +10,11 @@ from monai_hyperscale.search.budget import (
     read_objective,
 )
 from monai_hyperscale.search.cost import InferenceCost, count_flops, measure_costs
-from monai_hyperscale.search.evaluation import SAMPLERS, RowMeasurer, search_phi
+from monai_hyperscale.search.evaluation import SAMPLERS, RowMeasurer, phi_grid, search_phi
 from monai_hyperscale.search.frontier import SweepOptions, sweep
-from monai_hyperscale.search.grids import phi_grid
 from monai_hyperscale.search.metrics import METRICS, Metric, correlation, metric_named
-from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.results import Frontier, FrontierRow, Interval, Latency, read_frontier
+from monai_hyperscale.search.statistics import hypervolume, knee, pareto_points
 from monai_hyperscale.search.workload import CaseResult, Workload, WorkloadOptions, open_workload
 
 __all__ = [

@@ -166,7 +166,6 @@ def _take_times(
     done: Callable[[], object],
     keep: Callable[[Sequence[InferenceCost]], object],
 ) -> None:
-    """Add the rounds that are missing to the costs of the networks that are held."""
     first = min(rounds, *(len(costs[place].seconds) for place in held))
     for place in held:
         costs[place] = replace(costs[place], seconds=costs[place].seconds[:first])

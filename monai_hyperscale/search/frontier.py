@@ -13,10 +13,9 @@ import torch.distributed as dist
 
 from monai_hyperscale.io.files import digest
 from monai_hyperscale.search.cost import InferenceCost, measure_costs
-from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
 from monai_hyperscale.search.progress_files import ProgressFiles
 from monai_hyperscale.search.results import COSTS, Frontier, FrontierRow, Interval
-from monai_hyperscale.search.statistics import case_scores, interval
+from monai_hyperscale.search.statistics import case_scores, hypervolume, interval, knee, pareto_points
 from monai_hyperscale.search.timing import describe_machine
 from monai_hyperscale.search.workload import CaseResult, Workload, as_phi
 from monai_hyperscale.tasks import task_named

@@ -152,8 +152,7 @@ class RunCheckpoint:
                 f"{path} is of a run with other settings ({_mismatch(error)}); resume with the same options, or "
                 "without --resume."
             ) from error
-        best = f"best {in_words(self.score)} so far {self.best:.4f}"
-        _LOGGER.info(f"Resumed after epoch {engine.state.epoch} ({best}).")
+        _LOGGER.info(f"Resumed after epoch {engine.state.epoch} (best {in_words(self.score)} so far {self.best:.4f}).")
 
 
 def _mismatch(error: Exception) -> str:

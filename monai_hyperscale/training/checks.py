@@ -174,7 +174,6 @@ def _check_phis(name: str, value: Any, network: HyperNetwork) -> None:
 
 
 def _check_phi(name: str, value: Any, network: HyperNetwork) -> None:
-    """Check that a network takes one φ, a factor or one per level."""
     if not isinstance(value, tuple):
         return
     number = network.context["phi"]

@@ -92,9 +92,6 @@ class PhiSampler(Handler):
 class CosineSchedule(WarmupCosineSchedule):
     """MONAI's warm-up and cosine decay; a checkpoint keeps its position only, so that ``t_total`` can grow."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int, t_total: int) -> None:
-        super().__init__(optimizer, warmup_steps=warmup_steps, t_total=t_total)
-
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""
         return {name: getattr(self, name) for name in ("last_epoch", "_step_count", "_last_lr")}

@@ -91,16 +91,13 @@ def _device(value: Any) -> str:
     return str(kind)
 
 
-def _data_folder(value: Any) -> str:
-    if not Path(str(value)).is_dir():
-        raise DatasetError(f"must be an existing folder, got {str(value)!r}.")
-    return str(value)
+def _existing(words: str, exists: Callable[[Path], bool]) -> BeforeValidator:
+    def check(value: Any) -> str:
+        if not exists(Path(str(value))):
+            raise DatasetError(f"must be {words}, got {str(value)!r}.")
+        return str(value)
 
-
-def _file(value: Any) -> str:
-    if not Path(str(value)).is_file():
-        raise DatasetError(f"must be a file, got {str(value)!r}.")
-    return str(value)
+    return BeforeValidator(check)
 
 
 def _no_bundle(value: Any) -> str:
@@ -158,8 +155,8 @@ Method = Annotated[dict[str, Any], BeforeValidator(_method)]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], must_be("one of fp32, bf16, fp16")]
 Device = Annotated[str, BeforeValidator(_device)]
 #: Folders and files: of data, to write into, and of weights to start from, which are told by their content.
-DataFolder = Annotated[str, BeforeValidator(_data_folder)]
-OneFile = Annotated[str, BeforeValidator(_file)]
+DataFolder = Annotated[str, _existing("an existing folder", Path.is_dir)]
+OneFile = Annotated[str, _existing("a file", Path.is_file)]
 NoBundle = Annotated[str, BeforeValidator(_no_bundle)]
 Start = Annotated[str, BeforeValidator(_start), PlainSerializer(weights_digest, when_used="json")]
 

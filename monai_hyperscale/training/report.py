@@ -59,7 +59,11 @@ def report_test_cases(
     """
     together()  # the first process may still be writing the weights
     settings = read_settings(model_folder(models) / "model.json")
-    groups = _by_others(settings, phis)
+    groups: dict[Context, list[Factors]] = {}  # by the other numbers, of which networks that know φ alone have none
+    for phi in phis:
+        context = settings.context(**Context.of(phi))
+        others = Context(**{name: value for name, value in context.items() if name != "phi"})
+        groups.setdefault(others, []).append(context.several("phi"))
     score = task_named(settings.task).trained_score(settings)
     shared = {"part": "test", "device": torch.device(device), "metric": score, **options}
     found = []
@@ -95,16 +99,6 @@ def _report(workload: Workload, phis: Sequence[Factors], folder: Path, others: s
     write_report(frontier, folder / "report.html", [example_of(workload, frontier)])
     _LOGGER.info(f"Wrote {folder / 'report.html'}, frontier.json, its tables and its curves.")
     return frontier
-
-
-def _by_others(settings: NetworkSettings, phis: Sequence[Union[Context, Phi]]) -> dict[Context, list[Factors]]:
-    """Return the φ of every choice of the other numbers; those of networks that know φ alone under no such number."""
-    found: dict[Context, list[Factors]] = {}
-    for phi in phis:
-        context = settings.context(**Context.of(phi))
-        others = Context(**{name: value for name, value in context.items() if name != "phi"})
-        found.setdefault(others, []).append(context.several("phi"))
-    return found
 
 
 def _trained(settings: NetworkSettings, phis: Sequence[Factors]) -> list[Factors]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_hyperscale.search.pareto import hypervolume, knee, pareto_points
+from monai_hyperscale.search.statistics import hypervolume, knee, pareto_points
 
 COSTS = ("flops", "latency", "memory")
 

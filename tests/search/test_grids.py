@@ -2,7 +2,7 @@ import pytest
 
 from monai_hyperscale.errors import PhiError
 from monai_hyperscale.search import phi_grid
-from monai_hyperscale.search.grids import default_grid
+from monai_hyperscale.search.evaluation import default_grid
 
 
 def test_ranges_have_both_ends_and_plain_numbers():
