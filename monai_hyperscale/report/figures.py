@@ -8,7 +8,6 @@ from typing import Optional, Union
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Path2D
 
@@ -29,7 +28,12 @@ def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
     view, paths = View(frontier), [Path(folder) / name for name in figure_names(frontier)]
     with ExitStack() as stack:
         for number, cost in enumerate(_costs(view)):
-            figure = _figure(view, cost)  # once for both of its files
+            points = view.points(cost)
+            with drawing(*_SIZE) as figure:  # once for both of its files
+                axes = figure.subplots()
+                tidy(axes, f"{cost.title} ({cost.unit})" if cost else "φ", view.metric)
+                if points:
+                    _draw(axes, view, cost, points)
             for path in paths[2 * number : 2 * number + 2]:
                 save_figure(figure, stack.enter_context(replacing(path)))
     return paths
@@ -44,16 +48,6 @@ def figure_names(frontier: Frontier) -> list[str]:
 def _costs(view: View) -> list[Optional[Cost]]:
     """Return what curves are drawn over; ``None`` for φ itself."""
     return [*view.costs, *([None] if view.single or not view.costs else [])]
-
-
-def _figure(view: View, cost: Optional[Cost]) -> Figure:
-    points = view.points(cost)
-    with drawing(*_SIZE) as figure:
-        axes = figure.subplots()
-        tidy(axes, f"{cost.title} ({cost.unit})" if cost else "φ", view.metric)
-        if points:
-            _draw(axes, view, cost, points)
-    return figure
 
 
 def _draw(axes: Axes, view: View, cost: Optional[Cost], points: list[Point]) -> None:

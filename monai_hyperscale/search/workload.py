@@ -193,9 +193,9 @@ class Workload(ABC):
         }
 
 
-def as_phi(phi: Sequence[float]) -> Phi:
-    """Return factors as networks take them: one number, or one per level."""
-    factors = as_factors(list(phi))
+def as_phi(phi: Phi) -> Union[float, tuple[float, ...]]:
+    """Return φ, checked, as networks take it: one number, or one per level."""
+    factors = as_factors(phi)
     return factors if len(factors) > 1 else factors[0]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Optional, Union
 from monai_hyperscale.bundle.methods import FIXED_PHI
 from monai_hyperscale.context import Context, ContextNumber
 from monai_hyperscale.networks.layers.factor import Phi, as_factors, check_factor
+from monai_hyperscale.search.workload import as_phi
 
 #: One factor, or one per level.
 Drawn = Union[float, tuple[float, ...]]
@@ -128,7 +129,7 @@ class ChoicePhi(PhiPrior):
         super().__init__(**shared)
         if not values:
             raise ValueError("values must name at least one factor, got none.")
-        self.values = tuple(one_or_per_level(value) for value in values)
+        self.values = tuple(as_phi(value) for value in values)
         self._together = any(isinstance(value, tuple) for value in self.values)
 
     @property
@@ -173,12 +174,6 @@ def _shuffled(generator: random.Random, count: int) -> list[float]:
     return drawn
 
 
-def one_or_per_level(phi: Phi) -> Drawn:
-    """Return φ as one checked number, or as a tuple of them, one per level."""
-    factors = as_factors(phi)
-    return factors[0] if len(factors) == 1 else factors
-
-
 def phi_prior(
     phi: Union[None, float, Sequence[Phi]],
     low: float = 0.0,
@@ -201,7 +196,7 @@ def phi_prior(
     """
     shared: dict[str, Any] = {"levels": levels, "seed": seed, "rescale_input": rescale_input, "others": others}
     if method == "fixed":
-        return FixedPhi(FIXED_PHI if phi is None else one_or_per_level(phi), **shared)  # type: ignore[arg-type]
+        return FixedPhi(FIXED_PHI if phi is None else as_phi(phi), **shared)  # type: ignore[arg-type]
     if phi is None:
         return UniformPhi(low, high, exponent, **shared)
     if isinstance(phi, Sequence) and not isinstance(phi, str):
@@ -233,7 +228,7 @@ def validation_contexts(
 def _validated_phis(val_phi: Union[None, float, Sequence[Phi]], prior: PhiPrior) -> Sequence[Drawn]:
     if val_phi is not None:
         values = val_phi if isinstance(val_phi, Sequence) else (val_phi,)
-        return tuple(one_or_per_level(value) for value in values)
+        return tuple(as_phi(value) for value in values)
     if isinstance(prior, ChoicePhi):
         return tuple(sorted(set(prior.values), key=as_factors))
     low, high = prior.range
