@@ -8,6 +8,7 @@ from typing import Optional, Union
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Path2D
 
@@ -22,18 +23,17 @@ _SIZE = (3.5, 2.6)  # inches: one column of a paper
 def write_figures(frontier: Frontier, folder: Union[str, Path]) -> list[Path]:
     """Draw the score against each measured cost, with confidence band, Pareto points and knee, into a folder.
 
-    Returned are the files: ``score_flops``, ``score_latency``, ``score_memory`` and, but for factors per level, which
-    have no order, ``score_phi``, as PNG of 300 dpi and as SVG. All are written, or none and an OSError is raised.
+    Returns:
+        the files: ``score_flops``, ``score_latency`` and ``score_memory``, those that were measured, as PNG of 300 dpi
+        and as SVG; and ``score_phi``, but for factors per level, which have no order. All are written, or none.
+
+    Raises:
+        OSError: if they cannot be written.
     """
     view, paths = View(frontier), [Path(folder) / name for name in figure_names(frontier)]
     with ExitStack() as stack:
         for number, cost in enumerate(_costs(view)):
-            points = view.points(cost)
-            with drawing(*_SIZE) as figure:  # once for both of its files
-                axes = figure.subplots()
-                tidy(axes, f"{cost.title} ({cost.unit})" if cost else "φ", view.metric)
-                if points:
-                    _draw(axes, view, cost, points)
+            figure = _figure(view, cost)  # once for both of its files
             for path in paths[2 * number : 2 * number + 2]:
                 save_figure(figure, stack.enter_context(replacing(path)))
     return paths
@@ -48,6 +48,17 @@ def figure_names(frontier: Frontier) -> list[str]:
 def _costs(view: View) -> list[Optional[Cost]]:
     """Return what curves are drawn over; ``None`` for φ itself."""
     return [*view.costs, *([None] if view.single or not view.costs else [])]
+
+
+def _figure(view: View, cost: Optional[Cost]) -> Figure:
+    """Draw the rows with their intervals, the Pareto points and the knee."""
+    points = view.points(cost)
+    with drawing(*_SIZE) as figure:
+        axes = figure.subplots()
+        tidy(axes, f"{cost.title} ({cost.unit})" if cost else "φ", view.metric)
+        if points:
+            _draw(axes, view, cost, points)
+    return figure
 
 
 def _draw(axes: Axes, view: View, cost: Optional[Cost], points: list[Point]) -> None:

@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from monai_hyperscale.inference import stages
+from monai_hyperscale.inference import devices
 from monai_hyperscale.inference.devices import measured, stage
 
 
 def test_times_add_up_by_name_of_what_failed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(stages.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now[0])
     with stage("a"):  # nobody asks
         now[0] += 50
     with measured() as seconds:
