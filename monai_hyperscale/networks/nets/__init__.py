@@ -2,8 +2,12 @@
 
 from monai_hyperscale.networks.nets.fpn import ScaleSpaceFPN
 from monai_hyperscale.networks.nets.scale_space import RescaledInput, ScaleSpaceNetwork
-from monai_hyperscale.networks.nets.unet import ScaleSpaceUNet
-from monai_hyperscale.networks.nets.unet_stages import ScaleSpacePSPNet, ScaleSpaceResidualUNet, ScaleSpaceSEUNet
+from monai_hyperscale.networks.nets.unet import (
+    ScaleSpacePSPNet,
+    ScaleSpaceResidualUNet,
+    ScaleSpaceSEUNet,
+    ScaleSpaceUNet,
+)
 
 __all__ = [
     "RescaledInput",

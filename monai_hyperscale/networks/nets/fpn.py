@@ -22,18 +22,14 @@ class _FPNBody(Encoder):
         self.heads = nn.ModuleList(Conv[Conv.CONV, dims](width, network.out_channels, kernel_size=1) for _ in features)
         self.deep_supervision = network.deep_supervision
 
-    def predictions(self, x: torch.Tensor) -> list[torch.Tensor]:
+    # No annotation: in TorchScript, which is for inference, it is one map always.
+    def forward(self, x):  # type: ignore[no-untyped-def]
         pyramid = self.pyramid(self.encode(x))
         logits: list[torch.Tensor] = []
         for index, head in enumerate(self.heads):
             logits.append(head(pyramid[index]))
         for index in range(len(logits) - 2, -1, -1):
             logits[index] = logits[index] + resize_like(logits[index + 1], logits[index], self.mode)
-        return logits
-
-    # No annotation: in TorchScript, which is for inference, it is one map always.
-    def forward(self, x):  # type: ignore[no-untyped-def]
-        logits = self.predictions(x)
         if not torch.jit.is_scripting():
             if self.training and self.deep_supervision:
                 return [resize_like(maps, x, self.mode) for maps in logits]
@@ -44,22 +40,20 @@ class _FPNBody(Encoder):
 class ScaleSpaceFPN(EncoderNetwork):
     """A Feature Pyramid Network that down-samples by φ at every level and predicts at every resolution (SSHN C.1).
 
-    The stages of the encoder give a :class:`~monai_hyperscale.networks.blocks.FeaturePyramid` of one width. A 1×1
-    convolution turns each of its maps into logits, which are added to those of the next coarser resolution, resized.
-    The finest are the prediction. With ``deep_supervision`` and in training the network returns a list: the logits of
-    every resolution, finest first, all resized to the image, as MONAI's ``DeepSupervisionLoss`` takes them.
+    The stages of the encoder give a :class:`~monai_hyperscale.networks.blocks.FeaturePyramid`. A 1×1 convolution turns
+    each of its maps into logits, which are added to those of the next coarser resolution, resized; the finest are the
+    prediction.
 
     Args:
         decoder_features: channels of every map of the pyramid. Default: as the first stage.
-        deep_supervision: whether to return the logits of every resolution in training, as the paper's network does.
-            All other arguments are those of :class:`ScaleSpaceUNet`, of which it has no ``patch_size``.
+        deep_supervision: whether it returns, in training and as the paper's, a list: the logits of every resolution,
+            finest first, resized to the image, as MONAI's ``DeepSupervisionLoss`` takes them. All other arguments are
+            those of :class:`ScaleSpaceUNet`, without ``patch_size``.
 
     Example:
         >>> net = ScaleSpaceFPN(3, in_channels=1, out_channels=3, features=(4, 4, 4), deep_supervision=True)
         >>> [tuple(logits.shape) for logits in net(torch.zeros(1, 1, 11, 7, 1), phi=0.3)]
         [(1, 3, 11, 7, 1), (1, 3, 11, 7, 1), (1, 3, 11, 7, 1)]
-        >>> net.eval()(torch.zeros(1, 1, 11, 7, 1), phi=0.3).shape
-        torch.Size([1, 3, 11, 7, 1])
     """
 
     decoder_features: Optional[int] = None

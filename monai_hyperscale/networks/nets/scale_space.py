@@ -17,15 +17,10 @@ from monai_hyperscale.networks.layers.resize import VariableResize, resize_maps
 class RescaledInput(nn.Module):
     """A network that sees the image at another size: what ``fold`` returns where the input has a factor of its own.
 
-    Logits, one map, a list of maps or maps stacked along axis 1, are resized to the size of the image; what has no
-    spatial axes (class scores) is left as it is.
-
-    Args:
-        resize: the layer that resizes the image.
-        body: the network.
+    ``resize`` resizes the image for ``body``, whose logits, one map, a list of maps or maps stacked along axis 1, come
+    back at the image's size; what has no spatial axes (class scores) is left as it is.
 
     Example:
-        >>> from monai_hyperscale.networks.layers import VariableResize
         >>> resize = VariableResize(spatial_dims=2)
         >>> resize.fix(0.5)
         >>> RescaledInput(resize, nn.Conv2d(1, 3, 1))(torch.zeros(1, 1, 31, 17)).shape
@@ -49,21 +44,16 @@ class RescaledInput(nn.Module):
 class ScaleSpaceNetwork(nn.Module):
     """A network f_φ whose :class:`VariableResize` layers take their factor from ``forward``'s ``phi``.
 
-    φ may name one factor per level (SSHN C.2). ``rescale_input`` adds a level 0 in front of them: the image itself is
-    rescaled before the first stage, and the logits are resized to the image's size at the end. This moves the cost of
-    the first stage, which dominates that of a uniform network, and costs detail. Displacement fields in voxels would
-    have to be rescaled in value too: not for registration.
+    φ may name one factor per level (SSHN C.2).
 
     Args:
-        body: the network; its resize layers are found wherever they are nested.
-        rescale_input: whether the input has a factor of its own. φ = (φ_input, φ_0, …) then, and ``levels`` is one
-            more. One φ alone gives the input min(1, 2φ): all of it at ordinary halving and above, less below.
-
-    Raises:
-        ValueError: if ``body`` has no resize layer, so that φ would do nothing.
+        body: the network; its resize layers are found wherever they are nested. None is a ``ValueError``.
+        rescale_input: whether the image is rescaled by a factor of its own, and the logits back at the end:
+            φ = (φ_input, φ_0, …), one level more. One φ alone gives the input min(1, 2φ): all of it at ordinary halving
+            and above. This moves the cost of the first stage, which dominates that of a uniform network, and costs
+            detail. Not for registration: displacements in voxels would have to be rescaled in value too.
 
     Example:
-        >>> from monai_hyperscale.networks.layers import VariableResize
         >>> net = ScaleSpaceNetwork(nn.Sequential(VariableResize(2), VariableResize(2, level=1)), rescale_input=True)
         >>> net.levels, net.per_level(0.25)
         (3, (0.5, 0.25, 0.25))
@@ -100,8 +90,7 @@ class ScaleSpaceNetwork(nn.Module):
     def forward(self, x: torch.Tensor, phi: Optional[Phi] = None) -> Any:
         """Run the network on images (B, C, *sizes) of any size at ``phi``, one factor in [0, 1] or one per level.
 
-        Raises:
-            PhiError: if ``phi`` is missing or not valid.
+        A :class:`PhiError` if ``phi`` is missing or not valid.
         """
         if phi is None:
             raise PhiError("call the network with phi=..., or fold(phi) it first.")
@@ -113,14 +102,11 @@ class ScaleSpaceNetwork(nn.Module):
             small = self.input_resize(x)
         with rescaling_factor(factors[1:]):
             y = self.body(small)
-        return _at_size_of(y, x, self.input_resize.mode)
+        mode = self.input_resize.mode
+        return resize_maps(y, x, mode) if isinstance(y, torch.Tensor) else [resize_maps(maps, x, mode) for maps in y]
 
     def fold(self, phi: Phi) -> nn.Module:
-        """Return a plain copy of the network that always runs at ``phi``, ready for TorchScript and ONNX.
-
-        Raises:
-            PhiError: if ``phi`` is not valid.
-        """
+        """Return a plain copy for one ``phi``, ready for TorchScript and ONNX; a :class:`PhiError` if not valid."""
         factors = self.per_level(phi)
         plain = copy.deepcopy(self.body)
         for layer in self._resizes(plain):
@@ -130,9 +116,3 @@ class ScaleSpaceNetwork(nn.Module):
         resize = copy.deepcopy(self.input_resize)
         resize.fix(factors[0])
         return RescaledInput(resize, plain)
-
-
-def _at_size_of(y: Any, x: torch.Tensor, mode: str) -> Any:
-    if isinstance(y, torch.Tensor):
-        return resize_maps(y, x, mode)
-    return [resize_maps(maps, x, mode) for maps in y]
