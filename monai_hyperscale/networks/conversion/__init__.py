@@ -1,7 +1,6 @@
 """MONAI's networks as φ-networks: the conversion, and the converters of each family of networks.
 
-:mod:`place` is the walk and its register, :mod:`conversion` what one conversion remembers and refuses, :mod:`layers`
-what takes a strided layer's place; :mod:`encoders`, :mod:`unets` and :mod:`skip_unets` register the converters.
+:mod:`encoders`, :mod:`unets` and :mod:`skip_unets` register the converters, which :mod:`place` walks through.
 """
 
 from monai_hyperscale.networks.conversion import encoders, skip_unets, unets  # noqa: F401 (they register converters)

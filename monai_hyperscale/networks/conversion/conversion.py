@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch.nn as nn
@@ -33,31 +34,29 @@ _HOOKS = {
 }
 
 
+@dataclass(eq=False)
 class Conversion:
     """One conversion in progress; the arguments are those of :func:`~monai_hyperscale.networks.rescalable`.
 
-    Attributes:
-        report: what was replaced so far.
-        spatial_dims: of the network's convolutions.
-        resize_mode: torch's name of the linear interpolation that up-sampling ends with.
-        returns_features: whether the network returns features of several sizes, as an encoder does.
+    ``report`` says what was replaced so far, ``resize_mode`` is torch's name of the linear interpolation that
+    up-sampling ends with, and ``returns_features`` whether the network returns features of several sizes, as an encoder
+    does.
     """
 
-    def __init__(
-        self, network: nn.Module, norm: str = "refuse", mode: str = "linear", rounding: str = "nearest"
-    ) -> None:
-        self.network = network
-        self.norm = norm
-        self.mode = mode
-        self.rounding = rounding
-        self.report = ConversionReport(type(network).__name__)
-        convs = (module for module in network.modules() if isinstance(module, CONVS))
+    network: nn.Module
+    norm: str = "refuse"
+    mode: str = "linear"
+    rounding: str = "nearest"
+    returns_features: bool = field(default=False, init=False)
+    _claimed: set[nn.Module] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.report = ConversionReport(type(self.network).__name__)
+        convs = (module for module in self.network.modules() if isinstance(module, CONVS))
         self.spatial_dims = next((len(conv.kernel_size) for conv in convs), 0)
         if not self.spatial_dims:
-            raise ConversionError(f"{type(network).__name__} cannot be made rescalable: it has no convolution.")
+            raise ConversionError(f"{self.report.network} cannot be made rescalable: it has no convolution.")
         self.resize_mode = interpolation_mode("linear", self.spatial_dims)
-        self.returns_features = False
-        self._claimed: set[nn.Module] = set()
 
     def claim(self, *modules: nn.Module) -> None:
         """Say that strided or up-sampling layers are dealt with by the block around them, and stay as they are."""
@@ -78,10 +77,7 @@ class Conversion:
         return ConversionError(f"{self.report.network} cannot be made rescalable: {where}: {reason}.")
 
     def refuse_altered_modules(self) -> None:
-        """Check that no module has a hook, a parametrization or a ``forward`` of its own.
-
-        A hook goes with the module that is replaced, and it may resize where nobody sees it.
-        """
+        """Check that no module has a hook, which may be lost with it, a parametrization or a ``forward`` of its own."""
         for name, module in self.network.named_modules():
             reason = _altered(module)
             if reason is not None:

@@ -13,7 +13,7 @@ from monai.networks.nets.efficientnet import EfficientNet, EfficientNetBNFeature
 from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck, ResNetFeatures
 
 from monai_hyperscale.networks.conversion.conversion import strided
-from monai_hyperscale.networks.conversion.layers import UpBlock
+from monai_hyperscale.networks.conversion.layers import TakenOver, UpBlock
 from monai_hyperscale.networks.conversion.place import RESIZED, Place, converts
 
 # Of EfficientNet's classifier; an encoder does not run it.
@@ -103,16 +103,14 @@ def _convert_padded(place: Place, name: str) -> nn.Module:
     return module
 
 
-class _ImageSizedFlexibleUNet(nn.Module):
+class _ImageSizedFlexibleUNet(TakenOver):
     """A ``FlexibleUNet`` whose decoder, of one block more than there are skip connections, ends at the image's size."""
 
     def __init__(self, network: FlexibleUNet, blocks: nn.ModuleList) -> None:
-        super().__init__()
-        self.encoder = network.encoder
+        super().__init__(network, "encoder")
         self.decoder: Any = nn.Module()
         self.decoder.blocks = blocks
         self.segmentation_head = network.segmentation_head
-        self.training = network.training
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         features = self.encoder(inputs)

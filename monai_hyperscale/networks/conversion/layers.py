@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import torch
 import torch.nn as nn
@@ -18,11 +18,22 @@ import torch.nn.functional as F
 from monai_hyperscale.networks.layers.resize import VariableResize, _interpolate, _scaled_sizes, resize_like
 
 
-class StridedResize(VariableResize):
-    """Resize to ``s·m`` voxels before a layer of stride s, where ``m = rescaled_size(n, φ ** log2(s))``.
+class TakenOver(nn.Module):
+    """Modules of another one, under their names there, for a ``forward`` of its own."""
 
-    That is φ for the ordinary stride of 2, φ² for 4: φ = 0.5 is the stride that the network was built with, 1 is none.
-    """
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init__(self, network: nn.Module, *names: str) -> None:
+        super().__init__()
+        for name in names:
+            setattr(self, name, getattr(network, name))
+        self.training = network.training
+
+
+class StridedResize(VariableResize):
+    """Resize to ``s·m`` voxels before a layer of stride s, where ``m = rescaled_size(n, φ ** log2(s))``."""
 
     def __init__(
         self,

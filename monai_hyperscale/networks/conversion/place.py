@@ -47,11 +47,8 @@ _NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalRespons
 class Place:
     """A module of the network in conversion, and where it stands: all that a converter gets.
 
-    Args:
-        conversion: in progress.
-        module: to convert: a copy of the original's, to be changed in place or replaced.
-        name: of the module in the network.
-        level: of the first down-sampling inside the module.
+    ``module`` is a copy of the original's, to be changed in place or replaced, ``name`` its name in the network, and
+    ``level`` that of the first down-sampling inside it.
     """
 
     conversion: Conversion
@@ -72,7 +69,7 @@ class Place:
         return self.module
 
     def stages(self, *children: str) -> int:
-        """Convert children that run one after the other, by default all, in place, and return the level that is next.
+        """Convert children, by default all, that run one after the other, in place; return the next level.
 
         A stage all of whose strides are 1 does not resize and takes no level.
         """
@@ -83,11 +80,7 @@ class Place:
         return level
 
     def converted(self) -> nn.Module:
-        """Return what takes the module's place.
-
-        Raises:
-            ConversionError: if the module, or one inside it, is of an unknown type or cannot be converted.
-        """
+        """Return what takes the module's place; a :class:`ConversionError` if it or a part of it cannot be."""
         module = self.module
         if self.conversion.claimed(module):
             return module
@@ -258,10 +251,7 @@ def converts(*types: type[nn.Module]) -> Callable[[_C], _C]:
 
 
 def keeps(*types: type[nn.Module]) -> None:
-    """Register types whose own ``forward`` neither resamples nor merges maps: their children alone are converted.
-
-    Strided layers among the children all become down-samplings of the same level.
-    """
+    """Register types whose ``forward`` neither resamples nor merges maps: only children are converted, to one level."""
     converts(*types)(Place.convert)
 
 

@@ -8,13 +8,9 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Replacement:
-    """One module that was replaced.
+    """One module that was replaced: its name (``""``: the network), what it was, and what it is now.
 
-    Args:
-        name: of the module in the network, ``""`` the network itself.
-        before: what it was.
-        after: what it is now, and how that differs.
-        level: of the factor that it goes by; ``None`` if it does not down-sample.
+    ``level`` is that of the factor that it goes by; ``None`` if it does not down-sample.
     """
 
     name: str
@@ -32,8 +28,8 @@ class TensorReport:
 
     Args:
         source: where they come from: a path, or "the network itself".
-        reused: names of tensors that were carried over as they are.
-        adapted: tensors that were carried over but mean something else now, and why.
+        reused: carried over as they are.
+        adapted: carried over, but they mean something else now, and why.
         fresh: tensors of the network that keep their own initial values, and why.
         unused: tensors of the source that went nowhere, and why.
     """
@@ -61,11 +57,7 @@ class TensorReport:
 class ConversionReport:
     """What :func:`~monai_hyperscale.networks.conversion.rescalable` did to a network; ``str`` makes a text of it.
 
-    Args:
-        network: the type of the network.
-        replaced: the modules that were replaced, in the network's order.
-        notes: what else differs from the original.
-        tensors: where the tensors come from.
+    ``replaced`` are the modules in the network's order, ``notes`` say what else differs from the original.
 
     Example:
         >>> from monai.networks.nets import BasicUNet

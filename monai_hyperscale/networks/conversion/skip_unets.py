@@ -12,7 +12,7 @@ from monai.networks.nets import AttentionUnet, UNet, VoxelMorph, VoxelMorphUNet
 from monai.networks.nets.attentionunet import AttentionBlock, AttentionLayer, ConvBlock, UpConv
 
 from monai_hyperscale.networks.conversion.conversion import CONVS, strided
-from monai_hyperscale.networks.conversion.layers import StridedResize, UpBlock
+from monai_hyperscale.networks.conversion.layers import StridedResize, TakenOver, UpBlock
 from monai_hyperscale.networks.conversion.place import RESIZED, Place, converts, keeps
 
 keeps(AttentionUnet, AttentionBlock, ConvBlock)
@@ -74,15 +74,8 @@ def _unet_level(place: Place) -> nn.Module:
     return _UNetLevel(down, skip, UpBlock({"0": up.child("0").transposed(), "1": up.child("1").converted()}))
 
 
-class _MergingAttentionLayer(nn.Module):
+class _MergingAttentionLayer(TakenOver):
     """``AttentionLayer`` with the up-sampling going to the size of the features that it attends to."""
-
-    def __init__(self, layer: AttentionLayer) -> None:
-        super().__init__()
-        self.attention = layer.attention
-        self.upconv = layer.upconv
-        self.merge = layer.merge
-        self.submodule = layer.submodule
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         lower = self.upconv(self.submodule(x), x)
@@ -102,7 +95,7 @@ def _attention_layer(place: Place) -> nn.Module:
         below.stages()  # one level further down if the first convolution is strided
     else:
         place.convert("submodule")
-    return _MergingAttentionLayer(place.module)
+    return _MergingAttentionLayer(place.module, "attention", "upconv", "merge", "submodule")
 
 
 class _UpSampledSkip(nn.Module):

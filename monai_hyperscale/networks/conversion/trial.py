@@ -29,22 +29,18 @@ def _size_bound(module: Any) -> bool:
         if strided(module) or module.padding == "same":
             return False
         padding = 0 if module.padding == "valid" else module.padding
-        axes = zip(_axes(module.kernel_size), _axes(padding), _axes(getattr(module, "dilation", 1)), strict=False)
+        # Three of a single number: more than there are axes does no harm.
+        values = (module.kernel_size, padding, getattr(module, "dilation", 1))
+        axes = zip(*((value,) * 3 if isinstance(value, int) else value for value in values), strict=False)
         shrinks = any(2 * pad < dilation * (kernel - 1) for kernel, pad, dilation in axes)
         return shrinks or getattr(module, "padding_mode", "zeros") in ("reflect", "circular")
     return type(module).__module__ in _FILES and not isinstance(module, nn.Identity)
 
 
-def _axes(value: Any) -> tuple[int, ...]:
-    # Three of a single number: more than there are axes does no harm.
-    return (value,) * 3 if isinstance(value, int) else tuple(value)
-
-
 def refuse_sizes(body: nn.Module, conversion: Conversion) -> None:
-    """Check that a converted network runs at every φ on an image that the original runs on.
+    """Check that a converted network with layers that may bear only some sizes runs at every φ where the original runs.
 
-    Only networks with layers that may bear only some sizes, and that no converter has claimed, are tried. A remark goes
-    into the report if the original runs on none of the images tried.
+    Layers that a converter has claimed do not count. The report notes it if the original runs on no image tried.
     """
     parts = body.named_modules()
     suspects = [name for name, module in parts if _size_bound(module) and not conversion.claimed(module)]

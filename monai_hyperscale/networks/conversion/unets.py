@@ -12,7 +12,7 @@ from monai.networks.nets import BasicUNet, BasicUNetPlusPlus, DynUNet, SegResNet
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from monai.networks.nets.vnet import DownTransition, InputTransition, LUConv, OutputTransition, UpTransition
 
-from monai_hyperscale.networks.conversion.layers import UpBlock
+from monai_hyperscale.networks.conversion.layers import TakenOver, UpBlock
 from monai_hyperscale.networks.conversion.place import Place, converts, keeps, staged
 from monai_hyperscale.networks.layers.resize import resize_like
 
@@ -34,18 +34,12 @@ def _dynunet_up(place: Place) -> nn.Module:
     return UpBlock({"transp_conv": up, "conv_block": block}, "last")
 
 
-class _StagedDynUNet(nn.Module):
+class _StagedDynUNet(TakenOver):
     """The stages of a ``DynUNet`` in a loop, where MONAI's skip layers share a list that two threads would meet in."""
 
     def __init__(self, network: DynUNet) -> None:
-        super().__init__()
-        self.input_block = network.input_block
-        self.downsamples = network.downsamples
-        self.bottleneck = network.bottleneck
-        self.upsamples = network.upsamples
-        self.output_block = network.output_block
+        super().__init__(network, "input_block", "downsamples", "bottleneck", "upsamples", "output_block")
         self.deep_supervision_heads = network.deep_supervision_heads if network.deep_supervision else nn.ModuleList()
-        self.training = network.training
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # With deep supervision, in training: (B, 1 + heads, classes, *sizes), the logits first, then those of the
@@ -87,18 +81,13 @@ def _dynunet(place: Place) -> nn.Module:
     return _StagedDynUNet(network)
 
 
-class _MergingSegResNet(nn.Module):
+class _MergingSegResNet(TakenOver):
     """A ``SegResNet`` that up-samples to the sizes of its skip connections."""
 
     def __init__(self, network: SegResNet) -> None:
-        super().__init__()
-        self.convInit = network.convInit
-        self.down_layers = network.down_layers
-        self.up_layers = network.up_layers
-        self.up_samples = network.up_samples
+        super().__init__(network, "convInit", "down_layers", "up_layers", "up_samples")
         self.conv_final = network.conv_final if network.use_conv_final else nn.Identity()
         self.dropout = network.dropout if network.dropout_prob is not None else nn.Identity()
-        self.training = network.training
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.dropout(self.convInit(x))
@@ -132,18 +121,12 @@ def _refuse_segresnet_vae(place: Place) -> NoReturn:
     raise place.error("its variational branch is built for images of one size; convert a SegResNet, which has none")
 
 
-class _MergingUpTransition(nn.Module):
+class _MergingUpTransition(TakenOver):
     """VNet's ``UpTransition`` with the up-sampling going to the skip connection's size."""
 
     def __init__(self, module: Any, mode: str) -> None:
-        super().__init__()
-        self.up_conv = module.up_conv
-        self.bn1 = module.bn1
+        super().__init__(module, "up_conv", "bn1", "dropout2", "act_function1", "act_function2", "ops")
         self.dropout = nn.Identity() if module.dropout is None else module.dropout
-        self.dropout2 = module.dropout2
-        self.act_function1 = module.act_function1
-        self.act_function2 = module.act_function2
-        self.ops = module.ops
         self.mode = mode
 
     def forward(self, x: torch.Tensor, skipx: torch.Tensor) -> torch.Tensor:
