@@ -14,9 +14,8 @@ _ENVIRONMENT = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNAB
 def keep_freed_memory(largest: int = 2**28) -> bool:
     """Let glibc keep what is freed, for arrays of up to ``largest`` bytes; return whether it does, on Linux with glibc.
 
-    By default arrays of a few MB go back to the system, and the next begins with a page fault for every 4 KiB: of
-    feature maps on a CPU that was 3 to 44 % of an inference, more of a cheap one than of a dear one. What an
-    environment variable says, or another allocator that it loads, is left alone.
+    By default arrays of a few MB go back to the system, and the next begins with a page fault for every 4 KiB: 3 to 44
+    % of an inference on a CPU. What an environment variable says, or another allocator that it loads, is left alone.
     """
     if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _ENVIRONMENT):
         return False

@@ -19,10 +19,10 @@ Value = Union[float, tuple[float, ...]]
 class ContextNumber:
     """What one number of a context is called, and which values it takes; generators see them as they are.
 
-    ``count`` is how many values it has, one per level for example, all of them the same where one is given; ``None``
-    for as many as the network has levels. ``first`` is how many times the others the first is where one stands for all:
-    2 for the factor of a rescaled input, which keeps its full resolution at ordinary halving. ``low`` and ``high`` are
-    the least and greatest value seen in training, ``limits`` those that make sense.
+    ``count`` is how many values it has, all of them the same where one is given; ``None`` for as many as the network
+    has levels. ``first`` is how many times the others the first is where one stands for all: 2 for the factor of a
+    rescaled input, which keeps its full resolution at ordinary halving. ``low`` and ``high`` are the least and greatest
+    value seen in training, ``limits`` those that make sense.
 
     Example:
         >>> phi = ContextNumber("phi", high=0.5, count=3, first=2)
@@ -89,9 +89,7 @@ class ContextNumber:
 
 
 class Context(Mapping[str, Value]):
-    """One value, or one per level, for every number that a network takes; it does not change, and is a key of caches.
-
-    As a mapping it goes into calls: ``network(x, **context)``.
+    """One value, or one per level, for every number that a network takes; unchanging, so a key of caches.
 
     Example:
         >>> print(Context(phi=(0.5, 0.25), regularization=[0.4]))

@@ -23,7 +23,6 @@ __all__ = [
     "TrainingError",
 ]
 
-
 # Characters of a wrong value that a sentence shows.
 _SHOWN = 90
 
@@ -77,10 +76,7 @@ class TrainingError(HyperscaleError):
 
 
 class GeneratedWeightError(RuntimeError, AttributeError):
-    """A generated weight was read outside a forward pass, where it has no value.
-
-    Also an ``AttributeError``, so that ``hasattr`` says what is true: there is no such weight.
-    """
+    """A generated weight was read outside a forward pass; an ``AttributeError`` too, so that ``hasattr`` says no."""
 
 
 def first_line(error: BaseException, otherwise: str = "") -> str:

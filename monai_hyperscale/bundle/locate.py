@@ -14,11 +14,7 @@ from monai_hyperscale.errors import ConfigError
 
 
 def default_bundle(name: str = "sshn_seg") -> Path:
-    """Return the folder of a bundle that comes with this package: of the checkout, else of the installed wheel.
-
-    Raises:
-        ConfigError: if there is none of that name.
-    """
+    """Return the folder of a bundle of the checkout, else of the wheel; a :class:`ConfigError` if there is none."""
     package = Path(monai_hyperscale.__file__).resolve().parent
     for folder in (package.parent / "bundles" / name, package / "_bundles" / name):
         if (folder / "configs").is_dir():
@@ -29,9 +25,9 @@ def default_bundle(name: str = "sshn_seg") -> Path:
 def bundle_root() -> str:
     """Return the folder of the bundle whose configuration is being evaluated, as an absolute path.
 
-    A bundle's own ``"bundle_root": "."`` would mean the folder that the user happens to stand in, and MONAI tells a
-    configuration nothing of where it was read from. So this looks for the reader among the callers: the workflow, or
-    the ``config_file`` of one of MONAI's commands. Of any other it is the current folder, MONAI's own convention.
+    A bundle's own ``"bundle_root": "."`` would be the current folder, and MONAI tells a configuration nothing of where
+    it was read from. So this looks among the callers for the workflow, or the ``config_file`` of one of MONAI's
+    commands; of any other it is the current folder, MONAI's own convention.
     """
     for frame in _callers():
         workflow = frame.f_locals.get("self")

@@ -17,10 +17,7 @@ FIXED_PHI = 0.5
 
 
 def method_name(method: Method) -> str:
-    """Return the name of a method.
-
-    Raises:
-        ConfigError: if it is none of :data:`METHODS`.
+    """Return the name of a method; a :class:`ConfigError` if it is none of :data:`METHODS`.
 
     Example:
         >>> method_name({"name": "film", "hidden": (10, 8)})
@@ -35,16 +32,14 @@ def method_name(method: Method) -> str:
 def method_generator(method: Method, keep_phi: Optional[float] = None) -> dict[str, Any]:
     """Return the settings of the generator that a method trains with.
 
-    ``sshn`` generates weights from φ, by the ``generator`` ``mlp``, ``linear`` or ``spline``. ``stochastic`` draws φ
-    alike, but its weights do not know of it; ``fixed`` is one ordinary network for one φ. ``film`` scales and shifts
-    channels by φ.
+    ``sshn`` generates weights from φ. ``stochastic`` draws φ alike, but its weights do not know of it; ``fixed`` is one
+    ordinary network for one φ. ``film`` scales and shifts channels by φ.
 
     Args:
-        method: its name, or a dictionary of ``name``, with ``sshn`` the ``generator``, and the generator's arguments.
-        keep_phi: φ at which the network that the training starts from is to stay as it is, of ``sshn``.
-
-    Raises:
-        ConfigError: for another method, or ``keep_phi`` where it cannot be.
+        method: its name, or a dictionary of ``name``, the generator's arguments, and with ``sshn`` the ``generator``:
+            ``mlp``, ``linear`` or ``spline``.
+        keep_phi: φ at which the network that the training starts from is to stay as it is, of ``sshn``. Where it
+            cannot be, and for another method, a :class:`ConfigError`.
 
     Example:
         >>> method_generator({"name": "sshn", "hidden": (10, 8)})

@@ -50,9 +50,8 @@ class NetworkSettings:
         spacing: voxel size in mm that images are resampled to, or ``None`` to keep the images' own.
         seen: voxel size, extent and orientation of the training's images; ``None`` where nothing is known of them.
         phi_range: least and greatest φ seen in training.
-        network: ``name`` of the primary network, ``ScaleSpaceUNet`` by default, and its arguments beyond dimensions
-            and channels; see :func:`build_primary`.
-        generator: ``name`` of the generator, ``mlp`` by default, and its arguments; see :func:`build_generator`.
+        network: ``name`` of the primary network and its arguments, see :func:`build_primary`.
+        generator: ``name`` of the generator and its arguments, see :func:`build_generator`.
         slices: whether a 2D network runs over the axial slices of volumes.
         provenance: how the weights came about: ``data``, the name of the data set, ``cases``, the names of those of
             ``train``, ``validation`` and ``test``, and more for people.
@@ -106,9 +105,9 @@ class NetworkSettings:
         return []
 
     def spacing_for(self, affine: np.ndarray) -> Optional[tuple[float, ...]]:
-        """Return the voxel size in mm, along R, A and S, at which a volume goes through the network, by its affine.
+        """Return the voxel size in mm, along R, A and S, at which a volume goes through the network; ``None``: its own.
 
-        That is :attr:`spacing`; without one the training's, where the volume's own was not among it; else ``None``.
+        That is :attr:`spacing`; without one the training's, where the volume's own, by its affine, was not among it.
         """
         if self.spacing is not None or self.seen is None or self.file_dims == 2:
             return self.spacing

@@ -33,8 +33,7 @@ def read_settings(path: Union[str, Path], kind: type[Settings]) -> Settings: ...
 def read_settings(path: Union[str, Path], kind: type[NetworkSettings] = NetworkSettings) -> NetworkSettings:
     """Read ``model.json``, of a ``kind`` of settings where only one task will do.
 
-    Raises:
-        CheckpointError: if the file is missing, is not JSON, or does not describe a network for that task.
+    A :class:`CheckpointError` if it is missing, is not JSON, or does not describe a network for that task.
     """
     path = Path(path)
     if not path.is_file():
@@ -74,16 +73,13 @@ def build_network(
     defaults: Optional[Mapping[str, Any]] = None,
     weights: Optional[Union[str, Path, Mapping[str, Any]]] = None,
 ) -> HyperNetwork:
-    """Build the hypernetwork that ``settings`` describe, with fresh weights.
+    """Build the hypernetwork that ``settings`` describe; a :class:`CheckpointError` if arguments or weights do not fit.
 
     Args:
         settings: of the network.
         defaults: values of the context for calls that name none, such as ``{"phi": 0.3}``; see :class:`HyperNetwork`.
-        weights: to start from: the state dict of the same primary network; or, for MONAI's networks, the file of
-            weights of one.
-
-    Raises:
-        CheckpointError: if the arguments do not make a network, or ``weights`` are not of it.
+        weights: to start from, instead of fresh ones: the state dict of the same primary network; or, for MONAI's
+            networks, the file of weights of one.
 
     Example:
         >>> from monai_hyperscale.tasks.segmentation.settings import SegmentationSettings

@@ -72,7 +72,7 @@ _OPTIONS = ("metric", "tolerance", "limit", "regularization", "seed", "pairs", "
 def workload_of(args: Arguments, bundle: Path, part: Optional[str]) -> Workload:
     """Return the workload of a trained network that the arguments of :func:`workload_options` name.
 
-    ``part`` ``None`` stands for the validation cases, or where there are none, the test cases with a warning.
+    ``part`` ``None``: the validation cases, or where there are none, the test cases with a warning.
     """
     from monai_hyperscale.bundle.settings import read_settings
     from monai_hyperscale.inference.devices import choose_device

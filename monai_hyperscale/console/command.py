@@ -1,14 +1,6 @@
 """What all commands have in common, on top of click: help, options, exit codes, how a function gets its arguments.
 
-A command is a function of one :class:`Arguments`; its docstring is its help::
-
-    @command("greet", "say hello")
-    @click.argument("name", help="whom to greet")
-    def greet(args: Arguments) -> int:
-        '''Say hello, once.
-
-          monai-hyperscale greet Ada
-        '''
+A command is a function of one :class:`Arguments`, made by :func:`command`; its docstring is its help.
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from monai_hyperscale.io.pictures import PICTURE_SUFFIXES
 
 @dataclass(frozen=True)
 class Job:
-    """One image to segment, of one file or one per channel; ``skip`` where the output is there and stays as it is."""
+    """One image to segment; ``skip`` where the output is there and stays as it is."""
 
     files: tuple[Path, ...]  # one, or one per channel
     output: Path
     preview: Optional[Path] = None
-    skip: bool = False  # the output is there and stays as it is
+    skip: bool = False
 
     @property
     def image(self) -> Path:

@@ -42,10 +42,7 @@ class _SayHandler(logging.Handler):
 
 @contextmanager
 def logged_messages(verbose: bool) -> Iterator[None]:
-    """Show the package's own log as messages inside the block: warnings, and with ``verbose`` all the rest.
-
-    nibabel's thoughts on headers, which it writes straight to standard error, are shown with ``verbose`` only.
-    """
+    """Show the package's own log as messages inside the block: warnings, and with ``verbose`` all, nibabel's too."""
     ours, nibabel = logging.getLogger("monai_hyperscale"), logging.getLogger("nibabel.global")
     handler = _SayHandler()
     before = ours.level, ours.propagate, nibabel.disabled

@@ -54,10 +54,7 @@ def stage_table(seconds: Mapping[str, float], peak_mib: Mapping[str, Optional[fl
 
 
 def peak_memory_mib(device: str = "cpu") -> dict[str, Optional[float]]:
-    """Return the greatest resident size of this process so far in MiB, and on a GPU what torch has held there at most.
-
-    ``process`` is ``None`` where the system does not tell (Windows).
-    """
+    """Return the peak memory in MiB: resident, of this process (``None`` on Windows), and on a GPU what torch held."""
     peak: dict[str, Optional[float]] = {"process": None}
     if sys.platform != "win32":
         import resource

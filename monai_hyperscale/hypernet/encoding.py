@@ -26,9 +26,6 @@ class ComplementEncoding(nn.Module):
 class IdentityEncoding(nn.Module):
     """Encode a context c as ``scale``·c, as SAN does with an input size S: ε = 0.1·S/32 (SAN section 3.1).
 
-    Args:
-        scale: the factor.
-
     Example:
         >>> IdentityEncoding(scale=0.1 / 32)(torch.tensor([224.0]))
         tensor([0.7000])

@@ -21,11 +21,10 @@ from monai_hyperscale.hypernet.selection import Selector, select_parameters
 class HyperNetwork(nn.Module):
     """Generates weights of ``primary`` from φ, or other numbers, at every call, and folds to a plain network.
 
-    ``primary`` is taken over: its selected parameters leave it and become the generator's starting point θ₀. What is
-    not selected (normalisation, say) is learned as usual. Those numbers that ``primary.forward`` takes by name, φ for
-    example, it receives, and folding goes through its ``fold``, as φ-networks need. Its layers with the attribute
-    ``keep_start = True``, such as one with weights near zero in front of a displacement field, start as large as they
-    are, whatever the generator's initialisation is.
+    ``primary`` is taken over: its selected parameters leave it and become the generator's starting point θ₀; what is
+    not selected (normalisation, say) is learned as usual. Those numbers that ``primary.forward`` takes by name, such as
+    φ, it receives, and folding goes through its ``fold``. Its layers with the attribute ``keep_start = True``, such as
+    one with weights near zero in front of a displacement field, start as large as they are.
 
     Args:
         primary: any network.
@@ -43,8 +42,7 @@ class HyperNetwork(nn.Module):
         >>> from monai_hyperscale.networks import ScaleSpaceUNet
         >>> net = HyperNetwork(ScaleSpaceUNet(2, 1, 2, features=(8, 8, 8)), MLPGenerator(hidden=(10, 8)))
         >>> x = torch.rand(1, 1, 31, 17)
-        >>> plain = net.fold(phi=0.3)
-        >>> torch.allclose(net(x, phi=0.3), plain(x), atol=1e-5)
+        >>> torch.allclose(net(x, phi=0.3), net.fold(phi=0.3)(x), atol=1e-5)
         True
     """
 
@@ -96,13 +94,11 @@ class HyperNetwork(nn.Module):
         """Run the primary network with the weights for a context.
 
         Args:
-            args: what the primary network takes, commonly images (B, C, *sizes). One more than it needs is φ, unless
-                it is a batch (a tensor of two dimensions or more).
+            args: what the primary network takes, commonly images (B, C, *sizes). One more than it needs is φ, unless it
+                is a batch (a tensor of two dimensions or more).
             phi: one number, or one per level.
-            kwargs: the other numbers of :attr:`context`, and what the primary network takes by name.
-
-        Raises:
-            PhiError: if a number is unknown, missing or not valid.
+            kwargs: the other numbers of :attr:`context`, and what the primary network takes by name. A number that is
+                unknown, missing or not valid is a :class:`PhiError`.
         """
         is_batch = bool(args) and isinstance(args[-1], torch.Tensor) and args[-1].dim() > 1
         if phi is None and len(args) == self._inputs + 1 and not is_batch:
@@ -117,14 +113,8 @@ class HyperNetwork(nn.Module):
     def fold(self, phi: Any = None, **numbers: Any) -> nn.Module:
         """Return a plain copy of the primary network with the weights for a context, in evaluation mode.
 
-        It shares nothing with the hypernetwork: it may be trained on, scripted, exported or saved by itself.
-
-        Args:
-            phi: one number, or one per level.
-            numbers: the others of :attr:`context`.
-
-        Raises:
-            PhiError: if a number is unknown, missing or not valid.
+        It shares nothing with the hypernetwork: it may be trained on, scripted, exported or saved by itself. ``phi`` is
+        one number, or one per level; one that is unknown, missing or not valid is a :class:`PhiError`.
         """
         context = self.context(phi=phi, **numbers)
         with torch.no_grad():

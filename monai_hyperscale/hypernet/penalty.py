@@ -16,27 +16,20 @@ class GeneratedWeightPenalty(nn.Module):
     """A loss with ‖θ(φ)‖² of the generated weights added: what weight decay is for a plain network.
 
     The paper writes "the 2-norm"; its comparison with weight decay, and the size of the factor, speak for the square.
-
-    The generators of the network are watched, so that the penalty sees the very weights of the forward passes since its
-    last call, and nothing is generated twice. What else generates weights with gradients in between counts too. Without
-    gradients it is the loss alone.
+    The penalty sees the very weights of the forward passes since its last call: nothing is generated twice, but what
+    else generates weights with gradients in between counts too. Without gradients it is the loss alone.
 
     Args:
         loss: any loss, called as this one is.
-        network: the hypernetwork, or a network with hypernetworks inside.
-        weight: factor of the penalty; the paper's is 6.25e-5. At 0 nothing is watched.
-
-    Raises:
-        ValueError: if the network has no weight generator, or ``weight`` is negative.
+        network: the hypernetwork, or a network with hypernetworks inside, else a ``ValueError``.
+        weight: factor of the penalty; at least 0; the paper's is 6.25e-5. At 0 nothing is watched.
 
     Example:
         >>> from monai_hyperscale.hypernet import ConstantGenerator, HyperNetwork
         >>> net = HyperNetwork(nn.Conv2d(1, 1, 1), ConstantGenerator())
         >>> loss = GeneratedWeightPenalty(nn.MSELoss(), net, weight=1.0)
-        >>> x = torch.zeros(1, 1, 2, 2)
-        >>> y = net(x, phi=0.5)
-        >>> norm = sum(w.square().sum() for w in net.generate(0.5).values())
-        >>> torch.allclose(loss(y, y), norm)
+        >>> y = net(torch.zeros(1, 1, 2, 2), phi=0.5)
+        >>> torch.allclose(loss(y, y), sum(w.square().sum() for w in net.generate(0.5).values()))
         True
     """
 
@@ -56,10 +49,7 @@ class GeneratedWeightPenalty(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the loss of these arguments plus the penalty on the weights of the forward passes before it.
 
-        There is one pass where a step has one φ; of several the mean square of the norm counts.
-
-        Raises:
-            TrainingError: if there was no forward pass with gradients since the last call.
+        Of several passes the mean square of the norm counts; a :class:`TrainingError` if there was none with gradients.
         """
         value = self.loss(*args, **kwargs)
         if not self._records or not torch.is_grad_enabled():
@@ -97,9 +87,6 @@ class _Record:
                 "gradients, before each call of the loss."
             )
         return passes
-
-    def __deepcopy__(self, memo: dict) -> _Record:
-        return _Record()
 
     def __reduce__(self) -> tuple[type[_Record], tuple[()]]:
         return _Record, ()

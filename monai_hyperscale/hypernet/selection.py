@@ -23,16 +23,15 @@ Selector = Union[str, Sequence[str], Callable[[nn.Module, str], bool]]
 def select_parameters(network: nn.Module, select: Selector = "convolutions") -> list[str]:
     """Return the names of the parameters of ``network`` that are to be generated, in the network's order.
 
+    A ``ValueError`` if nothing is selected, a pattern matches nothing, or a selected parameter is shared between
+    modules or kept in a second place of its module as well, as recurrent layers do.
+
     Args:
         network: the primary network.
         select: ``"convolutions"`` (default: weights and biases of every convolution, as in the papers), ``"norms"``
             (the affine parameters of every normalisation layer), ``"convolutions+norms"``, ``"all"``, a pattern or
             several over full parameter names (``fnmatch``), or a function that takes the owning module and the full
             name. Frozen parameters (``requires_grad=False``) are never among them: they stay as they are.
-
-    Raises:
-        ValueError: if nothing is selected, a pattern matches nothing, a selected parameter is shared between modules,
-            or its module keeps it in a second place as well, as recurrent layers do.
 
     Example:
         >>> select_parameters(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)))

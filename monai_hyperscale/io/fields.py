@@ -40,6 +40,8 @@ def to_world(
 ) -> torch.Tensor:
     """Turn displacements in voxels into ITK's: millimetres in LPS between physical points.
 
+    A :class:`RegistrationError` for another shape, an affine without inverse, or a 2D grid not in the plane of x and y.
+
     Args:
         field: (D, *sizes), voxels of the fixed image's grid, D = 2 or 3.
         affine: (4, 4), from voxel indices of the fixed image to millimetres, RAS. Of a 2D grid x and y count.
@@ -48,9 +50,6 @@ def to_world(
 
     Returns:
         (D, *sizes), float64: at voxel x, ``prealignment(affine(x + field(x))) - affine(x)``.
-
-    Raises:
-        RegistrationError: for another shape, an affine without inverse, or a 2D grid not in the plane of x and y.
 
     Example:
         >>> to_world(torch.ones(3, 1, 1, 1), np.diag([2.0, 2.0, 5.0, 1.0])).flatten()
@@ -65,17 +64,11 @@ def to_world(
 
 
 def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) -> torch.Tensor:
-    """Turn ITK's displacements into voxels: undoes :func:`to_world`, with a pre-alignment as part of the one field.
+    """Turn ITK's displacements into voxels of the fixed image's grid, float64: undoes :func:`to_world`.
 
     Args:
-        vectors: (D, *sizes), millimetres in LPS.
-        affine: (4, 4), of the fixed image's grid, RAS.
-
-    Returns:
-        (D, *sizes), float64, voxels of the fixed image's grid.
-
-    Raises:
-        RegistrationError: as :func:`to_world`.
+        vectors: (D, *sizes), millimetres in LPS; a pre-alignment is part of them.
+        affine: (4, 4), of the fixed image's grid, RAS. Errors are those of :func:`to_world`.
 
     Example:
         >>> to_voxels(torch.ones(3, 1, 1, 1), np.diag([2.0, 2.0, 5.0, 1.0])).flatten()
@@ -87,8 +80,8 @@ def to_voxels(vectors: torch.Tensor, affine: Union[np.ndarray, torch.Tensor]) ->
 def grid_affine(source: ImageSource) -> np.ndarray:
     """Return the affine, (4, 4) in RAS, of a file's grid as ITK places it: fields for SimpleITK are written with it.
 
-    It is the source's own but for 2D image files, whose pixels ITK takes for millimetres in LPS, and files whose header
-    leaves a choice, see :class:`Placement`.
+    ITK takes pixels of 2D image files for millimetres in LPS, and may differ where a header leaves a choice, see
+    :class:`Placement`; else it is the source's own.
 
     Example:
         >>> grid_affine(ImageSource(Path("a.png"), (5, 4), np.eye(4))).diagonal()
@@ -159,11 +152,8 @@ def write_field(
 def read_field(path: Union[str, Path]) -> MetaTensor:
     """Read a displacement field in ITK's convention, as :func:`write_field`, ITK and ANTs write it.
 
-    Vectors of NIfTI's intent "displacement vector" count as RAS, as ITK has it, all others as LPS. Voxels marked by the
+    Vectors of NIfTI's intent "displacement vector" count as RAS, as in ITK, all others as LPS. Voxels marked by the
     greatest float32 get a displacement that leads out of every image, with a warning in the log.
-
-    Args:
-        path: ``.nii.gz``, ``.nii``, ``.mha`` or ``.nrrd``.
 
     Returns:
         float32 (D, *sizes), voxels of its own grid, with the affine (4, 4) in RAS.

@@ -22,10 +22,9 @@ PARTIAL = ".partial-"
 
 @contextmanager
 def replacing(path: Union[str, Path]) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``path``; put it in place of ``path`` when the block ends well.
+    """Give a temporary path beside ``path``, with its suffixes; put it in place of ``path`` when the block ends well.
 
-    A kill at any moment leaves the previous file or the new one, never a part. The temporary name keeps the suffixes of
-    ``path``, since writers choose the format by them.
+    A kill at any moment leaves the previous file or the new one, never a part.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -75,8 +74,7 @@ def digest(content: Any) -> str:
 def load_weights(path: Union[str, Path]) -> dict[str, Any]:
     """Load a state dict or checkpoint onto the CPU, with ``weights_only=True``: no code in the file can run.
 
-    Raises:
-        CheckpointError: if the file is missing, damaged, or holds more than tensors and plain data.
+    A :class:`CheckpointError` if the file is missing, damaged, or holds more than tensors and plain data.
     """
     path = Path(path)
     if not path.is_file():

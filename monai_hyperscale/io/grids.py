@@ -34,14 +34,11 @@ class Grid:
 
     Args:
         sizes: voxels per axis, two or three.
-        affine: (4, 4) float64, from voxel indices to millimetres, RAS. Of a 2D grid the entries of x and y count.
-
-    Raises:
-        RegistrationError: if a 2D grid does not lie in the plane of x and y.
+        affine: (4, 4) float64, from voxel indices to millimetres, RAS. Of a 2D grid x and y count; it must lie in their
+            plane, else a :class:`RegistrationError`.
 
     Example:
-        >>> grid = Grid((4, 3), np.diag([2.0, 2.0, 1.0, 1.0]))
-        >>> grid.matrix @ (1, 1, 1)
+        >>> Grid((4, 3), np.diag([2.0, 2.0, 1.0, 1.0])).matrix @ (1, 1, 1)
         array([2., 2., 1.])
     """
 
@@ -191,8 +188,7 @@ def reordered(voxels: torch.Tensor, old: Grid, new: Grid, vectors: bool = False)
 def laid_out(array: np.ndarray, order: Literal["C", "F"] = "C") -> np.ndarray:
     """Return the array with its last axis (C) or its first (F) contiguous; itself if it is so already.
 
-    As ``np.asarray(array, order=order)``, but ten times as quick for volumes, since block by block: otherwise every
-    voxel lies on a page of its own, in the one order or in the other.
+    Block by block, so ten times as quick for volumes as ``np.asarray``, which meets another page at every voxel.
     """
     if array.flags.c_contiguous if order == "C" else array.flags.f_contiguous:
         return array

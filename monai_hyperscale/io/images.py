@@ -91,20 +91,18 @@ def read_image(
     Args:
         path: NIfTI (``.nii``, ``.nii.gz``), MGH (``.mgz``, ``.mgh``), MetaImage (``.mha``, ``.mhd``), NRRD, or a 2D
             image file such as PNG. Or several of one grid, one per channel, whose first one counts as the source.
-        channels: channels that the caller takes. With more than one, the entries of the fourth axis, or the
-            components of every voxel, are channels; with one, such files are refused.
+        channels: channels that the caller takes: with more than one, the entries of the fourth axis, or the components
+            of every voxel; with one, such files are refused.
         only_finite: refuse voxels that are NaN or infinite, in place of the warning.
         placement: what to go by where the header leaves a choice; what is assumed without it stands in the log.
 
     Returns:
-        float32 tensor (C, *sizes), where sizes are those of the file's grid in array order (x, y, z), (width, height)
-        for 2D image files, with the affine in RAS millimetres, whatever unit the file is in, and the source, see
-        :func:`image_source`.
+        float32 tensor (C, *sizes) in array order (x, y, z), (width, height) for 2D image files, with the affine in RAS
+        millimetres, whatever unit the file is in, and the source, see :func:`image_source`.
 
     Raises:
-        ImageError: if the file is missing, empty, truncated or damaged, of another kind, a time series or in colour,
-            has no finite voxel, or has an affine that cannot be inverted; if there are more or fewer files than
-            channels, or their grids differ.
+        ImageError: if the file is missing, empty or damaged, of another kind, a time series or in colour, has no finite
+            voxel or an affine without inverse; if the files are more or fewer than the channels, or their grids differ.
 
     Example:
         >>> read_image("scan.nii.gz")
@@ -211,9 +209,8 @@ def image_source(image: MetaTensor) -> ImageSource:
 def read_source(path: Union[str, Path], placement: Placement = BY_HEADER) -> ImageSource:
     """Return where an image comes from, as :func:`image_source`, without decoding voxels of NIfTI and 2D image files.
 
-    Raises:
-        ImageError: if the file is missing, empty, of an unknown kind, or has a damaged header; other damage goes
-            unnoticed, and what the header leaves open unsaid.
+    An :class:`ImageError` if the file is missing, empty, of an unknown kind, or has a damaged header; other damage goes
+    unnoticed, and what the header leaves open unsaid.
     """
     path = Path(path)
     check_file(path)
@@ -270,15 +267,9 @@ def group_channels(paths: Iterable[Union[str, Path]], channels: int = 1) -> list
     - If all files end in ``_0000``, each is a whole image, named without it: nnU-Net's names for one channel, and for
       files that hold all channels.
     - Otherwise, for a network of one channel, every file is an image as it is: ``case_0001`` may well be its name.
-    - For a network of several channels, where any file ends in ``_0000``, files that end in ``_0000``, ``_0001``, … are
-      the channels of one image; files without such a number are images as they are.
-
-    Args:
-        paths: image files.
-        channels: that the network takes.
-
-    Raises:
-        ImageError: if an image has other channel files than the network takes.
+    - For one of several ``channels``, where any file ends in ``_0000``, files that end in ``_0000``, ``_0001``, … are
+      the channels of one image; files without such a number are images as they are. Where channels
+      are missing or too many, an :class:`ImageError`.
 
     Example:
         >>> for image in group_channels(["a_0000.nii", "a_0001.nii", "b.nii"], channels=2):

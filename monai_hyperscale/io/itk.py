@@ -28,8 +28,7 @@ def load_itk(
 ) -> tuple[np.ndarray, np.ndarray, None, str]:
     """Return voxels (x, y, z), components last, the affine (4, 4) in RAS, no header, and a note on the affine.
 
-    float32, or for ``labels`` the file's own type. Damaged files, and those that take voxels from another folder, are
-    an :class:`ImageError`.
+    float32, or for ``labels`` the file's own type. An :class:`ImageError` if damaged, or of voxels in another folder.
     """
     try:
         oriented = (_check_nrrd if path.suffix.lower() == ".nrrd" else _check_metaimage)(path)

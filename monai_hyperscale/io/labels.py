@@ -33,9 +33,8 @@ _LARGEST = 2.0**53
 def write_label(label: np.ndarray, path: Union[str, Path], like: Union[MetaTensor, ImageSource]) -> None:
     """Write a label map as NIfTI on the grid of its image, or as PNG for a 2D image file; whole or not at all.
 
-    For a NIfTI image the geometry fields of its header are kept as they are (sform, qform and their codes, voxel size,
-    units), so the affine is equal to the last bit. Header extensions and free text are not: they may tell of the
-    patient.
+    The geometry fields of a NIfTI image's header (sform, qform and their codes, voxel size, units) are kept to the last
+    bit. Header extensions and free text are not: they may tell of the patient.
 
     Args:
         label: whole numbers of at least 0, of the shape of the image's grid.
@@ -66,14 +65,11 @@ def write_image(image: torch.Tensor, path: Union[str, Path], like: ImageSource) 
     """Write grey values as NIfTI on the grid of another image, with its header's geometry; whole or not at all.
 
     Args:
-        image: (C, *sizes), where sizes have as many voxels as the grid of ``like``.
-        path: where to: ``.nii`` or ``.nii.gz``, float32, channels as the fourth axis where there are several; ``.png``
-            where ``like`` is a 2D image file, then rounded to 8 bit, or to 16 where a value is above 255.
+        image: (C, *sizes), where sizes have as many voxels as the grid of ``like``, else a ``ValueError``.
+        path: where to, else an :class:`ImageError`: ``.nii`` or ``.nii.gz``, float32, channels as the fourth axis where
+            there are several; ``.png`` where ``like`` is a 2D image file, rounded to 8 bit, or to 16 where one is above
+            255.
         like: of the grid.
-
-    Raises:
-        ImageError: if ``path`` has another suffix.
-        ValueError: if the image does not have the grid's voxels.
 
     Example:
         >>> import tempfile
@@ -110,28 +106,19 @@ def _is_png(path: Path, source: ImageSource, what: str) -> bool:
 def read_label(path: Union[str, Path]) -> np.ndarray:
     """Read a label map as whole numbers in the file's own type, of the shape of its grid.
 
-    Values off a whole number by no more than 0.001, as resampling and scaling leave them, count as that number (int64);
-    what is not finite counts as background, 0.
-
-    Raises:
-        ImageError: if it cannot be read, see :func:`read_image`, or holds other values.
+    Values off a whole number by no more than 0.001 count as that number (int64); what is not finite as background, 0.
+    An :class:`ImageError` if it cannot be read, see :func:`read_image`, or holds other values.
     """
     voxels, source, _ = load_voxels(Path(path), labels=True)
     return whole_numbers(voxels[0], str(source.path))
 
 
 def read_label_image(path: Union[str, Path], placement: Placement = BY_HEADER) -> MetaTensor:
-    """Read a label map with its affine, as :func:`read_image` reads images and :func:`read_label` labels.
-
-    Args:
-        path: see :func:`read_image`, as ``placement``.
-        placement: what to go by where the header leaves a choice.
+    """Read a label map with its affine, as :func:`read_image`, which tells of the arguments, and :func:`read_label` do.
 
     Returns:
-        (1, *sizes) in the smallest of torch's common types of integers that holds the file's own.
-
-    Raises:
-        ImageError: if it cannot be read, or holds anything but whole numbers of at least 0.
+        (1, *sizes) in the smallest of torch's common types of integers that holds the file's own; an
+        :class:`ImageError` if it cannot be read, or holds anything but whole numbers of at least 0.
     """
     voxels, source, _ = load_voxels(Path(path), placement=placement, labels=True)
     unknown = 0 if voxels.dtype.kind != "f" else int((~np.isfinite(voxels)).sum())

@@ -28,7 +28,6 @@ _MGH_FLAG = slice(28, 30)
 # Voxels that are scaled at once.
 _SLAB = 2**22
 
-
 #: The two affines of a NIfTI header.
 _FORMS = ("sform", "qform")
 
@@ -42,17 +41,14 @@ _APART = 0.2
 
 @dataclass(frozen=True)
 class Placement:
-    """What to go by where the headers of files leave a choice.
+    """What to go by where the headers of files leave a choice; a ``ValueError`` for a value that is none.
 
     Args:
         header: ``sform`` or ``qform``, for NIfTI files whose two forms disagree; ``None`` takes the sform, as nibabel
             does, with a warning.
-        orientation: where the axes of files point whose headers do not tell, such as ``RAS`` or ``LPS``; ``None``
-            takes what the format's reader assumes, with a warning.
+        orientation: where the axes of files point whose headers do not tell, such as ``RAS`` or ``LPS``; ``None`` takes
+            what the format's reader assumes, with a warning.
         as_options: whether warnings name the options of the command line that make another choice.
-
-    Raises:
-        ValueError: for another form, or an orientation that is not three letters, one each of L R, P A and I S.
     """
 
     header: Optional[str] = None

@@ -21,8 +21,7 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L"
 def load_picture(path: Path, channels: int, labels: bool = False) -> tuple[np.ndarray, str]:
     """Read a 2D image file as float32 (C, width, height), MONAI's order for such files, with Pillow's mode of it.
 
-    Grey becomes red = green = blue where three channels are asked for, alpha is left out. ``labels`` stay in the file's
-    own type; palette images give the palette's index, and colour images whose channels are equal one of them.
+    Grey becomes red = green = blue for three channels, alpha is left out; ``labels``: see :func:`single_channel`.
     """
     if labels and path.suffix.lower() in (".jpg", ".jpeg"):
         raise ImageError(f"{path} is a JPEG, whose compression changes label values; store labels as PNG.")

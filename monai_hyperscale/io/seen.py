@@ -68,8 +68,8 @@ class SeenImages:
     def spacing_for(self, affine: np.ndarray, axes: int = 3) -> Optional[tuple[float, ...]]:
         """Return the voxel size along R, A and S that a volume is to be resampled to; ``None``: it stays as it is.
 
-        Along axes with voxels as large as in training they stay, along others they become the median. ``axes`` count,
-        from the first: 2 for a network on axial slices.
+        Along the first ``axes`` (2 for a network on axial slices) voxels unlike those of the training become the
+        median.
         """
         if self.spacing is None:
             return None

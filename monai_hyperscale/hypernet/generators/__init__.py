@@ -42,14 +42,11 @@ GENERATORS: dict[str, type[WeightGenerator]] = {
 
 
 def build_generator(name: str = "mlp", **options: Any) -> WeightGenerator:
-    """Return a generator by name.
+    """Return a generator by name; a :class:`ConfigError` for an unknown name or option, or a value that it refuses.
 
     Args:
         name: ``mlp``, ``linear``, ``spline``, ``film`` or ``constant``.
         options: the arguments of its class.
-
-    Raises:
-        ConfigError: for an unknown name or option, or a value that the generator refuses.
 
     Example:
         >>> build_generator("mlp", hidden=[10, 8]).hidden

@@ -16,14 +16,9 @@ class WeightGenerator(nn.Module):
     """What a :class:`HyperNetwork` asks of a generator: be told the parameters once, then map contexts to weights."""
 
     def prepare(self, layers: Mapping[str, nn.Module]) -> list[str]:
-        """Look at the layers of the primary network before their parameters leave them.
+        """Look at the layers of the primary network, by the selected parameter, before the parameters leave them.
 
-        Args:
-            layers: the layer of every selected parameter, by the parameter's name; a generator may add parameters to
-                it, as a missing bias.
-
-        Returns:
-            the parameters to generate: those selected, and what was added.
+        A generator may add parameters to a layer, as a missing bias. Returns the names of all to generate.
         """
         return list(layers)
 
@@ -33,8 +28,8 @@ class WeightGenerator(nn.Module):
         Args:
             parameters: names and initial values of the tensors to generate; they are the residual form's θ₀.
             width: how many values a context has, see :class:`ContextSpec`.
-            keep_start: names of those with a start of its own, such as weights near zero in front of a displacement
-                field: generated, they start as large as they are, whatever the generator's initialisation is.
+            keep_start: names of those that start as large as they are, whatever the generator's initialisation is, such
+                as weights near zero in front of a displacement field.
         """
         raise NotImplementedError
 
@@ -74,8 +69,7 @@ class FlatGenerator(WeightGenerator):
 class ConstantGenerator(FlatGenerator):
     """The weights of the primary network themselves, whatever φ is.
 
-    With φ drawn anew at each step this is the baseline Stochastic, with one φ throughout it is Fixed (SSHN section
-    4.3); everything else that a :class:`HyperNetwork` goes through stays the same.
+    With φ drawn anew at each step this is SSHN's baseline Stochastic, with one φ throughout it is Fixed (section 4.3).
 
     Example:
         >>> generator = ConstantGenerator()
@@ -97,15 +91,13 @@ class HeadsGenerator(FlatGenerator):
     """θ = θ₀ + e(context)·H, with the heads H [k, P] of all tensors in one matrix and θ₀ as learned as H is.
 
     H has few rows and millions of columns: its gradient takes a third of the time that it takes the other way round.
-
     A subclass says what e is: :meth:`build` and :meth:`embed`.
 
     Args:
         head_scale: the spread of e·H at initialisation relative to that of θ₀, tensor by tensor; at 0 the generator
             starts as one network for every context. A constant tensor, as a bias of zeros, starts with no change.
         reference: context, the same for every level, at which the weights stay θ₀, however the heads are trained:
-            θ = θ₀ + (e − e(reference))·H. A network that was trained for that φ alone keeps what it does there.
-            ``None`` for none.
+            θ = θ₀ + (e − e(reference))·H. A network trained for that φ alone keeps what it does there. ``None``: none.
     """
 
     heads: nn.Parameter
@@ -162,13 +154,10 @@ class LinearGenerator(HeadsGenerator):
     With one value the generator has twice the weights of the primary network, the smallest that depends on φ.
 
     Args:
-        encoding: ``identity`` (default): the context as it is. SAN's ε = 0.1·S/32 of an input size S is
-            ``IdentityEncoding(scale=0.1 / 32)``. Or ``complement``, or a module: see :class:`MLPGenerator`.
+        encoding: ``identity`` (default), ``complement``, or a module: SAN's ε of an input size is
+            ``IdentityEncoding(scale=0.1 / 32)``. An unknown one is a ``ValueError``.
         head_scale: the spread of c·H at initialisation relative to that of θ₀, per tensor and at c = 1.
         reference: context at which the weights stay θ₀, see :class:`HeadsGenerator`.
-
-    Raises:
-        ValueError: for an unknown encoding.
 
     Example:
         >>> generator = LinearGenerator()

@@ -22,24 +22,20 @@ class _Layer(NamedTuple):
 
 
 class FiLMGenerator(MLPGenerator):
-    """A scale and a shift of every output channel, from φ, after each selected layer; the weights are shared.
+    """A scale and a shift of every output channel, from φ, after each selected layer; the weights are learned as usual.
 
     A layer's output s·(W∗x + b) + t is that of the weights s·W and the bias s·b + t, so this is a weight generator
-    like the others and folds for free. After a normalisation with affine parameters s·(γ·x̂ + β) + t is the same with
-    γ and β: select ``"norms"`` to modulate after every normalisation, ``"convolutions"`` after every convolution, as
-    the paper does. Between a convolution and a normalisation most of a scale and a shift is taken out again.
-
-    The shared weights are learned; a selected layer without bias is given one. It starts at scale 1 and shift 0.
+    like the others and folds for free; after a normalisation with affine parameters, the same with its γ and β. Select
+    ``"norms"`` to modulate after every normalisation, ``"convolutions"`` after every convolution, as the paper does:
+    between a convolution and a normalisation most of a scale and a shift is taken out again. A selected layer without
+    bias is given one; one of another kind, or whose weight or bias alone is selected, is a ``ValueError``.
+    Scales start at 1, shifts at 0.
 
     Args:
         hidden: widths of the perceptron's hidden layers.
         encoding: of the context, as in :class:`MLPGenerator`.
         head_scale: spread of the scales about 1 and of the shifts about 0 at initialisation.
         activation: of the hidden layers, as in :class:`MLPGenerator`.
-
-    Raises:
-        ValueError: when it is put into a :class:`HyperNetwork`: for a selected parameter of another kind of layer, or
-            a layer of which only the weight or only the bias is selected.
 
     Example:
         >>> from monai_hyperscale.hypernet import HyperNetwork

@@ -19,25 +19,22 @@ _INITS = ("residual", "paper", "paper_fan_out")
 class MLPGenerator(HeadsGenerator):
     """A multilayer perceptron whose linear last layer gives every weight of the primary network.
 
-    The heads of all tensors are one matrix H [k, P]: θ(φ) = b + e(φ)·H, with e the last hidden layer. The size of
-    the generator is about (k + 1) × P, so a narrow last layer (``hidden=(10, 8)``) makes it small; the paper's is
-    ``hidden=(10, 100)``.
+    θ(φ) = b + e(φ)·H, with e the last hidden layer and the heads of all tensors one matrix H [k, P]. The generator has
+    about (k + 1) × P weights, so a narrow last layer (``hidden=(10, 8)``) makes it small; the paper's is (10, 100).
+    An unknown option is a ``ValueError``.
 
     Args:
         hidden: widths of the hidden layers; the last is k.
         encoding: ``complement`` ([φ, 1−φ], as in the paper), ``identity`` or a module.
         init: ``residual`` (default): b = θ₀, the primary network's own initialisation, and small heads, so that the
-            first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, which is
-            fan-in where nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says
-            (section 4), with each tensor's head a layer of its own (SSHN A.1). Without normalisation in the primary
-            network the signal explodes with the one and vanishes with the other.
+            first forward pass is that of a well initialised network. ``paper``: b = 0 and Kaiming heads, fan-in where
+            nothing else is said (SSHN section 4.4); ``paper_fan_out``: fan-out, as Amortized says (section 4), with
+            each tensor's head a layer of its own (SSHN A.1). Without normalisation in the primary network the signal
+            explodes with the one and vanishes with the other.
         head_scale: residual form only: the spread of e·H at initialisation relative to that of θ₀, per tensor and for
             an e of unit mean square (after Kaiming layers it comes out at about half that).
         activation: of the hidden layers, a name of MONAI's or (name, options); the papers' is LeakyReLU.
         reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
-
-    Raises:
-        ValueError: for an unknown encoding, init or activation, or a width that is too small.
 
     Example:
         >>> generator = MLPGenerator(hidden=(10, 8))

@@ -12,19 +12,17 @@ from monai_hyperscale.hypernet.generators.base import HeadsGenerator
 
 
 class SplineGenerator(HeadsGenerator):
-    """θ(φ) = θ₀ + Σᵢ Bᵢ(φ)·Dᵢ: a change Dᵢ of all weights at each of K anchors, interpolated linearly between them.
+    """θ(φ) = θ₀ + Σᵢ Bᵢ(φ)·Dᵢ: a change Dᵢ of all weights at each of K anchors, with lines between (tents Bᵢ).
 
-    B is a tent at each anchor, so that two of them count at any φ; beyond the outer anchors the weights stay as they
-    are there. With several values, as one φ per level, the levels' curves are added. Our own idea, beside the papers:
-    K + 1 times the weights of the primary network, and no φ far away has a say.
+    Beyond the outer anchors the weights stay as they are there. With several values, as one φ per level, the levels'
+    curves are added. Our own idea, beside the papers: K + 1 times the weights of the primary network, and no φ far away
+    has a say.
 
     Args:
-        anchors: values of φ in increasing order; closer where a small change of φ changes the sizes most.
+        anchors: values of φ in increasing order; closer where a small change of φ changes the sizes most. A
+            ``ValueError`` if there are fewer than two, or they are out of order or not finite.
         head_scale: the spread of the changes at initialisation relative to that of θ₀, per tensor.
         reference: φ at which the weights stay θ₀, see :class:`HeadsGenerator`.
-
-    Raises:
-        ValueError: for fewer than two anchors, or anchors out of order or not finite.
 
     Example:
         >>> generator = SplineGenerator(anchors=(0.0, 0.2, 0.5))

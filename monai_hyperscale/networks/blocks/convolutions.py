@@ -18,10 +18,10 @@ class ConvolutionStage(nn.Sequential):
     Args:
         spatial_dims: 1, 2 or 3.
         in_channels: channels in.
-        out_channels: channels out, of every convolution of the stage.
-        convolutions: how many convolutions; the paper has two (SSHN section 4.4).
-        kernel_size: odd size of the kernel along every axis.
-        norm: see :func:`monai_hyperscale.networks.layers.normalization`.
+        out_channels: channels out, of every convolution.
+        convolutions: how many; the paper has two (SSHN section 4.4).
+        kernel_size: odd size of the kernels.
+        norm: see :func:`~monai_hyperscale.networks.layers.normalization`.
         act: activation, by MONAI's names.
         dropout: probability, or MONAI's ``(name, options)``; ``None`` for none.
 

@@ -19,10 +19,9 @@ from monai_hyperscale.networks.layers.resize import interpolation_mode, resize_l
 class FeaturePyramid(nn.Module):
     """Turn maps of several resolutions into as many of one width, each with context from the coarser ones.
 
-    Lin et al., Feature Pyramid Networks for Object Detection, 2017, section 3. Each map passes a 1×1 convolution;
-    from the coarsest on, the sum so far is resized to the next finer map and added to it; a k×k convolution on each
-    sum gives the pyramid. The names are those of MONAI's ``FeaturePyramidNetwork``, which knows torch's ``nearest``
-    only: shifted by half a voxel, and by more where sizes are not doubled.
+    Lin et al., Feature Pyramid Networks for Object Detection, 2017, section 3: a 1×1 convolution of each map, the sum
+    so far resized and added to the next finer one, a k×k convolution on each sum. Names are those of MONAI's
+    ``FeaturePyramidNetwork``, which knows torch's ``nearest`` only: shifted by half a voxel or more.
 
     Args:
         spatial_dims: 1, 2 or 3.
@@ -85,21 +84,17 @@ def average_bins(x: torch.Tensor, bins: int) -> torch.Tensor:
 class PyramidPooling(nn.Module):
     """Add context from averages over ever smaller parts of the map (Zhao et al., Pyramid Scene Parsing Network, 2017).
 
-    For each number of bins, the map is averaged over that many parts along every axis, goes through a 1×1 convolution
-    to a share of the channels, and is resized to the size that it came from; a 1×1 convolution brings the map and all
-    of these back to the number of channels. An axis of fewer voxels than bins keeps its voxels. Only the last
-    convolution is followed by a norm: the average over the whole map is one voxel, of which a norm would leave little.
+    The map's averages over so many parts along every axis, each through a 1×1 convolution to a share of the channels
+    and resized, are concatenated with it; another 1×1 convolution brings all back to its channels. Only that one is
+    followed by a norm: the average over the whole map is one voxel, of which a norm would leave little.
 
     Args:
         spatial_dims: 1, 2 or 3.
         channels: channels in and out.
-        bins: parts along an axis, one number for each resolution; the paper's.
-        norm: see :func:`monai_hyperscale.networks.layers.normalization`.
+        bins: parts along an axis, at most its voxels, one or more, each at least 1; the paper's.
+        norm: see :func:`~monai_hyperscale.networks.layers.normalization`.
         act: activation, by MONAI's names.
         mode: ``linear`` or ``nearest`` resizing.
-
-    Raises:
-        ValueError: if ``bins`` is empty or has a number below 1.
 
     Example:
         >>> PyramidPooling(3, 8)(torch.zeros(1, 8, 5, 7, 1)).shape

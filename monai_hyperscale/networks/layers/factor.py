@@ -1,8 +1,7 @@
 """The rescaling factor φ: what counts as one, and how it reaches the resize layers of a network.
 
-A network's ``forward`` enters :func:`rescaling_factor`; the resize layers inside read it with :func:`current_factor`.
-The value lives in a context variable, so nested third-party modules need no new arguments and two threads with two
-factors do not meet.
+A network's ``forward`` enters :func:`rescaling_factor`; the resize layers inside read it with :func:`current_factor`
+from a context variable, so nested modules need no new arguments and two threads with two factors do not meet.
 """
 
 from __future__ import annotations
@@ -25,13 +24,7 @@ _FACTORS: ContextVar[tuple[float, ...] | None] = ContextVar("monai_hyperscale_fa
 
 
 def check_factor(phi: object) -> float:
-    """Return one rescaling factor as a float.
-
-    Args:
-        phi: a number in [0, 1]; a zero-dimensional tensor or NumPy scalar counts as a number, a string does not.
-
-    Raises:
-        PhiError: if ``phi`` is not a number, is NaN, or lies outside [0, 1].
+    """Return a factor in [0, 1], a number, tensor without axes or NumPy scalar, as a float; else a :class:`PhiError`.
 
     Example:
         >>> check_factor(0.3)
@@ -46,8 +39,7 @@ def check_factor(phi: object) -> float:
 def as_factors(phi: object) -> tuple[float, ...]:
     """Return φ as a tuple of checked factors: of length one for a single factor, else one per level.
 
-    Raises:
-        PhiError: if a factor is not a number in [0, 1], or the sequence is empty.
+    A :class:`PhiError` if a factor is not a number in [0, 1], or the sequence is empty.
 
     Example:
         >>> as_factors(0.5), as_factors([0.5, 0.25])
@@ -76,8 +68,7 @@ def rescaling_factor(phi: Phi) -> Iterator[tuple[float, ...]]:
 def current_factor(level: int) -> float:
     """Return the factor of one level (0 is the first down-sampling) of the network that is running.
 
-    Raises:
-        PhiError: if no factor is set, or fewer factors than levels were given.
+    A :class:`PhiError` if no factor is set, or fewer factors than levels were given.
     """
     factors = _FACTORS.get()
     if factors is None:

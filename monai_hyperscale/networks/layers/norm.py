@@ -68,12 +68,9 @@ def normalization(norm: Optional[Union[str, tuple]], channels: int) -> nn.Module
 
     Args:
         norm: ``"group"`` (groups of four channels, or as ``("group", {"num_groups": 2})`` says), ``"instance"``, or
-            ``None`` as in the paper, which names none. ``eps`` and ``affine`` may be given in the dictionary.
+            ``None`` as in the paper, which names none. ``eps`` and ``affine`` may be given in the dictionary. Others
+            are a ``ValueError``, ``"batch"`` too: statistics mixed over φ ruin inference (SAN, Table 3).
         channels: number of channels.
-
-    Raises:
-        ValueError: for any other name. Running batch statistics mixed over φ ruin inference (SAN, Table 3), so
-            ``"batch"`` is refused.
 
     Example:
         >>> normalization("group", 32).num_groups

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 def to_patches(x: torch.Tensor, patch_size: int) -> torch.Tensor:
     """Make every patch of an image one voxel of as many channels (MONAI's ``pixelunshuffle``, for any size).
 
-    Sizes that the patch does not divide are filled up at the far end with the border's values.
-
     Args:
-        x: (B, C, *sizes), of one to three axes.
+        x: (B, C, *sizes), of one to three axes, filled up at the far end with the border's values where need be.
         patch_size: voxels along every axis of a patch.
 
     Returns:
@@ -45,12 +43,9 @@ def to_patches(x: torch.Tensor, patch_size: int) -> torch.Tensor:
 
 
 def from_patches(y: torch.Tensor, patch_size: int, image: torch.Tensor) -> torch.Tensor:
-    """Undo :func:`to_patches` for maps of any number of channels.
+    """Undo :func:`to_patches` for maps (B, C·patch_size^D, *small sizes) of any number of channels: (B, C, *sizes).
 
-    Args:
-        y: (B, C·patch_size^D, *small sizes); they become (B, C, *sizes).
-        patch_size: as it went in.
-        image: what the patches were made of, (B, any, *sizes).
+    ``image`` (B, any, *sizes) is what the patches were made of.
 
     Example:
         >>> image = torch.rand(2, 3, 5, 7)
@@ -75,11 +70,8 @@ class InPatches(nn.Module):
     """A network that works on the patches of an image and returns maps of the image's own size.
 
     Its first stage, which dominates the cost of a uniform network and which φ cannot move, then sees ``patch_size``^D
-    times fewer voxels; unlike a smaller image it loses no detail.
-
-    Args:
-        body: maps (B, C·patch_size^D, *small sizes) to (B, C'·patch_size^D, *small sizes).
-        patch_size: voxels along every axis of a patch.
+    times fewer voxels; unlike a smaller image it loses no detail. ``body`` maps (B, C·patch_size^D, *small sizes) to
+    (B, C'·patch_size^D, *small sizes).
 
     Example:
         >>> InPatches(nn.Conv2d(4, 12, 1), patch_size=2)(torch.zeros(1, 1, 31, 17)).shape

@@ -29,13 +29,11 @@ def rescaled_size(size: Sequence[int], phi: float, rounding: str = "nearest") ->
 def rescaled_size(size: int | Sequence[int], phi: float, rounding: str = "nearest") -> int | tuple[int, ...]:
     """Return the number of voxels that an axis, or each of several, has after down-sampling by φ, at least 1.
 
-    ``nearest`` (default) is ``floor(φ·n + 0.5)`` as in SSHN A.1; ``ceil`` is the formula of SSHN section 3; ``floor``
-    is that of the authors' earlier library. Halves round up, unlike Python's ``round``.
-
     Args:
         size: voxels along one axis, or a sequence of them; each at least 1.
         phi: rescaling factor in [0, 1]. 0 gives one voxel, 1 the identity.
-        rounding: ``nearest``, ``ceil`` or ``floor``.
+        rounding: ``nearest`` (default): ``floor(φ·n + 0.5)`` as in SSHN A.1, halves up; ``ceil``, the formula of SSHN
+            section 3; ``floor``, that of the authors' earlier library.
 
     Raises:
         PhiError: if ``phi`` is not a number in [0, 1].
@@ -97,14 +95,9 @@ def _interpolate(x: torch.Tensor, size: list[int], mode: str) -> torch.Tensor:
 
 
 def resize_like(x: torch.Tensor, reference: torch.Tensor, mode: str) -> torch.Tensor:
-    """Resize ``x`` to the spatial size of ``reference``.
+    """Resize ``x`` (B, C, *sizes) to the spatial size of ``reference`` by torch's interpolation ``mode``.
 
     Up-sampling goes to the skip connection's size, never by 1/φ, so every input size comes back exactly (SSHN A.1).
-
-    Args:
-        x: features (B, C, *sizes).
-        reference: features (B, C', *target sizes).
-        mode: torch's name of the interpolation, see :func:`interpolation_mode`.
     """
     resized = _interpolate(x, list(reference.shape[2:]), mode)
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
@@ -126,13 +119,13 @@ def _laid_out_like(x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def resize_maps(maps: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Tensor:
-    """Resize a network's output to the spatial size of its input image.
+    """Resize a network's output to the spatial size of its input image by torch's interpolation ``mode``.
 
     Args:
         maps: (B, C, *sizes), or (B, K, C, *sizes) as deep supervision stacks them. What has no spatial axes, such as
             class scores (B, C), is returned as it is.
         image: the image (B, C', *target sizes).
-        mode: torch's name of the interpolation, see :func:`interpolation_mode`.
+        mode: see :func:`interpolation_mode`.
 
     Example:
         >>> resize_maps(torch.zeros(2, 4, 3, 5, 5), torch.zeros(2, 1, 11, 7), "bilinear").shape
@@ -148,18 +141,13 @@ def resize_maps(maps: torch.Tensor, image: torch.Tensor, mode: str) -> torch.Ten
 
 
 class VariableResize(nn.Module):
-    """Down-sample feature maps by the factor φ in force when it is called.
-
-    The factor comes from :func:`rescaling_factor`, or from :meth:`fix` once the network is folded.
+    """Down-sample feature maps by the factor of :func:`rescaling_factor`, or that of :meth:`fix` once it is folded.
 
     Args:
         spatial_dims: 1, 2 or 3.
         level: which of the factors applies where φ names one per level; 0 is the first down-sampling.
         mode: ``linear`` or ``nearest``.
-        rounding: how ``φ·n`` becomes a whole number, see :func:`rescaled_size`.
-
-    Raises:
-        ValueError: if an argument is not one of those named.
+        rounding: how ``φ·n`` becomes a whole number, see :func:`rescaled_size`. Others are a ``ValueError``.
 
     Example:
         >>> from monai_hyperscale.networks.layers import rescaling_factor
