@@ -156,7 +156,7 @@ class Group(click.RichGroup):
 def command(
     name: str, summary: str, exclusive: Sequence[Sequence[str]] = ()
 ) -> Callable[[Callable[[Arguments], int]], Command]:
-    """Make a command of a function, see the top of this file; ``summary`` is for the list of commands."""
+    """Make a command of a function of :class:`Arguments`; ``summary`` is for the list of commands."""
     return click.command(name, cls=Command, short_help=summary, exclusive=exclusive)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 import SimpleITK as sitk
@@ -165,7 +165,6 @@ def read_field(path: Union[str, Path]) -> MetaTensor:
     path = Path(path)
     check_file(path)
     suffix = _check_suffix(path, "read")
-    header: Optional[Any] = None
     try:
         if suffix in NIFTI_SUFFIXES:
             voxels, affine, header, _ = load_nibabel(path)

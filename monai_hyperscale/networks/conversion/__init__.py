@@ -1,6 +1,6 @@
 """MONAI's networks as φ-networks: the conversion, and the converters of each family of networks.
 
-:mod:`encoders`, :mod:`unets` and :mod:`skip_unets` register the converters, which :mod:`place` walks through.
+:mod:`encoders`, :mod:`unets` and :mod:`skip_unets` register converters for the walk over a network in :mod:`place`.
 """
 
 from monai_hyperscale.networks.conversion import encoders, skip_unets, unets  # noqa: F401 (they register converters)
