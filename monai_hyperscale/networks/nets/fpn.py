@@ -25,7 +25,7 @@ class _FPNBody(Encoder):
     # No annotation: in TorchScript, which is for inference, it is one map always.
     def forward(self, x):  # type: ignore[no-untyped-def]
         pyramid = self.pyramid(self.encode(x))
-        logits: list[torch.Tensor] = []
+        logits = []
         for index, head in enumerate(self.heads):
             logits.append(head(pyramid[index]))
         for index in range(len(logits) - 2, -1, -1):
