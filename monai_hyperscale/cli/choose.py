@@ -213,7 +213,7 @@ def _confirm(chosen: _Chosen, other: Frontier, name: str) -> None:
 
 
 def _tell(args: Arguments, chosen: _Chosen, bundle: str) -> int:
-    from monai_hyperscale.search.budget import unconfirmed
+    from monai_hyperscale.search.budget import cases_in_words, unconfirmed
     from monai_hyperscale.search.results import phi_name
 
     choice, frontier, confirmed = chosen.choice, chosen.frontier, chosen.confirmed
@@ -237,8 +237,7 @@ def _tell(args: Arguments, chosen: _Chosen, bundle: str) -> int:
         print(f"the {best} {name} of {among if chosen.limits else f'{choice.considered} phi'}")
         if confirmed is not None:
             verdict = f"misses {', '.join(chosen.missed)}" if chosen.missed else "meets the limits"
-            cases = f"{len(confirmed[0].data['cases'])} {confirmed[0].data['part']} cases"
-            print(f"\n{'not ' * bool(chosen.missed)}confirmed on {cases}: {verdict}")
+            print(f"\n{'not ' * bool(chosen.missed)}confirmed on {cases_in_words(confirmed[0])}: {verdict}")
             print_table(_rows(confirmed[1], confirmed[0]))
         if note is not None:
             print(f"\nnote: {note}.")
@@ -256,10 +255,11 @@ def _tell(args: Arguments, chosen: _Chosen, bundle: str) -> int:
 
 
 def _rows(row: FrontierRow, frontier: Frontier) -> list[tuple[str, str]]:
+    from monai_hyperscale.search.budget import cases_in_words
+
     score, told = row.score, "none"
     if score.mean is not None:
-        cases = f"{len(frontier.data['cases'])} {frontier.data['part']} cases"
-        told = f"{score.mean:.4f} (95 % interval {score.low:.4f} - {score.high:.4f}, {cases})"
+        told = f"{score.mean:.4f} (95 % interval {score.low:.4f} - {score.high:.4f}, {cases_in_words(frontier)})"
     lines = [(f"  {frontier.metric['name']}", told)]
     for cost, (title, unit, scale) in _UNITS.items():
         value = row.cost(cost)

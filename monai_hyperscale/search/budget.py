@@ -260,17 +260,23 @@ def unconfirmed(frontier: Frontier, way: Optional[str] = None) -> Optional[str]:
     """Return what to say of a choice by a frontier alone, and the ``way`` to confirm it; ``None`` of a single φ."""
     if len(frontier.rows) < 2:
         return None
-    part, count = frontier.data["part"], len(frontier.data["cases"])
+    part = frontier.data["part"]
     ways = {
         "test": "choose on those of pareto --cases validation, with these as --confirm",
         "validation": "add --confirm with those of pareto --cases test",
     }
     default = "choose on those of pareto --cases validation, with those of --cases test as --confirm"
-    noun = task_named(frontier.task).case_noun + "s" * (count != 1)
-    cases = f"{count} {noun}" if part == "all" else f"{count} {part} {noun}"
+    cases = cases_in_words(frontier)
     return (
         f"chosen and scored on the same {cases}, which flatters the score; to confirm, {way or ways.get(part, default)}"
     )
+
+
+def cases_in_words(frontier: Frontier) -> str:
+    """Return how many cases of which part a frontier is of, such as ``3 validation pairs``."""
+    part, count = frontier.data["part"], len(frontier.data["cases"])
+    noun = task_named(frontier.task).case_noun + "s" * (count != 1)
+    return f"{count} {noun}" if part == "all" else f"{count} {part} {noun}"
 
 
 def _names(frontier: Frontier) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt:
-            print("interrupted; a training goes on from its last epoch with --resume True", file=sys.stderr, flush=True)
+            print("interrupted; --resume True goes on after the last whole epoch", file=sys.stderr, flush=True)
             raise SystemExit(_INTERRUPTED) from None
         except Exception as error:
             sentence = _sentence(error)
@@ -63,11 +64,18 @@ def ends_with_one_sentence(function: Callable[..., Any]) -> Callable[..., Any]:
 @ends_with_one_sentence
 def run_steps(entry: str = "steps") -> None:
     """Carry out a list of expressions of the running configuration, and what they need, one after another."""
+    for kind in ("Trainer", "Evaluator"):
+        logging.getLogger(f"ignite.engine.engine.Supervised{kind}").addFilter(_not_said_by_us)
     parser = running_parser()
     for index in range(len(parser[entry])):
         step = f"{entry}#{index}"
         parser.get_parsed_content(step)
         parser.ref_resolver.remove_resolved_content(step)  # as MONAI does, so that a workflow may run again
+
+
+def _not_said_by_us(record: logging.LogRecord) -> bool:
+    """Return whether a message of an engine says more than the sentence that a training ends or goes on with."""
+    return not record.getMessage().startswith(("Engine run is terminating", "Engine run resuming"))
 
 
 def _sentence(error: Optional[BaseException]) -> Optional[str]:

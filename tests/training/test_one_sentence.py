@@ -33,7 +33,7 @@ def test_an_interruption_ends_in_a_sentence_and_as_the_commands_do(capsys):
     with pytest.raises(SystemExit) as end:
         raising(KeyboardInterrupt())()
     assert end.value.code == INTERRUPTED == 130
-    assert capsys.readouterr().err == "interrupted; a training goes on from its last epoch with --resume True\n"
+    assert capsys.readouterr().err == "interrupted; --resume True goes on after the last whole epoch\n"
 
 
 def test_steps_are_carried_out_with_all_they_need():
