@@ -30,8 +30,9 @@ def test_it_measures_prints_and_writes(tmp_path: Path, pareto: Run) -> None:
     assert {path.name for path in out.iterdir()} == names
     frontier = read_frontier(out)
     assert [row.phi for row in frontier.rows] == [(0.1,), (0.5,)] and frontier.data["name"] == "shapes"
-    assert lines[0].split()[:4] == ["phi", "GFLOPs", "ms", "Dice"] and len(lines) == 3
+    assert lines[0].split()[:4] == ["phi", "GFLOPs", "ms", "Dice"] and len(lines) == 4
     assert lines[2].split()[0] == "0.5" and f"{frontier.rows[1].score.mean:.4f}" in lines[2]
+    assert lines[3].startswith("Every phi scores 0")  # of a network that was not trained
     assert "</html>" in (out / "report.html").read_text()
     # Nothing of this machine's folders.
     assert not any(str(tmp_path) in (out / name).read_text() for name in names)
