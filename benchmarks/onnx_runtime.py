@@ -57,7 +57,7 @@ def measure(source: FoldSource, size: Optional[Sequence[int]], rounds: int) -> l
         for title, name in FILES.items():
             form = FORMATS[name]
             run = form.write(source, Path(folder) / Path(form.path).name, inputs.tracing(), True)
-            differences[title] = compare(source, run, [x], inputs.folding.output_is_classes).difference
+            differences[title] = compare(source, run, [x], source.folding.output_is_classes).difference
             programs[title] = _file(run, x)
         times = interleaved(programs, rounds, CPU)
     flops = count_flops(source.plain, x)
