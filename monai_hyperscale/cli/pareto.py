@@ -90,7 +90,7 @@ def _measure(args: Arguments, phis: Optional[list[tuple[float, ...]]], confirm: 
 
     logger = logging.getLogger("monai_hyperscale")
     level = logger.level
-    if rank > 0:  # what is to be said of network and data is the same for all processes
+    if rank > 0:  # all processes would print the same of network and data
         logger.setLevel(logging.ERROR)
     workload = workload_of(args, args.bundle, args.cases)
     logger.setLevel(level)

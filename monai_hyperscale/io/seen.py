@@ -108,7 +108,10 @@ class SeenImages:
         if found is None:
             return None
         if not force:
-            raise ImageError(f"{name} {found}; crop it to what the network knows, or force it (--force).")
+            way_out = (
+                "take an image like those, as a crop of a larger one, or --force, which may find what is not there"
+            )
+            raise ImageError(f"{name} {found}; {way_out}.")
         logger.warning("%s %s; what comes out may mean nothing.", name, found)
         return f"{name} {found}"
 

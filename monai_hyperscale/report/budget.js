@@ -44,7 +44,7 @@ const makeBudget = (data) => {
     if (!Object.hasOwn(units, unit)) {
       const names = Object.keys(units).filter((one) => one && one !== "us").map(spelled);
       const problem = suffix ? `has the unknown unit “${suffix}”` : "needs a unit";
-      throw new Error(`“${part}” ${problem}; ${name} is told in ${listed(names)}.`);
+      throw new Error(`“${part}” ${problem}; ${name} is given in ${listed(names)}.`);
     }
     const value = number * units[unit];
     if (key === "score" && data.higher && value > 1) {

@@ -150,7 +150,7 @@
     return ["missed", ` the score misses its limit: there it is ${shown}, ${short.join(" and ")} (${interval})`];
   }
 
-  // A score so near its limit that it would be rounded to it is told in as many digits as show which side it is on.
+  // A score so near its limit that it would be rounded to it gets as many digits as show which side it is on.
   function apart({ score }, text, limits) {
     let shown = text;
     const hidden = () => limits.some((limit) => budget.miss({ values: { score: Number(shown) } }, limit) === 0);

@@ -102,7 +102,7 @@ class View:
 
     @cached_property
     def is_share(self) -> bool:
-        """Whether the score goes from 0 to 1, as Dice does, so that differences are told in points of a hundred."""
+        """Whether the score goes from 0 to 1, as Dice does, so that differences are given in points of a hundred."""
         ends = [end for row in self.rows for end in (row.score.mean, row.score.low, row.score.high) if end is not None]
         return self.higher_is_better and all(0 <= end <= 1 for end in ends)
 

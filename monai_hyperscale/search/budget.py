@@ -86,7 +86,7 @@ def read_limits(texts: Sequence[str], metric: Mapping[str, Any], key: Optional[s
 
 
 def read_objective(text: str, minimize: bool, metric: Mapping[str, Any], key: Optional[str] = None) -> Objective:
-    """Read what is to be minimised or maximised; a FrontierError if it is not known, or the other way makes sense."""
+    """Read the quantity to minimise or maximise; a FrontierError if it is not known, or the other way makes sense."""
     quantity = _quantity(text, metric, key)
     wanted = quantity != "score" or not metric["higher_is_better"]
     if wanted != minimize:
@@ -180,7 +180,7 @@ def _limit(part: str, metric: Mapping[str, Any], key: Optional[str]) -> Limit:
         unit = ""
     if unit not in _UNITS[quantity]:
         problem = f"has the unknown unit {suffix!r}" if suffix else "needs a unit"
-        raise FrontierError(f"the limit {part.strip()!r} {problem}; {_spelt(name)} is told in {_NAMED[quantity]}.")
+        raise FrontierError(f"the limit {part.strip()!r} {problem}; {_spelt(name)} is given in {_NAMED[quantity]}.")
     try:
         bound = float(digits) * _UNITS[quantity][unit]
     except ValueError:
@@ -221,7 +221,7 @@ class Confirmation:
 
     @property
     def warning(self) -> Optional[str]:
-        """What is to be said where cases are in both, ``None`` where none is."""
+        """The warning where cases are in both, ``None`` where none is."""
         if not self.shared:
             return None
         return f"{len(self.shared)} of the cases to confirm on are among those that the choice was made on."

@@ -68,7 +68,7 @@ class ProgressFiles:
         """Raise a FrontierError if not all in the folder is a sweep's, so that it may write and remove there."""
         way_out = "move it away, or name another folder with -o"
         if self.folder.is_symlink() or self.folder.exists() and not self.folder.is_dir():
-            raise FrontierError(f"{self.folder} is no folder of an unfinished sweep; {way_out}.")
+            raise FrontierError(f"{self.folder} does not hold an unfinished sweep; {way_out}.")
         foreign = [name for name in self._names() if not self._is_own(name) and name not in _OF_FILE_MANAGERS]
         if foreign:
             told = ", ".join(foreign[:_NAMED]) + (", …" if len(foreign) > _NAMED else "")

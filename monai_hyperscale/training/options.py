@@ -154,7 +154,7 @@ Arguments = Annotated[dict[str, Any], must_be("a dictionary of arguments")]
 Method = Annotated[dict[str, Any], BeforeValidator(_method)]
 Precision = Annotated[Literal["fp32", "bf16", "fp16"], must_be("one of fp32, bf16, fp16")]
 Device = Annotated[str, BeforeValidator(_device)]
-#: Folders and files: of data, to write into, and of weights to start from, which are told by their content.
+#: Folders and files: of data, to write into, and of weights to start from, which count by their content.
 DataFolder = Annotated[str, _existing("an existing folder", Path.is_dir)]
 OneFile = Annotated[str, _existing("a file", Path.is_file)]
 NoBundle = Annotated[str, BeforeValidator(_no_bundle)]

@@ -73,7 +73,7 @@ def test_an_error_or_with_force_a_warning(caplog: pytest.LogCaptureFixture) -> N
     assert seen.check("scan.nii", (40, 50, 36), np.eye(4)) is None
     # The number of axial slices does not count for a network on them.
     assert seen.unlike((40, 50, 1), np.eye(4), axes=2) is None and seen.unlike((10, 50, 36), np.eye(4), axes=2)
-    with pytest.raises(ImageError, match=r"scan.nii is 256 x 256 x 256 mm, .* or force it \(--force\)"):
+    with pytest.raises(ImageError, match=r"scan.nii is 256 x 256 x 256 mm, .* a crop of a larger one, or --force"):
         seen.check("scan.nii", (256,) * 3, np.eye(4))
     with caplog.at_level(logging.WARNING):
         assert "256" in str(seen.check("scan.nii", (256,) * 3, np.eye(4), force=True))

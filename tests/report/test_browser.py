@@ -180,7 +180,7 @@ def test_budget_that_nothing_meets(opened: Browser, frontier: Frontier) -> None:
 UNREAD = {
     "latncy<=40ms": "“latncy” is not known; did you mean latency?",
     "energy<=40J": "“energy” is not known; there is flops, latency, memory or dice.",
-    "latency<=40": "“latency<=40” needs a unit; latency is told in µs, ms or s.",
+    "latency<=40": "“latency<=40” needs a unit; latency is given in µs, ms or s.",
     "latency<=40lightyears": "“latency<=40lightyears” has the unknown unit “lightyears”",
     "dice<=0.9": "dice takes >=, not <=: write dice>=0.9.",
     "fast please": "“fast please” cannot be read; a limit looks like flops <= 5G.",

@@ -104,7 +104,7 @@ def test_a_file_or_a_link_in_the_folders_place_is_refused_and_stays(files, tmp_p
     link.symlink_to(files.folder)
     file.write_text("mine")
     for path in (link, file):
-        with pytest.raises(FrontierError, match=f"{path.name} is no folder of an unfinished sweep; move it away"):
+        with pytest.raises(FrontierError, match=f"{path.name} does not hold an unfinished sweep; move it away"):
             ProgressFiles(path).begin(PLAN)
     assert len(names(files.folder)) == 5 and file.read_text() == "mine"
 

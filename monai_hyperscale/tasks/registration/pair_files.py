@@ -227,7 +227,7 @@ def check_pairs(images: RegistrationImages, limit: int | None = 500) -> None:
     """Stop with one clear sentence, a :class:`DatasetError`, at the first thing for which images cannot be registered.
 
     Looked at is what :func:`check_dataset` looks at, and whether pairs of known displacement lie on one grid. Voxel
-    sizes that differ from case to case are told in the log.
+    the log names sizes that differ from case to case.
     """
     cases = images.cases
     if len(cases) < 2:

@@ -43,7 +43,7 @@ def registration_preprocessing(
     (1, *sizes) in the smallest type.
 
     ``sizes`` has one number per axis of the files; ``None`` keeps each image's own. With ``label_values``, the value of
-    each class in the label files, labels become class indices. What lies far outside of ``seen`` is told in the log. An
+    each class in the label files, labels become class indices. The log names what lies far outside of ``seen``. An
     argument that does not fit the others is a ``ValueError``.
 
     Example:

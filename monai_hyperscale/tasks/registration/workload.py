@@ -38,7 +38,7 @@ _WHOLE = {"0": "whole image"}
 class RegistrationWorkload(Workload):
     """A registration network and pairs of images, prepared as in training, compared on the network's grid.
 
-    Volumes of other voxels than in training are resampled to those, and what lies far outside of it is told in the log,
+    Volumes of other voxels than in training are resampled to those, and the log names what lies far outside of it,
     as by :class:`Registrar`. An atlas is no case itself.
     """
 
